@@ -1,0 +1,25 @@
+"""Finds hand-written bilinear sampling in ONNX models and replaces it, with proof."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from onnxgs_opt._version import __version__
+
+if TYPE_CHECKING:
+    from onnxgs_opt.api import Result, find, optimize
+    from onnxgs_opt.report import Report
+    from onnxgs_opt.site import Site
+
+__all__ = ["Report", "Result", "Site", "__version__", "find", "optimize"]
+
+_HOMES = {"Result": "api", "find": "api", "optimize": "api", "Report": "report", "Site": "site"}
+
+
+def __getattr__(name: str) -> object:
+    """Import the public names on first use: `onnxgs-opt --version` needs none of them."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'onnxgs_opt' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(f"onnxgs_opt.{_HOMES[name]}"), name)

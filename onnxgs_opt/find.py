@@ -1,0 +1,375 @@
+"""Find samplers: where sums of reads come together, how far each sampler reaches, and which tensors it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import onnx_graphsurgeon as gs
+
+from onnxgs_opt.bilinear import Match, Miss, recognise
+from onnxgs_opt.facts import UNKNOWN, Fact, settle, symbols, tied
+from onnxgs_opt.lift import Lift, NoRule
+from onnxgs_opt.place import Placement, place
+from onnxgs_opt.remark import Remark
+from onnxgs_opt.scope import Scope, reads_of
+from onnxgs_opt.site import Site
+
+READS = frozenset(("Gather", "GatherElements", "GatherND"))
+LAYOUTS = frozenset("Transpose Reshape Flatten Squeeze Unsqueeze Expand Identity Slice Split Tile If".split())
+SUMS = frozenset("Add Sub Sum ReduceSum MatMul".split())
+CARRIES = LAYOUTS | SUMS | frozenset("Mul Div Neg Where Cast Clip".split())
+"""Operators through which the value of a read flows into a weighted sum."""
+TAPS = 4
+MAX_READS = 16
+MAX_REACH = 12
+"""How many operators behind the sum may still belong to the sampler: a mask and layout."""
+
+
+IMAGE_MISSES = frozenset(("GSO102", "GSO104", "GSO108", "GSO114"))
+"""Misses that may be of the image's layout: seen at a tensor further down, the reads may make sense."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The sites of a graph and the places that look like one and are not, each with its reason.
+
+    `sizes` are the values of the dynamic dims, by name, that the graph was analysed at and is consistent at.
+    """
+
+    sites: tuple[Site, ...]
+    near_misses: tuple[Remark, ...]
+    sizes: tuple[Mapping[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class _Hit:
+    output: str
+    match: Match
+    placement: Placement
+    lift: Lift
+
+
+def find_sites(graph: gs.Graph) -> Found:
+    """Every sampler of one graph (not of its subgraphs)."""
+    if not has_reads(graph):
+        return Found((), ())
+    scope = Scope.of(graph)
+    return _Search(scope).run()
+
+
+def has_reads(graph: gs.Graph) -> bool:
+    """Whether any two reads exist: most models are told apart here."""
+    return any(node.op in READS and not _is_lookup(node) for node in graph.nodes)
+
+
+def _is_lookup(node: gs.Node) -> bool:
+    """A read at an index that the file itself fixes, or of integers, samples no image."""
+    data, index = node.inputs[:2]
+    return isinstance(index, gs.Constant) or str(data.dtype).startswith(("int", "uint", "bool"))
+
+
+def _is_sample(node: gs.Node, facts: Mapping[str, Fact]) -> bool:
+    """A read of floats at an index that is more than a few fixed numbers, which only select."""
+    if _is_lookup(node):
+        return False
+    data, index = (facts.get(t.name, UNKNOWN) for t in node.inputs[:2])
+    if data.dtype is not None and data.dtype.kind != "f":
+        return False
+    return index.value is None or index.value.size > TAPS
+
+
+@dataclass(frozen=True)
+class Join:
+    """A node in which reads that came by different ways are summed, and those reads."""
+
+    node: gs.Node
+    reads: frozenset[str]
+
+
+def _joins(scope: Scope, facts: Mapping[str, Fact]) -> Iterator[Join]:
+    """The nodes that sum reads, in execution order."""
+    flow: dict[str, frozenset[str]] = {}
+    for node in scope.nodes:
+        if node.op in READS and _is_sample(node, facts):
+            flow[node.outputs[0].name] = frozenset((node.outputs[0].name,))
+            continue
+        if node.op not in CARRIES:
+            continue
+        parts = [flow[t.name] for t in node.inputs if t.name in flow]
+        if not parts:
+            continue
+        union = frozenset[str]().union(*parts)
+        if len(union) > MAX_READS:
+            continue
+        for tensor in node.outputs:
+            flow[tensor.name] = union
+        grown = len(union) > max(map(len, parts))
+        if node.op in SUMS and (grown or (node.op in ("ReduceSum", "MatMul") and len(union) == 1)):
+            yield Join(node, union)
+
+
+def assignments(names: list[str]) -> list[dict[str, int]]:
+    """Sizes to analyse dynamic dims at: distinct ones, so that no two dims are confused, the small ones included.
+
+    The expressions are polynomials of low degree in each dim, with breakpoints at a dim plus or minus one or two, so
+    what holds at a large, a middle and a minimal size holds at all.
+    """
+    count = len(names)
+    if not count:
+        return [{}]
+    large = {name: 7 + 2 * k for k, name in enumerate(names)}
+    mixed = {name: 4 + (3 * k) % (count + 3) + k for k, name in enumerate(names)}
+    small = {name: 2 + (k % 2) for k, name in enumerate(names)}
+    return [large, mixed, small]
+
+
+class _Search:
+    """One pass over the joins of a scope at several sizes."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._sizes = assignments(symbols(scope))
+        self._facts: dict[int, Mapping[str, Fact]] = {}
+
+    def run(self) -> Found:
+        """Try the joins of four reads first, then the smaller and the larger; a read belongs to one site only."""
+        sites: list[Site] = []
+        misses: dict[str, tuple[Join, Miss]] = {}
+        claimed: set[str] = set()
+        for join in sorted(_joins(self._scope, self._facts_at(0)), key=lambda j: (len(j.reads) > TAPS, -len(j.reads))):
+            if join.reads & claimed:
+                continue
+            result = self._try(join)
+            if isinstance(result, Miss):
+                misses[join.node.outputs[0].name] = join, result
+                continue
+            site = self._site(join, result)
+            if isinstance(site, Miss):
+                misses[join.node.outputs[0].name] = join, site
+                continue
+            sites.append(site)
+            claimed |= join.reads
+        sites.sort(key=lambda site: self._position(site.output))
+        named = tuple(replace(site, id=f"site{k}") for k, site in enumerate(sites))
+        return Found(named, tuple(_remarks(misses, claimed)), tuple(self._sizes))
+
+    # ---- one join -------------------------------------------------------------------------------------------------
+
+    def _try(self, join: Join) -> _Hit | Miss:
+        """The widest match behind a join: masks and layout that follow the sum belong to the sampler."""
+        best: _Hit | None = None
+        miss: Miss | None = None
+        for node in self._reach(join.node):
+            moves_only = node.op in LAYOUTS
+            if moves_only and best is None and miss is not None:
+                continue  # the same elements elsewhere: the same miss
+            result = self._match(node.outputs[0].name)
+            if isinstance(result, Miss):
+                miss = miss or result
+                if best is not None:
+                    break
+                continue
+            best = result
+        return best or miss or Miss("nothing to lift")
+
+    def _reach(self, node: gs.Node) -> Iterator[gs.Node]:
+        """The node and what follows it alone, as far as a mask or layout may be."""
+        for _ in range(MAX_REACH):
+            yield node
+            output = node.outputs[0].name
+            consumers = self._scope.consumers.get(output, ())
+            if len(consumers) != 1 or output in self._scope.outputs or len(node.outputs) != 1:
+                return
+            node = consumers[0]
+            if node.op not in CARRIES:
+                return
+
+    def _match(self, output: str) -> _Hit | Miss:
+        """Recognise one tensor at the first sizes, looking behind the image as far as that serves."""
+        first = self._match_at(0, output, frozenset(), None)
+        if isinstance(first, _Hit):
+            return first
+        miss, levels = first
+        if miss.code not in IMAGE_MISSES:
+            return miss
+        for level in reversed(levels):
+            result = self._match_at(0, output, frozenset((level,)), None)
+            if not isinstance(result, _Hit) and result[0].split is not None:
+                result = self._match_at(0, output, frozenset((level,)), result[0].split)
+            if isinstance(result, _Hit):
+                return result
+            if result[0].taps > miss.taps:
+                miss = result[0]
+        return miss
+
+    def _match_at(
+        self,
+        k: int,
+        output: str,
+        stops: frozenset[str],
+        split: tuple[str, int, tuple[int, ...]] | None,
+        like: Placement | None = None,
+    ) -> _Hit | tuple[Miss, list[str]]:
+        splits = {} if split is None else {split[0]: split[1:]}
+        lift = Lift(self._scope, self._facts_at(k), stops, splits)
+        try:
+            root, index = lift.root(output)
+        except NoRule as reason:
+            return Miss(str(reason), code="GSO113"), []
+        match = recognise(lift.algebra, root)
+        levels = list(lift.levels) if not stops else []
+        if isinstance(match, Miss):
+            return match, levels
+        placement = place(lift, index, match, self._alive(output), None if split is None else split[1:], like)
+        if isinstance(placement, Miss):
+            return placement, levels
+        return _Hit(output, match, placement, lift)
+
+    def _facts_at(self, k: int) -> Mapping[str, Fact]:
+        if k not in self._facts:
+            asked = self._sizes[k]
+            self._sizes[k], self._facts[k] = settle(self._scope, asked)
+            if k == 0:
+                self._sizes[1:] = [tied(asked, self._sizes[0], sizes) for sizes in self._sizes[1:]]
+        return self._facts[k]
+
+    def _alive(self, output: str) -> frozenset[str]:
+        """Tensors that stay when the sampler goes: outputs, and what something outside its cone reads."""
+        cone = {id(node) for node in self._cone(output)}
+        return frozenset(
+            name
+            for node in self._scope.nodes
+            if id(node) in cone
+            for name in (t.name for t in node.outputs)
+            if name != output
+            and (name in self._scope.outputs or any(id(c) not in cone for c in self._scope.consumers.get(name, ())))
+        )
+
+    def _cone(self, output: str) -> list[gs.Node]:
+        """Every node that `output` depends on."""
+        seen: dict[int, gs.Node] = {}
+        pending = [output]
+        while pending:
+            node, _ = self._scope.producer.get(pending.pop(), (None, 0))
+            if node is not None and id(node) not in seen:
+                seen[id(node)] = node
+                pending.extend(t.name for t in reads_of(node))
+        return [n for n in self._scope.nodes if id(n) in seen]
+
+    # ---- the site ---------------------------------------------------------------------------------------------------
+
+    def _site(self, join: Join, hit: _Hit) -> Site | Miss:
+        for k in range(1, len(self._sizes)):
+            other = self._at_other_size(k, hit)
+            if other is not None:
+                return other
+        escaped = self._escape(join, hit.output)
+        if escaped is not None:
+            return escaped
+        reads = [self._scope.producer[t][0] for t in sorted(join.reads, key=self._position)]
+        dims = [self._static_dims(v.tensor) for v in (hit.placement.image, hit.placement.x)]
+        image, x = hit.placement.image, hit.placement.x
+        plain = image.split is None
+        height, width = (dims[0][g[0]] if plain else None for g in image.groups[2:])
+        fact = self._facts_at(0).get(image.tensor, UNKNOWN)
+        return Site(
+            id="",
+            rule="GSO001",
+            policy=hit.match.policy,
+            output=hit.output,
+            output_rank=len(self._facts_at(0)[hit.output].shape or ()),
+            reads=tuple(r.name for r in reads),
+            read_op=reads[0].op,
+            cone=tuple(n.name for n in self._between(hit)),
+            batch=_product(dims[0][a] for a in image.groups[0]) if plain else None,
+            channels=_product(dims[0][a] for a in image.groups[1]) if plain else None,
+            image_size=(height, width),
+            sample_size=(_product(dims[1][a] for a in x.groups[1]), _product(dims[1][a] for a in x.groups[2])),
+            dtype="unknown" if fact.dtype is None else str(fact.dtype),
+            layout=_layout(hit.placement),
+            **{f: getattr(hit.placement, f) for f in Placement.__dataclass_fields__},
+        )
+
+    def _at_other_size(self, k: int, hit: _Hit) -> Miss | None:
+        """Prove the same at other sizes; None when it holds there too."""
+        view = hit.placement.image
+        split = None if view.split is None else (view.tensor, *view.split)
+        result = self._match_at(k, hit.output, frozenset((view.tensor,)), split, hit.placement)
+        if not isinstance(result, _Hit):
+            sizes = ", ".join(f"{n}={s}" for n, s in self._sizes[k].items())
+            return replace(result[0], condition=f"{result[0].condition} (at {sizes})")
+        if result.match.policy != hit.match.policy or result.placement != hit.placement:
+            return Miss("what it computes changes with the dynamic sizes", 4, "GSO113")
+        return None
+
+    def _escape(self, join: Join, output: str) -> Miss | None:
+        """A tensor between the reads and the sum that something else needs too."""
+        inside = {id(n) for n in self._cone(output)}
+        pending = list(join.reads)
+        seen = set(pending)
+        while pending:
+            name = pending.pop()
+            if name == output:
+                continue
+            if name in self._scope.outputs:
+                return Miss(f"'{name}', between the reads and the sum, is a graph output", 4, "GSO106")
+            for consumer in self._scope.consumers.get(name, ()):
+                if id(consumer) not in inside:
+                    return Miss(f"'{name}', between the reads and the sum, is also read by '{consumer.name}'", 4, "GSO105")
+                for tensor in consumer.outputs:
+                    if tensor.name not in seen and consumer.op in CARRIES:
+                        seen.add(tensor.name)
+                        pending.append(tensor.name)
+        return None
+
+    def _between(self, hit: _Hit) -> list[gs.Node]:
+        """The nodes from the image and the coordinates to the output."""
+        stops = {hit.placement.image.tensor, hit.placement.x.tensor, hit.placement.y.tensor}
+        seen: set[int] = set()
+        pending = [hit.output]
+        while pending:
+            name = pending.pop()
+            node, _ = self._scope.producer.get(name, (None, 0))
+            if node is None or id(node) in seen or name in stops:
+                continue
+            seen.add(id(node))
+            pending.extend(t.name for t in reads_of(node))
+        return [n for n in self._scope.nodes if id(n) in seen]
+
+    def _position(self, tensor: str) -> int:
+        order = {id(n): k for k, n in enumerate(self._scope.nodes)}
+        return order[id(self._scope.producer[tensor][0])]
+
+    def _static_dims(self, tensor: str) -> list[int | None]:
+        """Dims that are the same at every analysed size; None for a dynamic one."""
+        shapes = [self._facts_at(k).get(tensor, UNKNOWN).shape or () for k in range(len(self._sizes))]
+        return [dims[0] if len(set(dims)) == 1 else None for dims in zip(*shapes, strict=True)]
+
+
+def _product(dims: Iterator[int | None]) -> int | None:
+    total = 1
+    for dim in dims:
+        if dim is None:
+            return None
+        total *= dim
+    return total
+
+
+def _layout(placement: Placement) -> str:
+    """The image's axes by letter, in memory order: NCHW, NHWC, HW, ..."""
+    letters = {axis: letter for group, letter in zip(placement.image.groups, "NCHW", strict=True) for axis in group}
+    return "".join(letters.get(axis, "1") for axis in range(placement.image.rank))
+
+
+def _remarks(misses: dict[str, tuple[Join, Miss]], claimed: set[str]) -> Iterator[Remark]:
+    """One near-miss for the widest sum of each group of reads that no site took."""
+    kept: list[tuple[Join, Miss]] = []
+    for join, miss in reversed(misses.values()):
+        if join.reads & claimed or len(join.reads) < 2:
+            continue
+        if any(join.reads <= other.reads for other, _ in kept):
+            continue
+        kept.append((join, miss))
+    for join, miss in reversed(kept):
+        yield Remark(miss.code, join.node.name, miss.condition)

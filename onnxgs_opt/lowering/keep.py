@@ -1,0 +1,29 @@
+"""`keep`: leave the cone as it was exported; always possible, and what the others are measured against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx_graphsurgeon as gs
+
+from onnxgs_opt.builder import Builder
+from onnxgs_opt.lowering.base import Target, Tolerance
+from onnxgs_opt.site import Site
+
+EXACT = Tolerance(rtol=0.0, atol=0.0, reason="nothing was rewritten")
+
+
+@dataclass(frozen=True)
+class Keep:
+    """No change. Passes that lower a plan skip its sites."""
+
+    name: str = "keep"
+    tolerance: Tolerance = EXACT
+
+    def refusal(self, site: Site, target: Target) -> str | None:
+        """Never refuse."""
+        return None
+
+    def emit(self, builder: Builder, site: Site) -> gs.Tensor:
+        """Not to be called: there is nothing to write."""
+        raise AssertionError("the keep lowering writes nothing: leave the site's cone as it is")

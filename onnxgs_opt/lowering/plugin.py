@@ -1,0 +1,92 @@
+"""`plugin`: the sampler as one node onnxgs::BilinearSample, with a function body where no plugin is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import onnx_graphsurgeon as gs
+
+from onnxgs_opt.builder import Builder
+from onnxgs_opt.lowering.base import Target, Tolerance
+from onnxgs_opt.lowering.grids import emit_pixel_grid, for_batch
+from onnxgs_opt.lowering.sample_function import (
+    BORDERS,
+    COORDINATES,
+    DOMAIN,
+    NAME,
+    WINDOW_CODES,
+    sample_function,
+)
+from onnxgs_opt.site import Site
+from onnxgs_opt.views import emit_view
+
+FIRST_IR_WITH_FUNCTIONS = 8
+NCHW = 0
+
+
+REORDERED = Tolerance(
+    rtol=1e-6,
+    atol=1e-6,
+    reason="the same four products, in another order of summation: a few roundings of fp32",
+)
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """The node keeps the whole sampler, so that an engine's plugin or a custom op of that name can take it.
+
+    Its attributes are int codes, see `sample_function`: border, window, coordinates, layout. The strings
+    `plugin_namespace` and `plugin_version` make TensorRT 10.7 and later prefer the plugin to the function.
+    """
+
+    name: str = "plugin"
+    tolerance: Tolerance = REORDERED
+
+    def refusal(self, site: Site, target: Target) -> str | None:
+        """Refuse what the function body cannot compute: whatever runs the node falls back on it."""
+        if site.policy.border == "reflection":
+            return "BilinearSample has no reflection padding yet"
+        if target.opset < 11:
+            return f"the body of BilinearSample needs opset >= 11, the model has {target.opset}"
+        if site.dtype != "float32":
+            return f"the body of BilinearSample computes in float32, the sampler in {site.dtype}"
+        return None
+
+    def emit(self, builder: Builder, site: Site) -> gs.Tensor:
+        """Write the node, its function, the import of its domain and the IR version that functions need."""
+        image = emit_view(builder, site.image)
+        grid, coordinates = _grid(builder, site, image)
+        graph = builder.graph
+        graph.add_function(sample_function(graph.opset))
+        graph.import_domain(DOMAIN, 1)
+        graph.envelope.ir_version = max(graph.envelope.ir_version, FIRST_IR_WITH_FUNCTIONS)
+        height, width = ((grid.shape or [None] * 4)[axis] for axis in (1, 2))
+        batch, channels = (image.shape or [None] * 4)[:2]
+        result = builder.op(
+            NAME,
+            image,
+            grid,
+            domain=DOMAIN,
+            dtype=image.dtype,
+            shape=[batch, channels, height, width],
+            border=BORDERS[site.policy.border],
+            window=WINDOW_CODES[site.policy.window],
+            coordinates=COORDINATES[coordinates],
+            layout=NCHW,
+            plugin_namespace=DOMAIN,
+            plugin_version="1",
+        )
+        return cast(gs.Tensor, result)
+
+
+def _grid(builder: Builder, site: Site, image: gs.Tensor) -> tuple[gs.Tensor, str]:
+    """The grid and the name of its coordinates.
+
+    A window is decided on the very pixel coordinates of the model: computed anew from normalised ones they
+    could differ by an ulp, and a point on the window's edge by its whole value.
+    """
+    if site.grid is None or site.coordinates == "pixel" or site.policy.window != "all":
+        return emit_pixel_grid(builder, site, image), "pixel"
+    grid = for_batch(builder, site.grid, image, emit_view(builder, site.grid))
+    return grid, "normalised-corners" if site.align_corners else "normalised"

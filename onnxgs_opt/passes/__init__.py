@@ -1,0 +1,45 @@
+"""The passes, by name. The dict is written by hand: what is not here cannot be run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from onnxgs_opt.passes.base import Pass, PassResult, Pipeline, Remark
+from onnxgs_opt.passes.eliminate_common_subexpressions import EliminateCommonSubexpressions
+from onnxgs_opt.passes.eliminate_dead import EliminateDead
+from onnxgs_opt.passes.eliminate_identity import EliminateIdentity
+from onnxgs_opt.passes.fold_constants import FoldConstants
+from onnxgs_opt.passes.infer_shapes import InferShapes
+from onnxgs_opt.passes.lower_bilinear import LowerBilinear
+from onnxgs_opt.passes.raise_bilinear import RaiseBilinear
+
+__all__ = [
+    "CANONICALISE",
+    "PASSES",
+    "EliminateDead",
+    "LowerBilinear",
+    "Pass",
+    "PassResult",
+    "Pipeline",
+    "RaiseBilinear",
+    "Remark",
+]
+
+# A folded shape lets inference know more, which lets more fold; each round needs the one before.
+_PROPAGATE = Pipeline("propagate", (InferShapes(), FoldConstants()), rounds=8)
+
+CANONICALISE = Pipeline(
+    "canonicalise",
+    (_PROPAGATE, EliminateIdentity(), EliminateCommonSubexpressions(), EliminateDead()),
+)
+
+PASSES: Mapping[str, Pass] = {
+    "infer-shapes": InferShapes(),
+    "fold-constants": FoldConstants(),
+    "eliminate-identity": EliminateIdentity(),
+    "eliminate-common-subexpressions": EliminateCommonSubexpressions(),
+    "eliminate-dead": EliminateDead(),
+    "canonicalise": CANONICALISE,
+    "raise-bilinear": RaiseBilinear(),
+    "lower-bilinear": LowerBilinear(),
+}

@@ -1,0 +1,90 @@
+"""Remove nodes that hand on their input as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import onnx_graphsurgeon as gs
+
+from onnxgs_opt.graph import Graph, constant_value, element_count, to_onnx_type
+from onnxgs_opt.importer import DEFAULT_DOMAINS
+from onnxgs_opt.passes.base import PassResult
+
+
+@dataclass(frozen=True)
+class EliminateIdentity:
+    """Let consumers of an Identity, or of a node that is one, read its input.
+
+    A node stays when it is what gives a graph output its name: the input is a graph input, a constant,
+    another output or a tensor from outside.
+    """
+
+    name: str = "eliminate-identity"
+
+    def run(self, graph: Graph) -> PassResult:
+        """Remove them here, in subgraphs and in functions."""
+        parts = [graph, *graph.subgraphs()]
+        return PassResult(any([_eliminate(part) for part in parts]))  # every part, not up to the first
+
+
+def _eliminate(graph: Graph) -> bool:
+    local = {id(node) for node in graph.nodes}
+    outputs = {id(t) for t in graph.outputs}
+    removed = []
+    for node in graph.topological():
+        if not _is_identity(node):
+            continue
+        source, result = node.inputs[0], node.outputs[0]
+        if id(result) in outputs:
+            if id(source) in outputs or not any(id(p) in local for p in source.inputs):
+                continue
+            outputs.discard(id(result))
+            outputs.add(id(source))
+        graph.replace_all_uses(result, source)
+        removed.append(node)
+    graph.remove_nodes(removed)
+    return bool(removed)
+
+
+def _is_identity(node: gs.Node) -> bool:
+    rule = _RULES.get(node.op)
+    if rule is None or (node.domain or "") not in DEFAULT_DOMAINS or len(node.outputs) != 1:
+        return False
+    if any(isinstance(value, gs.Node.AttributeRef) for value in node.attrs.values()):
+        return False
+    return bool(node.inputs) and not node.inputs[0].is_empty() and rule(node)
+
+
+def _same_type(node: gs.Node) -> bool:
+    dtype = node.inputs[0].dtype
+    return dtype is not None and to_onnx_type(dtype) == node.attrs.get("to")
+
+
+def _nothing_moves(node: gs.Node) -> bool:
+    perm = node.attrs.get("perm")
+    return perm is not None and list(perm) == list(range(len(perm)))
+
+
+def _same_shape(node: gs.Node) -> bool:
+    target = constant_value(node.inputs[1]) if len(node.inputs) > 1 else None
+    if target is None or element_count(node.inputs[0]) is None:
+        return False
+    return list(node.inputs[0].shape) == target.reshape(-1).tolist()
+
+
+def _single(node: gs.Node) -> bool:
+    return len(node.inputs) == 1
+
+
+_RULES: Mapping[str, Callable[[gs.Node], bool]] = {
+    "Identity": _single,
+    "Cast": _same_type,
+    "Transpose": _nothing_moves,
+    "Reshape": _same_shape,
+    "Expand": _same_shape,
+    "Concat": _single,
+    "Sum": _single,
+    "Max": _single,
+    "Min": _single,
+}

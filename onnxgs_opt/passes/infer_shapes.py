@@ -1,0 +1,163 @@
+"""Fill in element types and shapes that follow from the inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import onnx
+import onnx_graphsurgeon as gs
+from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
+
+from onnxgs_opt.exporter import (
+    describes,
+    export_constant,
+    export_function,
+    export_info,
+    export_node,
+    to_onnx_type,
+)
+from onnxgs_opt.graph import SMALL, Graph, constant_value, element_count, node_subgraphs
+from onnxgs_opt.importer import info_type
+from onnxgs_opt.passes.base import PassResult
+
+Known: TypeAlias = "tuple[Any, list[Any] | None]"
+
+_LOWEST_IR = 8  # below it the library wants every initialiser among the inputs, or knows no functions
+_GENERATED = "unk__"  # first part of the names that the library gives to unknown dims
+
+
+@dataclass(frozen=True)
+class InferShapes:
+    """Run ONNX shape inference on a copy without weights, and take over what it finds.
+
+    It starts from the inputs alone. Where the file describes a tensor more precisely, the file is
+    believed, unless it contradicts what follows from the inputs anywhere: then its descriptions are
+    left over from another shape and none is believed. Outputs keep their description.
+    """
+
+    name: str = "infer-shapes"
+
+    def run(self, graph: Graph) -> PassResult:
+        """Fill in types of the main graph and of subgraphs; a model that cannot be inferred stays."""
+        try:
+            inferred = onnx.shape_inference.infer_shapes(_skeleton(graph), data_prop=True)
+        except (onnx.shape_inference.InferenceError, RuntimeError, ValueError, TypeError):
+            return PassResult(changed=False)
+        return PassResult(_take_over(graph.gs, inferred.graph))
+
+
+def _skeleton(graph: Graph) -> ModelProto:
+    """The model without descriptions and without big constants, which become inputs."""
+    model = ModelProto()
+    model.ir_version = max(_LOWEST_IR, graph.envelope.ir_version)
+    model.opset_import.extend(graph.envelope.opset_import)
+    used = {id(t): t for n in graph.nodes for t in n.inputs if isinstance(t, gs.Constant)}
+    constants = {**{id(c): c for c in graph.constants}, **used}
+    for tensor in constants.values():
+        if _is_small(tensor):
+            export_constant(tensor, model.graph)
+        else:
+            _add_input(tensor, model.graph)
+    owned = set(constants)
+    for node in graph.topological():
+        if node.op == "Constant" and not _is_small(node.outputs[0]):
+            _add_input(node.outputs[0], model.graph)
+        else:
+            export_node(node, model.graph.node, owned, model.ir_version)
+    for tensor in graph.inputs:
+        export_info(tensor, model.graph.input)
+    for tensor in graph.outputs:
+        export_info(tensor, model.graph.output)
+    for function in graph.gs.functions:
+        export_function(function, model.functions.add())
+    return model
+
+
+def _add_input(tensor: gs.Tensor, proto: GraphProto) -> None:
+    source = constant_value(tensor) if tensor.dtype is None else tensor
+    if source is not None:
+        elem_type, shape = to_onnx_type(source.dtype), list(source.shape)
+        proto.input.append(onnx.helper.make_tensor_value_info(tensor.name, elem_type, shape))
+
+
+def _is_small(tensor: gs.Tensor) -> bool:
+    """Whether a constant's value may travel along: 4096 elements at most, not in another file."""
+    count = element_count(tensor)
+    if count is not None and count > SMALL:
+        return False
+    value = constant_value(tensor)
+    return value is not None and value.size <= SMALL
+
+
+def _take_over(graph: gs.Graph, proto: GraphProto) -> bool:
+    outputs = {id(t) for t in graph.outputs}
+    found = _inferred((*proto.value_info, *proto.output))
+    inner = [t for node in graph.nodes for t in node.outputs if id(t) not in outputs and t.name in found]
+    stale = any(_contradicts(t.shape, found[t.name][1]) for t in inner)
+    changed = [_refine(t, found[t.name], stale) for t in inner]
+    changed += [_refine(t, found[t.name], False) for t in graph.outputs if _is_open(t, found)]
+    by_output = {node.output[0]: node for node in proto.node if node.output and _has_body(node)}
+    for node in graph.nodes if by_output else ():
+        if node_subgraphs(node):
+            changed += _bodies(node, by_output.get(node.outputs[0].name))
+    return any(changed)
+
+
+def _inferred(infos: Iterable[ValueInfoProto]) -> dict[str, Known]:
+    """Types by tensor name, without the names that the library made up for unknown dims."""
+    return {info.name: _without_generated(info_type(info)) for info in infos}
+
+
+def _without_generated(known: Known) -> Known:
+    dtype, shape = known
+    if shape is None:
+        return known
+    return dtype, [None if type(d) is str and d.startswith(_GENERATED) else d for d in shape]
+
+
+def _has_body(node: NodeProto) -> bool:
+    return any(a.HasField("g") for a in node.attribute)
+
+
+def _is_open(tensor: gs.Tensor, found: Mapping[str, Known]) -> bool:
+    return isinstance(tensor, gs.Variable) and tensor.shape is None and tensor.name in found
+
+
+def _bodies(node: gs.Node, proto: NodeProto | None) -> list[bool]:
+    attributes = {a.name: a.g for a in proto.attribute} if proto is not None else {}
+    known = [(body, attributes.get(name)) for name, body in node.attrs.items() if isinstance(body, gs.Graph)]
+    return [_take_over(body, inferred) for body, inferred in known if inferred is not None]
+
+
+def _contradicts(declared: Sequence[Any] | None, inferred: Sequence[Any] | None) -> bool:
+    if declared is None or inferred is None or declared == inferred:
+        return False
+    if len(declared) != len(inferred):
+        return True
+    return any(isinstance(a, int) and b not in (None, a) for a, b in zip(declared, inferred, strict=True))
+
+
+def _refine(tensor: gs.Tensor, known: Known, stale: bool) -> bool:
+    dtype, shape = known
+    before = tensor.shape
+    if tensor.dtype is not None and before == shape:
+        return False
+    if tensor.dtype is None:
+        tensor.dtype = dtype
+    after = shape if stale or before is None else _merged(list(before), shape)
+    tensor.shape = after
+    # What makes the file's description no more than imprecise is a note in memory: the model that is
+    # written stays the same.
+    return "origin" in tensor.__dict__ and before != after and not describes(tensor)
+
+
+def _merged(declared: list[Any], inferred: list[Any] | None) -> list[Any]:
+    if inferred is None or len(inferred) != len(declared):
+        return declared
+    return [_merged_dim(a, b) for a, b in zip(declared, inferred, strict=True)]
+
+
+def _merged_dim(declared: Any, inferred: Any) -> Any:
+    return inferred if declared is None or isinstance(inferred, int) else declared

@@ -1,0 +1,52 @@
+"""Replace each recognised cone by one node that says what it computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx_graphsurgeon as gs
+
+from onnxgs_opt.builder import Builder
+from onnxgs_opt.graph import Graph
+from onnxgs_opt.lowering.plugin import Plugin
+from onnxgs_opt.lowering.sample_function import DOMAIN, NAME
+from onnxgs_opt.passes.base import PassResult, Remark
+from onnxgs_opt.site import Site
+from onnxgs_opt.views import emit_output
+
+
+def prefix_of(site: Site) -> str:
+    """What the names of a site's new nodes start with."""
+    return f"onnxgs/{site.id}"
+
+
+def raised_nodes(graph: Graph) -> dict[str, gs.Node]:
+    """The raised node of every site, by the site's prefix."""
+    nodes = (n for n in graph.nodes if n.op == NAME and n.domain == DOMAIN)
+    return {n.name.rsplit("/", 1)[0]: n for n in nodes}
+
+
+@dataclass(frozen=True)
+class RaiseBilinear:
+    """Write `onnxgs::BilinearSample` for each of `sites`; the cones stay, unused, until dead nodes are removed.
+
+    The model stays valid: the node comes with a function that any runtime can inline.
+    """
+
+    sites: tuple[Site, ...] = ()
+    name: str = "raise-bilinear"
+
+    def run(self, graph: Graph) -> PassResult:
+        """Raise every site that is not raised yet."""
+        done = raised_nodes(graph)
+        remarks = []
+        for site in self.sites:
+            if prefix_of(site) in done:
+                continue
+            builder = Builder(graph, prefix_of(site))
+            samples = Plugin().emit(builder, site)
+            output = graph.tensor(site.output)
+            graph.replace_all_uses(output, emit_output(builder, site, samples))
+            what = f"{site.policy.name} bilinear sampling of '{site.image.tensor}' in {len(site.cone)} nodes"
+            remarks.append(Remark(site.rule, site.reads[0], what))
+        return PassResult(bool(remarks), tuple(remarks))

@@ -1,0 +1,225 @@
+"""Put a proven sampler into terms of existing tensors: from a `Match` on expressions to the `View`s of a `Site`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from onnxgs_opt.bilinear import Axis, Match, Miss, window_condition
+from onnxgs_opt.expr import Expr
+from onnxgs_opt.lift import Index, Lift
+from onnxgs_opt.region import Coordinate, Resolver, Split, Unresolved
+from onnxgs_opt.site import WINDOWS, CoordinateName, View
+
+Split_ = tuple[int, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a match's operands are; the fields are those of `Site`."""
+
+    image: View
+    x: View
+    y: View
+    grid: View | None
+    coordinates: CoordinateName
+    align_corners: bool | None
+    mask: View | None
+    output_groups: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The output's index variables as batch (in image and coordinates), channel (image) and sample (coordinates)."""
+
+    batch: tuple[Expr, ...]
+    channel: tuple[Expr, ...]
+    sample: tuple[Expr, ...]
+
+    @property
+    def sample_groups(self) -> tuple[tuple[Expr, ...], tuple[Expr, ...]]:
+        """The sample variables as Ho and Wo: the last is Wo, the others Ho."""
+        return self.sample[:-1], self.sample[-1:]
+
+
+def place(
+    lift: Lift,
+    index: Index,
+    match: Match,
+    alive: Iterable[str],
+    split: Split_ | None,
+    like: Placement | None = None,
+) -> Placement | Miss:
+    """Find the tensors that hold the image and the coordinates of `match`, laid out by the axes of the output.
+
+    `alive` are tensors of the cone that stay in the graph whatever happens to it: a mask among them is shared. `like`
+    is the placement found at other sizes, whose tensors must do here too: at size 2, times S-1 changes nothing and more
+    tensors than one hold the same.
+    """
+    roles = _roles(index, match)
+    if isinstance(roles, Miss):
+        return roles
+    image = _image_view(match, roles, split)
+    wanted = (None, None) if like is None else (like.x.tensor, like.y.tensor)
+    x, y = (_coordinate_view(lift, axis, roles, w) for axis, w in zip((match.x, match.y), wanted, strict=True))
+    if image is None:
+        return Miss(f"the axes of '{match.image}' are not axes of the output", 4, "GSO108")
+    if x is None or y is None:
+        return Miss("no tensor holds the pixel coordinates by themselves", 4, "GSO108")
+    coordinates, align_corners = units(match)
+    grid = _grid_view(match, roles)
+    direct = coordinates == "normalised" or _is_pixel(match)
+    return Placement(
+        image=image,
+        x=x,
+        y=y,
+        grid=grid if direct else None,
+        coordinates=coordinates,
+        align_corners=align_corners,
+        mask=_mask_view(lift, match, roles, alive if like is None else _names(like.mask)),
+        output_groups=tuple(
+            tuple(k for k, i in enumerate(index) if i in group)
+            for group in (roles.batch, roles.channel, *roles.sample_groups)
+        ),
+    )
+
+
+def _roles(index: Index, match: Match) -> Roles | Miss:
+    variables = [i for i in index if i.op == "idx"]
+    in_image = {i for i in match.index if i is not None and i.op == "idx"}
+    in_coordinates = {i for axis in (match.x, match.y) for i in _variables(axis)}
+    lost = [i for i in variables if i not in in_image | in_coordinates]
+    if lost:
+        return Miss(f"output axis {lost[0].args[0]} repeats the samples", 4, "GSO108")
+    return Roles(
+        batch=tuple(i for i in variables if i in in_image and i in in_coordinates),
+        channel=tuple(i for i in variables if i in in_image and i not in in_coordinates),
+        sample=tuple(i for i in variables if i not in in_image),
+    )
+
+
+def _variables(axis: Axis) -> set[Expr]:
+    """The index variables that a coordinate depends on."""
+    index: Index = axis.leaf.args[1]  # type: ignore[assignment]
+    return {t for i in (*index, axis.offset) for t, _ in i.terms if t.op == "idx"}
+
+
+def _image_view(match: Match, roles: Roles, split: Split_ | None) -> View | None:
+    where = {i: axis for axis, i in enumerate(match.index) if i is not None and i.op == "idx"}
+    plain = sum(i is not None and i.op == "idx" for i in match.index)
+    if len(where) != plain or any(i is not None and i.op != "idx" and i.value != 0 for i in match.index):
+        return None
+    groups = tuple(tuple(where[v] for v in group) for group in (roles.batch, roles.channel))
+    return View(match.image, (*groups, (match.y.position,), (match.x.position,)), split, len(match.index) - len(where) - 2)
+
+
+def _names(view: View | None) -> tuple[str, ...]:
+    return () if view is None else (view.tensor,)
+
+
+def _coordinate_view(lift: Lift, axis: Axis, roles: Roles, wanted: str | None) -> View | None:
+    """The tensor that is the pixel coordinate, if one is indexed by output axes alone."""
+    pixel = lift.algebra.add(axis.offset, axis.leaf, axis.slope)
+    for (name, index), value in lift.values.items():
+        if value is pixel and wanted in (None, name) and lift.dtype_kind(name) == "f":
+            view = _view(name, index, lift.shape(name), roles)
+            if view is not None:
+                return view
+    return None
+
+
+def _view(name: str, index: Index, shape: Sequence[int], roles: Roles, tail: int = 0) -> View | None:
+    """The view [N, Ho, Wo] (and `tail` trailing axes) of a tensor; None when its index is not the output's."""
+    where: dict[Expr, int] = {}
+    for axis, (i, size) in enumerate(zip(index[: len(index) - tail], shape, strict=False)):
+        if i.op == "idx" and i not in where and i.hi == size - 1:
+            where[i] = axis
+        elif not (size == 1 and i.value == 0):
+            return None
+    groups = []
+    for group in (roles.batch, *roles.sample_groups):
+        present = [v for v in group if v in where]
+        if present and len(present) != len(group):
+            return None
+        groups.append(tuple(where.pop(v) for v in present))
+    tails = tuple((axis,) for axis in range(len(shape) - tail, len(shape)))
+    return None if where else View(name, (*groups, *tails), units=len(shape) - tail - sum(map(len, groups)))
+
+
+# ---- units and grid -----------------------------------------------------------------------------------------------------
+
+
+def _close(a: object, b: float) -> bool:
+    return abs(float(a) - b) <= 1e-6 * max(1.0, abs(b))  # type: ignore[arg-type]
+
+
+def _is_pixel(match: Match) -> bool:
+    return all(a.slope == 1 and a.offset.value == 0 for a in (match.x, match.y))
+
+
+def units(match: Match) -> tuple[CoordinateName, bool | None]:
+    """How the leaf coordinates relate to pixels: GridSample's units under align_corners, else pixels.
+
+    The scale is compared to one part in a million, since exporters round 2/(W-1) to fp32.
+    """
+    for align_corners in (True, False):
+        if all(_is_normalised(axis, align_corners) for axis in (match.x, match.y)):
+            return "normalised", align_corners
+    return "pixel", None
+
+
+def _is_normalised(axis: Axis, align_corners: bool) -> bool:
+    scale = (axis.size - 1) / 2 if align_corners else axis.size / 2
+    offset = axis.offset.value
+    return offset is not None and _close(axis.slope, scale) and _close(offset, (axis.size - 1) / 2)
+
+
+def _grid_view(match: Match, roles: Roles) -> View | None:
+    """The tensor whose last axis is (x, y), if there is one."""
+    (xt, xi, sizes), (yt, yi, _) = match.x.leaf.args, match.y.leaf.args
+    if xt != yt or len(xi) < 2 or xi[:-1] != yi[:-1] or sizes[-1] != 2:  # type: ignore[arg-type, index]
+        return None
+    if xi[-1].value != 0 or yi[-1].value != 1:  # type: ignore[index]
+        return None
+    view = _view(str(xt), xi, sizes, roles, tail=1)  # type: ignore[arg-type]
+    full = view is not None and all(
+        len(g) == len(v) for g, v in zip(view.groups, (roles.batch, *roles.sample_groups), strict=False)
+    )
+    return view if full else None
+
+
+# ---- mask -----------------------------------------------------------------------------------------------------------------
+
+
+def _mask_view(lift: Lift, match: Match, roles: Roles, alive: Iterable[str]) -> View | None:
+    """A living float tensor of the cone that equals the window's condition at every coordinate."""
+    if match.policy.window == "all":
+        return None
+    wanted = set(alive)
+    condition = lift.algebra.one
+    for axis in (match.y, match.x):
+        pixel = lift.algebra.add(axis.offset, axis.leaf, axis.slope)
+        inside = window_condition(lift.algebra, WINDOWS[match.policy.window], pixel, axis.size)
+        condition = lift.algebra.mul(condition, inside)
+    for (name, index), value in list(lift.values.items()):
+        if name not in wanted or lift.dtype_kind(name) != "f" or not value.leaves:
+            continue
+        view = _view(name, index, lift.shape(name), roles)
+        if view is not None and _equal(match, value, condition):
+            return view
+    return None
+
+
+def _equal(match: Match, a: Expr, b: Expr) -> bool:
+    """Whether two expressions of the match's coordinates agree everywhere."""
+    from onnxgs_opt.bilinear import domain, partitions
+
+    coordinates = [Coordinate(axis.leaf, axis.slope, axis.offset) for axis in (match.y, match.x)]
+    if a.leaves - {c.leaf for c in coordinates}:
+        return False
+    resolver = Resolver(coordinates)
+    try:
+        ys, xs = partitions(resolver, [domain(c) for c in coordinates], [a, b])
+        return all(resolver.evaluate(a, (y, x)) == resolver.evaluate(b, (y, x)) for y in ys for x in xs)
+    except (Split, Unresolved):
+        return False

@@ -1,0 +1,201 @@
+"""Inputs that find wrong samplers: coordinates on and around every border, laid out as models want them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxgs_opt.site import Site, View
+
+Array = NDArray[Any]
+Size = int | str | None
+"""A dimension: its size, or its name, or nothing known."""
+
+FAR = 1e4
+"""How far outside points are put, in pixels; GridSample itself breaks down from 2^24 on."""
+
+
+@dataclass(frozen=True)
+class Aim:
+    """Says that a model's input holds coordinates of a site: both of them, or one.
+
+    Attributes:
+        site: The sampler that reads them.
+        part: "grid" for x and y in one tensor, in the units of the site; "x" or "y" for one, in pixels.
+    """
+
+    site: Site
+    part: Literal["grid", "x", "y"]
+
+    @property
+    def view(self) -> View:
+        """How the canonical coordinates lie in the input."""
+        view = {"grid": self.site.grid, "x": self.site.x, "y": self.site.y}[self.part]
+        assert view is not None
+        return view
+
+
+def coordinates_of(sites: Sequence[Site]) -> dict[str, Aim]:
+    """Aims by tensor name: where each site's coordinates can be set, the grid where it has one."""
+    aims: dict[str, Aim] = {}
+    for site in sites:
+        if site.grid is not None:
+            aims.setdefault(site.grid.tensor, Aim(site, "grid"))
+            continue
+        aims.setdefault(site.x.tensor, Aim(site, "x"))
+        aims.setdefault(site.y.tensor, Aim(site, "y"))
+    return aims
+
+
+def pixels(size: int, count: int, rng: np.random.Generator, dtype: Any = np.float32) -> Array:
+    """`count` pixel coordinates for an axis of `size`, in random order.
+
+    A half are edges (-1, 0, S-1, S, the halves between, integers), exact and an ulp to either side, signed
+    zeros, tiny negatives and points far outside; the rest is uniform over [-2, S+2). All occur if `count` allows.
+    """
+    edges = edge_pixels(size, dtype)
+    first = rng.permutation(edges)[: -(-count // 2)]
+    more = rng.choice(edges, -(-count // 2) - len(first))
+    spread = (rng.random(count // 2) * (size + 4) - 2).astype(dtype)
+    return rng.permutation(np.concatenate([first, more, spread]))
+
+
+def edge_pixels(size: int, dtype: Any = np.float32) -> Array:
+    """The coordinates at which a sampler's formula changes, and their neighbours in floating point."""
+    marks = np.array(
+        [-1.5, -1, -0.5, 0, 0.5, 1, size // 2, size - 2, size - 1.5, size - 1, size - 0.5, size], dtype
+    )
+    ulps = [np.nextafter(marks, np.array(to, dtype)) for to in (-np.inf, np.inf)]
+    tiny = np.finfo(dtype).tiny
+    others = np.array([-0.0, -tiny, tiny, -1e-4, -3, size + 2, -FAR, FAR], dtype)
+    return np.unique(np.concatenate([marks, *ulps, others]))
+
+
+def normalised(p: Array, size: int, align_corners: bool) -> Array:
+    """Pixels in GridSample's units, rounded once."""
+    exact = p.astype(np.float64)
+    scaled = 2 * exact / (size - 1) - 1 if align_corners else (2 * exact + 1) / size - 1
+    return scaled.astype(p.dtype)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Canonical sizes of a site: N, C, H, W, Ho, Wo."""
+
+    batch: int
+    channels: int
+    image: tuple[int, int]
+    samples: tuple[int, int]
+
+    def of_image(self) -> tuple[int, ...]:
+        """Shape of the image."""
+        return (self.batch, self.channels, *self.image)
+
+    def of_samples(self) -> tuple[int, ...]:
+        """Shape of the coordinates, and of the result without its channels."""
+        return (self.batch, *self.samples)
+
+
+def tensor_shape(view: View, dims: Sequence[Size], canonical: Sequence[int]) -> tuple[int, ...]:
+    """The tensor's shape at canonical sizes; an axis that is 1 broadcasts.
+
+    Raises:
+        ValueError: The tensor's static dims and the sizes contradict each other.
+    """
+    inner: list[Size] = list(dims)
+    if view.split is not None:
+        axis, sizes = view.split
+        inner[axis : axis + 1] = [None if s < 0 else s for s in sizes]
+    for group, size in zip(view.groups, canonical, strict=False):
+        _settle(inner, group, size)
+    solved = [d if isinstance(d, int) else 1 for d in inner]
+    if view.split is not None:
+        axis, sizes = view.split
+        solved[axis : axis + len(sizes)] = [int(np.prod(solved[axis : axis + len(sizes)]))]
+    return tuple(solved)
+
+
+def _settle(dims: list[Size], group: Sequence[int], size: int) -> None:
+    """Give the unknown dims of one group what is left of its size: the first all of it."""
+    known = int(np.prod([d for a in group if isinstance(d := dims[a], int)], dtype=np.int64))
+    unknown = [a for a in group if not isinstance(dims[a], int)]
+    if not unknown:
+        if group and known not in (1, size):
+            raise ValueError(f"an axis of {known} cannot stand for {size}")
+        return
+    if size % known:
+        raise ValueError(f"{size} does not divide into {known}")
+    for axis in unknown:
+        dims[axis] = 1
+    dims[unknown[0]] = size // known
+
+
+def lay_out(view: View, canonical: Array, shape: Sequence[int]) -> Array:
+    """A tensor of `shape` whose view is `canonical`, or a part of it where the tensor has an axis of 1."""
+    inner = _inner_shape(view, shape)
+    sizes = [int(np.prod([inner[a] for a in group], dtype=np.int64)) for group in view.groups]
+    part = canonical[tuple(slice(0, size) for size in sizes)]
+    apart = part.reshape([inner[a] for a in view.order])
+    placed = apart.transpose([view.order.index(a) for a in sorted(view.order)])
+    return np.ascontiguousarray(placed.reshape(tuple(shape)))
+
+
+def _inner_shape(view: View, shape: Sequence[int]) -> list[int]:
+    inner = list(shape)
+    if view.split is not None:
+        axis, sizes = view.split
+        rest = int(np.prod([s for s in sizes if s > 0], dtype=np.int64))
+        inner[axis : axis + 1] = [s if s > 0 else shape[axis] // rest for s in sizes]
+    return inner
+
+
+def layouts_of(site: Site, picks: Sequence[Layout]) -> list[Layout]:
+    """Sizes to check a site at: its own where they are static, else those of `picks`."""
+    out: list[Layout] = []
+    for pick in picks:
+        image = (site.image_size[0] or pick.image[0], site.image_size[1] or pick.image[1])
+        samples = (site.sample_size[0] or pick.samples[0], site.sample_size[1] or pick.samples[1])
+        layout = Layout(site.batch or pick.batch, site.channels or pick.channels, image, samples)
+        if layout not in out:
+            out.append(layout)
+    return out
+
+
+def coordinate_values(aim: Aim, layout: Layout, x: Array, y: Array, shape: Sequence[int]) -> Array:
+    """The input that an aim describes, from canonical pixel coordinates [N, Ho, Wo]."""
+    if aim.part != "grid":
+        return lay_out(aim.view, x if aim.part == "x" else y, shape)
+    if aim.site.coordinates == "normalised":
+        corners = bool(aim.site.align_corners)
+        x, y = normalised(x, layout.image[1], corners), normalised(y, layout.image[0], corners)
+    return lay_out(aim.view, np.stack([x, y], axis=-1), shape)
+
+
+def image_values(shape: Sequence[int], rng: np.random.Generator, dtype: Any) -> Array:
+    """Unit-normal values, to which the tolerances refer."""
+    return rng.standard_normal(tuple(shape)).astype(dtype)
+
+
+def describe(p: float, size: int, letter: str) -> str:
+    """A coordinate in words: which edge it is on or beside, or where it lies."""
+    span = {"x": "W", "y": "H"}[letter]
+    marks: Mapping[str, float] = {
+        "-1": -1,
+        "-0.5": -0.5,
+        "0": 0,
+        f"{span}-2": size - 2,
+        f"{span}-1": size - 1,
+        f"{span}-0.5": size - 0.5,
+        span: size,
+    }
+    for name, mark in marks.items():
+        if p == mark:
+            return f"{letter} = {name} exactly"
+        if abs(p - mark) <= 4 * np.spacing(np.float32(max(abs(mark), 1))):
+            return f"{letter} just {'below' if p < mark else 'above'} {name}"
+    place = "inside" if 0 <= p <= size - 1 else "outside"
+    return f"{letter} = {p:.6g} ({place})"

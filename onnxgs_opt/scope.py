@@ -1,0 +1,82 @@
+"""A read-only view of one graph for analysis: who makes each tensor, who reads it, in execution order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The nodes of one graph, topologically sorted, and its tensors by name (names are unique in a graph)."""
+
+    nodes: tuple[gs.Node, ...]
+    producer: Mapping[str, tuple[gs.Node, int]]
+    consumers: Mapping[str, tuple[gs.Node, ...]]
+    tensors: Mapping[str, gs.Tensor]
+    inputs: tuple[gs.Tensor, ...]
+    outputs: frozenset[str]
+    opset: int
+
+    @classmethod
+    def of(cls, graph: gs.Graph) -> Scope:
+        """The scope of a graphsurgeon graph; nodes on a cycle are left out."""
+        producer: dict[str, tuple[gs.Node, int]] = {}
+        consumers: dict[str, list[gs.Node]] = {}
+        tensors: dict[str, gs.Tensor] = {t.name: t for t in graph.inputs}
+        for node in graph.nodes:
+            for position, tensor in enumerate(node.outputs):
+                producer[tensor.name] = (node, position)
+                tensors[tensor.name] = tensor
+            for tensor in reads_of(node):
+                consumers.setdefault(tensor.name, []).append(node)
+                tensors[tensor.name] = tensor
+        return cls(
+            nodes=_sorted(graph.nodes, producer, consumers),
+            producer=producer,
+            consumers={name: tuple(nodes) for name, nodes in consumers.items()},
+            tensors=tensors,
+            inputs=tuple(graph.inputs),
+            outputs=frozenset(t.name for t in graph.outputs),
+            opset=graph.opset,
+        )
+
+
+def reads_of(node: gs.Node) -> list[gs.Tensor]:
+    """The tensors a node reads, once each: its inputs and what its subgraphs capture from outside."""
+    found = {t.name: t for t in node.inputs if t.name}
+    for subgraph in subgraphs_of(node):
+        made = {t.name for n in subgraph.nodes for t in n.outputs} | {t.name for t in subgraph.inputs}
+        for inner in [*(t for n in subgraph.nodes for t in reads_of(n)), *subgraph.outputs]:
+            if inner.name and inner.name not in made and not isinstance(inner, gs.Constant):
+                found.setdefault(inner.name, inner)
+    return list(found.values())
+
+
+def subgraphs_of(node: gs.Node) -> list[gs.Graph]:
+    """The bodies that a control-flow node carries."""
+    return [value for value in node.attrs.values() if isinstance(value, gs.Graph)]
+
+
+def _sorted(
+    nodes: list[gs.Node], producer: dict[str, tuple[gs.Node, int]], consumers: dict[str, list[gs.Node]]
+) -> tuple[gs.Node, ...]:
+    waiting = {id(n): sum(t.name in producer for t in reads_of(n)) for n in nodes}
+    ready = deque(n for n in nodes if not waiting[id(n)])
+    done: list[gs.Node] = []
+    while ready:
+        node = ready.popleft()
+        done.append(node)
+        for tensor in node.outputs:
+            for consumer in consumers.get(tensor.name, ()):
+                waiting[id(consumer)] -= 1
+                if not waiting[id(consumer)]:
+                    ready.append(consumer)
+    return tuple(done)

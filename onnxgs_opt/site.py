@@ -1,0 +1,118 @@
+"""What recognition finds: one `Site` a sampler, in terms of existing tensors of the graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+BorderName = Literal["zeros", "border", "reflection"]
+CoordinateName = Literal["pixel", "normalised"]
+
+
+class Window(NamedTuple):
+    """The coordinates (per axis, in pixels) at which the sampler is not forced to zero.
+
+    The bounds are `lo` and `S + hi`, S being the size of the axis; None is no bound.
+    """
+
+    lo: int | None
+    lo_closed: bool
+    hi: int | None
+    hi_closed: bool
+
+
+WINDOWS: dict[str, Window] = {
+    "all": Window(None, False, None, False),
+    "interior": Window(0, True, -1, False),
+    "interior-closed": Window(0, True, -1, True),
+    "interior-open": Window(0, False, -1, False),
+    "interior-open-low": Window(0, False, -1, True),
+    "reach": Window(-1, False, 0, False),
+    "reach-closed": Window(-1, True, 0, True),
+    "cells": Window(0, True, 0, False),
+}
+"""`interior` is 0 <= p < S-1; `interior-closed` 0 <= p <= S-1; `reach` -1 < p < S (ROIAlign's); `cells` 0 <= p < S."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a sampler does outside the image.
+
+    out = [x and y in window] * sum_ij w_i w_j I[y0+i, x0+j], where I outside the image is 0 (`zeros`), the nearest
+    pixel (`border`) or the mirrored one (`reflection`).
+    """
+
+    border: BorderName = "zeros"
+    window: str = "all"
+
+    @property
+    def name(self) -> str:
+        """The name that reports use: the window's where there is one, else the border's."""
+        if self.window == "all":
+            return self.border
+        return self.window if self.border == "zeros" or self.window.startswith("interior") else f"{self.border}-{self.window}"
+
+
+@dataclass(frozen=True)
+class View:
+    """A tensor of the graph and the layout that makes it a canonical operand.
+
+    The operand is `tensor`, with axis `split[0]` first reshaped into sizes `split[1]` (one may be -1), transposed so
+    that the axes stand in the order of `groups`, and each group merged into one axis; an empty group is an axis of 1.
+    Axes of the (split) tensor, `rank` in all, that are in no group have size 1 and are dropped.
+    """
+
+    tensor: str
+    groups: tuple[tuple[int, ...], ...]
+    split: tuple[int, tuple[int, ...]] | None = None
+    units: int = 0
+
+    @property
+    def rank(self) -> int:
+        """Axes of the (split) tensor, its `units` dropped ones included."""
+        return len(self.order) + self.units
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The axes of the (split) tensor in the operand's order."""
+        return tuple(axis for group in self.groups for axis in group)
+
+    @property
+    def is_plain(self) -> bool:
+        """True when the tensor already is the operand: no reshape, no transpose."""
+        singles = all(len(group) == 1 for group in self.groups)
+        return self.split is None and not self.units and singles and self.order == tuple(range(len(self.groups)))
+
+
+@dataclass(frozen=True)
+class Site:
+    """One sampler: out[N, C, Ho, Wo] = sample(image[N, C, H, W] at x, y [N, Ho, Wo]).
+
+    `x` and `y` are pixel coordinates that the model computes; a canonical axis of theirs may be 1 and broadcast.
+    `grid` [N, Ho, Wo, 2] is a tensor that holds both, x then y: the same pixels, or, where `coordinates` is
+    "normalised", GridSample's units under `align_corners`. `mask` [N, Ho, Wo] is a 0/1 tensor of the model's own that
+    equals the window's condition. `output_groups` says which axes of `output` make N, C, Ho and Wo.
+    """
+
+    id: str
+    rule: str
+    policy: Policy
+    image: View
+    x: View
+    y: View
+    grid: View | None
+    coordinates: CoordinateName
+    align_corners: bool | None
+    mask: View | None
+    output: str
+    output_groups: tuple[tuple[int, ...], ...]
+    output_rank: int
+    reads: tuple[str, ...]
+    read_op: str
+    cone: tuple[str, ...]
+    batch: int | None
+    channels: int | None
+    image_size: tuple[int | None, int | None]
+    sample_size: tuple[int | None, int | None]
+    dtype: str
+    layout: str

@@ -1,0 +1,57 @@
+"""Write views: bring a tensor into an operand's canonical layout, and a result back into the exported one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx_graphsurgeon as gs
+
+from onnxgs_opt.builder import Builder, Dim
+from onnxgs_opt.site import Site, View
+
+
+def emit_view(builder: Builder, view: View) -> gs.Tensor:
+    """The canonical operand that a view describes; what changes nothing is not written."""
+    tensor = builder.graph.tensor(view.tensor)
+    if view.split is not None:
+        tensor = _split_axis(builder, tensor, *view.split)
+    units = [axis for axis in range(view.rank) if axis not in view.order]
+    tensor = builder.squeeze(tensor, units)
+    kept = sorted(view.order)
+    tensor = builder.transpose(tensor, [kept.index(axis) for axis in view.order])
+    if all(len(group) <= 1 for group in view.groups):
+        return builder.unsqueeze(tensor, [k for k, group in enumerate(view.groups) if not group])
+    dims = iter([builder.dim(tensor, axis) for axis in range(len(view.order))])
+    return builder.reshape(tensor, [builder.dims_product([next(dims) for _ in group]) for group in view.groups])
+
+
+def _split_axis(builder: Builder, tensor: gs.Tensor, axis: int, sizes: Sequence[int]) -> gs.Tensor:
+    before = [builder.dim(tensor, a) for a in range(axis)]
+    after = [builder.dim(tensor, a) for a in range(axis + 1, len(tensor.shape))]
+    return builder.reshape(tensor, [*before, *sizes, *after])
+
+
+def emit_output(builder: Builder, site: Site, samples: gs.Tensor) -> gs.Tensor:
+    """The samples [N, C, Ho, Wo] laid out as the exported output was."""
+    groups = site.output_groups
+    order = [axis for group in groups for axis in group]
+    if all(len(group) <= 1 for group in groups):
+        samples = builder.squeeze(samples, [k for k, group in enumerate(groups) if not group])
+    else:
+        samples = builder.reshape(samples, [_output_dim(builder, site, axis) for axis in order])
+    samples = builder.transpose(samples, [order.index(axis) for axis in sorted(order)])
+    return builder.unsqueeze(samples, [axis for axis in range(site.output_rank) if axis not in order])
+
+
+def _output_dim(builder: Builder, site: Site, axis: int) -> Dim:
+    """The size of one output axis, from the operand that it is an axis of."""
+    group = next(k for k, axes in enumerate(site.output_groups) if axis in axes)
+    place = site.output_groups[group].index(axis)
+    if group == 1:
+        source = site.image.groups[1][place]
+        if site.image.split is not None and source > site.image.split[0]:
+            source -= len(site.image.split[1]) - 1
+        return builder.dim(builder.graph.tensor(site.image.tensor), source)
+    kind = {0: 0, 2: 1, 3: 2}[group]
+    view = next(v for v in (site.x, site.y) if v.groups[kind])
+    return builder.dim(builder.graph.tensor(view.tensor), view.groups[kind][place])

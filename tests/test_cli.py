@@ -1,0 +1,358 @@
+"""The command line: what it passes on, what it prints where, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import jsonschema
+import pytest
+
+from onnxgs_opt import cli
+from onnxgs_opt.codes import CODES
+from onnxgs_opt.errors import EngineError, MismatchError, ModelError
+from onnxgs_opt.report import (
+    Count,
+    NearMiss,
+    Report,
+    SitePolicy,
+    SiteReport,
+    Validation,
+    schema,
+)
+
+SITE = SiteReport(
+    id="site0",
+    rule="GSO001",
+    policy=SitePolicy("bilinear", "interior", "pixel", None, "NCHW", "float32"),
+    image="img",
+    grid="grid",
+    output="out",
+    reads=("g0", "g1", "g2", "g3"),
+    read_op="Gather",
+    lowering="merged-gather",
+    reason="one read instead of four",
+)
+REPORT = Report(
+    input="in.onnx",
+    output="out.onnx",
+    target="ort-cpu",
+    status="optimised",
+    nodes=Count(175, 30),
+    reads=Count(4, 1),
+    sites=(SITE,),
+    near_misses=(NearMiss("GSO101", "/Add", "one weight is scaled", "compare the products"),),
+    validation=Validation("ok", ({"img": (2, 3, 24, 40)},), 0.0, 0.0, 0),
+)
+
+
+class Api:
+    """A stand-in for `onnxgs_opt.api`: records the calls, answers with `answer`, or raises it."""
+
+    def __init__(self) -> None:
+        self.answer: Report | BaseException = REPORT
+        self.calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+
+    def optimize(self, *args: Any, **options: Any) -> SimpleNamespace:
+        self.calls.append((args, options))
+        if options["progress"] is not None:
+            options["progress"]("validate")
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return SimpleNamespace(report=self.answer, model=None)
+
+    def find(self, model: str) -> tuple[SiteReport, ...]:
+        assert isinstance(self.answer, Report)
+        return self.answer.sites
+
+    @property
+    def options(self) -> dict[str, Any]:
+        [(_, options)] = self.calls
+        return options
+
+    @property
+    def paths(self) -> tuple[Any, ...]:
+        [(paths, _)] = self.calls
+        return paths
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Api:
+    stand_in = Api()
+    monkeypatch.setitem(sys.modules, "onnxgs_opt.api", stand_in)
+    return stand_in
+
+
+def error_lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    out, err = capsys.readouterr()
+    assert out == ""
+    return err.splitlines()
+
+
+def test_run_passes_the_options_on(api: Api, tmp_path: Path) -> None:
+    inputs = tmp_path / "in.npz"
+    inputs.touch()
+    arguments = "in.onnx out.onnx --lowering merged-gather --target ort-cpu --shape img=1x3x8x9 --shape a=b=4"
+    tolerances = "--rtol 1e-5 --atol 1e-6 --seed 7 --no-validate"
+    assert cli.main([*arguments.split(), "--inputs", str(inputs), *tolerances.split()]) == 0
+    assert api.paths == ("in.onnx", "out.onnx")
+    assert api.options == {
+        "lowering": "merged-gather",
+        "target": "ort-cpu",
+        "shapes": {"img": (1, 3, 8, 9), "a=b": (4,)},
+        "inputs": str(inputs),
+        "rtol": 1e-5,
+        "atol": 1e-6,
+        "seed": 7,
+        "validate": False,
+        "dry_run": False,
+        "progress": None,
+    }
+
+
+def test_defaults(api: Api) -> None:
+    assert cli.main(["in.onnx", "out.onnx"]) == 0
+    expected: dict[str, Any] = {
+        "lowering": "auto",
+        "target": None,
+        "shapes": {},
+        "rtol": None,
+        "seed": 0,
+        "validate": True,
+    }
+    assert api.options.items() >= expected.items()
+
+
+@pytest.mark.parametrize("option", ["--dry-run", "--check"])
+def test_looking_only_never_names_an_output(api: Api, option: str) -> None:
+    for arguments in (["in.onnx", option], ["in.onnx", "out.onnx", option]):
+        api.calls.clear()
+        cli.main(arguments)
+        assert api.paths == ("in.onnx", None)
+        assert api.options["dry_run"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--check"], 1),
+        (["--dry-run"], 0),
+        (["out.onnx"], 0),
+        (["out.onnx", "--require-match", "1"], 0),
+        (["out.onnx", "--require-match", "2"], 1),
+        (["--dry-run", "--require-match", "2"], 1),
+    ],
+)
+def test_exit_code(api: Api, arguments: list[str], code: int) -> None:
+    assert cli.main(["in.onnx", *arguments]) == code
+
+
+def test_too_few_matches_write_nothing(api: Api) -> None:
+    cli.main(["in.onnx", "out.onnx", "--require-match", "2"])
+    assert api.paths == ("in.onnx", None)
+    assert api.options["dry_run"]
+
+
+def test_text_goes_to_stdout_and_nothing_to_stderr(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["in.onnx", "out.onnx"])
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.splitlines()[-1].startswith("onnxgs-opt: PASSED 1 site lowered")
+    assert "near-miss GSO101 at /Add" in out
+
+
+def test_json_goes_to_stdout(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["in.onnx", "--check", "--format", "json"])
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, schema(), jsonschema.Draft202012Validator)
+    assert (document["status"], document["exit_code"]) == ("findings", 1)
+
+
+def test_report_file(api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "r.json"
+    assert cli.main(["in.onnx", "out.onnx", "--report", str(path)]) == 0
+    assert json.loads(path.read_text(encoding="utf-8"))["sites"][0]["id"] == "site0"
+    assert "PASSED" in capsys.readouterr().out
+
+
+def test_report_of_a_mismatch_is_written(api: Api, tmp_path: Path) -> None:
+    api.answer = replace(REPORT, status="mismatch", output=None)
+    path = tmp_path / "r.json"
+    assert cli.main(["in.onnx", "out.onnx", "--report", str(path)]) == 3
+    assert json.loads(path.read_text(encoding="utf-8"))["exit_code"] == 3
+
+
+def test_quiet_says_the_verdict_only(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["in.onnx", "out.onnx", "-q"])
+    [line] = capsys.readouterr().out.splitlines()
+    assert line.startswith("onnxgs-opt: PASSED")
+
+
+def test_verbose_reports_progress_on_stderr(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["in.onnx", "out.onnx", "-v"])
+    out, err = capsys.readouterr()
+    assert err == "validate ...\n"
+    assert "reads: g0, g1, g2, g3" in out
+
+
+def test_a_terminal_gets_a_spinner(
+    api: Api, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    cli.main(["in.onnx", "out.onnx"])
+    assert api.options["progress"] is not None
+    assert "\x1b" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "no_color", "terminal", "coloured"),
+    [
+        ([], None, False, False),
+        ([], None, True, True),
+        ([], "1", True, False),
+        ([], "", True, True),
+        (["--no-color"], None, True, False),
+        (["--color"], "1", False, True),
+    ],
+)
+def test_colour(
+    api: Api,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    flags: list[str],
+    no_color: str | None,
+    terminal: bool,
+    coloured: bool,
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    if no_color is not None:
+        monkeypatch.setenv("NO_COLOR", no_color)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    cli.main(["in.onnx", "out.onnx", *flags])
+    assert ("\x1b[" in capsys.readouterr().out) is coloured
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ModelError("in.onnx is no ONNX model", "export it again"), 2),
+        (MismatchError("out differs by 0.5", "see --report"), 3),
+        (EngineError("the engine was not built", "see the log"), 4),
+    ],
+)
+def test_an_error_is_one_line_and_a_hint(
+    api: Api, capsys: pytest.CaptureFixture[str], error: Exception, code: int
+) -> None:
+    api.answer = error
+    assert cli.main(["in.onnx", "out.onnx"]) == code
+    first, second = error_lines(capsys)
+    assert first == f"error: {error}"
+    assert second.startswith("hint: ")
+
+
+def test_an_error_cannot_steer_the_terminal(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    api.answer = ModelError("a\x1b[31mb\u202e", "c\x07")
+    cli.main(["in.onnx", "out.onnx"])
+    assert error_lines(capsys) == ["error: a\\x1b[31mb\\u202e", "hint: c\\x07"]
+
+
+def test_the_traceback_of_an_error_is_for_vv(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    api.answer = ModelError("broken", "mend it")
+    for flag, shown in (("-v", False), ("-vv", True)):
+        assert cli.main(["in.onnx", "out.onnx", flag]) == 2
+        assert ("Traceback" in capsys.readouterr().err) is shown
+
+
+def test_a_bug_shows_its_traceback_and_is_no_finding(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    api.answer = ZeroDivisionError("oh")
+    assert cli.main(["in.onnx", "out.onnx"]) == 2
+    err = error_lines(capsys)
+    assert err[0].startswith("Traceback")
+    assert err[-2:] == [
+        "error: internal error: ZeroDivisionError",
+        "hint: please report the lines above, with the model",
+    ]
+
+
+def test_interrupt(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    api.answer = KeyboardInterrupt()
+    assert cli.main(["in.onnx", "out.onnx"]) == 130
+    assert error_lines(capsys)[-1] == "error: interrupted"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "no model was named"),
+        (["in.onnx"], "no output was named"),
+        (["in.onnx", "out.onnx", "third"], "Got unexpected extra argument"),
+        (["in.onnx", "out.onnx", "--lowering", "magic"], "Invalid value for '--lowering'"),
+        (["in.onnx", "out.onnx", "--target", "tensorrt"], "target tensorrt is not available"),
+        (["in.onnx", "out.onnx", "--shape", "img"], "--shape img is no shape"),
+        (["in.onnx", "out.onnx", "--shape", "=1x2"], "--shape =1x2 is no shape"),
+        (["in.onnx", "out.onnx", "--shape", "img=1x0"], "--shape img=1x0 is no shape"),
+        (["in.onnx", "out.onnx", "--shape", "img=1x²"], "--shape img=1x² is no shape"),
+        (["in.onnx", "out.onnx", "--inputs", "absent.npz"], "Invalid value for '--inputs'"),
+        (["in.onnx", "out.onnx", "--rtol", "-1"], "Invalid value for '--rtol'"),
+        (["in.onnx", "out.onnx", "--report", "r.html"], "--report r.html has no known ending"),
+        (["in.json", "out.onnx", "--report", "./in.json"], "--report in.json is the model's own path"),
+        (["in.onnx", "out.onnx", "--report", "absent/r.json"], "cannot write into absent"),
+        (["in.onnx", "out.onnx", "--bogus"], "No such option"),
+        (["--explain", "GSO999"], "there is no code GSO999"),
+    ],
+)
+def test_usage_errors_run_nothing(
+    api: Api, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert cli.main(arguments) == 2
+    first, second = error_lines(capsys)
+    assert message in first
+    assert first.startswith("error: ")
+    assert second.startswith("hint: ")
+    assert api.calls == []
+
+
+def test_explain(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--explain", "gso001"]) == 0
+    assert capsys.readouterr().out.startswith("GSO001  four-read bilinear sampler\n")
+    assert cli.main(["--explain"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(CODES)
+
+
+def test_help_lists_every_option_on_one_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    out = capsys.readouterr().out
+    for param in cli.command.params:
+        assert param.param_type_name == "argument" or param.opts[0] in out
+    assert len(out.splitlines()) <= 45
+    assert all(len(line) <= 80 for line in out.splitlines())
+
+
+def test_broken_pipe_keeps_the_exit_code(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    run = subprocess.run(
+        [sys.executable, "-m", "onnxgs_opt.cli", "--explain"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writer)
+    assert (run.returncode, run.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("option", ["--help", "--version", "--explain"])
+def test_answers_without_a_model_import_no_onnx(option: str) -> None:
+    script = (
+        "import sys; from onnxgs_opt.cli import main; main(sys.argv[1:]); "
+        "sys.exit(' '.join({'onnx', 'onnxruntime', 'onnx_graphsurgeon', 'numpy'} & sys.modules.keys()) or 0)"
+    )
+    run = subprocess.run([sys.executable, "-c", script, option], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")

@@ -1,0 +1,99 @@
+"""A sampler with one thing broken is not taken for the sampler that it was."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from tests.fixtures.mutants import MUTANTS, Mutant
+from tests.fixtures.recogniser import near_misses, needs_recogniser, optimize, semantic_sites
+from tests.fixtures.spellings import Spelling, build, feeds
+from tests.fixtures.spellings.check import allowed, run
+from tests.fixtures.spellings.curated import curated
+from tests.fixtures.spellings.generate import spellings
+from tests.fixtures.truth import site_gap
+
+ORIGINS = 6
+"""Spellings that each mutant is made of in the suite."""
+VISIBLE = 5
+"""A mutant differs by this many tolerances or more."""
+
+
+def _pairs() -> list[tuple[Mutant, Spelling]]:
+    """Each mutant with the first curated spellings that it fits, spread over the list."""
+    pairs = []
+    for number, mutant in enumerate(MUTANTS):
+        fitting = [s for s in curated().values() if mutant.fits(s)]
+        step = max(1, len(fitting) // ORIGINS)
+        pairs += [(mutant, s) for s in fitting[number % step :: step][:ORIGINS]]
+    return pairs
+
+
+PAIRS = _pairs()
+BROKEN = [(m, s) for m, s in PAIRS if not m.equal]
+EQUAL = [(m, s) for m, s in PAIRS if m.equal]
+
+
+def _parametrize(pairs):
+    return pytest.mark.parametrize(("mutant", "spelling"), pairs, ids=[f"{m.name}: {s}" for m, s in pairs])
+
+
+def gap(mutant: Mutant, spelling: Spelling, seed: int = 0) -> float:
+    """The largest difference between the mutant and its origin on the aimed coordinates."""
+    origin, broken = build(spelling), mutant.build(spelling)
+    inputs = feeds(broken, spelling, seed)
+    known = {i.name for i in origin.graph.input}
+    sound = run(origin, {k: v for k, v in inputs.items() if k in known})[0]
+    return float(np.abs(run(broken, inputs)[0] - sound).max())
+
+
+def test_every_mutant_has_origins():
+    assert all(Counter(m.name for m, _ in PAIRS)[m.name] for m in MUTANTS)
+
+
+@_parametrize(BROKEN)
+def test_mutant_is_visible(mutant, spelling):
+    assert gap(mutant, spelling) > VISIBLE * allowed(spelling)
+
+
+@_parametrize(EQUAL)
+def test_equal_mutant_computes_the_same(mutant, spelling):
+    assert gap(mutant, spelling) == 0
+
+
+def test_mutants_of_random_spellings_are_visible():
+    for spelling in itertools.islice(spellings(seed=23), 12):
+        for mutant in (m for m in MUTANTS if m.fits(spelling) and not m.equal):
+            assert gap(mutant, spelling) > VISIBLE * allowed(spelling), f"{mutant.name}: {spelling}"
+
+
+@needs_recogniser
+@_parametrize(BROKEN)
+def test_mutant_is_not_taken_for_its_origin(mutant, spelling):
+    """No site claims what the model does not compute; where no sampler is left, a reason is given."""
+    model = mutant.build(spelling)
+    inputs = feeds(model, mutant.becomes(spelling) if mutant.becomes else spelling)
+    sites = semantic_sites(model)
+    rounded = spelling.corners == "shift"
+    assert all(site_gap(model, s, inputs, rounded) <= max(allowed(spelling), 1e-4) for s in sites)
+    if mutant.leaves_sampler(spelling):
+        return
+    assert not sites
+    reasons = near_misses(model)
+    assert reasons
+    assert all(r.code.startswith("GSO1") and r.condition and r.node for r in reasons)
+
+
+@needs_recogniser
+@_parametrize(EQUAL)
+def test_equal_mutant_keeps_its_tensors(mutant, spelling):
+    """An interior tensor that somebody else reads survives, whether the sampler was replaced or not."""
+    model = mutant.build(spelling)
+    inputs = feeds(model, spelling)
+    result = optimize(model, validate=False).model
+    assert [o.name for o in result.graph.output] == [o.name for o in model.graph.output]
+    for before, after in zip(run(model, inputs), run(result, inputs), strict=True):
+        np.testing.assert_allclose(after, before, rtol=0, atol=max(allowed(spelling), 1e-4))

@@ -1,0 +1,243 @@
+"""The report's records, its JSON and the shipped schema, its text, and the exit code that it decides."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import jsonschema
+import pytest
+
+from onnxgs_opt.codes import CODES
+from onnxgs_opt.rendering.text import explain, explain_all, printable, to_text
+from onnxgs_opt.report import (
+    EXIT_CODES,
+    Count,
+    Engine,
+    Hazard,
+    Measurement,
+    NearMiss,
+    Report,
+    SiteError,
+    SitePolicy,
+    SiteReport,
+    Status,
+    Validation,
+    judge,
+    schema,
+    to_dict,
+    to_json,
+)
+
+POLICY = SitePolicy("bilinear", "interior", "pixel", None, "NCHW", "float32")
+SITE = SiteReport(
+    id="site0",
+    rule="GSO001",
+    policy=POLICY,
+    image="img",
+    grid="grid",
+    output="out",
+    reads=("/Gather", "/Gather_1", "/Gather_2", "/Gather_3"),
+    read_op="Gather",
+    lowering="merged-gather",
+    reason="one read instead of four, exact",
+    refusals={"grid-sample": "GridSample needs opset >= 16, the model has 13"},
+    error=SiteError(0.0, 0.0),
+)
+KEPT = replace(SITE, id="site1", lowering="keep", reason="asked for", grid=("x", "y"), error=SiteError())
+EMPTY = Report("in.onnx", None, "ort-cpu", "nothing-to-do", Count(3, 3), Count(0, 0))
+FULL = Report(
+    input="in.onnx",
+    output="out.onnx",
+    target="ort-cpu",
+    status="optimised",
+    nodes=Count(252, 62),
+    reads=Count(8, 5),
+    sites=(replace(SITE, measurements=(Measurement("merged-gather", "ok", 12.5, 1.7),)), KEPT),
+    near_misses=(NearMiss("GSO101", "/Add_3", "one weight is 2uv", "compare the products"),),
+    hazards=(Hazard("GSO204", "/Clip", "export at opset 12"),),
+    validation=Validation("ok", ({"img": (2, 3, 24, 40), "grid": (2, 9, 11, 2)},), 0.0, 0.0, 7),
+    engine=Engine("out.engine", "tensorrt", "10.16.1", 12.5, 4),
+    timings={"load": 0.01, "validate": 1.5},
+)
+NEAR_MISSES_ONLY = replace(EMPTY, near_misses=FULL.near_misses)
+MISMATCH = replace(FULL, status="mismatch", output=None)
+
+
+def lines(report: Report, **options: Any) -> list[str]:
+    return to_text(report, **options).splitlines()
+
+
+def test_schema_is_a_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(schema())
+
+
+@pytest.mark.parametrize("report", [EMPTY, FULL, NEAR_MISSES_ONLY, MISMATCH])
+def test_json_obeys_the_schema(report: Report) -> None:
+    jsonschema.validate(json.loads(to_json(report)), schema(), jsonschema.Draft202012Validator)
+
+
+@pytest.mark.parametrize("status", EXIT_CODES)
+def test_schema_knows_every_status(status: Status) -> None:
+    jsonschema.validate(to_dict(replace(EMPTY, status=status)), schema(), jsonschema.Draft202012Validator)
+
+
+def test_schema_refuses_what_it_does_not_know() -> None:
+    for change in ({"extra": 1}, {"status": "fine"}, {"schema_version": "2"}, {"nodes": {"before": 1}}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**to_dict(FULL), **change}, schema(), jsonschema.Draft202012Validator)
+
+
+def test_json_has_the_documented_keys_in_their_order() -> None:
+    document = json.loads(to_json(FULL))
+    assert list(document) == [
+        "schema_version", "tool", "input", "output", "target", "status", "exit_code", "nodes", "reads",
+        "sites", "near_misses", "hazards", "validation", "engine", "timings",
+    ]  # fmt: skip
+    assert list(document["sites"][0]) == [
+        "id", "rule", "policy", "image", "grid", "output", "reads", "read_op", "lowering", "reason",
+        "refusals", "error", "measurements",
+    ]  # fmt: skip
+    assert list(document["sites"][0]["policy"]) == [
+        "kind", "border", "coordinates", "align_corners", "layout", "dtype"
+    ]  # fmt: skip
+    assert list(document["validation"]) == ["status", "shapes", "max_abs", "max_rel", "seed"]
+    assert list(document["engine"]) == ["path", "backend", "version", "build_s", "layers"]
+
+
+def test_json_values() -> None:
+    document = json.loads(to_json(FULL))
+    assert document["tool"]["name"] == "onnxgs-opt"
+    assert [site["grid"] for site in document["sites"]] == ["grid", ["x", "y"]]
+    assert document["sites"][0]["measurements"] == [
+        {"lowering": "merged-gather", "status": "ok", "median_ms": 12.5, "ratio": 1.7}
+    ]
+    assert document["validation"]["shapes"] == [{"img": [2, 3, 24, 40], "grid": [2, 9, 11, 2]}]
+    assert document["exit_code"] == 0
+
+
+def test_json_says_infinity_in_a_word() -> None:
+    report = replace(FULL, validation=Validation("mismatch", (), float("inf"), float("nan"), 0))
+    document = json.loads(to_json(report))
+    assert (document["validation"]["max_abs"], document["validation"]["max_rel"]) == ("inf", "nan")
+    jsonschema.validate(document, schema(), jsonschema.Draft202012Validator)
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "code"),
+    [
+        ({}, "optimised", 0),
+        ({"check": True}, "findings", 1),
+        ({"require_match": 2}, "optimised", 0),
+        ({"require_match": 3}, "too-few", 1),
+        ({"require_match": 3, "check": True}, "too-few", 1),
+    ],
+)
+def test_judge(options: dict[str, Any], status: str, code: int) -> None:
+    judged = judge(FULL, **options)
+    assert (judged.status, judged.exit_code) == (status, code)
+
+
+def test_check_passes_when_every_site_is_kept() -> None:
+    assert judge(replace(FULL, sites=(KEPT,)), check=True).exit_code == 0
+
+
+def test_a_failure_outweighs_findings() -> None:
+    assert judge(MISMATCH, check=True, require_match=9).exit_code == 3
+
+
+def test_text_of_a_full_run() -> None:
+    assert lines(FULL) == [
+        "site0 GSO001 bilinear, interior, pixel coordinates, NCHW float32: img at grid -> out "
+        "(4 Gather reads): merged-gather, one read instead of four, exact",
+        "  merged-gather: 12.5 ms, 1.70x as fast as exported",
+        "site1 GSO001 bilinear, interior, pixel coordinates, NCHW float32: img at x, y -> out "
+        "(4 Gather reads): keep, asked for",
+        "near-miss GSO101 at /Add_3: weights are not bilinear: one weight is 2uv; compare the products",
+        "hazard GSO204 at /Clip: integer Clip at opset 11; export at opset 12",
+        "          before   after",
+        "nodes        252      62",
+        "reads          8       5",
+        "onnxgs-opt: PASSED 1 site lowered; validated over 1 shape, max |error| 0; wrote out.onnx",
+    ]
+
+
+def test_a_remark_without_a_hint_ends_with_what_was_seen() -> None:
+    miss = NearMiss("GSO101", "/Add_3", "One weight is 2uv.", "")
+    expected = "near-miss GSO101 at /Add_3: weights are not bilinear: One weight is 2uv"
+    assert lines(replace(EMPTY, near_misses=(miss,)))[0] == expected
+
+
+def test_text_shows_changed_rows_only() -> None:
+    assert not any(line.startswith("reads") for line in lines(replace(FULL, reads=Count(4, 4))))
+    assert lines(EMPTY) == ["onnxgs-opt: PASSED nothing to do"]
+
+
+def test_text_says_align_corners_where_it_matters() -> None:
+    policy = replace(POLICY, coordinates="normalised", align_corners=True)
+    report = replace(FULL, sites=(replace(SITE, policy=policy),))
+    assert "normalised (align_corners=1) coordinates" in lines(report)[0]
+
+
+@pytest.mark.parametrize(
+    ("report", "verdict"),
+    [
+        (replace(FULL, status="dry-run", output=None), "PASSED 2 sites found, 1 would be lowered"),
+        (replace(FULL, validation=Validation()), "PASSED 1 site lowered; not validated; wrote out.onnx"),
+        (replace(FULL, status="findings"), "FAILED 1 site could be optimised (--check)"),
+        (replace(FULL, status="too-few"), "FAILED 2 sites found, --require-match asks for more"),
+        (MISMATCH, "FAILED the result differs from the original"),
+        (replace(FULL, status="engine-failed"), "FAILED the engine was not built"),
+    ],
+)
+def test_the_last_line_is_the_verdict(report: Report, verdict: str) -> None:
+    assert lines(report)[-1].startswith(f"onnxgs-opt: {verdict}")
+
+
+def test_verbosity() -> None:
+    assert len(lines(FULL, verbosity=-1)) == 1
+    spoken = lines(FULL, verbosity=1)
+    assert "  reads: /Gather, /Gather_1, /Gather_2, /Gather_3" in spoken
+    assert "  grid-sample refused: GridSample needs opset >= 16, the model has 13" in spoken
+    assert "times: load 0.01 s, validate 1.50 s" in spoken
+
+
+def test_colour_is_styling_only() -> None:
+    coloured = to_text(FULL, colour=True)
+    assert "\x1b[" in coloured
+    assert "\x1b[" not in to_text(FULL)
+
+
+def test_long_names_are_neither_wrapped_nor_cut() -> None:
+    name = "/".join(["encoder"] * 200)
+    assert name in lines(replace(FULL, sites=(replace(SITE, image=name),)))[0]
+
+
+HOSTILE = "a\x1b[31m\n\r\x07\u202e[bold]b"
+
+
+def test_names_cannot_steer_the_terminal() -> None:
+    site = replace(SITE, image=HOSTILE, output=HOSTILE, reads=(HOSTILE,), refusals={"plugin": HOSTILE})
+    miss = NearMiss("GSO101", HOSTILE, HOSTILE, HOSTILE)
+    report = replace(FULL, sites=(site,), near_misses=(miss,), output=HOSTILE)
+    text = to_text(report, verbosity=1)
+    assert all(c == "\n" or c.isprintable() for c in text)
+    assert "a\\x1b[31m\\n\\r\\x07\\u202e[bold]b" in text
+    assert len(text.splitlines()) == len(lines(replace(report, output="out.onnx"), verbosity=1))
+
+
+def test_a_path_with_braces_is_only_a_path() -> None:
+    assert lines(replace(FULL, output="{x}.onnx"))[-1].endswith("wrote {x}.onnx")
+
+
+def test_printable_keeps_letters_of_every_script() -> None:
+    assert printable("画像/Ünit") == "画像/Ünit"
+
+
+def test_explain() -> None:
+    entry = CODES["GSO103"]
+    assert explain(entry).splitlines() == [
+        f"GSO103  {entry.title}", f"  {entry.meaning}", f"  To do: {entry.action}"
+    ]  # fmt: skip
+    assert [line.split()[0] for line in explain_all().splitlines()] == list(CODES)
