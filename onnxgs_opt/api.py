@@ -17,11 +17,12 @@ from onnx import ModelProto
 from onnxgs_opt._version import __version__
 from onnxgs_opt.codes import CODES
 from onnxgs_opt.errors import UsageError
-from onnxgs_opt.find import Found, find_sites, has_reads
 from onnxgs_opt.graph import Graph
+from onnxgs_opt.joins import has_reads
 from onnxgs_opt.lowering import LOWERINGS, Target, Tolerance
 from onnxgs_opt.passes import CANONICALISE, EliminateDead, LowerBilinear, Pipeline, RaiseBilinear
 from onnxgs_opt.plan import KEEP, Choice, choose
+from onnxgs_opt.remark import Remark
 from onnxgs_opt.report import (
     Count,
     NearMiss,
@@ -32,7 +33,7 @@ from onnxgs_opt.report import (
     Status,
     Validation,
 )
-from onnxgs_opt.remark import Remark
+from onnxgs_opt.search import Found, find_sites
 from onnxgs_opt.site import Site
 from onnxgs_opt.validate import DEFAULT, Comparison, check_model, check_site
 
@@ -43,10 +44,21 @@ READ_OPS = ("Gather", "GatherElements", "GatherND", "GridSample")
 
 @dataclass(frozen=True)
 class Result:
-    """What a run found and did, and the model it made (None in a dry run or where nothing was to be done)."""
+    """What a run found and did; `graph` is what it made, None after a dry run or a mismatch."""
 
     report: Report
-    model: Graph | None = None
+    graph: Graph | None = None
+
+    @property
+    def model(self) -> ModelProto:
+        """The resulting model in memory; weights stored outside the file stay references to them.
+
+        Raises:
+            UsageError: There is none, after a dry run or a mismatch.
+        """
+        if self.graph is None:
+            raise UsageError(f"there is no model after '{self.report.status}'", "report says what was found")
+        return self.graph.to_proto()
 
 
 @dataclass
@@ -112,7 +124,7 @@ def optimize(
     clock = _Clock(progress)
     with clock.stage("load"):
         graph = _load(model)
-    checks = _Checks(shapes or {}, inputs, rtol, atol, seed)
+    checks = _Checks(_known(graph, shapes or {}), _read_inputs(graph, inputs), rtol, atol, seed)
     run = _Run(graph, Target(graph.opset, target or "ort-cpu", atol, rtol), clock)
     found = run.find()
     choices = choose(found.sites, run.target, lowering)
@@ -131,15 +143,15 @@ class _Checks:
     """What the user said of validation."""
 
     shapes: Mapping[str, Sequence[int]]
-    inputs: str | os.PathLike[str] | None
+    inputs: Mapping[str, np.ndarray[Any, Any]] | None
     rtol: float | None
     atol: float | None
     seed: int
 
-    def tolerance(self, own: Tolerance) -> Tolerance:
-        """`own`, with what the user gave instead."""
+    def tolerance(self, own: Tolerance) -> Tolerance | None:
+        """`own` with what the user gave instead; None when that is nothing."""
         if self.rtol is None and self.atol is None:
-            return own
+            return None
         rtol = own.rtol if self.rtol is None else self.rtol
         atol = own.atol if self.atol is None else self.atol
         return Tolerance(rtol, atol, "given by the user")
@@ -178,7 +190,11 @@ class _Run:
                     continue
                 lowering = LOWERINGS[choice.lowering]
                 result = check_site(
-                    self.graph, site, lowering, tolerance=checks.tolerance(lowering.tolerance), seed=checks.seed
+                    self.graph,
+                    site,
+                    lowering,
+                    tolerance=checks.tolerance(lowering.tolerance),
+                    seed=checks.seed,
                 )
                 comparisons[site.id] = result
                 if result.status == "mismatch":
@@ -201,14 +217,15 @@ class _Run:
         with self.clock.stage("lower"):
             lowered = self.lower(sites, choices)
         whole = None
+        loosest = _loosest(choices[s.id].lowering for s in sites)
         if checks is not None:
             with self.clock.stage("validate model"):
                 whole = check_model(
                     self.source,
                     lowered,
-                    tolerance=checks.tolerance(_loosest(choices[s.id].lowering for s in sites)),
+                    tolerance=checks.tolerance(loosest) or loosest,
                     sites=found.sites,
-                    inputs=_read_inputs(checks.inputs),
+                    inputs=checks.inputs,
                     shapes=checks.shapes,
                     seed=checks.seed,
                 )
@@ -227,6 +244,8 @@ class _Run:
         plan = {site.id: choices[site.id].lowering for site in sites}
         raised = tuple(sites)
         Pipeline("lower", (RaiseBilinear(raised), LowerBilinear(raised, plan), EliminateDead())).run(graph)
+        if not graph.gs.functions:  # raising needed a newer IR for its function
+            graph.envelope.ir_version = self.graph.envelope.ir_version
         graph.set_metadata(METADATA, json.dumps({"version": __version__, "plan": plan}, sort_keys=True))
         return graph
 
@@ -280,14 +299,47 @@ def _loosest(lowerings: Iterable[str]) -> Tolerance:
     return max([DEFAULT, *own], key=lambda t: t.atol)
 
 
-def _read_inputs(path: str | os.PathLike[str] | None) -> dict[str, np.ndarray[Any, Any]] | None:
+def _wanted_inputs(graph: Graph) -> dict[str, gs.Tensor]:
+    return {t.name: t for t in graph.inputs if not isinstance(t, gs.Constant)}
+
+
+def _known(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> Mapping[str, Sequence[int]]:
+    """The shapes that the user gave, each for an input of the model and of its rank."""
+    wanted = _wanted_inputs(graph)
+    for name, shape in shapes.items():
+        if name not in wanted:
+            raise UsageError(f"--shape: the model has no input '{name}'", f"its inputs are {', '.join(wanted)}")
+        _check_shape("--shape", wanted[name], shape)
+    return shapes
+
+
+def _check_shape(what: str, tensor: gs.Tensor, shape: Sequence[int]) -> None:
+    dims = tensor.shape
+    fits = dims is None or (
+        len(dims) == len(shape) and all(not isinstance(d, int) or d == s for d, s in zip(dims, shape, strict=True))
+    )
+    if not fits:
+        given, declared = "x".join(map(str, shape)), "x".join(map(str, dims))
+        hint = "give every dim, in the model's order"
+        raise UsageError(f"{what}: input '{tensor.name}' is {declared}, not {given}", hint)
+
+
+def _read_inputs(graph: Graph, path: str | os.PathLike[str] | None) -> dict[str, np.ndarray[Any, Any]] | None:
+    """The arrays of an .npz file, one for every input of the model."""
     if path is None:
         return None
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read inputs from '{os.fspath(path)}': {error}", "save them with numpy.savez") from None
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, AttributeError) as error:
+        message = f"cannot read inputs from '{os.fspath(path)}': {error}"
+        raise UsageError(message, "save them with numpy.savez") from None
+    wanted = _wanted_inputs(graph)
+    for name, tensor in wanted.items():
+        if name not in arrays:
+            raise UsageError(f"--inputs: no array '{name}' in '{os.fspath(path)}'", f"it needs {', '.join(wanted)}")
+        _check_shape("--inputs", tensor, arrays[name].shape)
+    return {name: arrays[name] for name in wanted}
 
 
 def _image_reads(graph: Graph, found: Found) -> int:
@@ -309,9 +361,7 @@ def _site_report(site: Site, choice: Choice, comparison: Comparison | None) -> S
     return SiteReport(
         id=site.id,
         rule=site.rule,
-        policy=SitePolicy(
-            "bilinear", site.policy.name, site.coordinates, site.align_corners, site.layout, site.dtype
-        ),
+        policy=SitePolicy("bilinear", site.policy.name, site.coordinates, site.align_corners, site.layout, site.dtype),
         image=site.image.tensor,
         grid=grid,
         output=site.output,

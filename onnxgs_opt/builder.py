@@ -91,13 +91,9 @@ class Builder:
         folded = None if domain else self._fold(op_type, tensors, attrs, outputs)
         if folded is not None:
             return folded
-        known = (
-            [(None, None)] * outputs if domain else result_type(op_type, tensors, attrs, self.opset, outputs)
-        )
+        known = [(None, None)] * outputs if domain else result_type(op_type, tensors, attrs, self.opset, outputs)
         results = [
-            self._variable(
-                op_type, k, dtype if dtype is not None else own[0], shape if shape is not None else own[1]
-            )
+            self._variable(op_type, k, dtype if dtype is not None else own[0], shape if shape is not None else own[1])
             for k, own in enumerate(known)
         ]
         name = self.graph.fresh_name(f"{self.prefix}/{op_type}")
@@ -121,9 +117,7 @@ class Builder:
             return value
         return self.const(value, None if isinstance(value, (np.ndarray, np.generic)) else like)
 
-    def _fold(
-        self, op_type: str, tensors: Sequence[gs.Tensor | None], attrs: Mapping[str, Any], outputs: int
-    ) -> Any:
+    def _fold(self, op_type: str, tensors: Sequence[gs.Tensor | None], attrs: Mapping[str, Any], outputs: int) -> Any:
         if op_type not in EVALUATORS or any(t is not None and _too_big(t) for t in tensors):
             return None
         values = [None if t is None else constant_value(t) for t in tensors]
@@ -250,9 +244,7 @@ class Builder:
         parts = [d if isinstance(d, gs.Tensor) else self.const([int(d)], np.int64) for d in dims]
         return cast(
             gs.Tensor,
-            self.op(
-                "Reshape", t, self.concat(parts, 0), shape=[None if k in (None, -1) else k for k in known]
-            ),
+            self.op("Reshape", t, self.concat(parts, 0), shape=[None if k in (None, -1) else k for k in known]),
         )
 
     def dim(self, t: gs.Tensor, axis: int) -> Dim:

@@ -92,9 +92,10 @@ _ALL = (
     ),
     Code(
         "GSO108",
-        "an operator without a rule",
-        "The cone holds an operator or a layout change whose meaning for the index space is not known.",
-        "Report the operator with a small model; until then the reads stay as exported.",
+        "an operator or a layout without a rule",
+        "The cone holds an operator, a reshape or an order of axes whose meaning for the index space is "
+        "not known, or no tensor holds the coordinates by themselves.",
+        "Report it with a small model; until then the reads stay as exported.",
     ),
     Code(
         "GSO109",
@@ -112,9 +113,10 @@ _ALL = (
     ),
     Code(
         "GSO111",
-        "resize in disguise",
-        "Rows depend on y alone and columns on x alone: this is a Resize spelled as reads, not a sampler.",
-        "Export the interpolation as Resize.",
+        "indices do not depend on the inputs",
+        "The reads stand at fixed positions: rows depend on y alone and columns on x alone, as in a "
+        "Resize spelled as reads, or every coordinate is a constant.",
+        "Export an interpolation to another size as Resize.",
     ),
     Code(
         "GSO112",
@@ -125,8 +127,8 @@ _ALL = (
     Code(
         "GSO113",
         "image size is not known",
-        "The size that bounds, strides or normalises the coordinates could not be traced to the image, or "
-        "an axis may be smaller than 2 pixels.",
+        "The size that bounds, strides or normalises the coordinates could not be traced to the image, "
+        "what is computed changes with the dynamic sizes, or an axis has less than 2 pixels.",
         "Export with a static size, or derive the size from the shape of the image that is read.",
     ),
     Code(

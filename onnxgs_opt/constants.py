@@ -28,7 +28,7 @@ def constant_value(tensor: gs.Tensor) -> NDArray[Any] | None:
     for name, value in tensor.inputs[0].attrs.items():
         if name == "value" and isinstance(value, gs.Constant):
             return _decoded(value)
-        if name in _PLAIN_VALUES and not isinstance(value, gs.Node.AttributeRef):
+        if name in _PLAIN_VALUES and isinstance(value, (int, float, list)):
             return np.asarray(value, _PLAIN_VALUES[name])
     return None
 

@@ -122,18 +122,17 @@ def export_graph(graph: gs.Graph, proto: GraphProto, owned: set[int], ir: int) -
     owned = owned | {id(c) for c in constants}
     for node in nodes:
         export_node(node, proto.node, owned, ir)
-    for constant in constants:
+    order = state.get("initializer_order", {})
+    held = [*constants, *state.get("defaults", ())]
+    for constant in sorted(held, key=lambda c: order.get(c.name, len(order))):
         export_constant(constant, proto)
-    proto.initializer.extend(state.get("defaults", ()))
     _export_inputs(graph, proto, constants, ir)
     for tensor in graph.outputs:
         export_info(tensor, proto.output)
     _export_value_infos(graph, nodes, constants, proto.value_info)
 
 
-def _export_value_infos(
-    graph: gs.Graph, nodes: list[gs.Node], constants: list[gs.Constant], target: Any
-) -> None:
+def _export_value_infos(graph: gs.Graph, nodes: list[gs.Node], constants: list[gs.Constant], target: Any) -> None:
     """Describe what the original described, in its order, and what no shape inference can know."""
     outer = {id(t) for t in (*graph.inputs, *graph.outputs)}
     told = {c.name: c for c in constants if "info" in c.__dict__}
@@ -228,8 +227,11 @@ def export_tensor(constant: gs.Constant) -> TensorProto:
     return renamed
 
 
-def export_constant(constant: gs.Constant, proto: GraphProto) -> None:
+def export_constant(constant: gs.Constant | TensorProto, proto: GraphProto) -> None:
     """Append a constant to the initialisers of a graph."""
+    if isinstance(constant, TensorProto):
+        proto.initializer.append(constant)
+        return
     if isinstance(constant._values, SparseValues):
         sparse = proto.sparse_initializer.add()
         sparse.CopyFrom(constant._values.tensor)

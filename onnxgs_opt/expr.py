@@ -8,7 +8,7 @@ it is built. What is left piecewise (clamps, masks, floors of coordinates) is re
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Literal
 
@@ -132,22 +132,22 @@ class Algebra:
         return made
 
     def add(self, a: Expr, b: Expr, factor: Number = 1) -> Expr:
-        """a + factor * b."""
+        """A + factor * b."""
         terms = dict(a.terms)
         for term, coefficient in b.terms:
             terms[term] = terms.get(term, 0) + coefficient * factor
         return self._lin(_tidy(a.constant + b.constant * factor), {t: _tidy(c) for t, c in terms.items()})
 
     def sub(self, a: Expr, b: Expr) -> Expr:
-        """a - b."""
+        """A - b."""
         return self.add(a, b, -1)
 
     def scale(self, a: Expr, factor: Number) -> Expr:
-        """a * factor, factor a number."""
+        """A * factor, factor a number."""
         return self.add(self.zero, a, factor)
 
     def mul(self, a: Expr, b: Expr) -> Expr:
-        """a * b."""
+        """A * b."""
         for left, right in ((a, b), (b, a)):
             if left.value is not None:
                 return self.scale(right, left.value)
@@ -193,6 +193,22 @@ class Algebra:
     def remainder(self, a: Expr, divisor: int) -> Expr:
         """A minus divisor times its quotient."""
         return self.add(a, self.quotient(a, divisor), -divisor)
+
+    def ravel(self, index: Sequence[Expr], sizes: Sequence[int]) -> Expr:
+        """The row-major linear index."""
+        out = self.zero
+        for i, size in zip(index, sizes, strict=True):
+            out = self.add(self.scale(out, size), i)
+        return out
+
+    def unravel(self, linear: Expr, sizes: Sequence[int]) -> tuple[Expr, ...]:
+        """The index along each of `sizes` of a row-major linear index."""
+        out: list[Expr] = []
+        for size in reversed(sizes[1:]):
+            quotient = self.quotient(linear, size)
+            out.append(self.add(linear, quotient, -size))
+            linear = quotient
+        return (linear, *reversed(out)) if sizes else ()
 
     # ---- conditions -----------------------------------------------------------------------------------------------
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import onnx_graphsurgeon as gs
 from onnx import FunctionProto, ModelProto
-from onnx_graphsurgeon.logger import G_LOGGER
 
 from onnxgs_opt.constants import SMALL, constant_value, element_count
 from onnxgs_opt.exporter import captured, export_model, node_subgraphs, sort_nodes, to_onnx_type
@@ -23,6 +22,7 @@ from onnxgs_opt.importer import (
     import_function,
     import_model,
     paused_collector,
+    readable_text,
     shell_of,
 )
 from onnxgs_opt.storage import check_model, read_model, write_model
@@ -38,8 +38,6 @@ __all__ = [
     "set_input",
     "to_onnx_type",
 ]
-
-G_LOGGER.severity = G_LOGGER.ERROR  # its warnings are about what this module takes care of
 
 
 class Graph:
@@ -81,12 +79,13 @@ class Graph:
         Raises:
             ModelError: The model is not a valid graph.
         """
-        check_model(model)
+        with readable_text():
+            check_model(model)
         return cls._wrap(model, None if folder is None else Path(folder))
 
     @classmethod
     def _wrap(cls, model: ModelProto, folder: Path | None) -> Graph:
-        with paused_collector():
+        with readable_text(), paused_collector():
             graph = cls(import_model(model), shell_of(model, ("graph", "functions")), folder)
             for part in (graph, *graph.subgraphs()):
                 sort_nodes(part.nodes)  # a cycle is found here, not in the middle of a pass
@@ -94,11 +93,11 @@ class Graph:
 
     def to_proto(self) -> ModelProto:
         """Make a model: nodes in a valid order, everything that was not rewritten as it was."""
-        with paused_collector():
+        with readable_text(), paused_collector():
             return export_model(self.gs, self.envelope)
 
     def save(self, path: str | Path) -> None:
-        """Write the model to ``path`` atomically, its external data linked or copied beside it.
+        """Write the model to ``path`` atomically, its external data copied beside it.
 
         Raises:
             UsageError: ``path`` cannot be written; nothing is left behind.

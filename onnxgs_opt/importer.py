@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import math
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,16 +17,28 @@ from typing import Any, TypeAlias
 
 import onnx
 import onnx_graphsurgeon as gs
-from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
+from onnx import (
+    AttributeProto,
+    FunctionProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    SparseTensorProto,
+    TensorProto,
+    ValueInfoProto,
+)
 from onnx_graphsurgeon.importers.onnx_importer import get_numpy_type
 from onnx_graphsurgeon.ir.tensor import LazyValues, SparseValues
 from onnx_graphsurgeon.util.misc import convert_from_onnx_attr_type
+
+from onnxgs_opt.errors import ModelError
 
 Scope: TypeAlias = "ChainMap[str, gs.Tensor]"
 Dim: TypeAlias = "int | str | None"
 
 DEFAULT_DOMAINS = ("", "ai.onnx")
 FIRST_IR_WITH_FREE_INITIALIZERS = 4  # before it, every initialiser is listed among the inputs
+_ELEMENT_TYPES = frozenset(TensorProto.DataType.values()) - {TensorProto.UNDEFINED}
 _GRAPH_BODY = ("node", "initializer", "sparse_initializer", "input", "output", "value_info")
 
 
@@ -56,6 +69,22 @@ def from_onnx_type(elem_type: int) -> Any:
         return None
     dtype = get_numpy_type(elem_type)
     return elem_type if dtype is None else dtype
+
+
+@contextmanager
+def readable_text() -> Iterator[None]:
+    """Report text that is not UTF-8 as the damage that it is; protobuf finds it only when it is read.
+
+    Raises:
+        ModelError: A name or a doc string of the model is not UTF-8.
+    """
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise ModelError(
+            f"a name or text in the model is not UTF-8: {error.reason}",
+            "the file is damaged: export the model again",
+        ) from error
 
 
 @contextmanager
@@ -90,10 +119,11 @@ def _import_graph(
     defaults = [t for t in proto.initializer if t.name in listed and ir >= FIRST_IR_WITH_FREE_INITIALIZERS]
     overridable = {t.name for t in defaults}
     for tensor in proto.initializer:
+        constant = import_constant(tensor)
         if tensor.name not in overridable:
-            local[tensor.name] = import_constant(tensor)
+            local[tensor.name] = constant
     for sparse in proto.sparse_initializer:
-        local[sparse.values.name] = gs.Constant(sparse.values.name, SparseValues(sparse))
+        local[sparse.values.name] = _import_sparse(sparse)
     constants = list(local.values())
     for info in (*proto.input, *proto.value_info, *proto.output):
         if info.name not in local:
@@ -113,6 +143,7 @@ def _import_graph(
     graph.origin = shell_of(proto, _GRAPH_BODY)
     graph.input_infos, graph.value_infos = list(proto.input), list(proto.value_info)
     graph.defaults = defaults
+    graph.initializer_order = {t.name: k for k, t in enumerate(proto.initializer)}
     graph.constants = constants
     return graph
 
@@ -150,9 +181,39 @@ def _note_infos(infos: Iterable[ValueInfoProto], local: Any) -> None:
 
 
 def import_constant(tensor: TensorProto) -> gs.Constant:
-    """Wrap a tensor message without decoding it."""
+    """Wrap a tensor message without decoding it.
+
+    Raises:
+        ModelError: Its element type does not exist.
+    """
     location = int(tensor.data_location) if tensor.HasField("data_location") else None
-    return gs.Constant(tensor.name, LazyValues(tensor), data_location=location)
+    return gs.Constant(tensor.name, StoredValues(tensor), data_location=location)
+
+
+class StoredValues(LazyValues):  # type: ignore[misc]
+    """Values that stay in their message. Graphsurgeon's own constructor writes warnings to stdout."""
+
+    def __init__(self, tensor: TensorProto) -> None:
+        """Take over what the message says of itself."""
+        _check_element_type(tensor)
+        self.tensor = tensor
+        self.shape = list(tensor.dims)
+        self.dtype = from_onnx_type(tensor.data_type)
+        itemsize: int = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        self.nbytes = math.prod(self.shape) * itemsize
+
+
+def _import_sparse(sparse: SparseTensorProto) -> gs.Constant:
+    _check_element_type(sparse.values)
+    return gs.Constant(sparse.values.name, SparseValues(sparse))
+
+
+def _check_element_type(tensor: TensorProto) -> None:
+    if tensor.data_type not in _ELEMENT_TYPES:
+        raise ModelError(
+            f"tensor {tensor.name!r} has element type {tensor.data_type}, which does not exist",
+            "the file is damaged or made for a newer ONNX: export the model again",
+        )
 
 
 def info_type(info: ValueInfoProto) -> tuple[Any, list[Dim] | None]:
@@ -269,7 +330,7 @@ def _clone(graph: gs.Graph, made: dict[int, gs.Tensor], functions: Sequence[Any]
         functions=functions,
         **own,
     )
-    _copy_state(graph, new, ("origin", "input_infos", "value_infos", "defaults"))
+    _copy_state(graph, new, ("origin", "input_infos", "value_infos", "defaults", "initializer_order"))
     new.constants = constants
     return new
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import onnx_graphsurgeon as gs
 
+from onnxgs_opt.dims import UNKNOWN, Fact, pads_of, slice_ranges, split_sizes
 from onnxgs_opt.expr import Expr
-from onnxgs_opt.facts import UNKNOWN, Fact, pads_of, slice_ranges, split_sizes
+from onnxgs_opt.tables import exact
 
 if TYPE_CHECKING:
     from onnxgs_opt.lift import Index, Lift, Rule
@@ -39,14 +40,12 @@ def _reshape(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
 
 def reindex(lift: Lift, index: Index, old: tuple[int, ...], new: tuple[int, ...]) -> Index:
     """The index into shape `old` of what stands at `index` in shape `new`."""
-    from onnxgs_opt.lift import ravel, unravel
-
     out: list[Expr] = []
     i = j = 0
     while i < len(old) or j < len(new):
         i_end, j_end = _next_run(old, new, i, j)
-        linear = ravel(lift.algebra, index[j:j_end], new[j:j_end])
-        out.extend(unravel(lift.algebra, linear, old[i:i_end]))
+        linear = lift.algebra.ravel(index[j:j_end], new[j:j_end])
+        out.extend(lift.algebra.unravel(linear, old[i:i_end]))
         i, j = i_end, j_end
     return tuple(out)
 
@@ -145,9 +144,7 @@ def _gather_nd(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
     shape, inner = lift.shape(data), lift.shape(indices)
     batch, depth = node.attrs.get("batch_dims", 0), inner[-1]
     where = index[: len(inner) - 1]
-    parts = [
-        _wrapped(lift, lift.value(indices, (*where, lift.algebra.num(k))), shape[batch + k]) for k in range(depth)
-    ]
+    parts = [_wrapped(lift, lift.value(indices, (*where, lift.algebra.num(k))), shape[batch + k]) for k in range(depth)]
     return lift.value(data, (*index[:batch], *parts, *index[len(inner) - 1 :]))
 
 
@@ -186,8 +183,6 @@ def _padded(lift: Lift, mode: str, j: Expr, last: Expr) -> Expr:
 
 
 def _fill(lift: Lift, node: gs.Node) -> Expr:
-    from onnxgs_opt.lift import exact
-
     if "value" in node.attrs:
         return lift.algebra.num(exact(float(node.attrs["value"])))
     if len(node.inputs) > 2 and node.inputs[2].name:

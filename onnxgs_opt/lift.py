@@ -13,10 +13,13 @@ from fractions import Fraction
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from onnxgs_opt.dims import UNKNOWN, Fact, reduced_axes
 from onnxgs_opt.expr import Algebra, Expr
-from onnxgs_opt.facts import UNKNOWN, Fact, infer
+from onnxgs_opt.facts import infer
+from onnxgs_opt.layout import LAYOUT
 from onnxgs_opt.poly import Number
 from onnxgs_opt.scope import Array, Scope
+from onnxgs_opt.tables import affine, exact, sampled
 
 Index = tuple[Expr, ...]
 
@@ -26,7 +29,7 @@ MAX_UNROLLED = 16
 """Reductions of more elements than this are no weighted sum of taps (bicubic has 16)."""
 
 
-class NoRule(Exception):
+class NoRule(Exception):  # noqa: N818 (a value that is not there, not a failure)
     """The operator, at these shapes, has no rule: its output becomes a leaf."""
 
 
@@ -91,7 +94,7 @@ class Lift:
         node, position = self._producer.get(name, (None, 0))
         if node is None:
             return self.leaf(name, index)
-        rules = LAYOUT if reading else RULES
+        rules = READING if reading else RULES
         rule = rules.get(node.op) if node.domain in (None, "", "ai.onnx") else None
         if rule is None:
             return self.leaf(name, index)
@@ -116,7 +119,7 @@ class Lift:
     ) -> tuple[Index, tuple[int, ...]]:
         rest = sizes[axis] // math.prod(p for p in parts if p > 0)
         dims = tuple(rest if p < 0 else p for p in parts)
-        pieces = unravel(self.algebra, index[axis], dims)
+        pieces = self.algebra.unravel(index[axis], dims)
         return (*index[:axis], *pieces, *index[axis + 1 :]), (*sizes[:axis], *dims, *sizes[axis + 1 :])
 
     def _table(self, name: str) -> Array | None:
@@ -144,7 +147,7 @@ class Lift:
         variables = sorted({t for i in index for t, _ in i.terms if t.op == "idx"}, key=lambda t: t.serial)
         if any(t not in variables for i in index for t, _ in i.terms):
             return self.leaf(name, index)
-        part = _sampled(table, index, variables)
+        part = sampled(table, index, variables)
         slopes = affine(part)
         if slopes is not None:
             out = self.algebra.num(exact(part.flat[0]))
@@ -174,7 +177,7 @@ class Lift:
         return tuple(self.algebra.zero if size == 1 else i for i, size in zip(kept, shape, strict=True))
 
     def dtype_kind(self, name: str) -> str:
-        """numpy's kind letter of a tensor's dtype, '?' when unknown."""
+        """Numpy's kind letter of a tensor's dtype, '?' when unknown."""
         dtype = self.facts.get(name, UNKNOWN).dtype
         return "?" if dtype is None else dtype.kind
 
@@ -184,62 +187,7 @@ def _is_external(tensor: gs.Constant) -> bool:
     return getattr(proto, "data_location", 0) == 1
 
 
-def exact(value: object) -> Number:
-    """A numpy scalar as an exact number."""
-    number = float(value) if not isinstance(value, (np.bool_, np.integer)) else int(value)  # type: ignore[arg-type]
-    if isinstance(number, int):
-        return number
-    if not math.isfinite(number):
-        raise NoRule("not finite")
-    return int(number) if number.is_integer() else Fraction(number)
-
-
-def _sampled(table: Array, index: Index, variables: list[Expr]) -> Array:
-    """The table at every value of the index variables, one axis a variable."""
-    ramps = np.ix_(*(np.arange(int(v.hi or 0) + 1) for v in variables))
-    places = []
-    for i in index:
-        place = np.asarray(int(i.constant))
-        for term, factor in i.terms:
-            place = place + int(factor) * ramps[variables.index(term)]
-        places.append(np.broadcast_to(place, tuple(r.size for r in ramps)))
-    return np.asarray(table[tuple(places)])
-
-
-def affine(table: Array) -> list[Number] | None:
-    """The slope along each axis of a table that is affine in its index; None when it is not."""
-    wide = table.astype(np.float64 if table.dtype.kind == "f" else np.int64)
-    origin = wide.flat[0]
-    if not np.isfinite(origin):
-        return None
-    expected = np.full(wide.shape, origin)
-    slopes: list[Number] = []
-    for axis, size in enumerate(wide.shape):
-        step = np.take(wide, 1, axis).flat[0] - origin if size > 1 else wide.dtype.type(0)
-        slopes.append(exact(step))
-        expected = expected + step * np.arange(size).reshape([-1 if a == axis else 1 for a in range(wide.ndim)])
-    return slopes if np.array_equal(expected, wide) else None
-
-
-def ravel(algebra: Algebra, index: Index, sizes: tuple[int, ...]) -> Expr:
-    """The row-major linear index."""
-    out = algebra.zero
-    for i, size in zip(index, sizes, strict=True):
-        out = algebra.add(algebra.scale(out, size), i)
-    return out
-
-
-def unravel(algebra: Algebra, linear: Expr, sizes: tuple[int, ...]) -> Index:
-    """The index along each of `sizes` of a row-major linear index."""
-    out: list[Expr] = []
-    for size in reversed(sizes[1:]):
-        quotient = algebra.quotient(linear, size)
-        out.append(algebra.add(linear, quotient, -size))
-        linear = quotient
-    return (linear, *reversed(out)) if sizes else ()
-
-
-# ---- arithmetic -------------------------------------------------------------------------------------------------------
+# ---- arithmetic ------------------------------------------------------------------------------------------
 
 Rule = Callable[[Lift, gs.Node, int, Index], Expr]
 
@@ -302,9 +250,21 @@ def _cast(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
         return a if boolean else lift.algebra.sub(lift.algebra.one, lift.algebra.eq(a))
     if target.kind in "iu":
         return lift.algebra.trunc(a)
-    if target.itemsize < 4 or (source is not None and source.kind == "f" and target.itemsize < source.itemsize):
+    narrows = source is None or target.itemsize < source.itemsize
+    if narrows and not _survives(a, target.itemsize):
         raise NoRule("a narrowing cast rounds")
     return a
+
+
+def _survives(a: Expr, size: int) -> bool:
+    """Whether rounding to a float of `size` bytes leaves the meaning of a: not that of a coordinate or a large index.
+
+    A weight, a mask or a read may be rounded: the result is as exact as its type.
+    """
+    if not a.integral:
+        return a.floored or not a.leaves
+    limit = {2: 2**11, 4: 2**24}.get(size, 2**53)
+    return a.lo is not None and a.hi is not None and -limit <= a.lo and a.hi <= limit
 
 
 def _where(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
@@ -323,8 +283,6 @@ def _clip(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
 
 
 def _reduce_sum(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
-    from onnxgs_opt.facts import reduced_axes
-
     source = node.inputs[0].name
     shape = lift.shape(source)
     axes = reduced_axes(node, [lift.facts.get(t.name, UNKNOWN) for t in node.inputs])
@@ -415,8 +373,6 @@ ARITHMETIC: dict[str, Rule] = {
     "Where": _where,
     "Xor": _arithmetic(_xor),
 }
-
-from onnxgs_opt.layout import LAYOUT as _LAYOUT  # noqa: E402
-
-LAYOUT: dict[str, Rule] = {**_LAYOUT, "If": _if}
-RULES: dict[str, Rule] = {**ARITHMETIC, **LAYOUT}
+READING: dict[str, Rule] = {**LAYOUT, "If": _if}
+"""Operators behind which a read is followed to its image."""
+RULES: dict[str, Rule] = {**ARITHMETIC, **READING}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from onnxgs_opt.bilinear import Axis, Match, Miss, window_condition
 from onnxgs_opt.expr import Expr
 from onnxgs_opt.lift import Index, Lift
+from onnxgs_opt.recognise import domain, partitions
 from onnxgs_opt.region import Coordinate, Resolver, Split, Unresolved
 from onnxgs_opt.site import WINDOWS, CoordinateName, View
 
@@ -110,7 +111,12 @@ def _image_view(match: Match, roles: Roles, split: Split_ | None) -> View | None
     if len(where) != plain or any(i is not None and i.op != "idx" and i.value != 0 for i in match.index):
         return None
     groups = tuple(tuple(where[v] for v in group) for group in (roles.batch, roles.channel))
-    return View(match.image, (*groups, (match.y.position,), (match.x.position,)), split, len(match.index) - len(where) - 2)
+    return View(
+        match.image,
+        (*groups, (match.y.position,), (match.x.position,)),
+        split,
+        len(match.index) - len(where) - 2,
+    )
 
 
 def _names(view: View | None) -> tuple[str, ...]:
@@ -146,7 +152,7 @@ def _view(name: str, index: Index, shape: Sequence[int], roles: Roles, tail: int
     return None if where else View(name, (*groups, *tails), units=len(shape) - tail - sum(map(len, groups)))
 
 
-# ---- units and grid -----------------------------------------------------------------------------------------------------
+# ---- units and grid --------------------------------------------------------------------------------------
 
 
 def _close(a: object, b: float) -> bool:
@@ -188,7 +194,7 @@ def _grid_view(match: Match, roles: Roles) -> View | None:
     return view if full else None
 
 
-# ---- mask -----------------------------------------------------------------------------------------------------------------
+# ---- mask ------------------------------------------------------------------------------------------------
 
 
 def _mask_view(lift: Lift, match: Match, roles: Roles, alive: Iterable[str]) -> View | None:
@@ -212,8 +218,6 @@ def _mask_view(lift: Lift, match: Match, roles: Roles, alive: Iterable[str]) -> 
 
 def _equal(match: Match, a: Expr, b: Expr) -> bool:
     """Whether two expressions of the match's coordinates agree everywhere."""
-    from onnxgs_opt.bilinear import domain, partitions
-
     coordinates = [Coordinate(axis.leaf, axis.slope, axis.offset) for axis in (match.y, match.x)]
     if a.leaves - {c.leaf for c in coordinates}:
         return False

@@ -55,7 +55,7 @@ def pixels(size: int, count: int, rng: np.random.Generator, dtype: Any = np.floa
     """`count` pixel coordinates for an axis of `size`, in random order.
 
     A half are edges (-1, 0, S-1, S, the halves between, integers), exact and an ulp to either side, signed
-    zeros, tiny negatives and points far outside; the rest is uniform over [-2, S+2). All occur if `count` allows.
+    zeros, tiny negatives and points far outside; the rest is uniform over [-2, S+2).
     """
     edges = edge_pixels(size, dtype)
     first = rng.permutation(edges)[: -(-count // 2)]
@@ -66,9 +66,7 @@ def pixels(size: int, count: int, rng: np.random.Generator, dtype: Any = np.floa
 
 def edge_pixels(size: int, dtype: Any = np.float32) -> Array:
     """The coordinates at which a sampler's formula changes, and their neighbours in floating point."""
-    marks = np.array(
-        [-1.5, -1, -0.5, 0, 0.5, 1, size // 2, size - 2, size - 1.5, size - 1, size - 0.5, size], dtype
-    )
+    marks = np.array([-1.5, -1, -0.5, 0, 0.5, 1, size // 2, size - 2, size - 1.5, size - 1, size - 0.5, size], dtype)
     ulps = [np.nextafter(marks, np.array(to, dtype)) for to in (-np.inf, np.inf)]
     tiny = np.finfo(dtype).tiny
     others = np.array([-0.0, -tiny, tiny, -1e-4, -3, size + 2, -FAR, FAR], dtype)

@@ -19,7 +19,7 @@ MAX_CELLS = 64
 """A sampler has about ten breakpoints an axis; more cells than this is not one."""
 
 
-class Unresolved(Exception):
+class Unresolved(Exception):  # noqa: N818 (an answer, not a failure)
     """An expression that no split of a region makes polynomial; the message says why, `code` of which kind."""
 
     def __init__(self, message: str, code: str = "GSO103") -> None:
@@ -59,7 +59,7 @@ class Coordinate:
     offset: Expr
 
 
-class Split(Exception):
+class Split(Exception):  # noqa: N818 (control flow between a decision and the list of cells)
     """A condition changes inside the cell of one axis."""
 
     def __init__(self, axis: int, cells: tuple[Cell, ...]) -> None:
@@ -76,6 +76,7 @@ class Resolver:
         self._coordinates = tuple(coordinates)
         self._atoms: dict[object, int] = {}
         self._bounds: dict[int, tuple[Bound, Bound, bool]] = {}
+        # What was read: the atom of each data-dependent element, its tensor and resolved index.
         self.elements: dict[int, tuple[str, tuple[Poly, ...]]] = {}
         self._memo: dict[tuple[Cell, ...], dict[Expr, Poly]] = {}
         self._cells: tuple[Cell, ...] = ()
@@ -151,10 +152,10 @@ class Resolver:
             return self._leaf(axis)
         tensor, index, sizes = expr.args
         values = tuple(self._value(i) for i in index)  # type: ignore[attr-defined]
+        number = self._atom((tensor, values), expr.lo, expr.hi, expr.integral)
         if frozenset(expr.leaves) != frozenset((expr,)):
             self._check_inside(str(tensor), values, sizes)  # type: ignore[arg-type]
-        number = self._atom((tensor, values), expr.lo, expr.hi, expr.integral)
-        self.elements[number] = (str(tensor), values)
+            self.elements[number] = (str(tensor), values)
         return Poly.atom(number)
 
     def _check_inside(self, tensor: str, values: tuple[Poly, ...], sizes: tuple[int, ...]) -> None:
@@ -162,7 +163,9 @@ class Resolver:
             lo, hi = self._range(value)[:2]
             if lo is None or hi is None or lo < 0 or hi > size - 1:
                 low, high = ("-inf" if lo is None else lo), ("inf" if hi is None else hi)
-                raise Unresolved(f"axis {axis} of '{tensor}' is read at [{low}, {high}], outside 0..{size - 1}", "GSO114")
+                raise Unresolved(
+                    f"axis {axis} of '{tensor}' is read at [{low}, {high}], outside 0..{size - 1}", "GSO114"
+                )
 
     def _leaf(self, axis: int) -> Poly:
         cell, coordinate = self._cells[axis], self._coordinates[axis]
@@ -285,15 +288,19 @@ def _split_f(cell: Cell, slope: Number, rest: tuple[Bound, Bound, bool, bool]) -
     else:
         last = math.floor(surely)  # f <= last: at least zero
         first = math.floor(never) + 1 if high_in or never.denominator != 1 else int(never)  # f >= first: below
-    parts = [(cell.lo, _min(cell.hi, last)), *((f, f) for f in range(last + 1, first)), (_max(cell.lo, first), cell.hi)]
+    parts = [
+        (cell.lo, _min(cell.hi, last)),
+        *((f, f) for f in range(last + 1, first)),
+        (_max(cell.lo, first), cell.hi),
+    ]
     return tuple(replace(cell, lo=lo, hi=hi) for lo, hi in parts if _overlaps(cell, lo, hi))
 
 
 def _split_u(cell: Cell, slope: Number, constant: Number) -> tuple[Cell, ...]:
     if not slope:
         return ()
-    root = Fraction(-constant) / slope
-    root = root.numerator if root.denominator == 1 else root
+    quotient = Fraction(-constant) / slope
+    root = quotient.numerator if quotient.denominator == 1 else quotient
     below = replace(cell, u_hi=root, u_hi_in=False)
     above = replace(cell, u_lo=root, u_lo_in=False)
     parts: list[Cell] = []

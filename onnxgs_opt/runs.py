@@ -84,15 +84,13 @@ def _site_run(cone: ModelProto, site: Site, layout: Layout, rng: np.random.Gener
 def model_runs(
     model: ModelProto, aims: Mapping[str, Aim], shapes: Mapping[str, Sequence[int]], seed: int
 ) -> Iterator[Run]:
-    """Inputs for a whole model: two runs at each of three sets of sizes, or of one where all dims are static."""
+    """Inputs for a whole model: two runs at each of three sets of sizes; one set where all are static."""
     rng = np.random.default_rng(seed)
     stored = {t.name for t in model.graph.initializer}
     types = {v.name: _type_of(v) for v in model.graph.input if v.name not in stored}
     loose = _feeding_coordinates(model) - set(aims)
     known = [{name: shapes[name] for name in types if name in shapes}]
-    dynamic = any(
-        not isinstance(d, int) for name, (_, dims) in types.items() if name not in shapes for d in dims
-    )
+    dynamic = any(not isinstance(d, int) for name, (_, dims) in types.items() if name not in shapes for d in dims)
     for start in range(3 if dynamic else 1):
         sizes = _sizes(types, known[0], start)
         for _ in range(2):
@@ -156,9 +154,7 @@ def _aimed(
         height, width = (int(np.prod([image[a] for a in group])) for group in aim.site.image.groups[2:])
     if height is None or width is None or aim.view.split is not None:
         return None
-    canonical = tuple(
-        int(np.prod([shape[a] for a in group], dtype=np.int64)) for group in aim.view.groups[:3]
-    )
+    canonical = tuple(int(np.prod([shape[a] for a in group], dtype=np.int64)) for group in aim.view.groups[:3])
     count = int(np.prod(canonical))
     x = pixels(width, count, rng, kind).reshape(canonical)
     y = pixels(height, count, rng, kind).reshape(canonical)
@@ -186,33 +182,9 @@ def _plain_values(shape: tuple[int, ...], kind: Any, rng: np.random.Generator) -
 
 
 ARITHMETIC = {
-    *(
-        "Add",
-        "Sub",
-        "Mul",
-        "Div",
-        "Neg",
-        "Clip",
-        "Min",
-        "Max",
-        "Where",
-        "Cast",
-        "Tanh",
-        "Sigmoid",
-        "Identity",
-    ),
-    *(
-        "Split",
-        "Slice",
-        "Squeeze",
-        "Unsqueeze",
-        "Transpose",
-        "Reshape",
-        "Flatten",
-        "Gather",
-        "Concat",
-        "Expand",
-    ),
+    *("Add", "Sub", "Mul", "Div", "Neg", "Clip", "Min", "Max", "Where", "Cast", "Sigmoid", "Tanh", "Pad"),
+    *("Split", "Slice", "Squeeze", "Unsqueeze", "Transpose", "Reshape", "Flatten", "Expand"),
+    *("Gather", "Concat", "Identity"),
 }
 """Operators through which a coordinate is traced back to an input of the model."""
 
@@ -234,14 +206,10 @@ def _feeding_coordinates(model: ModelProto) -> set[str]:
 
 
 def _to_integer(node: onnx.NodeProto) -> bool:
-    return any(
-        a.name == "to" and a.i in (onnx.TensorProto.INT32, onnx.TensorProto.INT64) for a in node.attribute
-    )
+    return any(a.name == "to" and a.i in (onnx.TensorProto.INT32, onnx.TensorProto.INT64) for a in node.attribute)
 
 
 def _type_of(value: onnx.ValueInfoProto) -> tuple[Any, list[Size]]:
     tensor = value.type.tensor_type
-    dims: list[Size] = [
-        d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in tensor.shape.dim
-    ]
+    dims: list[Size] = [d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in tensor.shape.dim]
     return onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type), dims

@@ -15,9 +15,7 @@ Shape: TypeAlias = "list[Any] | None"
 Known: TypeAlias = "tuple[Any, Shape]"
 Rule: TypeAlias = "Callable[[_Args], list[Shape]]"
 
-_COMPARISONS = frozenset(
-    ("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Xor", "Not")
-)
+_COMPARISONS = frozenset(("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Xor", "Not"))
 _INDICES = frozenset(("Shape", "Size", "ArgMax", "ArgMin", "NonZero"))
 
 
@@ -126,9 +124,7 @@ def _reduce(args: _Args) -> list[Shape]:
 def _concat(args: _Args) -> list[Shape]:
     shapes = [args.shape(k) for k in range(len(args.tensors))]
     axis = args.attrs["axis"] % len(shapes[0])
-    result = [
-        next((s[k] for s in shapes if isinstance(s[k], int)), shapes[0][k]) for k in range(len(shapes[0]))
-    ]
+    result = [next((s[k] for s in shapes if isinstance(s[k], int)), shapes[0][k]) for k in range(len(shapes[0]))]
     sizes = [s[axis] for s in shapes]
     result[axis] = sum(sizes) if all(isinstance(s, int) for s in sizes) else None
     return [result]

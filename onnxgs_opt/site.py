@@ -50,7 +50,11 @@ class Policy:
         """The name that reports use: the window's where there is one, else the border's."""
         if self.window == "all":
             return self.border
-        return self.window if self.border == "zeros" or self.window.startswith("interior") else f"{self.border}-{self.window}"
+        return (
+            self.window
+            if self.border == "zeros" or self.window.startswith("interior")
+            else f"{self.border}-{self.window}"
+        )
 
 
 @dataclass(frozen=True)

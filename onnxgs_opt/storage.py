@@ -15,9 +15,10 @@ from google.protobuf.message import DecodeError, EncodeError  # type: ignore[imp
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 
 from onnxgs_opt.errors import ModelError, UsageError
-from onnxgs_opt.importer import DEFAULT_DOMAINS, opset_of
+from onnxgs_opt.importer import DEFAULT_DOMAINS, opset_of, readable_text
 
 _PROTOBUF_LIMIT = 2**31
+_CHUNK = 1 << 22
 _EXPORT_AGAIN = "export the model again, or check it with onnx.checker.check_model"
 
 
@@ -37,7 +38,8 @@ def read_model(path: Path) -> ModelProto:
             "check that the file is complete: copy or export it again",
         ) from error
     try:
-        check_model(model)
+        with readable_text():
+            check_model(model)
     except ModelError as error:
         raise ModelError(f"{path}: {error}", error.hint) from error
     return model
@@ -48,16 +50,12 @@ def _read(path: Path) -> bytes:
         raise ModelError(f"{path} is a folder, not a model", "name the .onnx file in it")
     try:
         if path.stat().st_size >= _PROTOBUF_LIMIT:
-            raise ModelError(
-                f"{path} is over 2 GiB, more than protobuf can hold", "save its weights as external data"
-            )
+            raise ModelError(f"{path} is over 2 GiB, more than protobuf can hold", "save its weights as external data")
         raw = path.read_bytes()
     except FileNotFoundError as error:
         raise ModelError(f"{path} does not exist", "check the path") from error
     except (OSError, ValueError) as error:
-        raise ModelError(
-            f"cannot read {path}: {_reason(error)}", "check the path and its permissions"
-        ) from error
+        raise ModelError(f"cannot read {path}: {_reason(error)}", "check the path and its permissions") from error
     if not raw:
         raise ModelError(f"{path} is empty", "export the model again")
     return raw
@@ -109,9 +107,7 @@ def _check_nodes(graph: GraphProto, given: set[str], outer: frozenset[str], outp
     known = set(given)
     for name in (name for node in graph.node for name in node.output if name):
         if name in known:
-            raise ModelError(
-                f"tensor {name!r} is defined twice", "every tensor is made once: " + _EXPORT_AGAIN
-            )
+            raise ModelError(f"tensor {name!r} is defined twice", "every tensor is made once: " + _EXPORT_AGAIN)
         known.add(name)
     for node in graph.node:
         _check_inputs(node, known, outer)
@@ -123,9 +119,7 @@ def _check_nodes(graph: GraphProto, given: set[str], outer: frozenset[str], outp
 def _check_inputs(node: NodeProto, known: set[str], outer: frozenset[str]) -> None:
     for name in node.input:
         if name and name not in known and name not in outer:
-            raise ModelError(
-                f"node {node.name or node.op_type!r} reads {name!r}, which nothing makes", _EXPORT_AGAIN
-            )
+            raise ModelError(f"node {node.name or node.op_type!r} reads {name!r}, which nothing makes", _EXPORT_AGAIN)
     bodies = [a.g for a in node.attribute if a.type == AttributeProto.GRAPH]
     scope = outer | known if bodies else outer
     for body in bodies:
@@ -218,9 +212,7 @@ def _serialize(model: ModelProto) -> bytes:
     try:
         return bytes(model.SerializeToString())
     except (EncodeError, ValueError) as error:
-        raise ModelError(
-            "the model is over 2 GiB in one file", "save its weights as external data"
-        ) from error
+        raise ModelError("the model is over 2 GiB in one file", "save its weights as external data") from error
 
 
 def _replace(path: Path, raw: bytes, undo: contextlib.ExitStack) -> None:
@@ -263,8 +255,15 @@ def _bring_data(model: ModelProto, source: Path, folder: Path, undo: contextlib.
         if there.exists():
             _check_same_data(here, there)
             continue
-        there.parent.mkdir(parents=True, exist_ok=True)
-        _link_or_copy(here, there, undo)
+        for parent in reversed([p for p in there.parents if folder in p.parents and not p.exists()]):
+            parent.mkdir()
+            undo.callback(_remove_empty, parent)
+        _copy(here, there, undo)
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _check_same_data(here: Path, there: Path) -> None:
@@ -278,15 +277,31 @@ def _check_same_data(here: Path, there: Path) -> None:
     )
 
 
-def _link_or_copy(here: Path, there: Path, undo: contextlib.ExitStack) -> None:
+def _copy(here: Path, there: Path, undo: contextlib.ExitStack) -> None:
+    # Never a link: onnx refuses to load data files with several links, the original's from then on too.
+    temporary = there.with_name(f".{there.name[:64]}.{os.getpid()}.tmp")
+    undo.callback(temporary.unlink, missing_ok=True)
+    with here.open("rb") as source, temporary.open("wb") as target:
+        try:
+            _clone(source.fileno(), target.fileno(), here.stat().st_size)
+        except (OSError, AttributeError):
+            source.seek(0)
+            target.seek(0)
+            shutil.copyfileobj(source, target, _CHUNK)
+            target.truncate()
+        os.fsync(target.fileno())
+    shutil.copystat(here, temporary)
     undo.callback(there.unlink, missing_ok=True)
-    try:
-        os.link(here.resolve(), there)
-    except OSError:
-        temporary = there.with_name(f".{there.name[:64]}.{os.getpid()}.tmp")
-        undo.callback(temporary.unlink, missing_ok=True)
-        shutil.copy2(here, temporary)
-        temporary.replace(there)
+    temporary.replace(there)
+
+
+def _clone(source: int, target: int, size: int) -> None:
+    """Copy inside the kernel; file systems that can share the blocks do."""
+    while size > 0:
+        copied = os.copy_file_range(source, target, size)
+        if not copied:
+            raise OSError("the file became shorter")
+        size -= copied
 
 
 def _reason(error: Exception) -> str:

@@ -121,9 +121,7 @@ def check_site(
     except NotRunnableError as reason:
         return Comparison("not-run", seed=seed, worst=str(reason))
     runs = site_runs(cone, site, layouts_of(site, picks), seed)
-    return _compare_runs(
-        cone, lowered, runs, tolerance or _at_precision(lowering.tolerance, site.dtype), seed, site
-    )
+    return _compare_runs(cone, lowered, runs, tolerance or _at_precision(lowering.tolerance, site.dtype), seed, site)
 
 
 def _at_precision(tolerance: Tolerance, dtype: str) -> Tolerance:
@@ -150,9 +148,7 @@ def cone_of(graph: Graph, site: Site) -> ModelProto:
     for leaf in leaves:
         if leaf.dtype is None or leaf.shape is None:
             raise NotRunnableError(f"the type or rank of '{leaf.name}' is not known")
-    inner = gs.Graph(
-        nodes=nodes, inputs=leaves, outputs=[tensors[site.output]], opset=graph.opset, name=site.id
-    )
+    inner = gs.Graph(nodes=nodes, inputs=leaves, outputs=[tensors[site.output]], opset=graph.opset, name=site.id)
     inner.functions = graph.gs.functions
     return Graph(inner, graph.envelope, graph.folder).to_proto()
 
@@ -278,23 +274,17 @@ def _add_run(
         return seen
     names = [output.name for output in reference.get_outputs()]
     shapes = (*seen.shapes, tuple(value.shape for value in run.feeds.values()))
-    seen = replace(
-        seen, shapes=tuple(dict.fromkeys(shapes)), status="ok" if seen.status == "not-run" else seen.status
-    )
+    seen = replace(seen, shapes=tuple(dict.fromkeys(shapes)), status="ok" if seen.status == "not-run" else seen.status)
     try:
         actual = checked.run(names, dict(run.feeds))
     except Exception as reason:
-        return replace(
-            seen, status="mismatch", max_abs=float("inf"), worst=f"the result does not run: {_line(reason)}"
-        )
+        return replace(seen, status="mismatch", max_abs=float("inf"), worst=f"the result does not run: {_line(reason)}")
     for name, a, b in zip(names, expected, actual, strict=True):
         seen = _add_difference(seen, name, compare(np.asarray(a), np.asarray(b), tolerance), run, site)
     return seen
 
 
-def _add_difference(
-    seen: Comparison, name: str, found: Difference, run: Run, site: Site | None
-) -> Comparison:
+def _add_difference(seen: Comparison, name: str, found: Difference, run: Run, site: Site | None) -> Comparison:
     worse = found.max_abs > seen.max_abs or (not found.within and seen.status == "ok")
     return replace(
         seen,

@@ -24,9 +24,7 @@ def empty(opset: int, shape: list[int | str | None]) -> Graph:
         [value("x", TensorProto.FLOAT, ["N", 4, 6])],
         [value("y", TensorProto.FLOAT, shape)],
     )
-    return Graph.from_proto(
-        helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", opset)])
-    )
+    return Graph.from_proto(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", opset)]))
 
 
 def result(graph: Graph, tensor: gs.Tensor) -> np.ndarray:
@@ -43,9 +41,7 @@ def test_every_spelling_runs_at_every_opset(opset: int) -> None:
     graph = empty(opset, [None, None])
     build, x = Builder(graph, "p"), graph.tensor("x")
     left, right = build.split(x, 2, [2, 4])
-    both = build.concat(
-        [build.transpose(left, [0, 2, 1]), build.slice(build.transpose(right, [0, 2, 1]), 1, 1, 4)], 1
-    )
+    both = build.concat([build.transpose(left, [0, 2, 1]), build.slice(build.transpose(right, [0, 2, 1]), 1, 1, 4)], 1)
     total = build.squeeze(build.unsqueeze(build.reduce_sum(both, 1, keepdims=True), [0]), [0, 2])
     kept = build.op("Where", build.op("Less", total, 0.5), total, 1.0)
     index = build.clip(build.cast(kept, np.int64), 0, 3)
@@ -134,9 +130,7 @@ def test_omitted_inputs_several_outputs_and_domains() -> None:
     assert [t.name == "" for t in clipped.inputs[0].inputs] == [False, True, False]
     values, indices = build.op("TopK", x, build.const([2]), outputs=2, axis=-1)
     assert (values.dtype, indices.inputs[0].op) == (np.float32, "TopK")
-    custom = build.op(
-        "BilinearSample", x, domain="onnxgs", dtype=np.float32, shape=[1, 2], border=None, layout=1
-    )
+    custom = build.op("BilinearSample", x, domain="onnxgs", dtype=np.float32, shape=[1, 2], border=None, layout=1)
     assert (custom.inputs[0].domain, custom.inputs[0].attrs, custom.shape) == (
         "onnxgs",
         {"layout": 1},
@@ -146,11 +140,11 @@ def test_omitted_inputs_several_outputs_and_domains() -> None:
 
 # -- evaluation against onnxruntime ---------------------------------------------------------------
 
-I, F, B = np.int64, np.float32, np.bool_
+L, F = np.int64, np.float32
 CALLS: list[tuple[str, list[object], dict[str, object]]] = [
-    ("Div", [np.asarray([-7, 7, -7, 6], I), np.asarray([2, -2, -2, 3], I)], {}),
-    ("Mod", [np.asarray([-7, 7, -7], I), np.asarray([3, -3, -3], I)], {}),
-    ("Mod", [np.asarray([-7, 7, -7], I), np.asarray([3, -3, -3], I)], {"fmod": 1}),
+    ("Div", [np.asarray([-7, 7, -7, 6], L), np.asarray([2, -2, -2, 3], L)], {}),
+    ("Mod", [np.asarray([-7, 7, -7], L), np.asarray([3, -3, -3], L)], {}),
+    ("Mod", [np.asarray([-7, 7, -7], L), np.asarray([3, -3, -3], L)], {"fmod": 1}),
     ("Round", [np.asarray([0.5, 1.5, -2.5], F)], {}),
     ("Slice", [np.arange(10), [8], [-100], [0], [-3]], {}),
     ("Slice", [np.arange(10), [-3], [100], [0], [1]], {}),
@@ -192,9 +186,7 @@ def test_evaluation_agrees_with_onnxruntime(op: str, inputs: list[object], attrs
     count = 2 if op == "Split" else 1
     got = evaluate(op, arrays, attrs, 17, count)
     assert got is not None
-    node = helper.make_node(
-        op, [f"i{k}" for k in range(len(arrays))], [f"o{k}" for k in range(count)], **attrs
-    )
+    node = helper.make_node(op, [f"i{k}" for k in range(len(arrays))], [f"o{k}" for k in range(count)], **attrs)
     values = [
         helper.make_tensor_value_info(f"i{k}", helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
         for k, a in enumerate(arrays)
@@ -234,11 +226,11 @@ def test_evaluation_agrees_with_onnxruntime(op: str, inputs: list[object], attrs
         ("Slice", [np.arange(6), np.asarray([0])], {}),
         ("Mod", [np.asarray([1.0], F), np.asarray([1.0], F)], {}),
         ("Not", [], {}),
+        ("Mul", [np.asarray([0.1], np.float16), np.asarray([0.1], np.float16)], {}),
+        ("Cast", [np.asarray([0.1], F)], {"to": TensorProto.FLOAT16}),
     ],
 )
-def test_what_runtimes_disagree_on_is_not_evaluated(
-    op: str, inputs: list[object], attrs: dict[str, object]
-) -> None:
+def test_what_runtimes_disagree_on_is_not_evaluated(op: str, inputs: list[object], attrs: dict[str, object]) -> None:
     assert evaluate(op, [np.asarray(a) for a in inputs], attrs, 17) is None
 
 

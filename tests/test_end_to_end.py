@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -74,9 +75,7 @@ def test_text_ends_with_passed(source: Path, capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.parametrize("lowering", ["merged-gather", "plugin"])
-def test_a_second_run_finds_nothing_to_do(
-    source: Path, capsys: pytest.CaptureFixture[str], lowering: str
-) -> None:
+def test_a_second_run_finds_nothing_to_do(source: Path, capsys: pytest.CaptureFixture[str], lowering: str) -> None:
     once, twice = source.with_name("once.onnx"), source.with_name("twice.onnx")
     assert run(source, "--check", "--lowering", lowering) == 1
     assert run(source, once, "--lowering", lowering) == 0
@@ -115,9 +114,7 @@ def test_keep_leaves_the_reads(source: Path, capsys: pytest.CaptureFixture[str])
     assert document["reads"] == {"before": 4, "after": 4}
 
 
-def test_a_refused_lowering_is_reported_and_the_site_kept(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_refused_lowering_is_reported_and_the_site_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document = report_of(
         capsys, MODELS / "masked_interior.ts13.st.onnx", tmp_path / "out.onnx", "--lowering", "grid-sample"
     )
@@ -239,6 +236,22 @@ def test_an_input_that_the_model_lacks_is_refused(source: Path, capsys: pytest.C
     assert run(source, source.with_name("out.onnx"), "--shape", "image=1x3x4x4") == 2
     assert "image" in capsys.readouterr().err.splitlines()[0]
     assert contents(source.parent).keys() == {"in.onnx"}
+
+
+def test_the_transcript_of_the_readme_is_true(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = Path(__file__).parent.parent
+    readme = (repository / "README.md").read_text(encoding="utf-8")
+    prompt, *expected = readme.split("```console\n")[1].split("```")[0].splitlines()
+    program, model, out = prompt.removeprefix("$ ").split()
+    shutil.copytree(MODELS, tmp_path / Path(model).parent)
+    (tmp_path / out).parent.mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert program == "onnxgs-opt"
+    assert run(model, out) == 0
+    errors = re.compile(r"(?<=max \|error\| )[0-9.e-]+")  # the last digits are the machine's
+    assert errors.sub("E", capsys.readouterr().out).splitlines() == [errors.sub("E", line) for line in expected]
 
 
 def test_choices_are_the_registry() -> None:

@@ -58,6 +58,15 @@ def test_unknown_axis_is_refused():
 
 
 @needs_recogniser
+def test_public_find_is_a_function():
+    """The package offers find and optimize whatever was imported before."""
+    import onnxgs_opt
+
+    assert onnxgs_opt.optimize(build(Spelling()), dry_run=True).report.sites
+    assert len(onnxgs_opt.find(build(Spelling()))) == 1
+
+
+@needs_recogniser
 @each_spelling
 def test_spelling_is_recognised(spelling):
     model = build(spelling)

@@ -120,9 +120,7 @@ def _cell(builder: Builder, p: gs.Tensor, size: Dim) -> AxisCell:
     return AxisCell(p, size, floor, _clamp(builder, floor, size, -2))
 
 
-def _weights(
-    builder: Builder, cell: AxisCell, policy: Policy, mask: gs.Tensor | None
-) -> tuple[gs.Tensor, gs.Tensor]:
+def _weights(builder: Builder, cell: AxisCell, policy: Policy, mask: gs.Tensor | None) -> tuple[gs.Tensor, gs.Tensor]:
     """Weights of both pixels of the cell along one axis, times the mask."""
     contained = _inside_image(WINDOWS[policy.window])
     clamps = policy.border == "border" and not contained
@@ -178,9 +176,7 @@ def _tests(builder: Builder, cell: AxisCell, window: Window) -> list[gs.Tensor]:
     return tests
 
 
-def _compare(
-    builder: Builder, op_type: str, opposite: str, p: gs.Tensor, bound: gs.Tensor, closed: bool
-) -> gs.Tensor:
+def _compare(builder: Builder, op_type: str, opposite: str, p: gs.Tensor, bound: gs.Tensor, closed: bool) -> gs.Tensor:
     if not closed:
         return cast(gs.Tensor, builder.op(op_type, p, bound))
     if builder.opset >= 12:  # they are this young
@@ -202,6 +198,4 @@ def _steps(builder: Builder, width: Dim, whole: type[np.signedinteger[Any]], axi
     down = np.array([0, 0, 1, 1], whole).reshape(shape)
     if isinstance(width, int):
         return builder.const(right + down * whole(width), whole)
-    return cast(
-        gs.Tensor, builder.op("Add", builder.op("Mul", builder.const(down), width), builder.const(right))
-    )
+    return cast(gs.Tensor, builder.op("Add", builder.op("Mul", builder.const(down), width), builder.const(right)))

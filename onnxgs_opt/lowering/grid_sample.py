@@ -79,9 +79,7 @@ def _half_spans(builder: Builder, sizes: tuple[Dim, Dim], dtype: Any) -> gs.Tens
     height, width = sizes
     if isinstance(height, int) and isinstance(width, int):
         return builder.const(np.array([width - 1, height - 1]) / 2, dtype)
-    both = builder.concat(
-        [d if isinstance(d, gs.Tensor) else builder.const([d], np.int64) for d in (width, height)], 0
-    )
+    both = builder.concat([d if isinstance(d, gs.Tensor) else builder.const([d], np.int64) for d in (width, height)], 0)
     return cast(gs.Tensor, builder.op("Mul", builder.cast(builder.op("Sub", both, 1), dtype), 0.5))
 
 
@@ -105,9 +103,7 @@ def _too_imprecise(site: Site, target: Target, tolerance: Tolerance) -> str | No
     if site.coordinates == "normalised" and site.grid is not None:
         return None
     allowed = tolerance.atol if target.atol is None else target.atol
-    sizes = [
-        own if own is not None else told for own, told in zip(site.image_size, target.image_size, strict=True)
-    ]
+    sizes = [own if own is not None else told for own, told in zip(site.image_size, target.image_size, strict=True)]
     largest = int(allowed / (SLOPE * 2.0**-24))
     if any(size is None for size in sizes):
         return f"the image's size is dynamic, and beyond H + W = {largest} the error exceeds {allowed:g}"

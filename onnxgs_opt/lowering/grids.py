@@ -30,9 +30,7 @@ def for_batch(builder: Builder, view: View, image: gs.Tensor, grid: gs.Tensor) -
         return grid
     batch = builder.dim(image, 0)
     first = batch if isinstance(batch, gs.Tensor) else builder.const([batch], np.int64)
-    repeated: gs.Tensor = builder.op(
-        "Expand", grid, builder.concat([first, builder.const([1, 1, 1], np.int64)], 0)
-    )
+    repeated: gs.Tensor = builder.op("Expand", grid, builder.concat([first, builder.const([1, 1, 1], np.int64)], 0))
     return repeated
 
 

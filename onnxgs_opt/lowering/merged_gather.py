@@ -57,9 +57,7 @@ def _from_planes(builder: Builder, site: Site, image: gs.Tensor) -> gs.Tensor:
     batch = builder.dim(image, 0) if all(has_one_item(builder, view) for view in (site.x, site.y)) else 1
     if (batch, channels) != (1, 1):
         repeats = [batch if isinstance(batch, gs.Tensor) else builder.const([batch], np.int64)]
-        index = builder.op(
-            "Expand", index, builder.concat([*repeats, builder.const([channels, 1], np.int64)], 0)
-        )
+        index = builder.op("Expand", index, builder.concat([*repeats, builder.const([channels, 1], np.int64)], 0))
     read = builder.op("GatherElements", builder.reshape(image, [0, channels, -1]), index, axis=2)
     height = builder.dim(corners.index, 2)
     read, weights = _as(builder, site, read), _as(builder, site, corners.weights)

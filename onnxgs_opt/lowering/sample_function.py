@@ -179,8 +179,7 @@ def sample_function(opset: int) -> FunctionProto:
         windows=len(rows),
         blank=", ".join(["0.0"] * len(rows)),
         table=", ".join(f"{value!r}" for row in rows for value in row),
-        axes=_AXIS.format(a="x", size="width", component="zero")
-        + _AXIS.format(a="y", size="height", component="one"),
+        axes=_AXIS.format(a="x", size="width", component="zero") + _AXIS.format(a="y", size="height", component="one"),
         sum=total,
     )
     return parser.parse_function(text)

@@ -63,7 +63,7 @@ def _same_type(node: gs.Node) -> bool:
 
 def _nothing_moves(node: gs.Node) -> bool:
     perm = node.attrs.get("perm")
-    return perm is not None and list(perm) == list(range(len(perm)))
+    return isinstance(perm, list) and perm == list(range(len(perm)))
 
 
 def _same_shape(node: gs.Node) -> bool:

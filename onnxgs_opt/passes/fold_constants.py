@@ -79,7 +79,7 @@ class _Known:
 
     def _shape(self, node: gs.Node) -> tuple[NDArray[Any], ...] | None:
         dims = self._dims(node.inputs[0])
-        if dims is None or any(isinstance(value, gs.Node.AttributeRef) for value in node.attrs.values()):
+        if dims is None or not all(isinstance(value, int) for value in node.attrs.values()):
             return None
         if node.op == "Size":
             known = [d for d in dims if d is not None]
@@ -155,9 +155,7 @@ def _literal_tensor(tensor: gs.Tensor) -> gs.Constant | None:
     """The constant that a tensor is, or that a Constant node makes of it, however big."""
     if isinstance(tensor, gs.Constant):
         return tensor
-    value = (
-        tensor.inputs[0].attrs.get("value") if tensor.inputs and tensor.inputs[0].op == "Constant" else None
-    )
+    value = tensor.inputs[0].attrs.get("value") if tensor.inputs and tensor.inputs[0].op == "Constant" else None
     return value if isinstance(value, gs.Constant) else None
 
 

@@ -10,8 +10,9 @@ from onnxgs_opt.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS
 from onnxgs_opt.lowering.sample_function import DOMAIN, NAME
 from onnxgs_opt.passes.base import PassResult
-from onnxgs_opt.passes.raise_bilinear import prefix_of, raised_nodes
+from onnxgs_opt.passes.raise_bilinear import can_raise, prefix_of, raised_nodes
 from onnxgs_opt.site import Site
+from onnxgs_opt.views import emit_output
 
 RAISED = "plugin"
 """The lowering that keeps the raised node."""
@@ -19,7 +20,7 @@ RAISED = "plugin"
 
 @dataclass(frozen=True)
 class LowerBilinear:
-    """Write, for each of `sites` that is raised, the lowering that `plan` names by site id; `plugin` is the node itself."""
+    """Write, for each raised site, the lowering that `plan` names by its id; `plugin` is the raised node itself."""
 
     sites: tuple[Site, ...] = ()
     plan: Mapping[str, str] = field(default_factory=dict)
@@ -31,11 +32,15 @@ class LowerBilinear:
         changed = False
         for site in self.sites:
             node, lowering = raised.get(prefix_of(site)), self.plan.get(site.id, RAISED)
-            if node is None or lowering == RAISED:
+            if lowering == RAISED or (node is None and can_raise(site, graph.opset)):
                 continue
-            samples = LOWERINGS[lowering].emit(Builder(graph, prefix_of(site)), site)
-            graph.replace_all_uses(node.outputs[0], samples)
-            graph.nodes.remove(node)
+            builder = Builder(graph, prefix_of(site))
+            samples = LOWERINGS[lowering].emit(builder, site)
+            if node is None:
+                graph.replace_all_uses(graph.tensor(site.output), emit_output(builder, site, samples))
+            else:
+                graph.replace_all_uses(node.outputs[0], samples)
+                graph.remove_nodes([node])
             changed = True
         if changed and not raised_nodes(graph):
             graph.drop_function(DOMAIN, NAME)

@@ -8,6 +8,7 @@ import onnx_graphsurgeon as gs
 
 from onnxgs_opt.builder import Builder
 from onnxgs_opt.graph import Graph
+from onnxgs_opt.lowering import Target
 from onnxgs_opt.lowering.plugin import Plugin
 from onnxgs_opt.lowering.sample_function import DOMAIN, NAME
 from onnxgs_opt.passes.base import PassResult, Remark
@@ -26,6 +27,11 @@ def raised_nodes(graph: Graph) -> dict[str, gs.Node]:
     return {n.name.rsplit("/", 1)[0]: n for n in nodes}
 
 
+def can_raise(site: Site, opset: int) -> bool:
+    """Whether the node's function body can compute the site; where not, it is lowered from its cone directly."""
+    return Plugin().refusal(site, Target(opset)) is None
+
+
 @dataclass(frozen=True)
 class RaiseBilinear:
     """Write `onnxgs::BilinearSample` for each of `sites`; the cones stay, unused, until dead nodes are removed.
@@ -41,7 +47,7 @@ class RaiseBilinear:
         done = raised_nodes(graph)
         remarks = []
         for site in self.sites:
-            if prefix_of(site) in done:
+            if prefix_of(site) in done or not can_raise(site, graph.opset):
                 continue
             builder = Builder(graph, prefix_of(site))
             samples = Plugin().emit(builder, site)

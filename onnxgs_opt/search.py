@@ -7,21 +7,17 @@ from dataclasses import dataclass, replace
 
 import onnx_graphsurgeon as gs
 
-from onnxgs_opt.bilinear import Match, Miss, recognise
-from onnxgs_opt.facts import UNKNOWN, Fact, settle, symbols, tied
+from onnxgs_opt.bilinear import Match, Miss
+from onnxgs_opt.dims import UNKNOWN, Fact
+from onnxgs_opt.facts import settle, symbols, tied
+from onnxgs_opt.joins import CARRIES, LAYOUTS, TAPS, Join, has_reads, joins_of
 from onnxgs_opt.lift import Lift, NoRule
 from onnxgs_opt.place import Placement, place
+from onnxgs_opt.recognise import recognise
 from onnxgs_opt.remark import Remark
 from onnxgs_opt.scope import Scope, reads_of
 from onnxgs_opt.site import Site
 
-READS = frozenset(("Gather", "GatherElements", "GatherND"))
-LAYOUTS = frozenset("Transpose Reshape Flatten Squeeze Unsqueeze Expand Identity Slice Split Tile If".split())
-SUMS = frozenset("Add Sub Sum ReduceSum MatMul".split())
-CARRIES = LAYOUTS | SUMS | frozenset("Mul Div Neg Where Cast Clip".split())
-"""Operators through which the value of a read flows into a weighted sum."""
-TAPS = 4
-MAX_READS = 16
 MAX_REACH = 12
 """How many operators behind the sum may still belong to the sampler: a mask and layout."""
 
@@ -58,57 +54,6 @@ def find_sites(graph: gs.Graph) -> Found:
     return _Search(scope).run()
 
 
-def has_reads(graph: gs.Graph) -> bool:
-    """Whether any two reads exist: most models are told apart here."""
-    return any(node.op in READS and not _is_lookup(node) for node in graph.nodes)
-
-
-def _is_lookup(node: gs.Node) -> bool:
-    """A read at an index that the file itself fixes, or of integers, samples no image."""
-    data, index = node.inputs[:2]
-    return isinstance(index, gs.Constant) or str(data.dtype).startswith(("int", "uint", "bool"))
-
-
-def _is_sample(node: gs.Node, facts: Mapping[str, Fact]) -> bool:
-    """A read of floats at an index that is more than a few fixed numbers, which only select."""
-    if _is_lookup(node):
-        return False
-    data, index = (facts.get(t.name, UNKNOWN) for t in node.inputs[:2])
-    if data.dtype is not None and data.dtype.kind != "f":
-        return False
-    return index.value is None or index.value.size > TAPS
-
-
-@dataclass(frozen=True)
-class Join:
-    """A node in which reads that came by different ways are summed, and those reads."""
-
-    node: gs.Node
-    reads: frozenset[str]
-
-
-def _joins(scope: Scope, facts: Mapping[str, Fact]) -> Iterator[Join]:
-    """The nodes that sum reads, in execution order."""
-    flow: dict[str, frozenset[str]] = {}
-    for node in scope.nodes:
-        if node.op in READS and _is_sample(node, facts):
-            flow[node.outputs[0].name] = frozenset((node.outputs[0].name,))
-            continue
-        if node.op not in CARRIES:
-            continue
-        parts = [flow[t.name] for t in node.inputs if t.name in flow]
-        if not parts:
-            continue
-        union = frozenset[str]().union(*parts)
-        if len(union) > MAX_READS:
-            continue
-        for tensor in node.outputs:
-            flow[tensor.name] = union
-        grown = len(union) > max(map(len, parts))
-        if node.op in SUMS and (grown or (node.op in ("ReduceSum", "MatMul") and len(union) == 1)):
-            yield Join(node, union)
-
-
 def assignments(names: list[str]) -> list[dict[str, int]]:
     """Sizes to analyse dynamic dims at: distinct ones, so that no two dims are confused, the small ones included.
 
@@ -137,7 +82,9 @@ class _Search:
         sites: list[Site] = []
         misses: dict[str, tuple[Join, Miss]] = {}
         claimed: set[str] = set()
-        for join in sorted(_joins(self._scope, self._facts_at(0)), key=lambda j: (len(j.reads) > TAPS, -len(j.reads))):
+        for join in sorted(
+            joins_of(self._scope, self._facts_at(0)), key=lambda j: (len(j.reads) > TAPS, -len(j.reads))
+        ):
             if join.reads & claimed:
                 continue
             result = self._try(join)
@@ -285,7 +232,10 @@ class _Search:
             batch=_product(dims[0][a] for a in image.groups[0]) if plain else None,
             channels=_product(dims[0][a] for a in image.groups[1]) if plain else None,
             image_size=(height, width),
-            sample_size=(_product(dims[1][a] for a in x.groups[1]), _product(dims[1][a] for a in x.groups[2])),
+            sample_size=(
+                _product(dims[1][a] for a in x.groups[1]),
+                _product(dims[1][a] for a in x.groups[2]),
+            ),
             dtype="unknown" if fact.dtype is None else str(fact.dtype),
             layout=_layout(hit.placement),
             **{f: getattr(hit.placement, f) for f in Placement.__dataclass_fields__},
@@ -316,7 +266,11 @@ class _Search:
                 return Miss(f"'{name}', between the reads and the sum, is a graph output", 4, "GSO106")
             for consumer in self._scope.consumers.get(name, ()):
                 if id(consumer) not in inside:
-                    return Miss(f"'{name}', between the reads and the sum, is also read by '{consumer.name}'", 4, "GSO105")
+                    return Miss(
+                        f"'{name}', between the reads and the sum, is also read by '{consumer.name}'",
+                        4,
+                        "GSO105",
+                    )
                 for tensor in consumer.outputs:
                     if tensor.name not in seen and consumer.op in CARRIES:
                         seen.add(tensor.name)

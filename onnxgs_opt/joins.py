@@ -1,0 +1,84 @@
+"""Where reads come together: the sums that may be samplers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import onnx_graphsurgeon as gs
+
+from onnxgs_opt.dims import UNKNOWN, Fact
+from onnxgs_opt.scope import Scope
+
+READS = frozenset(("Gather", "GatherElements", "GatherND"))
+LAYOUTS = frozenset(
+    [
+        "Transpose",
+        "Reshape",
+        "Flatten",
+        "Squeeze",
+        "Unsqueeze",
+        "Expand",
+        "Identity",
+        "Slice",
+        "Split",
+        "Tile",
+        "If",
+    ]
+)
+SUMS = frozenset(["Add", "Sub", "Sum", "ReduceSum", "MatMul"])
+CARRIES = LAYOUTS | SUMS | frozenset(["Mul", "Div", "Neg", "Where", "Cast", "Clip"])
+"""Operators through which the value of a read flows into a weighted sum."""
+TAPS = 4
+MAX_READS = 16
+
+
+def has_reads(graph: gs.Graph) -> bool:
+    """Whether any two reads exist: most models are told apart here."""
+    return any(node.op in READS and not _is_lookup(node) for node in graph.nodes)
+
+
+def _is_lookup(node: gs.Node) -> bool:
+    """A read at an index that the file itself fixes, or of integers, samples no image."""
+    data, index = node.inputs[:2]
+    return isinstance(index, gs.Constant) or str(data.dtype).startswith(("int", "uint", "bool"))
+
+
+def _is_sample(node: gs.Node, facts: Mapping[str, Fact]) -> bool:
+    """A read of floats at an index that is more than a few fixed numbers, which only select."""
+    if _is_lookup(node):
+        return False
+    data, index = (facts.get(t.name, UNKNOWN) for t in node.inputs[:2])
+    if data.dtype is not None and data.dtype.kind != "f":
+        return False
+    return index.value is None or index.value.size > TAPS
+
+
+@dataclass(frozen=True)
+class Join:
+    """A node in which reads that came by different ways are summed, and those reads."""
+
+    node: gs.Node
+    reads: frozenset[str]
+
+
+def joins_of(scope: Scope, facts: Mapping[str, Fact]) -> Iterator[Join]:
+    """The nodes that sum reads, in execution order."""
+    flow: dict[str, frozenset[str]] = {}
+    for node in scope.nodes:
+        if node.op in READS and _is_sample(node, facts):
+            flow[node.outputs[0].name] = frozenset((node.outputs[0].name,))
+            continue
+        if node.op not in CARRIES:
+            continue
+        parts = [flow[t.name] for t in node.inputs if t.name in flow]
+        if not parts:
+            continue
+        union = frozenset[str]().union(*parts)
+        if len(union) > MAX_READS:
+            continue
+        for tensor in node.outputs:
+            flow[tensor.name] = union
+        grown = len(union) > max(map(len, parts))
+        if node.op in SUMS and (grown or (node.op in ("ReduceSum", "MatMul") and len(union) == 1)):
+            yield Join(node, union)

@@ -1,0 +1,304 @@
+"""Prove that an expression is bilinear sampling, or say where it is not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import product
+
+from onnxgs_opt.bilinear import Axis, Match, Miss, policies, reference, window_condition
+from onnxgs_opt.expr import Algebra, Expr
+from onnxgs_opt.poly import ZERO, Number, Poly
+from onnxgs_opt.region import Cell, Coordinate, Resolver, Split, Unresolved, walk
+from onnxgs_opt.site import WINDOWS, BorderName, Policy
+
+
+def recognise(algebra: Algebra, root: Expr) -> Match | Miss:
+    """Decide whether `root` is bilinear sampling of one tensor at two data-dependent coordinates."""
+    reads = [e for e in walk((root,)) if e.op == "elem" and e.leaves != frozenset((e,))]
+    if not reads:
+        return Miss("no read has an index that depends on data", code="GSO111")
+    if len({r.args[0] for r in reads}) > 1:
+        return Miss(
+            "the reads are of different tensors: " + ", ".join(sorted({str(r.args[0]) for r in reads})),
+            len(reads),
+            "GSO104",
+        )
+    found = coordinates_of(algebra, reads)
+    if isinstance(found, Miss):
+        return found
+    if len(found) != 2:
+        return Miss(f"the reads depend on {len(found)} coordinate{'s' * (len(found) != 1)}, not 2", len(reads))
+    try:
+        return _match(algebra, root, found)
+    except Unresolved as reason:
+        return Miss(str(reason), len(reads), reason.code)
+
+
+def coordinates_of(algebra: Algebra, reads: Sequence[Expr]) -> list[Coordinate] | Miss:
+    """The coordinates that the reads' indices take the floor of, each up to an integer."""
+    slopes: dict[Expr, dict[tuple[Number, Expr], None]] = {}
+    for floor in walk(tuple(i for read in reads for i in read.args[1])):  # type: ignore[attr-defined]
+        if floor.op != "floor":
+            continue
+        for piece in pieces(algebra, floor.args[0]):  # type: ignore[arg-type]
+            key = _moved(algebra, piece)
+            if key is not None:
+                slopes.setdefault(key[0], {})[key[1:]] = None
+    leaves = {leaf for read in reads for leaf in read.leaves if not leaf.integral}
+    if not slopes or leaves - set(slopes):
+        return Miss("an index is not the floor of a coordinate", len(reads), "GSO109")
+    out = []
+    for leaf, found in slopes.items():
+        if len(found) > 1:
+            return Miss(f"'{leaf.args[0]}' is rounded at more than one scale", len(reads), "GSO108")
+        slope, offset = next(iter(found))
+        out.append(Coordinate(leaf, slope, offset))
+    return sorted(out, key=lambda c: c.leaf.serial)
+
+
+def pieces(algebra: Algebra, expr: Expr) -> list[Expr]:
+    """The affine functions of one leaf that a clamped coordinate consists of, its constant pieces left out."""
+    if not expr.leaves:
+        return []
+    if expr.op == "elem":
+        return [expr]
+    if expr.op == "select":
+        _, a, b = expr.args
+        return [*pieces(algebra, a), *pieces(algebra, b)]  # type: ignore[arg-type]
+    if expr.op == "lin":
+        varying = [(t, c) for t, c in expr.terms if t.leaves]
+        if len(varying) != 1:
+            return []
+        (term, slope), rest = varying[0], algebra.add(expr, varying[0][0], -varying[0][1])
+        return [algebra.add(rest, piece, slope) for piece in pieces(algebra, term)]
+    return []
+
+
+def _moved(algebra: Algebra, piece: Expr) -> tuple[Expr, Number, Expr] | None:
+    """(leaf, slope > 0, offset) of an affine piece; a negative one stands for a ceil, and offsets count modulo 1."""
+    (leaf, slope), *more = [(t, c) for t, c in piece.terms if t.leaves]
+    if more or leaf.op != "elem":
+        return None
+    sign = 1 if slope > 0 else -1
+    offset = algebra.scale(algebra.add(piece, leaf, -slope), sign)
+    whole = math.floor(offset.constant)
+    return leaf, slope * sign, algebra.sub(offset, algebra.num(whole))
+
+
+def _match(algebra: Algebra, root: Expr, coordinates: list[Coordinate]) -> Match | Miss:
+    rough = Resolver(coordinates)
+    cells = [domain(c) for c in coordinates]
+    grid = partitions(rough, cells, [root])
+    seen: Miss | None = None
+    for region in sorted(product(*grid), key=lambda r: -_width(r[0]) * _width(r[1])):
+        taps = _taps(rough, rough.evaluate(root, region))
+        if len(taps) == 4:
+            return _identify(algebra, root, coordinates, rough, region, taps)
+        if seen is None or len(taps) > seen.taps:
+            where = " and ".join(c.describe(n) for c, n in zip(region, "pq", strict=True))
+            seen = Miss(f"{len(taps)} reads are summed where {where}, not 4", len(taps))
+    return seen or Miss("no region is read")
+
+
+def domain(coordinate: Coordinate) -> list[Cell]:
+    """The cells of floor(p) that the leaf's known bounds leave."""
+    leaf, offset = coordinate.leaf, coordinate.offset
+    if leaf.lo is None or leaf.hi is None or offset.lo is None or offset.hi is None:
+        return [Cell()]
+    low = coordinate.slope * leaf.lo + offset.lo
+    high = coordinate.slope * leaf.hi + offset.hi
+    first, last = math.floor(low), math.floor(high)
+    if Fraction(high).denominator != 1 or first == last:
+        return [Cell(first, last)]
+    return [Cell(first, last - 1), Cell(last, last, 0, 0, True, True)]
+
+
+def _width(cell: Cell) -> float:
+    """How many integers a bounded cell spans; unbounded ones and points are the least interesting."""
+    if cell.lo is None or cell.hi is None or cell.u_lo == cell.u_hi:
+        return 0
+    return cell.hi - cell.lo + 1
+
+
+def _taps(resolver: Resolver, poly: Poly) -> set[int]:
+    return {a for monomial, _ in poly for a in monomial if a in resolver.elements}
+
+
+def _identify(
+    algebra: Algebra,
+    root: Expr,
+    coordinates: list[Coordinate],
+    rough: Resolver,
+    region: tuple[Cell, ...],
+    taps: set[int],
+) -> Match | Miss:
+    """Name the image's axes from one region with four taps, then prove the rest."""
+    elements = [rough.elements[t] for t in sorted(taps)]
+    image, columns = elements[0][0], list(zip(*(values for _, values in elements), strict=True))
+    spatial = [axis for axis, column in enumerate(columns) if len(set(column)) > 1]
+    if len(spatial) != 2:
+        split = _linear(rough, columns[spatial[0]], region) if len(spatial) == 1 else None
+        found = None if split is None else (image, spatial[0], split)
+        return Miss(f"the four reads differ along {len(spatial)} axes of '{image}', not 2", 4, "GSO102", found)
+    rest: list[Expr | None] = []
+    for axis, column in enumerate(columns):
+        plain = None if axis in spatial else rough.index_expr(algebra, column[0])
+        if axis not in spatial and plain is None:
+            return Miss(f"axis {axis} of '{image}' is not indexed by one output axis", 4, "GSO108")
+        rest.append(plain)
+    sizes = _sizes(root, image)
+    best = Miss("the four reads are not the corners around the coordinate", 4, "GSO102")
+    for order in ((0, 1), (1, 0)):
+        axes = _axes(algebra, coordinates, order, spatial, columns, region, sizes)
+        if axes is None:
+            continue
+        result = _prove(algebra, root, image, axes, tuple(rest))
+        if isinstance(result, Match):
+            return result
+        best = result
+    return best
+
+
+def _axes(
+    algebra: Algebra,
+    coordinates: list[Coordinate],
+    order: tuple[int, int],
+    spatial: list[int],
+    columns: list[tuple[Poly, ...]],
+    region: tuple[Cell, ...],
+    sizes: tuple[int, ...],
+) -> tuple[Axis, Axis] | None:
+    """Coordinates `order` as the indices of the two spatial axes; None when an index is not that floor plus 0 and 1."""
+    out = []
+    for position, k in zip(spatial, order, strict=True):
+        cell = region[k]
+        base = Poly.const(cell.lo) if cell.lo is not None and cell.lo == cell.hi else Poly.atom(2 * k)
+        shifts = {c for value in columns[position] if (c := (value - base).constant) is not None}
+        fixed = all((value - base).constant is not None for value in columns[position])
+        if not fixed or len(shifts) != 2 or max(shifts) - min(shifts) != 1:
+            return None
+        coordinate = coordinates[k]
+        offset = algebra.add(coordinate.offset, algebra.num(min(shifts)))
+        out.append(Axis(coordinate.leaf, coordinate.slope, offset, position, sizes[position]))
+    return out[0], out[1]
+
+
+def _prove(
+    algebra: Algebra, root: Expr, image: str, axes: tuple[Axis, Axis], rest: tuple[Expr | None, ...]
+) -> Match | Miss:
+    """Compare `root` with every policy on every region."""
+    coordinates = [Coordinate(a.leaf, a.slope, a.offset) for a in axes]
+    resolver = Resolver(coordinates)
+    y, x = (algebra.add(a.offset, a.leaf, a.slope) for a in axes)
+    size = (axes[0].size, axes[1].size)
+    if min(size) < 2:
+        return Miss(f"'{image}' is {size[0]} x {size[1]}, and a sampler needs 2 x 2 pixels", 4, "GSO113")
+    sizes = tuple(s for s in _sizes(root, image))
+
+    def read(row: Expr, column: Expr) -> Expr:
+        index = list(rest)
+        index[axes[0].position], index[axes[1].position] = row, column
+        return algebra.elem(image, tuple(index), sizes=sizes)  # type: ignore[arg-type]
+
+    borders: dict[BorderName, Expr] = {name: reference(algebra, name, y, x, size, read) for name in ("zeros", "border")}
+    cells = partitions(resolver, [domain(c) for c in coordinates], [root, *borders.values()])
+    table = _Table(resolver, root, borders, cells)
+    for policy in policies():
+        conditions = [
+            window_condition(algebra, WINDOWS[policy.window], p, s) for p, s in zip((y, x), size, strict=True)
+        ]
+        if table.agrees(policy, conditions):
+            return Match(policy, image, axes[0], axes[1], rest)
+    return table.first_difference()
+
+
+class _Table:
+    """The root's and each border's polynomial on every region."""
+
+    def __init__(
+        self,
+        resolver: Resolver,
+        root: Expr,
+        borders: dict[BorderName, Expr],
+        cells: tuple[list[Cell], list[Cell]],
+    ) -> None:
+        self._resolver = resolver
+        self._cells = cells
+        self._rows: dict[tuple[int, int], tuple[Poly, dict[BorderName, Poly]]] = {}
+        for (i, a), (j, b) in product(enumerate(cells[0]), enumerate(cells[1])):
+            actual = resolver.evaluate(root, (a, b))
+            self._rows[i, j] = actual, {name: resolver.evaluate(e, (a, b)) for name, e in borders.items()}
+
+    def agrees(self, policy: Policy, conditions: Sequence[Expr]) -> bool:
+        """Whether the policy is the root on every region."""
+        try:
+            inside = [self._decided(axis, condition) for axis, condition in enumerate(conditions)]
+        except (Split, Unresolved):
+            return False  # the window changes inside a cell where the root does not
+        return all(
+            actual == (wanted[policy.border] if inside[0][i] and inside[1][j] else ZERO)
+            for (i, j), (actual, wanted) in self._rows.items()
+        )
+
+    def _decided(self, axis: int, condition: Expr) -> list[bool]:
+        out = []
+        for cell in self._cells[axis]:
+            region = [cells[0] for cells in self._cells]
+            region[axis] = cell
+            out.append(bool(self._resolver.evaluate(condition, region)))
+        return out
+
+    def first_difference(self) -> Miss:
+        """Where the border that agrees on most regions first differs, in words."""
+        wrong = {
+            border: [k for k, (actual, wanted) in self._rows.items() if actual not in (wanted[border], ZERO)]
+            for border in ("zeros", "border")
+        }
+        border, places = min(wrong.items(), key=lambda item: len(item[1]))
+        if not places:
+            return Miss("it is zero on a part of the plane that is no known window", 4, "GSO107")
+        inner = max(self._rows, key=lambda k: _width(self._cells[0][k[0]]) * _width(self._cells[1][k[1]]))
+        i, j = inner if inner in places else places[0]
+        where = f"{self._cells[0][i].describe('y')} and {self._cells[1][j].describe('x')}"
+        code = "GSO101" if inner in places else "GSO103"
+        return Miss(f"it differs from bilinear sampling ({border} outside) where {where}", 4, code)
+
+
+def _linear(resolver: Resolver, column: tuple[Poly, ...], region: tuple[Cell, ...]) -> tuple[int, ...] | None:
+    """The sizes to split an axis into whose index is base * H * W + y * W + x; None when it is not that."""
+    steps = {abs(c) for m, c in column[0] if m and isinstance(c, int)}
+    offsets = sorted({d for v in column if (d := (v - column[0]).constant) is not None})
+    if len(offsets) != 4 or len(steps) not in (2, 3):
+        return None
+    width, *bigger = sorted(steps - {1})
+    if 1 not in steps or not isinstance(width, int) or any(b % width for b in bigger):
+        return None
+    return (-1, *(int(b) // width for b in bigger), width)
+
+
+def _sizes(root: Expr, image: str) -> tuple[int, ...]:
+    """The dims of the image, as the reads have them."""
+    read = next(e for e in walk((root,)) if e.op == "elem" and e.args[0] == image and e.leaves != {e})
+    sizes: tuple[int, ...] = read.args[2]  # type: ignore[assignment]
+    return sizes
+
+
+def partitions(resolver: Resolver, cells: Sequence[list[Cell]], roots: Sequence[Expr]) -> tuple[list[Cell], list[Cell]]:
+    """Cells of both axes on every pair of which all roots are polynomials."""
+    ys = resolver.partition(0, cells[0], roots)
+    xs = resolver.partition(1, cells[1], roots)
+    while True:
+        try:
+            for a, b in product(ys, xs):
+                for root in roots:
+                    resolver.evaluate(root, (a, b))
+        except Split as split:
+            kept = (ys, xs)[split.axis]
+            at = a if split.axis == 0 else b
+            kept[kept.index(at) : kept.index(at) + 1] = split.cells
+            if len(kept) > 64:
+                raise Unresolved("too many breakpoints") from None
+            continue
+        return ys, xs

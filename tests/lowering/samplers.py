@@ -1,0 +1,202 @@
+"""Bilinear sampling in float64 numpy, written from the definition, and sites that need no finder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+from onnx import parser
+
+from onnxgs_opt.builder import Builder
+from onnxgs_opt.graph import Graph
+from onnxgs_opt.lowering import Lowering
+from onnxgs_opt.site import WINDOWS, Policy, Site, View
+
+INSIDE = {
+    "all": lambda p, S: np.ones(p.shape, bool),
+    "interior": lambda p, S: (p >= 0) & (p < S - 1),
+    "interior-closed": lambda p, S: (p >= 0) & (p <= S - 1),
+    "interior-open": lambda p, S: (p > 0) & (p < S - 1),
+    "interior-open-low": lambda p, S: (p > 0) & (p <= S - 1),
+    "reach": lambda p, S: (p > -1) & (p < S),
+    "reach-closed": lambda p, S: (p >= -1) & (p <= S),
+    "cells": lambda p, S: (p >= 0) & (p < S),
+}
+
+
+def sample(image: Any, x: Any, y: Any, border: str, window: str) -> Any:
+    """image [N, C, H, W], x and y [N, Ho, Wo] in pixels -> [N, C, Ho, Wo], float64."""
+    N, C, H, W = image.shape
+    x, y = (np.broadcast_to(p, (N, *p.shape[1:])).astype(np.float64) for p in np.broadcast_arrays(x, y))
+    out = np.zeros((N, C, *x.shape[1:]))
+    for a, b in product((0, 1), (0, 1)):
+        i, j = np.floor(y) + a, np.floor(x) + b
+        weight = (1 - np.abs(y - i)) * (1 - np.abs(x - j))
+        if border == "zeros":
+            weight = weight * ((i >= 0) & (i < H) & (j >= 0) & (j < W))
+        row, column = np.clip(i, 0, H - 1).astype(int), np.clip(j, 0, W - 1).astype(int)
+        for n in range(N):
+            out[n] += weight[n] * image[n][:, row[n], column[n]]
+    return out * (INSIDE[window](x, W) & INSIDE[window](y, H))[:, None]
+
+
+INTERIOR = Policy("zeros", "interior")
+
+
+@dataclass(frozen=True)
+class Case:
+    """Sizes, policy and layout of a sampler; the model's inputs are `image`, and `grid` or `x` and `y`."""
+
+    batch: int = 2
+    channels: int = 3
+    image: tuple[int, int] = (7, 12)
+    samples: tuple[int, int] = (18, 31)
+    policy: Policy = INTERIOR
+    opset: int = 17
+    dynamic: bool = False
+    one_grid: bool = False
+    coordinates: str = "pixel"
+    align_corners: bool | None = None
+    rows_and_columns: bool = False
+    dtype: str = "float32"
+
+    @property
+    def grid_batch(self) -> int:
+        return 1 if self.one_grid else self.batch
+
+    @property
+    def x_shape(self) -> tuple[int, int, int]:
+        return (self.grid_batch, 1 if self.rows_and_columns else self.samples[0], self.samples[1])
+
+    @property
+    def y_shape(self) -> tuple[int, int, int]:
+        return (self.grid_batch, self.samples[0], 1 if self.rows_and_columns else self.samples[1])
+
+
+# x and y as exporters make them: Split keeps the last axis, and normalised ones go through the affine map.
+PIXEL = "x, y = Split <axis = 3{attr}> (grid{input})"
+CORNERS = """u, v = Split <axis = 3{attr}> (grid{input})
+   half = Constant <value = float {{0.5}}> ()
+   hu = Mul (u, half)  hv = Mul (v, half)  su = Add (hu, half)  sv = Add (hv, half)
+   wide = Constant <value = float {{{W}}}> ()  high = Constant <value = float {{{H}}}> ()
+   x = Mul (su, wide)  y = Mul (sv, high)"""
+
+
+def graph_and_site(case: Case) -> tuple[Graph, Site]:
+    """A graph whose output is not computed by a sampler yet, and the site that a sampler could take."""
+    H, W = case.image
+    dims = ("n", "c", "h", "w") if case.dynamic else (case.batch, case.channels, H, W)
+    samples = ("ho", "wo") if case.dynamic else case.samples
+    items = 1 if case.one_grid else dims[0]
+    kind = {"float32": "float", "float16": "float16"}[case.dtype]
+    image = f"{kind}[{', '.join(map(str, dims))}] image"
+    if case.rows_and_columns:
+        inputs = f"{image}, float[{items}, 1, {samples[1]}] x, float[{items}, {samples[0]}, 1] y"
+        body = ""
+    else:
+        inputs = f"{image}, float[{items}, {samples[0]}, {samples[1]}, 2] grid"
+        form = CORNERS if case.coordinates == "normalised" else PIXEL
+        old = case.opset < 13
+        body = form.format(attr=", split = [1, 1]" if old else "", input="" if old else ", sizes", H=H - 1, W=W - 1)
+        if not old:
+            body = "sizes = Constant <value = int64[2] {1, 1}> ()\n   " + body
+    text = f"""<ir_version: 7, opset_import: ["": {case.opset}]>
+g ({inputs}) => ({kind}[{dims[0]}, {dims[1]}, {samples[0]}, {samples[1]}] out) {{
+   {body}
+   out = Identity (image)
+}}"""
+    graph = Graph.from_proto(parser.parse_model(text))
+    for name in () if case.rows_and_columns else ("x", "y"):
+        graph.tensor(name).dtype = np.dtype(np.float32)
+        graph.tensor(name).shape = [items, *samples, 1]
+    return graph, _site(case)
+
+
+def _site(case: Case) -> Site:
+    apart = case.rows_and_columns
+    known = not case.dynamic
+    three, four = ((0,), (1,), (2,)), ((0,), (1,), (2,), (3,))
+    return Site(
+        id="site0",
+        rule="GSO001",
+        policy=case.policy,
+        image=View("image", four),
+        x=View("x", three, units=0 if apart else 1),
+        y=View("y", three, units=0 if apart else 1),
+        grid=None if apart else View("grid", four),
+        coordinates=case.coordinates,  # type: ignore[arg-type]
+        align_corners=case.align_corners,
+        mask=None,
+        output="out",
+        output_groups=four,
+        output_rank=4,
+        reads=(),
+        read_op="Gather",
+        cone=(),
+        batch=case.batch if known else None,
+        channels=case.channels if known else None,
+        image_size=case.image if known else (None, None),
+        sample_size=case.samples if known else (None, None),
+        dtype=case.dtype,
+        layout="NCHW",
+    )
+
+
+def lower(case: Case, lowering: Lowering) -> Graph:
+    """The graph with the sampler written by a lowering."""
+    graph, site = graph_and_site(case)
+    samples = lowering.emit(Builder(graph, site.id), site)
+    graph.replace_all_uses(graph.tensor("out"), samples)
+    graph.remove_dead()
+    return graph
+
+
+def edges(size: int) -> Any:
+    """Coordinates on, beside and between the borders of an axis."""
+    marks = np.array([-1, -0.5, 0, 0.5, 1, size - 2, size - 1.5, size - 1, size - 0.5, size], np.float32)
+    beside = [np.nextafter(marks, np.float32(to)) for to in (-np.inf, np.inf)]
+    return np.concatenate([marks, *beside, np.array([-0.0, -1e-38, -1e-7, -1e4, 1e4], np.float32)])
+
+
+def feeds(case: Case, seed: int = 0) -> tuple[dict[str, Any], Any, Any]:
+    """Inputs, and the pixel coordinates x, y that they mean."""
+    rng = np.random.default_rng(seed)
+    coordinates = []
+    for shape, size in ((case.x_shape, case.image[1]), (case.y_shape, case.image[0])):
+        near = rng.choice(edges(size), shape)
+        anywhere = (rng.random(shape) * (size + 4) - 2).astype(np.float32)
+        coordinates.append(np.where(rng.random(shape) < 0.6, near, anywhere))
+    x, y = coordinates
+    image = rng.standard_normal((case.batch, case.channels, *case.image)).astype(case.dtype)
+    if case.rows_and_columns:
+        return {"image": image, "x": x, "y": y}, x, y
+    grid = np.stack([x, y], -1)
+    if case.coordinates == "normalised":
+        span = np.array([case.image[1] - 1, case.image[0] - 1])
+        grid = (2 * grid.astype(np.float64) / span - 1).astype(np.float32)
+        pixels = (grid * np.float32(0.5) + np.float32(0.5)) * span.astype(np.float32)
+        x, y = pixels[..., 0], pixels[..., 1]
+    return {"image": image, "grid": grid}, x, y
+
+
+POLICIES = [Policy(border, window) for border in ("zeros", "border") for window in WINDOWS]  # type: ignore[arg-type]
+SHAPES = [
+    Case(),
+    Case(batch=1, channels=1),
+    Case(batch=3, channels=16, image=(6, 5), samples=(9, 21)),
+    Case(channels=4, image=(2, 2)),
+    Case(dynamic=True),
+    Case(dynamic=True, batch=1, channels=9, image=(5, 4)),
+    Case(one_grid=True, batch=3),
+    Case(one_grid=True, batch=3, channels=1),
+    Case(one_grid=True, batch=2, channels=10),
+    Case(rows_and_columns=True),
+    Case(rows_and_columns=True, channels=9),
+]
+
+
+def variants(policy: Policy, opset: int) -> list[Case]:
+    """Every shape with this policy at this opset."""
+    return [replace(case, policy=policy, opset=opset) for case in SHAPES]

@@ -1,0 +1,153 @@
+"""Each lowering against the definition: every policy, opset and layout, on and around the borders."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+
+from onnxgs_opt.builder import Builder
+from onnxgs_opt.lowering import LOWERINGS, Target
+from onnxgs_opt.site import Policy, View
+from tests.lowering.samplers import POLICIES, Case, feeds, graph_and_site, lower, sample, variants
+
+OPSETS = (11, 12, 13, 16, 18, 20, 21)
+WRITING = ("merged-gather", "grid-sample", "plugin")
+
+
+def run(case: Case, name: str) -> float:
+    """The largest difference from the definition; the model has to be valid."""
+    model = lower(case, LOWERINGS[name]).to_proto()
+    onnx.checker.check_model(model, full_check=True)
+    inputs, x, y = feeds(case)
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (actual,) = session.run(None, inputs)
+    expected = sample(inputs["image"], x, y, case.policy.border, case.policy.window)
+    assert actual.shape == expected.shape
+    return float(np.abs(actual - expected).max())
+
+
+def operators(case: Case, name: str) -> list[str]:
+    return [node.op for node in lower(case, LOWERINGS[name]).nodes]
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda p: f"{p.border}-{p.window}")
+@pytest.mark.parametrize("name", WRITING)
+def test_policies(name: str, policy: Policy) -> None:
+    worst = max(run(case, name) for case in variants(policy, 17))
+    assert worst <= (5e-5 if name == "grid-sample" else 1e-6)
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+@pytest.mark.parametrize("name", WRITING)
+def test_opsets(name: str, opset: int) -> None:
+    if name == "grid-sample" and opset < 16:
+        pytest.skip("refused")
+    for policy in (Policy("zeros", "interior"), Policy("zeros", "reach-closed"), Policy("border")):
+        worst = max(run(case, name) for case in variants(policy, opset))
+        assert worst <= (5e-5 if name == "grid-sample" else 1e-6)
+
+
+@pytest.mark.parametrize("policy", [Policy("zeros", "interior"), Policy("border"), Policy("zeros")])
+@pytest.mark.parametrize("name", WRITING)
+def test_normalised_coordinates(name: str, policy: Policy) -> None:
+    case = Case(policy=policy, coordinates="normalised", align_corners=True)
+    assert run(case, name) <= 2e-6  # far points lose pixels' precision in the unit itself
+
+
+@pytest.mark.parametrize("channels", [1, 3, 16])
+def test_merged_gather_reads_the_image_once(channels: int) -> None:
+    found = operators(Case(channels=channels), "merged-gather")
+    assert sum(op.startswith("Gather") for op in found) == 1
+
+
+def test_node_counts() -> None:
+    counts = {
+        (name, dynamic): len(operators(Case(dynamic=dynamic), name)) for name in WRITING for dynamic in (False, True)
+    }
+    assert counts["merged-gather", False] <= 35
+    assert counts["merged-gather", True] <= 55
+    assert counts["grid-sample", False] <= 20
+    assert counts["plugin", True] == counts["plugin", False] == 1
+
+
+def test_fp16_image_with_fp32_coordinates() -> None:
+    for channels in (3, 16):
+        assert run(Case(dtype="float16", channels=channels), "merged-gather") <= 1e-2
+
+
+def test_plane_and_row_indices_are_int64_unless_sizes_are_known() -> None:
+    def index_types(case: Case) -> set[int]:
+        casts = [node for node in lower(case, LOWERINGS["merged-gather"]).nodes if node.op == "Cast"]
+        return {int(node.attrs["to"]) for node in casts} - {int(onnx.TensorProto.FLOAT)}
+
+    assert index_types(Case()) == {int(onnx.TensorProto.INT32)}
+    assert index_types(Case(dynamic=True)) == {int(onnx.TensorProto.INT64)}
+
+
+def test_plugin_node_carries_the_policy() -> None:
+    model = lower(Case(policy=Policy("border", "cells"), opset=11), LOWERINGS["plugin"]).to_proto()
+    (node,) = model.graph.node
+    values = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    assert (node.domain, node.op_type) == ("onnxgs", "BilinearSample")
+    assert values["plugin_namespace"] == b"onnxgs"
+    assert values["plugin_version"] == b"1"
+    assert (values["border"], values["window"], values["coordinates"], values["layout"]) == (1, 7, 0, 0)
+    assert model.ir_version >= 8
+    assert [f.name for f in model.functions] == ["BilinearSample"]
+
+
+def test_one_function_serves_sites_of_different_policies() -> None:
+    first = lower(Case(policy=Policy("border")), LOWERINGS["plugin"]).to_proto().functions[0]
+    second = lower(Case(policy=Policy("zeros", "cells")), LOWERINGS["plugin"]).to_proto().functions[0]
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("name", "case", "target", "part"),
+    [
+        ("grid-sample", Case(), Target(13), "needs opset >= 16, the model has 13"),
+        ("grid-sample", Case(), Target(20, "tensorrt"), "GSO201"),
+        ("grid-sample", Case(image=(1080, 1920)), Target(17), "1.1e-03"),
+        ("grid-sample", Case(), Target(17, atol=1e-7), "1e-07 is allowed"),
+        ("grid-sample", Case(dynamic=True), Target(17), "dynamic"),
+        ("grid-sample", Case(policy=Policy("reflection")), Target(17), "mirroring"),
+        ("merged-gather", Case(policy=Policy("reflection")), Target(17), "reflection"),
+        ("merged-gather", Case(), Target(10), "opset >= 11"),
+        ("plugin", Case(policy=Policy("reflection")), Target(17), "reflection"),
+        ("plugin", Case(), Target(10), "opset >= 11"),
+        ("plugin", Case(dtype="float16"), Target(17), "float16"),
+    ],
+)
+def test_refusals(name: str, case: Case, target: Target, part: str) -> None:
+    _, site = graph_and_site(case)
+    assert part in (LOWERINGS[name].refusal(site, target) or "")
+
+
+def test_what_is_not_refused() -> None:
+    _, site = graph_and_site(Case())
+    assert all(lowering.refusal(site, Target(17)) is None for lowering in LOWERINGS.values())
+    _, site = graph_and_site(Case(dynamic=True))
+    assert LOWERINGS["grid-sample"].refusal(site, Target(17, image_size=(64, 64))) is None
+    _, site = graph_and_site(Case(dynamic=True, coordinates="normalised", align_corners=True))
+    assert LOWERINGS["grid-sample"].refusal(site, Target(17)) is None
+
+
+def test_keep_writes_nothing() -> None:
+    with pytest.raises(AssertionError):
+        lower(Case(), LOWERINGS["keep"])
+
+
+def test_a_shared_mask_is_used() -> None:
+    graph, site = graph_and_site(Case())
+    mask = Builder(graph, "model").op("Sigmoid", graph.tensor("x"), dtype=np.float32)
+    masked = replace(site, mask=View(mask.name, site.x.groups, units=1))
+    builder = Builder(graph, "site0")
+    graph.replace_all_uses(graph.tensor("out"), LOWERINGS["merged-gather"].emit(builder, masked))
+    graph.remove_dead()
+    found = [node.op for node in graph.nodes]
+    assert "Sigmoid" in found
+    assert "Equal" not in found
