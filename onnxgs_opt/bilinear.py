@@ -73,13 +73,14 @@ class Axis:
 
 @dataclass(frozen=True)
 class Match:
-    """A proven sampler: what it reads and where; `index` gives the other image axes' index expressions."""
+    """A proven sampler: what it reads and where; `index` gives the other image axes' index, `sizes` all sizes."""
 
     policy: Policy
     image: str
     y: Axis
     x: Axis
     index: tuple[Expr | None, ...]
+    sizes: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -87,17 +88,20 @@ class Miss:
     """Why an expression is not a known sampler.
 
     `code` is the near-miss code, `taps` how many reads it sums where it sums most. `split` is set when the pixels stand
-    in one axis of the image: the tensor, the axis, and the sizes (the first -1) to see it as.
+    in one axis of the image: the tensor, the axis, and the sizes (the first -1) to see it as. `degenerate` says that a
+    coordinate is missing, which at the smallest size may only mean that its scale is 0 there.
     """
 
     condition: str
     taps: int = 0
     code: str = "GSO112"
     split: tuple[str, int, tuple[int, ...]] | None = None
+    degenerate: bool = False
 
 
-def policies() -> Iterator[Policy]:
-    """Every policy, the plainest first."""
+def policies(prefer: BorderName = "zeros") -> Iterator[Policy]:
+    """Every policy, the plainest first; `prefer` decides between borders that are equal where coordinates can be."""
+    borders: tuple[BorderName, ...] = ("zeros", "border")
     for window in WINDOWS:
-        for border in ("zeros", "border"):
+        for border in sorted(borders, key=lambda b: b != prefer):
             yield Policy(border, window)

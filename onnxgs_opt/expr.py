@@ -127,6 +127,7 @@ class Algebra:
         if new:
             made.lo = _sum([constant, *(_scaled(t.lo if c > 0 else t.hi, c) for t, c in kept)])
             made.hi = _sum([constant, *(_scaled(t.hi if c > 0 else t.lo, c) for t, c in kept)])
+            made.lo, made.hi = _remainder_bounds(made) or (made.lo, made.hi)
             made.integral = _whole(constant) and all(t.integral and _whole(c) for t, c in kept)
             _inherit(made, (t for t, _ in kept))
         return made
@@ -244,7 +245,7 @@ class Algebra:
             made.hi = None if a.hi is None or b.hi is None else max(a.hi, b.hi)
             made.integral = a.integral and b.integral
             made.leaves = condition.leaves | a.leaves | b.leaves
-            made.floored = a.floored or b.floored
+            made.floored = a.floored or b.floored or not (a.leaves or b.leaves)  # the last: a mask, not a clamp
         return made
 
     def maximum(self, a: Expr, b: Expr) -> Expr:
@@ -265,7 +266,22 @@ class Algebra:
 
     def absolute(self, a: Expr) -> Expr:
         """|a|."""
-        return self.select(self.ge(a), a, self.scale(a, -1))
+        made = self.select(self.ge(a), a, self.scale(a, -1))
+        made.lo = 0 if made.lo is None else max(made.lo, 0)
+        return made
+
+
+def _remainder_bounds(made: Expr) -> tuple[Bound, Bound] | None:
+    """Bounds of d + m * (a - floor(a)), which is what is left of a division by m: d to d + m."""
+    for floor, factor in made.terms:
+        if floor.op != "floor":
+            continue
+        argument: Expr = floor.args[0]  # type: ignore[assignment]
+        rest = {t: c for t, c in made.terms if t is not floor}
+        if rest == {t: -c * factor for t, c in argument.terms}:
+            offset = made.constant + factor * argument.constant
+            return min(offset, offset - factor), max(offset, offset - factor)
+    return None
 
 
 def _inherit(made: Expr, parts: Iterable[Expr]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import onnx_graphsurgeon as gs
@@ -12,22 +12,11 @@ from onnxgs_opt.scope import Scope
 
 READS = frozenset(("Gather", "GatherElements", "GatherND"))
 LAYOUTS = frozenset(
-    [
-        "Transpose",
-        "Reshape",
-        "Flatten",
-        "Squeeze",
-        "Unsqueeze",
-        "Expand",
-        "Identity",
-        "Slice",
-        "Split",
-        "Tile",
-        "If",
-    ]
+    ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand", "Identity", "Slice", "Split", "Tile", "If")
 )
-SUMS = frozenset(["Add", "Sub", "Sum", "ReduceSum", "MatMul"])
-CARRIES = LAYOUTS | SUMS | frozenset(["Mul", "Div", "Neg", "Where", "Cast", "Clip"])
+CONTRACTIONS = frozenset(("ReduceSum", "MatMul"))
+SUMS = CONTRACTIONS | frozenset(("Add", "Sub", "Sum"))
+CARRIES = LAYOUTS | SUMS | frozenset(("Mul", "Div", "Neg", "Where", "Cast", "Clip", "Concat"))
 """Operators through which the value of a read flows into a weighted sum."""
 TAPS = 4
 MAX_READS = 16
@@ -62,11 +51,13 @@ class Join:
     reads: frozenset[str]
 
 
-def joins_of(scope: Scope, facts: Mapping[str, Fact]) -> Iterator[Join]:
-    """The nodes that sum reads, in execution order."""
+def joins_of(
+    scope: Scope, facts: Mapping[str, Fact], counts: Callable[[gs.Node, Mapping[str, Fact]], bool] = _is_sample
+) -> Iterator[Join]:
+    """The nodes that sum reads, in execution order; `counts` tells which gathers are reads of an image."""
     flow: dict[str, frozenset[str]] = {}
     for node in scope.nodes:
-        if node.op in READS and _is_sample(node, facts):
+        if node.op in READS and counts(node, facts):
             flow[node.outputs[0].name] = frozenset((node.outputs[0].name,))
             continue
         if node.op not in CARRIES:
@@ -79,6 +70,5 @@ def joins_of(scope: Scope, facts: Mapping[str, Fact]) -> Iterator[Join]:
             continue
         for tensor in node.outputs:
             flow[tensor.name] = union
-        grown = len(union) > max(map(len, parts))
-        if node.op in SUMS and (grown or (node.op in ("ReduceSum", "MatMul") and len(union) == 1)):
+        if node.op in CONTRACTIONS or (node.op in SUMS and len(union) > max(map(len, parts))):
             yield Join(node, union)

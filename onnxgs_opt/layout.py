@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import onnx_graphsurgeon as gs
@@ -12,7 +13,15 @@ from onnxgs_opt.expr import Expr
 from onnxgs_opt.tables import exact
 
 if TYPE_CHECKING:
-    from onnxgs_opt.lift import Index, Lift, Rule
+    from onnxgs_opt.lift import Lift
+
+Index = tuple[Expr, ...]
+Rule = Callable[["Lift", gs.Node, int, Index], Expr]
+"""Given the node, which of its outputs and the index into that, the element."""
+
+
+class NoRule(Exception):  # noqa: N818 (a value that is not there, not a failure)
+    """The operator, at these shapes, has no rule: its output becomes a leaf."""
 
 
 def _facts(lift: Lift, node: gs.Node) -> list[Fact]:

@@ -7,37 +7,38 @@ reads. What has no rule is a leaf. The lift never fails and is exact: a leaf onl
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from fractions import Fraction
+from collections.abc import Mapping
 
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from onnxgs_opt.dims import UNKNOWN, Fact, reduced_axes
-from onnxgs_opt.expr import Algebra, Expr
+from onnxgs_opt.arithmetic import ARITHMETIC, taken_branch
+from onnxgs_opt.dims import UNKNOWN, Fact
+from onnxgs_opt.expr import Algebra, Bound, Expr
 from onnxgs_opt.facts import infer
-from onnxgs_opt.layout import LAYOUT
+from onnxgs_opt.layout import LAYOUT, Index, NoRule, Rule
 from onnxgs_opt.poly import Number
 from onnxgs_opt.scope import Array, Scope
 from onnxgs_opt.tables import affine, exact, sampled
 
-Index = tuple[Expr, ...]
+Element = tuple[str, tuple[Number | None, ...]]
+"""A tensor and the constant parts of an index into it: the x or the y of a tensor that holds both."""
 
 MAX_DEPTH = 150
 """Recursion guard; the deepest sampler seen is 70 nodes from read to coordinate."""
-MAX_UNROLLED = 16
-"""Reductions of more elements than this are no weighted sum of taps (bicubic has 16)."""
 
 
-class NoRule(Exception):  # noqa: N818 (a value that is not there, not a failure)
-    """The operator, at these shapes, has no rule: its output becomes a leaf."""
+def constants(index: Index) -> tuple[Number | None, ...]:
+    """The constant parts of an index, None for the others."""
+    return tuple(i.value for i in index)
 
 
 class Lift:
     """Lifts tensors of one scope at concrete sizes.
 
     `stops` are tensors that reads do not look behind. `splits` gives, for a stop, an axis and the sizes that it is seen
-    as (an image whose rows are linear). `levels` lists the tensors that reads were pulled through.
+    as (an image whose rows are linear). `cuts` are coordinates that nothing looks behind, with their bounds. `levels`
+    lists the tensors that reads were pulled through, `rounded` the coordinates that a floor, ceil or cast rounds.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Lift:
         facts: Mapping[str, Fact],
         stops: frozenset[str] = frozenset(),
         splits: Mapping[str, tuple[int, tuple[int, ...]]] | None = None,
+        cuts: Mapping[Element, tuple[Bound, Bound]] | None = None,
     ) -> None:
         self.algebra = Algebra()
         self.facts = dict(facts)
@@ -54,8 +56,12 @@ class Lift:
         self._opset = scope.opset
         self._producer = dict(scope.producer)
         self._tensors = dict(scope.tensors)
+        self.rounded: dict[Element, tuple[Bound, Bound]] = {}
+        self._rounded_as: dict[Expr, Element] = {}
+        self._order = {t.name: k for k, node in enumerate(scope.nodes) for t in node.outputs}
         self._stops = stops
-        self._splits = splits or {}
+        self._cuts = cuts or {}
+        self._splits = dict(splits or {})
         self._depth = 0
         self._tables: dict[str, Array | None] = {}
 
@@ -86,7 +92,7 @@ class Lift:
         reading = any(i.leaves for i in index)
         if reading:
             self.levels[name] = None
-        if name in self._stops or self._depth > MAX_DEPTH:
+        if (name, constants(index)) in self._cuts or (reading and name in self._stops) or self._depth > MAX_DEPTH:
             return self.leaf(name, index)
         table = self._table(name)
         if table is not None:
@@ -111,7 +117,7 @@ class Lift:
             index, sizes = self._split(index, sizes, *self._splits[name])
         integral = fact.dtype is not None and fact.dtype.kind in "iub"
         node, _ = self._producer.get(name, (None, 0))
-        lo, hi = RANGES.get(node.op, (None, None)) if node is not None else (None, None)
+        lo, hi = self._cuts.get((name, constants(index))) or RANGES.get("" if node is None else node.op, (None, None))
         return self.algebra.elem(name, index, lo, hi, integral, sizes)
 
     def _split(
@@ -176,6 +182,25 @@ class Lift:
         kept = index[len(index) - len(shape) :]
         return tuple(self.algebra.zero if size == 1 else i for i, size in zip(kept, shape, strict=True))
 
+    def note_rounded(self, name: str, index: Index, value: Expr) -> None:
+        """Remember a coordinate that is about to be rounded, and the bounds of all its elements."""
+        if not value.leaves or value.integral:
+            return
+        element = name, constants(index)
+        rest = self.algebra.sub(value, self.algebra.num(math.floor(value.constant)))
+        other = self._rounded_as.setdefault(rest, element)
+        if other[0] != name:  # the same but for an integer: the one made first is the coordinate
+            first = min(other, element, key=lambda e: self._order.get(e[0], -1))
+            if first is other:
+                return
+            self.rounded.pop(other, None)
+            self._rounded_as[rest] = element
+        lo, hi = self.rounded.get(element, (value.lo, value.hi))
+        self.rounded[element] = (
+            None if lo is None or value.lo is None else min(lo, value.lo),
+            None if hi is None or value.hi is None else max(hi, value.hi),
+        )
+
     def dtype_kind(self, name: str) -> str:
         """Numpy's kind letter of a tensor's dtype, '?' when unknown."""
         dtype = self.facts.get(name, UNKNOWN).dtype
@@ -187,192 +212,8 @@ def _is_external(tensor: gs.Constant) -> bool:
     return getattr(proto, "data_location", 0) == 1
 
 
-# ---- arithmetic ------------------------------------------------------------------------------------------
-
-Rule = Callable[[Lift, gs.Node, int, Index], Expr]
-
-
-def _arithmetic(combine: Callable[[Algebra, Expr, Expr], Expr], multiplies: bool = False) -> Rule:
-    """A rule for a binary or n-ary operator; where two tensors mix before any floor, the result is a coordinate."""
-
-    def rule(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
-        first, *rest = lift.operands(node, index)
-        for operand in rest:
-            both = first.leaves and operand.leaves and not first.floored and not operand.floored
-            if both and (multiplies or first.leaves != operand.leaves):
-                return lift.leaf(node.outputs[0].name, index)
-            first = combine(lift.algebra, first, operand)
-        return first
-
-    return rule
-
-
-def _unary(function: Callable[[Algebra, Expr], Expr]) -> Rule:
-    return lambda lift, node, position, index: function(lift.algebra, lift.operands(node, index)[0])
-
-
-def _compare(function: Callable[[Algebra, Expr], Expr], swapped: bool) -> Rule:
-    def rule(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
-        a, b = lift.operands(node, index)
-        return function(lift.algebra, lift.algebra.sub(b, a) if swapped else lift.algebra.sub(a, b))
-
-    return rule
-
-
-def _divide(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
-    a, b = lift.operands(node, index)
-    if b.value is None or not b.value:
-        raise NoRule("divisor is not constant")
-    if lift.dtype_kind(node.inputs[0].name) == "f":
-        return lift.algebra.scale(a, Fraction(1) / b.value)
-    if not isinstance(b.value, int) or b.value < 0 or a.lo is None or a.lo < 0:
-        raise NoRule("integer division of possibly negative numbers rounds to zero")
-    return lift.algebra.quotient(a, b.value)
-
-
-def _mod(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
-    a, b = lift.operands(node, index)
-    if b.value is None or b.value <= 0:
-        raise NoRule("modulus is not a positive constant")
-    whole = lift.algebra.scale(a, Fraction(1) / b.value)
-    steps = lift.algebra.trunc(whole) if node.attrs.get("fmod") else lift.algebra.floor(whole)
-    return lift.algebra.add(a, steps, -b.value)
-
-
-def _cast(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
-    a = lift.operands(node, index)[0]
-    source = lift.facts.get(node.inputs[0].name, UNKNOWN).dtype
-    target = lift.facts.get(node.outputs[0].name, UNKNOWN).dtype
-    if target is None:
-        raise NoRule("unknown type")
-    if target.kind == "b":
-        boolean = a.lo == 0 and a.hi == 1 and a.integral
-        return a if boolean else lift.algebra.sub(lift.algebra.one, lift.algebra.eq(a))
-    if target.kind in "iu":
-        return lift.algebra.trunc(a)
-    narrows = source is None or target.itemsize < source.itemsize
-    if narrows and not _survives(a, target.itemsize):
-        raise NoRule("a narrowing cast rounds")
-    return a
-
-
-def _survives(a: Expr, size: int) -> bool:
-    """Whether rounding to a float of `size` bytes leaves the meaning of a: not that of a coordinate or a large index.
-
-    A weight, a mask or a read may be rounded: the result is as exact as its type.
-    """
-    if not a.integral:
-        return a.floored or not a.leaves
-    limit = {2: 2**11, 4: 2**24}.get(size, 2**53)
-    return a.lo is not None and a.hi is not None and -limit <= a.lo and a.hi <= limit
-
-
-def _where(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
-    return lift.algebra.select(*lift.operands(node, index))
-
-
-def _clip(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
-    out = lift.value(node.inputs[0].name, index)
-    for k, (attribute, bound) in enumerate((("min", Algebra.maximum), ("max", Algebra.minimum)), start=1):
-        if attribute in node.attrs:
-            out = bound(lift.algebra, out, lift.algebra.num(exact(node.attrs[attribute])))
-        elif len(node.inputs) > k and node.inputs[k].name:
-            name = node.inputs[k].name
-            out = bound(lift.algebra, out, lift.value(name, lift.broadcast(name, index)))
-    return out
-
-
-def _reduce_sum(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
-    source = node.inputs[0].name
-    shape = lift.shape(source)
-    axes = reduced_axes(node, [lift.facts.get(t.name, UNKNOWN) for t in node.inputs])
-    if math.prod(shape[a] for a in axes) > MAX_UNROLLED:
-        raise NoRule("a long reduction")
-    keep = bool(node.attrs.get("keepdims", 1))
-    total = lift.algebra.zero
-    for taken in np.ndindex(*(shape[a] for a in axes)):
-        fixed = dict(zip(axes, taken, strict=True))
-        rest = iter(i for k, i in enumerate(index) if not keep or k not in fixed)
-        inner = tuple(lift.algebra.num(fixed[a]) if a in fixed else next(rest) for a in range(len(shape)))
-        total = lift.algebra.add(total, lift.value(source, inner))
-    return total
-
-
-def _matmul(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
-    a, b = (t.name for t in node.inputs)
-    left, right = lift.shape(a), lift.shape(b)
-    if len(left) < 2 or len(right) < 2 or left[-1] > MAX_UNROLLED:
-        raise NoRule("not a small contraction")
-    total = lift.algebra.zero
-    for k in range(left[-1]):
-        step = lift.algebra.num(k)
-        row = lift.broadcast(a, (*index[:-1], step))
-        column = lift.broadcast(b, (*index[:-2], step, index[-1]))
-        total = lift.algebra.add(total, lift.algebra.mul(lift.value(a, row), lift.value(b, column)))
-    return total
-
-
-def _range(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
-    start, _, step = (lift.value(t.name, ()) for t in node.inputs)
-    return lift.algebra.add(start, lift.algebra.mul(index[0], step))
-
-
-def _constant_of_shape(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
-    fill = node.attrs["value"].values.flat[0] if "value" in node.attrs else 0
-    return lift.algebra.num(exact(np.asarray(fill)[()]))
-
-
-def _if(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
-    condition = lift.facts.get(node.inputs[0].name, UNKNOWN).value
-    if condition is None:
-        raise NoRule("the condition is not known")
-    body = node.attrs["then_branch" if bool(condition) else "else_branch"]
-    lift.enter(body)
-    return lift.value(body.outputs[position].name, index)
-
-
-def _or(algebra: Algebra, a: Expr, b: Expr) -> Expr:
-    return algebra.sub(algebra.add(a, b), algebra.mul(a, b))
-
-
-def _xor(algebra: Algebra, a: Expr, b: Expr) -> Expr:
-    return algebra.add(algebra.add(a, b), algebra.mul(a, b), -2)
-
-
 RANGES: dict[str, tuple[Number, Number]] = {"Sigmoid": (0, 1), "Softmax": (0, 1), "Tanh": (-1, 1)}
 """Operators whose outputs are bounded, which can prove that a coordinate stays inside."""
-
-ARITHMETIC: dict[str, Rule] = {
-    "Abs": _unary(Algebra.absolute),
-    "Add": _arithmetic(Algebra.add),
-    "And": _arithmetic(Algebra.mul),
-    "Cast": _cast,
-    "Ceil": _unary(Algebra.ceil),
-    "Clip": _clip,
-    "ConstantOfShape": _constant_of_shape,
-    "Div": _divide,
-    "Equal": _compare(Algebra.eq, swapped=False),
-    "Floor": _unary(Algebra.floor),
-    "Greater": _compare(Algebra.gt, swapped=False),
-    "GreaterOrEqual": _compare(Algebra.ge, swapped=False),
-    "Less": _compare(Algebra.gt, swapped=True),
-    "LessOrEqual": _compare(Algebra.ge, swapped=True),
-    "MatMul": _matmul,
-    "Max": _arithmetic(Algebra.maximum),
-    "Min": _arithmetic(Algebra.minimum),
-    "Mod": _mod,
-    "Mul": _arithmetic(Algebra.mul, multiplies=True),
-    "Neg": _unary(lambda algebra, a: algebra.scale(a, -1)),
-    "Not": _unary(lambda algebra, a: algebra.sub(algebra.one, a)),
-    "Or": _arithmetic(_or),
-    "Range": _range,
-    "ReduceSum": _reduce_sum,
-    "Relu": _unary(lambda algebra, a: algebra.maximum(a, algebra.zero)),
-    "Sub": _arithmetic(Algebra.sub),
-    "Sum": _arithmetic(Algebra.add),
-    "Where": _where,
-    "Xor": _arithmetic(_xor),
-}
-READING: dict[str, Rule] = {**LAYOUT, "If": _if}
+READING: dict[str, Rule] = {**LAYOUT, "If": taken_branch}
 """Operators behind which a read is followed to its image."""
 RULES: dict[str, Rule] = {**ARITHMETIC, **READING}

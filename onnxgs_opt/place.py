@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from onnxgs_opt.bilinear import Axis, Match, Miss, window_condition
 from onnxgs_opt.expr import Expr
-from onnxgs_opt.lift import Index, Lift
+from onnxgs_opt.layout import Index
+from onnxgs_opt.lift import Lift
 from onnxgs_opt.recognise import domain, partitions
 from onnxgs_opt.region import Coordinate, Resolver, Split, Unresolved
 from onnxgs_opt.site import WINDOWS, CoordinateName, View
@@ -20,13 +21,21 @@ class Placement:
     """Where a match's operands are; the fields are those of `Site`."""
 
     image: View
-    x: View
-    y: View
+    x: View | None
+    y: View | None
     grid: View | None
     coordinates: CoordinateName
     align_corners: bool | None
     mask: View | None
+    flipped: bool
+    inside: bool
     output_groups: tuple[tuple[int, ...], ...]
+
+    @property
+    def coordinate_views(self) -> tuple[View, ...]:
+        """The tensors of the coordinates: x and y, or the grid of both."""
+        views = (self.grid,) if self.x is None or self.y is None else (self.x, self.y)
+        return tuple(view for view in views if view is not None)
 
 
 @dataclass(frozen=True)
@@ -61,22 +70,21 @@ def place(
     if isinstance(roles, Miss):
         return roles
     image = _image_view(match, roles, split)
-    wanted = (None, None) if like is None else (like.x.tensor, like.y.tensor)
-    x, y = (_coordinate_view(lift, axis, roles, w) for axis, w in zip((match.x, match.y), wanted, strict=True))
+    x, y = _coordinate_views(lift, match, roles, like)
     if image is None:
         return Miss(f"the axes of '{match.image}' are not axes of the output", 4, "GSO108")
-    if x is None or y is None:
+    grid = _grid(lift, match, roles, x is None or y is None)
+    if grid is None:
         return Miss("no tensor holds the pixel coordinates by themselves", 4, "GSO108")
-    coordinates, align_corners = units(match)
-    grid = _grid_view(match, roles)
-    direct = coordinates == "normalised" or _is_pixel(match)
     return Placement(
         image=image,
         x=x,
         y=y,
-        grid=grid if direct else None,
-        coordinates=coordinates,
-        align_corners=align_corners,
+        grid=grid.view,
+        coordinates=grid.coordinates,
+        align_corners=grid.align_corners,
+        flipped=grid.flipped,
+        inside=_stays_inside(match),
         mask=_mask_view(lift, match, roles, alive if like is None else _names(like.mask)),
         output_groups=tuple(
             tuple(k for k, i in enumerate(index) if i in group)
@@ -107,9 +115,10 @@ def _variables(axis: Axis) -> set[Expr]:
 
 def _image_view(match: Match, roles: Roles, split: Split_ | None) -> View | None:
     where = {i: axis for axis, i in enumerate(match.index) if i is not None and i.op == "idx"}
-    plain = sum(i is not None and i.op == "idx" for i in match.index)
-    if len(where) != plain or any(i is not None and i.op != "idx" and i.value != 0 for i in match.index):
-        return None
+    for axis, i in enumerate(match.index):
+        whole = i is None or (i.op == "idx" and i.hi == match.sizes[axis] - 1 and where[i] == axis)
+        if not whole and match.sizes[axis] != 1:
+            return None
     groups = tuple(tuple(where[v] for v in group) for group in (roles.batch, roles.channel))
     return View(
         match.image,
@@ -121,6 +130,21 @@ def _image_view(match: Match, roles: Roles, split: Split_ | None) -> View | None
 
 def _names(view: View | None) -> tuple[str, ...]:
     return () if view is None else (view.tensor,)
+
+
+def _coordinate_views(
+    lift: Lift, match: Match, roles: Roles, like: Placement | None
+) -> tuple[View, View] | tuple[None, None]:
+    """The tensors of x and of y, those of `like` where it is given; none where only one is found."""
+    if like is None:
+        views = [_coordinate_view(lift, axis, roles, None) for axis in (match.x, match.y)]
+    elif like.x is None or like.y is None:
+        return None, None
+    else:
+        names = (like.x.tensor, like.y.tensor)
+        views = [_coordinate_view(lift, a, roles, n) for a, n in zip((match.x, match.y), names, strict=True)]
+    x, y = views
+    return (None, None) if x is None or y is None else (x, y)
 
 
 def _coordinate_view(lift: Lift, axis: Axis, roles: Roles, wanted: str | None) -> View | None:
@@ -180,18 +204,74 @@ def _is_normalised(axis: Axis, align_corners: bool) -> bool:
     return offset is not None and _close(axis.slope, scale) and _close(offset, (axis.size - 1) / 2)
 
 
-def _grid_view(match: Match, roles: Roles) -> View | None:
-    """The tensor whose last axis is (x, y), if there is one."""
-    (xt, xi, sizes), (yt, yi, _) = match.x.leaf.args, match.y.leaf.args
+@dataclass(frozen=True)
+class Grid:
+    """How the model holds both coordinates; `view` is None where they are in two tensors of pixels."""
+
+    view: View | None
+    coordinates: CoordinateName
+    align_corners: bool | None
+    flipped: bool = False
+
+
+def _grid(lift: Lift, match: Match, roles: Roles, needed: bool) -> Grid | None:
+    """The tensor of both coordinates; None where one is `needed` and there is none that will do.
+
+    Without tensors of x and y alone the lowerings take their pixels from the grid: from one of pixels only, since how
+    the model rounds normalised ones decides on which side of a border a point is.
+    """
+    coordinates, align_corners = units(match)
+    if needed:
+        pair = _pixel_pair(lift, match, roles)
+        return None if pair is None else Grid(pair[0], "pixel", None, pair[1])
+    view = _grid_view(match.x.leaf, match.y.leaf, roles)
+    direct = coordinates == "normalised" or _is_pixel(match)
+    return Grid(view if direct else None, coordinates, align_corners)
+
+
+def _grid_view(x: Expr, y: Expr, roles: Roles) -> View | None:
+    """The tensor whose last axis is (x, y), if these are its elements."""
+    (xt, xi, sizes), (yt, yi, _) = x.args, y.args
     if xt != yt or len(xi) < 2 or xi[:-1] != yi[:-1] or sizes[-1] != 2:  # type: ignore[arg-type, index]
         return None
     if xi[-1].value != 0 or yi[-1].value != 1:  # type: ignore[index]
         return None
-    view = _view(str(xt), xi, sizes, roles, tail=1)  # type: ignore[arg-type]
+    return _pair_view(str(xt), xi, sizes, roles)  # type: ignore[arg-type]
+
+
+def _pair_view(name: str, index: Index, shape: Sequence[int], roles: Roles) -> View | None:
+    view = _view(name, index, shape, roles, tail=1)
     full = view is not None and all(
         len(g) == len(v) for g, v in zip(view.groups, (roles.batch, *roles.sample_groups), strict=False)
     )
     return view if full else None
+
+
+def _pixel_pair(lift: Lift, match: Match, roles: Roles) -> tuple[View, bool] | None:
+    """The tensor whose last axis holds both pixel coordinates, and whether y comes first."""
+    x, y = (lift.algebra.add(a.offset, a.leaf, a.slope) for a in (match.x, match.y))
+    for (name, index), value in lift.values.items():
+        if value is not x or not index or index[-1].value not in (0, 1) or lift.shape(name)[-1] != 2:
+            continue
+        place = int(index[-1].value)
+        other = (*index[:-1], lift.algebra.num(1 - place))
+        if lift.values.get((name, other)) is y:
+            view = _pair_view(name, index, lift.shape(name), roles)
+            if view is not None:
+                return view, place == 1
+    return None
+
+
+def _stays_inside(match: Match) -> bool:
+    """Whether known bounds keep both coordinates in the image."""
+    for axis in (match.x, match.y):
+        cells = domain(Coordinate(axis.leaf, axis.slope, axis.offset))
+        low, high = cells[0].lo, cells[-1].hi
+        if low is None or high is None or low < 0 or high > axis.size - 1:
+            return False
+        if high == axis.size - 1 and cells[-1].u_hi != 0:
+            return False
+    return True
 
 
 # ---- mask ------------------------------------------------------------------------------------------------

@@ -29,7 +29,8 @@ def recognise(algebra: Algebra, root: Expr) -> Match | Miss:
     if isinstance(found, Miss):
         return found
     if len(found) != 2:
-        return Miss(f"the reads depend on {len(found)} coordinate{'s' * (len(found) != 1)}, not 2", len(reads))
+        condition = f"the reads depend on {len(found)} coordinate{'s' * (len(found) != 1)}, not 2"
+        return Miss(condition, len(reads), degenerate=len(found) < 2)
     try:
         return _match(algebra, root, found)
     except Unresolved as reason:
@@ -67,6 +68,10 @@ def pieces(algebra: Algebra, expr: Expr) -> list[Expr]:
     if expr.op == "select":
         _, a, b = expr.args
         return [*pieces(algebra, a), *pieces(algebra, b)]  # type: ignore[arg-type]
+    if expr.op == "mul":
+        factors: tuple[Expr, Expr] = expr.args  # type: ignore[assignment]
+        masked = [b for a, b in (factors, factors[::-1]) if a.integral and a.lo == 0 and a.hi == 1]
+        return pieces(algebra, masked[0]) if masked else []
     if expr.op == "lin":
         varying = [(t, c) for t, c in expr.terms if t.leaves]
         if len(varying) != 1:
@@ -139,7 +144,7 @@ def _identify(
     image, columns = elements[0][0], list(zip(*(values for _, values in elements), strict=True))
     spatial = [axis for axis, column in enumerate(columns) if len(set(column)) > 1]
     if len(spatial) != 2:
-        split = _linear(rough, columns[spatial[0]], region) if len(spatial) == 1 else None
+        split = _linear(columns[spatial[0]]) if len(spatial) == 1 else None
         found = None if split is None else (image, spatial[0], split)
         return Miss(f"the four reads differ along {len(spatial)} axes of '{image}', not 2", 4, "GSO102", found)
     rest: list[Expr | None] = []
@@ -195,7 +200,7 @@ def _prove(
     size = (axes[0].size, axes[1].size)
     if min(size) < 2:
         return Miss(f"'{image}' is {size[0]} x {size[1]}, and a sampler needs 2 x 2 pixels", 4, "GSO113")
-    sizes = tuple(s for s in _sizes(root, image))
+    sizes = _sizes(root, image)
 
     def read(row: Expr, column: Expr) -> Expr:
         index = list(rest)
@@ -205,12 +210,13 @@ def _prove(
     borders: dict[BorderName, Expr] = {name: reference(algebra, name, y, x, size, read) for name in ("zeros", "border")}
     cells = partitions(resolver, [domain(c) for c in coordinates], [root, *borders.values()])
     table = _Table(resolver, root, borders, cells)
-    for policy in policies():
+    inside = all(a.leaf.lo is not None and a.leaf.hi is not None for a in axes)
+    for policy in policies(prefer="border" if inside else "zeros"):
         conditions = [
             window_condition(algebra, WINDOWS[policy.window], p, s) for p, s in zip((y, x), size, strict=True)
         ]
         if table.agrees(policy, conditions):
-            return Match(policy, image, axes[0], axes[1], rest)
+            return Match(policy, image, axes[0], axes[1], rest, sizes)
     return table.first_difference()
 
 
@@ -266,16 +272,16 @@ class _Table:
         return Miss(f"it differs from bilinear sampling ({border} outside) where {where}", 4, code)
 
 
-def _linear(resolver: Resolver, column: tuple[Poly, ...], region: tuple[Cell, ...]) -> tuple[int, ...] | None:
+def _linear(column: tuple[Poly, ...]) -> tuple[int, ...] | None:
     """The sizes to split an axis into whose index is base * H * W + y * W + x; None when it is not that."""
-    steps = {abs(c) for m, c in column[0] if m and isinstance(c, int)}
+    steps = {abs(int(c)) for m, c in column[0] if m and c.denominator == 1}
     offsets = sorted({d for v in column if (d := (v - column[0]).constant) is not None})
     if len(offsets) != 4 or len(steps) not in (2, 3):
         return None
     width, *bigger = sorted(steps - {1})
-    if 1 not in steps or not isinstance(width, int) or any(b % width for b in bigger):
+    if 1 not in steps or any(b % width for b in bigger):
         return None
-    return (-1, *(int(b) // width for b in bigger), width)
+    return (-1, *(b // width for b in bigger), width)
 
 
 def _sizes(root: Expr, image: str) -> tuple[int, ...]:

@@ -9,9 +9,12 @@ import onnx_graphsurgeon as gs
 
 from onnxgs_opt.bilinear import Match, Miss
 from onnxgs_opt.dims import UNKNOWN, Fact
+from onnxgs_opt.expr import Algebra, Expr
 from onnxgs_opt.facts import settle, symbols, tied
 from onnxgs_opt.joins import CARRIES, LAYOUTS, TAPS, Join, has_reads, joins_of
-from onnxgs_opt.lift import Lift, NoRule
+from onnxgs_opt.layout import NoRule
+from onnxgs_opt.lift import Lift
+from onnxgs_opt.mirror import is_mirrored
 from onnxgs_opt.place import Placement, place
 from onnxgs_opt.recognise import recognise
 from onnxgs_opt.remark import Remark
@@ -24,6 +27,12 @@ MAX_REACH = 12
 
 IMAGE_MISSES = frozenset(("GSO102", "GSO104", "GSO108", "GSO114"))
 """Misses that may be of the image's layout: seen at a tensor further down, the reads may make sense."""
+
+
+PLACEMENT = "GSO108"
+"""The miss of what is a sampler, but not of tensors as they are laid out at this place."""
+COORDINATE_MISSES = frozenset(("GSO102", "GSO103", "GSO108", "GSO109"))
+"""Misses that may be of how a coordinate is made: clamped, mirrored or mixed before it is rounded."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +48,33 @@ class Found:
 
 
 @dataclass(frozen=True)
+class Cuts:
+    """Where the lift ends: by default nowhere, it goes as far as it can.
+
+    `stop` is the image, seen as `split` if its pixels are one axis; `coordinates` ends it where these are rounded.
+    """
+
+    stop: str | None = None
+    split: tuple[int, tuple[int, ...]] | None = None
+    coordinates: bool = False
+
+    def lift(self, scope: Scope, facts: Mapping[str, Fact], output: str) -> Lift:
+        """A lift that ends there, `output` being lifted already where that tells the coordinates' bounds."""
+        stops = frozenset(() if self.stop is None else (self.stop,))
+        splits = {} if self.stop is None or self.split is None else {self.stop: self.split}
+        first = Lift(scope, facts, stops, splits)
+        if not self.coordinates:
+            return first
+        first.root(output)
+        return Lift(scope, facts, stops, splits, first.rounded)
+
+
+@dataclass(frozen=True)
 class _Hit:
     output: str
     match: Match
     placement: Placement
-    lift: Lift
+    cuts: Cuts
 
 
 def find_sites(graph: gs.Graph) -> Found:
@@ -109,7 +140,7 @@ class _Search:
         miss: Miss | None = None
         for node in self._reach(join.node):
             moves_only = node.op in LAYOUTS
-            if moves_only and best is None and miss is not None:
+            if moves_only and best is None and miss is not None and miss.code != PLACEMENT:
                 continue  # the same elements elsewhere: the same miss
             result = self._match(node.outputs[0].name)
             if isinstance(result, Miss):
@@ -134,44 +165,50 @@ class _Search:
 
     def _match(self, output: str) -> _Hit | Miss:
         """Recognise one tensor at the first sizes, looking behind the image as far as that serves."""
-        first = self._match_at(0, output, frozenset(), None)
-        if isinstance(first, _Hit):
-            return first
-        miss, levels = first
-        if miss.code not in IMAGE_MISSES:
-            return miss
-        for level in reversed(levels):
-            result = self._match_at(0, output, frozenset((level,)), None)
-            if not isinstance(result, _Hit) and result[0].split is not None:
-                result = self._match_at(0, output, frozenset((level,)), result[0].split)
+        miss = Miss("nothing to lift")
+        seen: set[Cuts] = set()
+        pending = [Cuts()]
+        while pending:
+            cuts = pending.pop(0)
+            if cuts in seen:
+                continue
+            seen.add(cuts)
+            result = self._match_at(0, output, cuts)
             if isinstance(result, _Hit):
                 return result
-            if result[0].taps > miss.taps:
-                miss = result[0]
+            found, lift = result
+            miss = found if found.taps > miss.taps or len(seen) == 1 else miss
+            if lift is not None:
+                pending += _other_cuts(cuts, found, lift)
         return miss
 
     def _match_at(
-        self,
-        k: int,
-        output: str,
-        stops: frozenset[str],
-        split: tuple[str, int, tuple[int, ...]] | None,
-        like: Placement | None = None,
-    ) -> _Hit | tuple[Miss, list[str]]:
-        splits = {} if split is None else {split[0]: split[1:]}
-        lift = Lift(self._scope, self._facts_at(k), stops, splits)
+        self, k: int, output: str, cuts: Cuts, like: Placement | None = None
+    ) -> _Hit | tuple[Miss, Lift | None]:
         try:
+            lift = cuts.lift(self._scope, self._facts_at(k), output)
             root, index = lift.root(output)
         except NoRule as reason:
-            return Miss(str(reason), code="GSO113"), []
+            return Miss(str(reason), code="GSO113"), None
         match = recognise(lift.algebra, root)
-        levels = list(lift.levels) if not stops else []
         if isinstance(match, Miss):
-            return match, levels
-        placement = place(lift, index, match, self._alive(output), None if split is None else split[1:], like)
+            return match, lift
+        placement = place(lift, index, match, self._alive(output), cuts.split, like)
         if isinstance(placement, Miss):
-            return placement, levels
-        return _Hit(output, match, placement, lift)
+            return placement, lift
+        if cuts.coordinates and placement.inside and self._is_mirrored(k, match):
+            match = replace(match, policy=replace(match.policy, mirrored=True))
+        return _Hit(output, match, placement, cuts)
+
+    def _is_mirrored(self, k: int, match: Match) -> bool:
+        """Whether both coordinates, which were cut where they are rounded, are mirrored ones."""
+        lift = Lift(self._scope, self._facts_at(k))
+        for axis in (match.x, match.y):
+            name, index, _ = axis.leaf.args
+            copied = tuple(_copied(lift.algebra, i) for i in index)  # type: ignore[attr-defined]
+            if not is_mirrored(lift.algebra, lift.value(str(name), copied), axis.size):
+                return False
+        return True
 
     def _facts_at(self, k: int) -> Mapping[str, Fact]:
         if k not in self._facts:
@@ -215,8 +252,8 @@ class _Search:
         if escaped is not None:
             return escaped
         reads = [self._scope.producer[t][0] for t in sorted(join.reads, key=self._position)]
-        dims = [self._static_dims(v.tensor) for v in (hit.placement.image, hit.placement.x)]
-        image, x = hit.placement.image, hit.placement.x
+        dims = [self._static_dims(v.tensor) for v in (hit.placement.image, hit.placement.coordinate_views[0])]
+        image, x = hit.placement.image, hit.placement.coordinate_views[0]
         plain = image.split is None
         height, width = (dims[0][g[0]] if plain else None for g in image.groups[2:])
         fact = self._facts_at(0).get(image.tensor, UNKNOWN)
@@ -243,10 +280,10 @@ class _Search:
 
     def _at_other_size(self, k: int, hit: _Hit) -> Miss | None:
         """Prove the same at other sizes; None when it holds there too."""
-        view = hit.placement.image
-        split = None if view.split is None else (view.tensor, *view.split)
-        result = self._match_at(k, hit.output, frozenset((view.tensor,)), split, hit.placement)
+        result = self._match_at(k, hit.output, hit.cuts, hit.placement)
         if not isinstance(result, _Hit):
+            if result[0].degenerate:
+                return None  # at size 2 a scale of S-2 is 0, and the coordinate a constant
             sizes = ", ".join(f"{n}={s}" for n, s in self._sizes[k].items())
             return replace(result[0], condition=f"{result[0].condition} (at {sizes})")
         if result.match.policy != hit.match.policy or result.placement != hit.placement:
@@ -279,7 +316,7 @@ class _Search:
 
     def _between(self, hit: _Hit) -> list[gs.Node]:
         """The nodes from the image and the coordinates to the output."""
-        stops = {hit.placement.image.tensor, hit.placement.x.tensor, hit.placement.y.tensor}
+        stops = {view.tensor for view in (hit.placement.image, *hit.placement.coordinate_views)}
         seen: set[int] = set()
         pending = [hit.output]
         while pending:
@@ -299,6 +336,25 @@ class _Search:
         """Dims that are the same at every analysed size; None for a dynamic one."""
         shapes = [self._facts_at(k).get(tensor, UNKNOWN).shape or () for k in range(len(self._sizes))]
         return [dims[0] if len(set(dims)) == 1 else None for dims in zip(*shapes, strict=True)]
+
+
+def _copied(algebra: Algebra, index: Expr) -> Expr:
+    """The same index variable or number in another algebra."""
+    if index.value is not None:
+        return algebra.num(index.value)
+    return algebra.idx(*index.args) if index.op == "idx" else algebra.zero  # type: ignore[arg-type]
+
+
+def _other_cuts(cuts: Cuts, miss: Miss, lift: Lift) -> list[Cuts]:
+    """How else to look at what was missed: with the image or the coordinates cut further down the graph."""
+    out = []
+    if miss.split is not None and cuts.split is None:
+        out.append(replace(cuts, stop=miss.split[0], split=miss.split[1:]))
+    if miss.code in COORDINATE_MISSES and not cuts.coordinates and lift.rounded:
+        out.append(replace(cuts, coordinates=True))
+    if miss.code in IMAGE_MISSES and cuts.stop is None:
+        out += [replace(cuts, stop=level) for level in reversed(lift.levels)]
+    return out
 
 
 def _product(dims: Iterator[int | None]) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 BorderName = Literal["zeros", "border", "reflection"]
 CoordinateName = Literal["pixel", "normalised"]
@@ -39,17 +39,19 @@ class Policy:
     """What a sampler does outside the image.
 
     out = [x and y in window] * sum_ij w_i w_j I[y0+i, x0+j], where I outside the image is 0 (`zeros`), the nearest
-    pixel (`border`) or the mirrored one (`reflection`).
+    pixel (`border`) or the mirrored one (`reflection`). `mirrored`: the model itself has mirrored x and y into the
+    image before, so that nothing is left to do outside.
     """
 
     border: BorderName = "zeros"
     window: str = "all"
+    mirrored: bool = False
 
     @property
     def name(self) -> str:
         """The name that reports use: the window's where there is one, else the border's."""
         if self.window == "all":
-            return self.border
+            return "reflection" if self.mirrored else self.border
         return (
             self.window
             if self.border == "zeros" or self.window.startswith("interior")
@@ -92,7 +94,9 @@ class View:
 class Site:
     """One sampler: out[N, C, Ho, Wo] = sample(image[N, C, H, W] at x, y [N, Ho, Wo]).
 
-    `x` and `y` are pixel coordinates that the model computes; a canonical axis of theirs may be 1 and broadcast.
+    `x` and `y` are pixel coordinates that the model computes; a canonical axis of theirs may be 1 and broadcast. Both
+    are None where it computes none: a GridSample node has its `grid` only, and so has a model that rounds both in one
+    tensor. `flipped`: the grid holds y, then x. `inside`: what makes the coordinates keeps them in [0, S-1].
     `grid` [N, Ho, Wo, 2] is a tensor that holds both, x then y: the same pixels, or, where `coordinates` is
     "normalised", GridSample's units under `align_corners`. `mask` [N, Ho, Wo] is a 0/1 tensor of the model's own that
     equals the window's condition. `output_groups` says which axes of `output` make N, C, Ho and Wo.
@@ -102,8 +106,8 @@ class Site:
     rule: str
     policy: Policy
     image: View
-    x: View
-    y: View
+    x: View | None
+    y: View | None
     grid: View | None
     coordinates: CoordinateName
     align_corners: bool | None
@@ -120,3 +124,51 @@ class Site:
     sample_size: tuple[int | None, int | None]
     dtype: str
     layout: str
+    flipped: bool = False
+    inside: bool = False
+
+    @property
+    def coordinate_views(self) -> tuple[View, ...]:
+        """Where the coordinates are: x and y, or the grid where the model has no pixels."""
+        views = (self.grid,) if self.x is None else (self.x, self.y)
+        return tuple(view for view in views if view is not None)
+
+
+@dataclass(frozen=True)
+class StructuralSite:
+    """Several reads of one tensor that are summed, by the same operator and attributes, at indices of one shape.
+
+    Nothing is known of the weights or of where the indices point: one read at all indices gives the same elements.
+
+    Attributes:
+        id: Name of the site in the report and the plan.
+        rule: The rule that found it.
+        data: The tensor that is read.
+        dtype: Its element type.
+        output: The tensor that holds the sum.
+        reads: Names of the reading nodes.
+        read_op: Their operator.
+        attributes: Their attributes, by name.
+        indices: For each read the tensor of its indices.
+        results: For each read the tensor that it makes.
+        stack: The axis of the indices along which they may be joined.
+        part: The axis of the results that follows it.
+        shapes: Shapes of the data and of each index at sizes of the dynamic dims at which the model is consistent.
+    """
+
+    id: str
+    rule: str
+    data: str
+    dtype: str
+    output: str
+    reads: tuple[str, ...]
+    read_op: str
+    attributes: tuple[tuple[str, int], ...]
+    indices: tuple[str, ...]
+    results: tuple[str, ...]
+    stack: int
+    part: int
+    shapes: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
+
+
+AnySite: TypeAlias = "Site | StructuralSite"

@@ -53,5 +53,5 @@ def _output_dim(builder: Builder, site: Site, axis: int) -> Dim:
             source -= len(site.image.split[1]) - 1
         return builder.dim(builder.graph.tensor(site.image.tensor), source)
     kind = {0: 0, 2: 1, 3: 2}[group]
-    view = next(v for v in (site.x, site.y) if v.groups[kind])
+    view = next(v for v in site.coordinate_views if v.groups[kind])
     return builder.dim(builder.graph.tensor(view.tensor), view.groups[kind][place])
