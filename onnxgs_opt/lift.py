@@ -38,7 +38,7 @@ class Lift:
 
     `stops` are tensors that reads do not look behind. `splits` gives, for a stop, an axis and the sizes that it is seen
     as (an image whose rows are linear). `cuts` are coordinates that nothing looks behind, with their bounds. `levels`
-    lists the tensors that reads were pulled through, `rounded` the coordinates that a floor, ceil or cast rounds.
+    lists the tensors that reads were pulled through, `images` those where they ended, `rounded` the coordinates that a floor, ceil or cast rounds.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class Lift:
         self.algebra = Algebra()
         self.facts = dict(facts)
         self.levels: dict[str, None] = {}
+        self.images: set[str] = set()
         self.values: dict[tuple[str, Index], Expr] = {}
         self._opset = scope.opset
         self._producer = dict(scope.producer)
@@ -113,6 +114,8 @@ class Lift:
         """The element itself, not looked behind."""
         fact = self.facts.get(name, UNKNOWN)
         sizes = fact.shape or (2**62,) * len(index)
+        if any(i.leaves for i in index):
+            self.images.add(name)
         if name in self._splits:
             index, sizes = self._split(index, sizes, *self._splits[name])
         integral = fact.dtype is not None and fact.dtype.kind in "iub"

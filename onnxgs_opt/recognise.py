@@ -10,7 +10,7 @@ from itertools import product
 from onnxgs_opt.bilinear import Axis, Match, Miss, policies, reference, window_condition
 from onnxgs_opt.expr import Algebra, Expr
 from onnxgs_opt.poly import ZERO, Number, Poly
-from onnxgs_opt.region import Cell, Coordinate, Resolver, Split, Unresolved, walk
+from onnxgs_opt.region import MAX_CELLS, Cell, Coordinate, Resolver, Split, Unresolved, walk
 from onnxgs_opt.site import WINDOWS, BorderName, Policy
 
 
@@ -304,7 +304,7 @@ def partitions(resolver: Resolver, cells: Sequence[list[Cell]], roots: Sequence[
             kept = (ys, xs)[split.axis]
             at = a if split.axis == 0 else b
             kept[kept.index(at) : kept.index(at) + 1] = split.cells
-            if len(kept) > 64:
+            if len(kept) > MAX_CELLS:
                 raise Unresolved("too many breakpoints") from None
             continue
         return ys, xs

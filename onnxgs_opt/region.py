@@ -15,8 +15,8 @@ from fractions import Fraction
 from onnxgs_opt.expr import Algebra, Bound, Expr
 from onnxgs_opt.poly import ONE, ZERO, Number, Poly
 
-MAX_CELLS = 64
-"""A sampler has about ten breakpoints an axis; more cells than this is not one."""
+MAX_CELLS = 24
+"""A sampler has about a dozen cells an axis; more is not one, or not seen at the right place."""
 
 
 class Unresolved(Exception):  # noqa: N818 (an answer, not a failure)

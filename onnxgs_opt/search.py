@@ -142,7 +142,7 @@ class _Search:
             moves_only = node.op in LAYOUTS
             if moves_only and best is None and miss is not None and miss.code != PLACEMENT:
                 continue  # the same elements elsewhere: the same miss
-            result = self._match(node.outputs[0].name)
+            result = self._match(node.outputs[0].name, Cuts() if best is None else best.cuts)
             if isinstance(result, Miss):
                 miss = miss or result
                 if best is not None:
@@ -163,11 +163,11 @@ class _Search:
             if node.op not in CARRIES:
                 return
 
-    def _match(self, output: str) -> _Hit | Miss:
-        """Recognise one tensor at the first sizes, looking behind the image as far as that serves."""
+    def _match(self, output: str, first: Cuts) -> _Hit | Miss:
+        """Recognise one tensor at the first sizes, the lift ending at `first` or where its misses point to."""
         miss = Miss("nothing to lift")
         seen: set[Cuts] = set()
-        pending = [Cuts()]
+        pending = [first]
         while pending:
             cuts = pending.pop(0)
             if cuts in seen:
@@ -353,7 +353,7 @@ def _other_cuts(cuts: Cuts, miss: Miss, lift: Lift) -> list[Cuts]:
     if miss.code in COORDINATE_MISSES and not cuts.coordinates and lift.rounded:
         out.append(replace(cuts, coordinates=True))
     if miss.code in IMAGE_MISSES and cuts.stop is None:
-        out += [replace(cuts, stop=level) for level in reversed(lift.levels)]
+        out += [replace(cuts, stop=level) for level in reversed(lift.levels) if level not in lift.images]
     return out
 
 
@@ -375,11 +375,9 @@ def _layout(placement: Placement) -> str:
 def _remarks(misses: dict[str, tuple[Join, Miss]], claimed: set[str]) -> Iterator[Remark]:
     """One near-miss for the widest sum of each group of reads that no site took."""
     kept: list[tuple[Join, Miss]] = []
-    for join, miss in reversed(misses.values()):
-        if join.reads & claimed or len(join.reads) < 2:
-            continue
-        if any(join.reads <= other.reads for other, _ in kept):
-            continue
-        kept.append((join, miss))
-    for join, miss in reversed(kept):
+    for join, miss in sorted(misses.values(), key=lambda entry: -len(entry[0].reads)):
+        inside = any(join.reads <= other.reads for other, _ in kept)
+        if not inside and len(join.reads) > 1 and not join.reads & claimed:
+            kept.append((join, miss))
+    for join, miss in kept:
         yield Remark(miss.code, join.node.name, miss.condition)

@@ -14,11 +14,12 @@ PACKAGE = Path(__file__).parent.parent / "onnxgs_opt"
 LAYERS = (
     "_version errors remark codes poly expr region",
     "storage importer exporter constants graph builder scope dims facts shapes evaluate",
-    "site tables lift layout joins bilinear recognise views place search",
+    "site tables arithmetic lift layout joins bilinear mirror recognise views place search"
+    " prospects grid_sample_sites structural hazards survey",
     "lowering",
     "passes",
-    "probe runs validate engine",
-    "tune plan report rendering",
+    "probe runs points validate reads_check engine",
+    "tune plan evidence report records rendering",
     "api",
     "cli",
 )

@@ -42,7 +42,8 @@ def judge_spelling(spelling: Spelling, seed: int) -> Judgement:
     if len(sites) != wanted.sites:
         return Judgement("missed", wrong=True, detail=f"{len(sites)} sites, not {wanted.sites}")
     for site in sites:
-        if (site.policy.border, site.policy.window) not in wanted.policies:
+        border = "reflection" if site.policy.mirrored else site.policy.border
+        if (border, site.policy.window) not in wanted.policies:
             return Judgement("misnamed", wrong=True, detail=str(site.policy))
         if untrue := _untrue(model, site, spelling, inputs):
             return Judgement("false", wrong=True, detail=untrue)
