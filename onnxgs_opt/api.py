@@ -6,8 +6,9 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,39 +16,42 @@ import onnx_graphsurgeon as gs
 from onnx import ModelProto
 
 from onnxgs_opt._version import __version__
-from onnxgs_opt.codes import CODES
 from onnxgs_opt.errors import UsageError
+from onnxgs_opt.evidence import Evidence, evidence_of
 from onnxgs_opt.graph import Graph
-from onnxgs_opt.joins import has_reads
+from onnxgs_opt.grid_sample_sites import has_grid_samples
 from onnxgs_opt.lowering import LOWERINGS, Target, Tolerance
-from onnxgs_opt.passes import CANONICALISE, EliminateDead, LowerBilinear, Pipeline, RaiseBilinear
-from onnxgs_opt.plan import KEEP, Choice, choose
-from onnxgs_opt.remark import Remark
-from onnxgs_opt.report import (
-    Count,
-    NearMiss,
-    Report,
-    SiteError,
-    SitePolicy,
-    SiteReport,
-    Status,
-    Validation,
-)
-from onnxgs_opt.search import Found, find_sites
-from onnxgs_opt.site import Site
-from onnxgs_opt.validate import DEFAULT, Comparison, check_model, check_site
+from onnxgs_opt.passes import CANONICALISE, PASSES, EliminateDead, LowerBilinear, MergeReads, Pipeline, RaiseBilinear
+from onnxgs_opt.plan import AUTO, KEEP, OWN, Choice, choose, load_plan, replay
+from onnxgs_opt.plan import save_plan as write_plan
+from onnxgs_opt.prospects import may_hold_sums
+from onnxgs_opt.reads_check import check_reads
+from onnxgs_opt.records import hazard, image_reads, near_miss, site_record, validation_record
+from onnxgs_opt.report import Count, Report, Status
+from onnxgs_opt.site import AnySite, Site, StructuralSite
+from onnxgs_opt.survey import Survey, survey
+from onnxgs_opt.timing import Race, can_time
+from onnxgs_opt.tune import Tuner, race_models
+from onnxgs_opt.validate import DEFAULT, Comparison, NotRunnableError, check_model, check_site
 
 ModelLike = str | os.PathLike[str] | ModelProto
 METADATA = "onnxgs_opt"
-READ_OPS = ("Gather", "GatherElements", "GatherND", "GridSample")
+SHARE = PASSES["eliminate-common-subexpressions"]
+"""Sites on one image or at the same points share what they have in common."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a run found and did; `graph` is what it made, None after a dry run or a mismatch."""
+    """What a run found and did; `graph` is what it made, None after a dry run or a mismatch.
+
+    `evidence` is what an HTML report draws of each site: its cone before and after, and where it was checked.
+    `race` is how long the model takes before and after, where that was measured.
+    """
 
     report: Report
     graph: Graph | None = None
+    evidence: tuple[Evidence, ...] = ()
+    race: Race | None = None
 
     @property
     def model(self) -> ModelProto:
@@ -78,12 +82,12 @@ class _Clock:
 
 
 def find(model: ModelLike) -> list[Site]:
-    """The bilinear samplers of a model; nothing is changed.
+    """The bilinear samplers of a model, GridSample nodes among them; nothing is changed.
 
     Raises:
         ModelError: The model cannot be read or is not valid.
     """
-    return list(_Run(_load(model), Target(0), _Clock(None)).find().sites)
+    return list(_Run(_load(model), Target(0), _Clock(None)).find().samplers)
 
 
 def optimize(
@@ -99,6 +103,11 @@ def optimize(
     seed: int = 0,
     validate: bool = True,
     dry_run: bool = False,
+    measure: bool = True,
+    plan: str | os.PathLike[str] | None = None,
+    save_plan: str | os.PathLike[str] | None = None,
+    bench: bool = False,
+    cache: str | os.PathLike[str] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Result:
     """Find the bilinear samplers of a model, replace them, prove that nothing changed, and write the result.
@@ -115,6 +124,12 @@ def optimize(
         seed: Seed of the generated inputs.
         validate: False skips every check.
         dry_run: True only reports.
+        measure: False lets "auto" go by the recorded table, as it does where the target cannot run here, in a dry run
+            and without validation.
+        plan: A file that an earlier run saved: its choices are taken and nothing is measured.
+        save_plan: Where to write this run's choices.
+        bench: True times the model before and after; `Result.race` holds the times.
+        cache: A folder to keep measurements in; None keeps none.
         progress: Called with the name of each stage.
 
     Raises:
@@ -128,14 +143,23 @@ def optimize(
     run = _Run(graph, Target(graph.opset, target or "ort-cpu", atol, rtol), clock)
     found = run.find()
     choices = choose(found.sites, run.target, lowering)
+    if plan is not None:
+        choices = replay(run.graph, found.sites, choices, load_plan(Path(plan)))
     if dry_run or not found.sites:
         status: Status = "dry-run" if dry_run else "nothing-to-do"
         return run.untouched(model, found, choices, status, None if dry_run else output)
+    comparisons: dict[str, Comparison] = {}
+    run.confirms = validate and measure and lowering == AUTO and plan is None and can_time(run.target.runtime)
+    run.times = bench
+    if run.confirms:
+        choices, comparisons = run.tune(found, choices, checks, None if cache is None else Path(cache))
     if validate:
-        choices, comparisons = run.check_sites(found, choices, checks)
-    else:
-        comparisons = {}
-    return run.rewrite(model, found, choices, comparisons, checks if validate else None, output)
+        choices, comparisons = run.check_sites(found, choices, checks, comparisons)
+    result = run.rewrite(model, found, choices, comparisons, checks if validate else None, output)
+    if save_plan is not None:
+        final = {s.id: Choice(s.lowering, s.reason) for s in result.report.sites}
+        write_plan(Path(save_plan), run.graph, found.sites, final, run.target)
+    return result
 
 
 @dataclass(frozen=True)
@@ -168,43 +192,61 @@ class _Run:
         self.source = source
         self.target = target
         self.clock = clock
-        self.graph = source.copy()
+        self.graph = source
+        self.confirms = self.times = False
+        self.shapes: Sequence[Mapping[str, Sequence[int]]] = ()
 
-    def find(self) -> Found:
-        """The sites of the canonical graph."""
+    def find(self) -> Survey:
+        """What the canonical graph holds; a graph that can hold nothing is not copied."""
         with self.clock.stage("canonicalise"):
-            if has_reads(self.graph.gs):
+            has_sums = may_hold_sums(self.source.gs)
+            if has_sums or has_grid_samples(self.source.gs):
+                self.graph = self.source.copy()
                 CANONICALISE.run(self.graph)
         with self.clock.stage("find"):
-            return find_sites(self.graph.gs)
+            found = survey(self.graph.gs, has_sums)
+        self.shapes = found.shapes
+        return found
+
+    def tune(
+        self, found: Survey, choices: Mapping[str, Choice], checks: _Checks, cache: Path | None
+    ) -> tuple[dict[str, Choice], dict[str, Comparison]]:
+        """Let measurements choose for every sampler that is not this tool's own."""
+        sites = [s for s in found.samplers if not all(name.startswith(OWN) for name in s.reads)]
+
+        def check(site: Site, name: str) -> Comparison:
+            return self._check(site, name, checks)
+
+        with self.clock.stage("tune"):
+            tuner = Tuner(self.graph, self.target, check, checks.shapes, cache, self.clock.progress, checks.seed)
+            return tuner.tune(sites, choices)
 
     def check_sites(
-        self, found: Found, choices: Mapping[str, Choice], checks: _Checks
+        self, found: Survey, choices: Mapping[str, Choice], checks: _Checks, known: Mapping[str, Comparison]
     ) -> tuple[dict[str, Choice], dict[str, Comparison]]:
         """Prove every lowered site at its cut points; one that fails is kept as exported."""
-        kept, comparisons = dict(choices), {}
+        kept, comparisons = dict(choices), dict(known)
         with self.clock.stage("validate sites"):
             for site in found.sites:
                 choice = choices[site.id]
-                if choice.lowering == KEEP:
+                if choice.lowering == KEEP or site.id in comparisons:
                     continue
-                lowering = LOWERINGS[choice.lowering]
-                result = check_site(
-                    self.graph,
-                    site,
-                    lowering,
-                    tolerance=checks.tolerance(lowering.tolerance),
-                    seed=checks.seed,
-                )
-                comparisons[site.id] = result
+                comparisons[site.id] = result = self._check(site, choice.lowering, checks)
                 if result.status == "mismatch":
                     kept[site.id] = choice.kept(f"its check failed: {result.worst}")
         return kept, comparisons
 
+    def _check(self, site: AnySite, name: str, checks: _Checks) -> Comparison:
+        if isinstance(site, StructuralSite):
+            return check_reads(self.graph, site, seed=checks.seed)
+        lowering = LOWERINGS[name]
+        tolerance = checks.tolerance(lowering.tolerance)
+        return check_site(self.graph, site, lowering, tolerance=tolerance, seed=checks.seed, shapes=self.shapes)
+
     def rewrite(
         self,
         model: ModelLike,
-        found: Found,
+        found: Survey,
         choices: Mapping[str, Choice],
         comparisons: Mapping[str, Comparison],
         checks: _Checks | None,
@@ -217,33 +259,51 @@ class _Run:
         with self.clock.stage("lower"):
             lowered = self.lower(sites, choices)
         whole = None
-        loosest = _loosest(choices[s.id].lowering for s in sites)
+        loosest = _loosest(choices[s.id].lowering for s in sites if isinstance(s, Site))
         if checks is not None:
             with self.clock.stage("validate model"):
                 whole = check_model(
                     self.source,
                     lowered,
                     tolerance=checks.tolerance(loosest) or loosest,
-                    sites=found.sites,
+                    sites=found.samplers,
                     inputs=checks.inputs,
                     shapes=checks.shapes,
+                    fitting=found.shapes,
                     seed=checks.seed,
                 )
         failed = whole is not None and whole.status == "mismatch"
+        times = None if failed or not (self.confirms or self.times) else self.race(lowered, found, checks)
+        if times is not None and self.confirms and times.ratio("before", "after") < 1:
+            reason = f"the whole model ran at {times.ratio('before', 'after'):.2f} of its speed with {{}}"
+            slower = {s.id: choices[s.id].kept(reason.format(choices[s.id].lowering)) for s in sites}
+            kept = self.untouched(model, found, {**choices, **slower}, "nothing-to-do", output, comparisons)
+            return replace(kept, race=times)
         written = None if failed or output is None else os.fspath(output)
         if written is not None:
             with self.clock.stage("save"):
                 lowered.save(written)
         status: Status = "mismatch" if failed else "optimised"
         report = self._report(model, found, choices, comparisons, lowered, written, status)
-        return Result(replace(report, validation=_validation(whole, self.source)), None if failed else lowered)
+        report = replace(report, validation=validation_record(whole, self.source))
+        evidence = evidence_of(self.graph, lowered, found.sites, comparisons)
+        return Result(report, None if failed else lowered, evidence, times)
 
-    def lower(self, sites: Sequence[Site], choices: Mapping[str, Choice]) -> Graph:
+    def race(self, lowered: Graph, found: Survey, checks: _Checks | None) -> Race | None:
+        """The original and the result, timed in turn; None where one of them does not run alone."""
+        shapes, inputs, seed = ({}, None, 0) if checks is None else (checks.shapes, checks.inputs, checks.seed)
+        with self.clock.stage("compare speed"), suppress(NotRunnableError):
+            return race_models(self.source, lowered, self.target, found.samplers, shapes, inputs, seed)
+        return None
+
+    def lower(self, sites: Sequence[AnySite], choices: Mapping[str, Choice]) -> Graph:
         """The canonical graph with `sites` lowered as chosen, stamped with the plan."""
         graph = self.graph.copy()
         plan = {site.id: choices[site.id].lowering for site in sites}
-        raised = tuple(sites)
-        Pipeline("lower", (RaiseBilinear(raised), LowerBilinear(raised, plan), EliminateDead())).run(graph)
+        raised = tuple(s for s in sites if isinstance(s, Site))
+        sums = tuple(s for s in sites if isinstance(s, StructuralSite))
+        passes = (RaiseBilinear(raised), LowerBilinear(raised, plan), MergeReads(sums), SHARE, EliminateDead())
+        Pipeline("lower", passes).run(graph)
         if not graph.gs.functions:  # raising needed a newer IR for its function
             graph.envelope.ir_version = self.graph.envelope.ir_version
         graph.set_metadata(METADATA, json.dumps({"version": __version__, "plan": plan}, sort_keys=True))
@@ -252,7 +312,7 @@ class _Run:
     def untouched(
         self,
         model: ModelLike,
-        found: Found,
+        found: Survey,
         choices: Mapping[str, Choice],
         status: Status,
         output: str | os.PathLike[str] | None,
@@ -268,12 +328,13 @@ class _Run:
             raised = tuple(s for s in found.sites if choices[s.id].lowering != KEEP)
             lowered = self.lower(raised, choices) if raised else self.source
         report = self._report(model, found, choices, comparisons or {}, lowered, written, status)
-        return Result(report, None if status == "dry-run" else self.source)
+        evidence = evidence_of(self.graph, lowered, found.sites, comparisons or {})
+        return Result(report, None if status == "dry-run" else self.source, evidence)
 
     def _report(
         self,
         model: ModelLike,
-        found: Found,
+        found: Survey,
         choices: Mapping[str, Choice],
         comparisons: Mapping[str, Comparison],
         result: Graph,
@@ -286,9 +347,10 @@ class _Run:
             target=self.target.runtime,
             status=status,
             nodes=Count(len(self.source.nodes), len(result.nodes)),
-            reads=Count(_image_reads(self.source, found), _image_reads(result, found)),
-            sites=tuple(_site_report(s, choices[s.id], comparisons.get(s.id)) for s in found.sites),
-            near_misses=tuple(_near_miss(r) for r in found.near_misses),
+            reads=Count(image_reads(self.source, found.sites), image_reads(result, found.sites)),
+            sites=tuple(site_record(s, choices[s.id], comparisons.get(s.id)) for s in found.sites),
+            near_misses=tuple(near_miss(r) for r in found.near_misses),
+            hazards=tuple(hazard(r) for r in found.hazards),
             timings=dict(self.clock.seconds),
         )
 
@@ -340,47 +402,3 @@ def _read_inputs(graph: Graph, path: str | os.PathLike[str] | None) -> dict[str,
             raise UsageError(f"--inputs: no array '{name}' in '{os.fspath(path)}'", f"it needs {', '.join(wanted)}")
         _check_shape("--inputs", tensor, arrays[name].shape)
     return {name: arrays[name] for name in wanted}
-
-
-def _image_reads(graph: Graph, found: Found) -> int:
-    """Gathers and samplers that read one of the sites' images, through layout or not."""
-    reads = {name for site in found.sites for name in site.reads}
-    return sum(
-        node.name in reads or (node.op in READ_OPS and node.name.startswith("onnxgs/") and _is_image_read(node))
-        for node in graph.nodes
-    )
-
-
-def _is_image_read(node: gs.Node) -> bool:
-    return node.op != "Gather" or not node.inputs[0].inputs or node.inputs[0].inputs[0].op != "Shape"
-
-
-def _site_report(site: Site, choice: Choice, comparison: Comparison | None) -> SiteReport:
-    grid: str | tuple[str, str] = (site.x.tensor, site.y.tensor) if site.grid is None else site.grid.tensor
-    error = SiteError() if comparison is None else SiteError(comparison.max_abs, comparison.max_rel)
-    return SiteReport(
-        id=site.id,
-        rule=site.rule,
-        policy=SitePolicy("bilinear", site.policy.name, site.coordinates, site.align_corners, site.layout, site.dtype),
-        image=site.image.tensor,
-        grid=grid,
-        output=site.output,
-        reads=site.reads,
-        read_op=site.read_op,
-        lowering=choice.lowering,
-        reason=choice.reason,
-        refusals=dict(choice.refusals),
-        error=error,
-    )
-
-
-def _near_miss(remark: Remark) -> NearMiss:
-    return NearMiss(remark.code, remark.node, remark.condition, remark.hint or CODES[remark.code].action)
-
-
-def _validation(comparison: Comparison | None, graph: Graph) -> Validation:
-    if comparison is None:
-        return Validation()
-    names = [t.name for t in graph.inputs if not isinstance(t, gs.Constant)]
-    shapes = tuple(dict(zip(names, run, strict=False)) for run in comparison.shapes)
-    return Validation(comparison.status, shapes, comparison.max_abs, comparison.max_rel, comparison.seed)

@@ -7,6 +7,7 @@ gives every tensor a static shape and the shape arithmetic its value.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,14 @@ def symbols(scope: Scope) -> list[str]:
     names: dict[str, None] = {}
     for tensor in scope.inputs:
         for axis, dim in enumerate(tensor.shape or ()):
-            if not isinstance(dim, int):
+            if not is_size(dim):
                 names[dim_name(tensor, axis)] = None
     return list(names)
+
+
+def is_size(dim: object) -> bool:
+    """Whether a dim is a size: some exporters write -1 for one that is not known."""
+    return isinstance(dim, int) and dim >= 0
 
 
 def dim_name(tensor: gs.Tensor, axis: int) -> str:
@@ -38,8 +44,23 @@ def settle(scope: Scope, sizes: Mapping[str, int]) -> tuple[dict[str, int], dict
     """Sizes at which the model is consistent, as near to `sizes` as possible, and the facts there.
 
     Exporters name dims that are one and the same differently, and freeze others while they call them dynamic. Where all
-    `sizes` are distinct, two dims that do not fit tell which name has to change.
+    `sizes` are distinct, two dims that do not fit tell which name has to change; where products do not fit, dims at the
+    same place of two inputs are tried as one.
     """
+    best, facts = _fitted(scope, sizes)
+    pairs = _namesakes(scope) if _unknown(facts) else []
+    for joined in [*([pair] for pair in pairs), pairs]:
+        trial = dict(sizes)
+        for one, other in joined:
+            trial[other] = trial[one]
+        found, known = _fitted(scope, trial)
+        if _unknown(known) < _unknown(facts):
+            best, facts = found, known
+    return best, facts
+
+
+def _fitted(scope: Scope, sizes: Mapping[str, int]) -> tuple[dict[str, int], dict[str, Fact]]:
+    """Sizes that conflicts have been taken out of, one after the other, and the facts there."""
     current = dict(sizes)
     for _ in range(len(sizes) + 1):
         conflicts: list[Conflict] = []
@@ -49,6 +70,20 @@ def settle(scope: Scope, sizes: Mapping[str, int]) -> tuple[dict[str, int], dict
             break
         current = fixed
     return current, facts
+
+
+def _unknown(facts: Mapping[str, Fact]) -> int:
+    return sum(fact.shape is None for fact in facts.values())
+
+
+def _namesakes(scope: Scope) -> list[tuple[str, str]]:
+    """Pairs of names of dynamic dims that stand at the same place of two inputs."""
+    places: dict[int, dict[str, None]] = {}
+    for tensor in scope.inputs:
+        for axis, dim in enumerate(tensor.shape or ()):
+            if not isinstance(dim, int):
+                places.setdefault(axis, {})[dim_name(tensor, axis)] = None
+    return [pair for names in places.values() for pair in combinations(names, 2)]
 
 
 def tied(asked: Mapping[str, int], settled: Mapping[str, int], sizes: Mapping[str, int]) -> dict[str, int]:
@@ -105,7 +140,7 @@ def _visit(node: gs.Node, facts: dict[str, Fact], opset: int, conflicts: list[Co
 
 def _declared(tensor: gs.Tensor, fact: Fact) -> Fact:
     shape = tensor.shape
-    if shape is None or not all(isinstance(d, int) for d in shape):
+    if shape is None or not all(map(is_size, shape)):
         return fact
     return Fact(tuple(shape), fact.dtype or _dtype(tensor))
 
@@ -120,7 +155,7 @@ def _dtype(tensor: gs.Tensor) -> np.dtype[Any] | None:
 def _of_input(tensor: gs.Tensor, sizes: Mapping[str, int]) -> Fact:
     if tensor.shape is None:
         return Fact(None, _dtype(tensor))
-    dims = (d if isinstance(d, int) else sizes[dim_name(tensor, axis)] for axis, d in enumerate(tensor.shape))
+    dims = (d if is_size(d) else sizes[dim_name(tensor, axis)] for axis, d in enumerate(tensor.shape))
     return Fact(tuple(dims), _dtype(tensor))
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnxgs_opt.site import Site, View
 
 Array = NDArray[Any]
+Part = Literal["grid", "x", "y"]
 Size = int | str | None
 """A dimension: its size, or its name, or nothing known."""
 
@@ -29,7 +30,7 @@ class Aim:
     """
 
     site: Site
-    part: Literal["grid", "x", "y"]
+    part: Part
 
     @property
     def view(self) -> View:
@@ -43,11 +44,10 @@ def coordinates_of(sites: Sequence[Site]) -> dict[str, Aim]:
     """Aims by tensor name: where each site's coordinates can be set, the grid where it has one."""
     aims: dict[str, Aim] = {}
     for site in sites:
-        if site.grid is not None:
-            aims.setdefault(site.grid.tensor, Aim(site, "grid"))
-            continue
-        aims.setdefault(site.x.tensor, Aim(site, "x"))
-        aims.setdefault(site.y.tensor, Aim(site, "y"))
+        parts: tuple[tuple[Part, View | None], ...] = (("x", site.x), ("y", site.y))
+        for part, view in parts if site.grid is None else (("grid", site.grid),):
+            if view is not None:
+                aims.setdefault(view.tensor, Aim(site, part))
     return aims
 
 
@@ -135,11 +135,16 @@ def _settle(dims: list[Size], group: Sequence[int], size: int) -> None:
 def lay_out(view: View, canonical: Array, shape: Sequence[int]) -> Array:
     """A tensor of `shape` whose view is `canonical`, or a part of it where the tensor has an axis of 1."""
     inner = _inner_shape(view, shape)
-    sizes = [int(np.prod([inner[a] for a in group], dtype=np.int64)) for group in view.groups]
-    part = canonical[tuple(slice(0, size) for size in sizes)]
+    part = canonical[tuple(slice(0, size) for size in spans(view, shape))]
     apart = part.reshape([inner[a] for a in view.order])
     placed = apart.transpose([view.order.index(a) for a in sorted(view.order)])
     return np.ascontiguousarray(placed.reshape(tuple(shape)))
+
+
+def spans(view: View, shape: Sequence[int]) -> list[int]:
+    """The canonical sizes that a tensor of `shape` holds; 1 where it broadcasts."""
+    inner = _inner_shape(view, shape)
+    return [int(np.prod([inner[a] for a in group], dtype=np.int64)) for group in view.groups]
 
 
 def _inner_shape(view: View, shape: Sequence[int]) -> list[int]:
@@ -163,6 +168,23 @@ def layouts_of(site: Site, picks: Sequence[Layout]) -> list[Layout]:
     return out
 
 
+def layout_at(site: Site, shapes: Mapping[str, Sequence[int]]) -> Layout:
+    """Sizes of a site where every tensor has the shape that `shapes` gives it."""
+    batch, channels, height, width = _group_sizes(site.image, shapes)
+    parts = [_group_sizes(view, shapes)[:3] for view in site.coordinate_views]
+    samples = [max(sizes) for sizes in zip(*parts, strict=True)]
+    return Layout(max(batch, samples[0]), channels, (height, width), (samples[1], samples[2]))
+
+
+def _group_sizes(view: View, shapes: Mapping[str, Sequence[int]]) -> list[int]:
+    dims = list(shapes[view.tensor])
+    if view.split is not None:
+        axis, sizes = view.split
+        rest = dims[axis] // int(np.prod([s for s in sizes if s > 0]))
+        dims[axis : axis + 1] = [rest if s < 0 else s for s in sizes]
+    return [int(np.prod([dims[a] for a in group], dtype=np.int64)) for group in view.groups]
+
+
 def coordinate_values(aim: Aim, layout: Layout, x: Array, y: Array, shape: Sequence[int]) -> Array:
     """The input that an aim describes, from canonical pixel coordinates [N, Ho, Wo]."""
     if aim.part != "grid":
@@ -170,7 +192,7 @@ def coordinate_values(aim: Aim, layout: Layout, x: Array, y: Array, shape: Seque
     if aim.site.coordinates == "normalised":
         corners = bool(aim.site.align_corners)
         x, y = normalised(x, layout.image[1], corners), normalised(y, layout.image[0], corners)
-    return lay_out(aim.view, np.stack([x, y], axis=-1), shape)
+    return lay_out(aim.view, np.stack([y, x] if aim.site.flipped else [x, y], axis=-1), shape)
 
 
 def image_values(shape: Sequence[int], rng: np.random.Generator, dtype: Any) -> Array:

@@ -43,16 +43,28 @@ class Run:
     image: tuple[int, int] = (0, 0)
 
 
-def site_runs(cone: ModelProto, site: Site, layouts: Sequence[Layout], seed: int) -> Iterator[Run]:
-    """Inputs for a site's cone: at each layout as many runs as it takes for all kinds of points to meet."""
+def site_runs(
+    cone: ModelProto,
+    site: Site,
+    layouts: Sequence[Layout],
+    seed: int,
+    shapes: Sequence[Mapping[str, Sequence[int]]] = (),
+) -> Iterator[Run]:
+    """Inputs for a site's cone: at each layout as many runs as it takes for all kinds of points to meet.
+
+    `shapes` gives, for each layout, the shape of every tensor that has a known one.
+    """
     rng = np.random.default_rng(seed)
-    for layout in layouts:
+    for k, layout in enumerate(layouts):
+        known = shapes[k] if k < len(shapes) else {}
         points = int(np.prod(layout.of_samples()))
         for _ in range(max(1, min(MAX_ROUNDS, -(-POINTS // points)))):
-            yield _site_run(cone, site, layout, rng)
+            yield _site_run(cone, site, layout, rng, known)
 
 
-def _site_run(cone: ModelProto, site: Site, layout: Layout, rng: np.random.Generator) -> Run:
+def _site_run(
+    cone: ModelProto, site: Site, layout: Layout, rng: np.random.Generator, known: Mapping[str, Sequence[int]]
+) -> Run:
     """Coordinates and image of one layout; any other input of the cone matters by its shape only."""
     aims = coordinates_of([site])
     types = {v.name: _type_of(v) for v in cone.graph.input}
@@ -60,6 +72,27 @@ def _site_run(cone: ModelProto, site: Site, layout: Layout, rng: np.random.Gener
     height, width = layout.image
     x = pixels(width, int(np.prod(layout.of_samples())), rng, dtype).reshape(layout.of_samples())
     y = pixels(height, x.size, rng, dtype).reshape(x.shape)
+    if site.inside:
+        x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
+    return Run(site_feeds(cone, site, layout, x, y, rng, known), x, y, layout.image)
+
+
+def site_feeds(
+    cone: ModelProto,
+    site: Site,
+    layout: Layout,
+    x: Array,
+    y: Array,
+    rng: np.random.Generator,
+    known: Mapping[str, Sequence[int]] | None = None,
+) -> dict[str, Array]:
+    """Inputs of a site's cone that put its points at pixels x, y [N, Ho, Wo]; `known` are shapes of tensors."""
+    aims = coordinates_of([site])
+    given = known or {}
+    types: dict[str, tuple[Any, list[Size]]] = {}
+    for value in cone.graph.input:
+        kind, dims = _type_of(value)
+        types[value.name] = kind, list(given.get(value.name, dims))
     names: dict[str, int] = {}
     feeds: dict[str, Array] = {}
     for name in sorted(types, key=lambda n: n not in aims and n != site.image.tensor):
@@ -75,16 +108,23 @@ def _site_run(cone: ModelProto, site: Site, layout: Layout, rng: np.random.Gener
             shape = tuple(_resolved(dim, names, 2) for dim in dims)
             feeds[name] = _plain_values(shape, kind, rng)
         names.update({dim: size for dim, size in zip(dims, shape, strict=True) if isinstance(dim, str)})
-    return Run(feeds, x, y, layout.image)
+    return feeds
 
 
 # -- whole models -------------------------------------------------------------------------------
 
 
 def model_runs(
-    model: ModelProto, aims: Mapping[str, Aim], shapes: Mapping[str, Sequence[int]], seed: int
+    model: ModelProto,
+    aims: Mapping[str, Aim],
+    shapes: Mapping[str, Sequence[int]],
+    seed: int,
+    fitting: Sequence[Mapping[str, Sequence[int]]] = (),
 ) -> Iterator[Run]:
-    """Inputs for a whole model: two runs at each of three sets of sizes; one set where all are static."""
+    """Inputs for a whole model: two runs at each of three sets of sizes; one set where all are static.
+
+    `shapes` are the user's, `fitting` sets of shapes that the model is known to be consistent at.
+    """
     rng = np.random.default_rng(seed)
     stored = {t.name for t in model.graph.initializer}
     types = {v.name: _type_of(v) for v in model.graph.input if v.name not in stored}
@@ -92,7 +132,9 @@ def model_runs(
     known = [{name: shapes[name] for name in types if name in shapes}]
     dynamic = any(not isinstance(d, int) for name, (_, dims) in types.items() if name not in shapes for d in dims)
     for start in range(3 if dynamic else 1):
-        sizes = _sizes(types, known[0], start)
+        fits = fitting[start] if not known[0] and start < len(fitting) else {}
+        given = {name: fits[name] for name in types if name in fits} or known[0]
+        sizes = _sizes(types, given, start)
         for _ in range(2):
             yield Run({name: _value(name, types[name][0], sizes, aims, loose, rng) for name in types})
 
@@ -211,5 +253,7 @@ def _to_integer(node: onnx.NodeProto) -> bool:
 
 def _type_of(value: onnx.ValueInfoProto) -> tuple[Any, list[Size]]:
     tensor = value.type.tensor_type
-    dims: list[Size] = [d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in tensor.shape.dim]
+    dims: list[Size] = [
+        d.dim_value if d.HasField("dim_value") and d.dim_value >= 0 else (d.dim_param or None) for d in tensor.shape.dim
+    ]
     return onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type), dims

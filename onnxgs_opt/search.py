@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import onnx_graphsurgeon as gs
 
 from onnxgs_opt.bilinear import Match, Miss
-from onnxgs_opt.dims import UNKNOWN, Fact
+from onnxgs_opt.dims import UNKNOWN, Fact, Shape
 from onnxgs_opt.expr import Algebra, Expr
 from onnxgs_opt.facts import settle, symbols, tied
 from onnxgs_opt.joins import CARRIES, LAYOUTS, TAPS, Join, has_reads, joins_of
@@ -19,7 +20,7 @@ from onnxgs_opt.place import Placement, place
 from onnxgs_opt.recognise import recognise
 from onnxgs_opt.remark import Remark
 from onnxgs_opt.scope import Scope, reads_of
-from onnxgs_opt.site import Site
+from onnxgs_opt.site import Site, View
 
 MAX_REACH = 12
 """How many operators behind the sum may still belong to the sampler: a mask and layout."""
@@ -39,12 +40,14 @@ COORDINATE_MISSES = frozenset(("GSO102", "GSO103", "GSO108", "GSO109"))
 class Found:
     """The sites of a graph and the places that look like one and are not, each with its reason.
 
-    `sizes` are the values of the dynamic dims, by name, that the graph was analysed at and is consistent at.
+    `sizes` are the values of the dynamic dims, by name, that the graph was analysed at and is consistent at, and
+    `shapes` those of every tensor there; `shapes` is empty where nothing is dynamic.
     """
 
     sites: tuple[Site, ...]
     near_misses: tuple[Remark, ...]
     sizes: tuple[Mapping[str, int], ...] = ()
+    shapes: tuple[Mapping[str, Shape], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,11 @@ class _Search:
             claimed |= join.reads
         sites.sort(key=lambda site: self._position(site.output))
         named = tuple(replace(site, id=f"site{k}") for k, site in enumerate(sites))
-        return Found(named, tuple(_remarks(misses, claimed)), tuple(self._sizes))
+        shapes = tuple(self._shapes(k) for k in range(len(self._sizes))) if len(self._sizes) > 1 else ()
+        return Found(named, tuple(_remarks(misses, claimed)), tuple(self._sizes), shapes)
+
+    def _shapes(self, k: int) -> dict[str, Shape]:
+        return {name: fact.shape for name, fact in self._facts_at(k).items() if fact.shape is not None}
 
     # ---- one join -------------------------------------------------------------------------------------------------
 
@@ -252,10 +259,9 @@ class _Search:
         if escaped is not None:
             return escaped
         reads = [self._scope.producer[t][0] for t in sorted(join.reads, key=self._position)]
-        dims = [self._static_dims(v.tensor) for v in (hit.placement.image, hit.placement.coordinate_views[0])]
         image, x = hit.placement.image, hit.placement.coordinate_views[0]
-        plain = image.split is None
-        height, width = (dims[0][g[0]] if plain else None for g in image.groups[2:])
+        batch, channels, height, width = self._group_sizes(image)
+        sample_size = self._group_sizes(x)[1:3]
         fact = self._facts_at(0).get(image.tensor, UNKNOWN)
         return Site(
             id="",
@@ -266,13 +272,10 @@ class _Search:
             reads=tuple(r.name for r in reads),
             read_op=reads[0].op,
             cone=tuple(n.name for n in self._between(hit)),
-            batch=_product(dims[0][a] for a in image.groups[0]) if plain else None,
-            channels=_product(dims[0][a] for a in image.groups[1]) if plain else None,
+            batch=batch,
+            channels=channels,
             image_size=(height, width),
-            sample_size=(
-                _product(dims[1][a] for a in x.groups[1]),
-                _product(dims[1][a] for a in x.groups[2]),
-            ),
+            sample_size=(sample_size[0], sample_size[1]),
             dtype="unknown" if fact.dtype is None else str(fact.dtype),
             layout=_layout(hit.placement),
             **{f: getattr(hit.placement, f) for f in Placement.__dataclass_fields__},
@@ -331,6 +334,16 @@ class _Search:
     def _position(self, tensor: str) -> int:
         order = {id(n): k for k, n in enumerate(self._scope.nodes)}
         return order[id(self._scope.producer[tensor][0])]
+
+    def _group_sizes(self, view: View) -> list[int | None]:
+        """The size of each canonical axis of a view; None for a dynamic one."""
+        dims = self._static_dims(view.tensor)
+        if view.split is not None:
+            axis, sizes = view.split
+            whole = dims[axis]
+            rest = None if whole is None else whole // math.prod(s for s in sizes if s > 0)
+            dims[axis : axis + 1] = [rest if s < 0 else s for s in sizes]
+        return [_product(dims[a] for a in group) for group in view.groups]
 
     def _static_dims(self, tensor: str) -> list[int | None]:
         """Dims that are the same at every analysed size; None for a dynamic one."""

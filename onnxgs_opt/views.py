@@ -14,7 +14,7 @@ def emit_view(builder: Builder, view: View) -> gs.Tensor:
     """The canonical operand that a view describes; what changes nothing is not written."""
     tensor = builder.graph.tensor(view.tensor)
     if view.split is not None:
-        tensor = _split_axis(builder, tensor, *view.split)
+        tensor = _split_axis(builder, tensor, view.rank, *view.split)
     units = [axis for axis in range(view.rank) if axis not in view.order]
     tensor = builder.squeeze(tensor, units)
     kept = sorted(view.order)
@@ -25,9 +25,10 @@ def emit_view(builder: Builder, view: View) -> gs.Tensor:
     return builder.reshape(tensor, [builder.dims_product([next(dims) for _ in group]) for group in view.groups])
 
 
-def _split_axis(builder: Builder, tensor: gs.Tensor, axis: int, sizes: Sequence[int]) -> gs.Tensor:
+def _split_axis(builder: Builder, tensor: gs.Tensor, rank: int, axis: int, sizes: Sequence[int]) -> gs.Tensor:
+    """The tensor with one axis reshaped into `sizes`, so that it has `rank` axes."""
     before = [builder.dim(tensor, a) for a in range(axis)]
-    after = [builder.dim(tensor, a) for a in range(axis + 1, len(tensor.shape))]
+    after = [builder.dim(tensor, a) for a in range(axis + 1, rank - len(sizes) + 1)]
     return builder.reshape(tensor, [*before, *sizes, *after])
 
 
