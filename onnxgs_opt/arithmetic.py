@@ -18,8 +18,8 @@ from onnxgs_opt.tables import exact
 if TYPE_CHECKING:
     from onnxgs_opt.lift import Lift
 
-HALF_EXACT = 2**11
-"""The largest integer up to which fp16 has them all."""
+EXACT_BELOW = {2: 2**11, 4: 2**24, 8: 2**53}
+"""The largest integer up to which a float of so many bytes has them all."""
 MAX_UNROLLED = 16
 """Reductions of more elements than this are no weighted sum of taps (bicubic has 16)."""
 
@@ -90,6 +90,8 @@ def _cast(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
         boolean = a.lo == 0 and a.hi == 1 and a.integral
         return a if boolean else lift.algebra.sub(lift.algebra.one, lift.algebra.eq(a))
     if target.kind in "iu":
+        if a.integral and len(a.leaves) > 1 and source is not None and source.kind == "f":
+            lift.exact_below = min(lift.exact_below, EXACT_BELOW.get(source.itemsize, EXACT_BELOW[8]))
         lift.note_rounded(node.inputs[0].name, index, a)
         return lift.algebra.trunc(a)
     narrows = source is None or target.itemsize < source.itemsize
@@ -107,7 +109,7 @@ def _survives(a: Expr, size: int) -> bool:
         return a.floored or not a.leaves
     if size > 2:
         return True  # coordinates beyond 2^24 pixels are outside the contract
-    return a.lo is not None and a.hi is not None and a.lo >= -HALF_EXACT and a.hi <= HALF_EXACT
+    return a.lo is not None and a.hi is not None and a.lo >= -EXACT_BELOW[2] and a.hi <= EXACT_BELOW[2]
 
 
 def _where(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from onnxgs_opt.arithmetic import ARITHMETIC, taken_branch
+from onnxgs_opt.arithmetic import ARITHMETIC, EXACT_BELOW, taken_branch
 from onnxgs_opt.dims import UNKNOWN, Fact
 from onnxgs_opt.expr import Algebra, Bound, Expr
 from onnxgs_opt.facts import infer
@@ -37,8 +37,11 @@ class Lift:
     """Lifts tensors of one scope at concrete sizes.
 
     `stops` are tensors that reads do not look behind. `splits` gives, for a stop, an axis and the sizes that it is seen
-    as (an image whose rows are linear). `cuts` are coordinates that nothing looks behind, with their bounds. `levels`
-    lists the tensors that reads were pulled through, `images` those where they ended, `rounded` the coordinates that a floor, ceil or cast rounds.
+    as (an image whose rows are linear). `cuts` are coordinates that nothing looks behind, with their bounds.
+
+    Seen on the way: `levels`, the tensors that reads were pulled through; `images`, those where they ended; `rounded`,
+    the coordinates that a floor, ceil or cast rounds; `exact_below`, the largest index that the type it is computed in
+    has exactly.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Lift:
         self.facts = dict(facts)
         self.levels: dict[str, None] = {}
         self.images: set[str] = set()
+        self.exact_below = EXACT_BELOW[8]
         self.values: dict[tuple[str, Index], Expr] = {}
         self._opset = scope.opset
         self._producer = dict(scope.producer)
@@ -120,7 +124,8 @@ class Lift:
             index, sizes = self._split(index, sizes, *self._splits[name])
         integral = fact.dtype is not None and fact.dtype.kind in "iub"
         node, _ = self._producer.get(name, (None, 0))
-        lo, hi = self._cuts.get((name, constants(index))) or RANGES.get("" if node is None else node.op, (None, None))
+        own = RANGES.get("" if node is None else node.op, (None, None))
+        lo, hi = self._cuts.get((name, constants(index)), own)
         return self.algebra.elem(name, index, lo, hi, integral, sizes)
 
     def _split(

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 
 import onnx_graphsurgeon as gs
 
+from onnxgs_opt.arithmetic import EXACT_BELOW
 from onnxgs_opt.bilinear import Match, Miss
+from onnxgs_opt.cuts import Cuts, other_cuts
 from onnxgs_opt.dims import UNKNOWN, Fact, Shape
 from onnxgs_opt.expr import Algebra, Expr
 from onnxgs_opt.facts import settle, symbols, tied
@@ -26,14 +28,8 @@ MAX_REACH = 12
 """How many operators behind the sum may still belong to the sampler: a mask and layout."""
 
 
-IMAGE_MISSES = frozenset(("GSO102", "GSO104", "GSO108", "GSO114"))
-"""Misses that may be of the image's layout: seen at a tensor further down, the reads may make sense."""
-
-
 PLACEMENT = "GSO108"
 """The miss of what is a sampler, but not of tensors as they are laid out at this place."""
-COORDINATE_MISSES = frozenset(("GSO102", "GSO103", "GSO108", "GSO109"))
-"""Misses that may be of how a coordinate is made: clamped, mirrored or mixed before it is rounded."""
 
 
 @dataclass(frozen=True)
@@ -48,28 +44,6 @@ class Found:
     near_misses: tuple[Remark, ...]
     sizes: tuple[Mapping[str, int], ...] = ()
     shapes: tuple[Mapping[str, Shape], ...] = ()
-
-
-@dataclass(frozen=True)
-class Cuts:
-    """Where the lift ends: by default nowhere, it goes as far as it can.
-
-    `stop` is the image, seen as `split` if its pixels are one axis; `coordinates` ends it where these are rounded.
-    """
-
-    stop: str | None = None
-    split: tuple[int, tuple[int, ...]] | None = None
-    coordinates: bool = False
-
-    def lift(self, scope: Scope, facts: Mapping[str, Fact], output: str) -> Lift:
-        """A lift that ends there, `output` being lifted already where that tells the coordinates' bounds."""
-        stops = frozenset(() if self.stop is None else (self.stop,))
-        splits = {} if self.stop is None or self.split is None else {self.stop: self.split}
-        first = Lift(scope, facts, stops, splits)
-        if not self.coordinates:
-            return first
-        first.root(output)
-        return Lift(scope, facts, stops, splits, first.rounded)
 
 
 @dataclass(frozen=True)
@@ -184,9 +158,10 @@ class _Search:
             if isinstance(result, _Hit):
                 return result
             found, lift = result
-            miss = found if found.taps > miss.taps or len(seen) == 1 else miss
+            if len(seen) == 1 or found.taps > miss.taps or miss.split is not None:
+                miss = found
             if lift is not None:
-                pending += _other_cuts(cuts, found, lift)
+                pending += other_cuts(cuts, found, lift)
         return miss
 
     def _match_at(
@@ -200,6 +175,9 @@ class _Search:
         match = recognise(lift.algebra, root)
         if isinstance(match, Miss):
             return match, lift
+        inexact = _inexact(lift, match)
+        if inexact is not None:
+            return inexact, lift
         placement = place(lift, index, match, self._alive(output), cuts.split, like)
         if isinstance(placement, Miss):
             return placement, lift
@@ -351,23 +329,27 @@ class _Search:
         return [dims[0] if len(set(dims)) == 1 else None for dims in zip(*shapes, strict=True)]
 
 
+def _inexact(lift: Lift, match: Match) -> Miss | None:
+    """Indices or coordinates in a float type that does not have every integer that occurs; sizes here count."""
+    pixels = math.prod(s for s, i in zip(match.sizes, match.index, strict=True) if i is None)
+    if pixels > lift.exact_below:
+        return Miss(
+            f"a linear index up to {pixels} is computed in a type that is exact to {lift.exact_below}", 4, "GSO110"
+        )
+    for axis in (match.x, match.y):
+        dtype = lift.facts.get(str(axis.leaf.args[0]), UNKNOWN).dtype
+        if dtype is not None and axis.size > EXACT_BELOW.get(dtype.itemsize, axis.size):
+            return Miss(
+                f"a coordinate up to {axis.size} is {dtype}, exact to {EXACT_BELOW[dtype.itemsize]}", 4, "GSO110"
+            )
+    return None
+
+
 def _copied(algebra: Algebra, index: Expr) -> Expr:
     """The same index variable or number in another algebra."""
     if index.value is not None:
         return algebra.num(index.value)
     return algebra.idx(*index.args) if index.op == "idx" else algebra.zero  # type: ignore[arg-type]
-
-
-def _other_cuts(cuts: Cuts, miss: Miss, lift: Lift) -> list[Cuts]:
-    """How else to look at what was missed: with the image or the coordinates cut further down the graph."""
-    out = []
-    if miss.split is not None and cuts.split is None:
-        out.append(replace(cuts, stop=miss.split[0], split=miss.split[1:]))
-    if miss.code in COORDINATE_MISSES and not cuts.coordinates and lift.rounded:
-        out.append(replace(cuts, coordinates=True))
-    if miss.code in IMAGE_MISSES and cuts.stop is None:
-        out += [replace(cuts, stop=level) for level in reversed(lift.levels) if level not in lift.images]
-    return out
 
 
 def _product(dims: Iterator[int | None]) -> int | None:

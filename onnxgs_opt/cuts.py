@@ -1,0 +1,52 @@
+"""Where a lift ends, and where else it might after a miss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from onnxgs_opt.bilinear import Miss
+from onnxgs_opt.dims import Fact
+from onnxgs_opt.lift import Lift
+from onnxgs_opt.scope import Scope
+
+IMAGE_MISSES = frozenset(("GSO102", "GSO104", "GSO108", "GSO114"))
+"""Misses that may be of the image's layout: seen at a tensor further down, the reads may make sense."""
+
+
+COORDINATE_MISSES = frozenset(("GSO102", "GSO103", "GSO108", "GSO109"))
+"""Misses that may be of how a coordinate is made: clamped, mirrored or mixed before it is rounded."""
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Where the lift ends: by default nowhere, it goes as far as it can.
+
+    `stop` is the image, seen as `split` if its pixels are one axis; `coordinates` ends it where these are rounded.
+    """
+
+    stop: str | None = None
+    split: tuple[int, tuple[int, ...]] | None = None
+    coordinates: bool = False
+
+    def lift(self, scope: Scope, facts: Mapping[str, Fact], output: str) -> Lift:
+        """A lift that ends there, `output` being lifted already where that tells the coordinates' bounds."""
+        stops = frozenset(() if self.stop is None else (self.stop,))
+        splits = {} if self.stop is None or self.split is None else {self.stop: self.split}
+        first = Lift(scope, facts, stops, splits)
+        if not self.coordinates:
+            return first
+        first.root(output)
+        return Lift(scope, facts, stops, splits, first.rounded)
+
+
+def other_cuts(cuts: Cuts, miss: Miss, lift: Lift) -> list[Cuts]:
+    """How else to look at what was missed: with the image or the coordinates cut further down the graph."""
+    out = []
+    if miss.split is not None and cuts.split is None:
+        out.append(replace(cuts, stop=miss.split[0], split=miss.split[1:]))
+    if miss.code in COORDINATE_MISSES and not cuts.coordinates and lift.rounded:
+        out.append(replace(cuts, coordinates=True))
+    if miss.code in IMAGE_MISSES and cuts.stop is None:
+        out += [replace(cuts, stop=level) for level in reversed(lift.levels) if level not in lift.images]
+    return out
