@@ -193,15 +193,19 @@ def units(match: Match) -> tuple[CoordinateName, bool | None]:
     The scale is compared to one part in a million, since exporters round 2/(W-1) to fp32.
     """
     for align_corners in (True, False):
-        if all(_is_normalised(axis, align_corners) for axis in (match.x, match.y)):
-            return "normalised", align_corners
+        for name, span in (("normalised", 2), ("unit", 1)):
+            if all(_is_scaled(axis, align_corners, span) for axis in (match.x, match.y)):
+                return name, align_corners  # type: ignore[return-value]
     return "pixel", None
 
 
-def _is_normalised(axis: Axis, align_corners: bool) -> bool:
-    scale = (axis.size - 1) / 2 if align_corners else axis.size / 2
+def _is_scaled(axis: Axis, align_corners: bool, span: int) -> bool:
+    """Whether the leaf covers the image in `span` units: -1 to 1, or 0 to 1."""
+    scale = (axis.size - 1) if align_corners else axis.size
+    start = 0.0 if align_corners else -0.5
     offset = axis.offset.value
-    return offset is not None and _close(axis.slope, scale) and _close(offset, (axis.size - 1) / 2)
+    centre = start + scale / 2 if span == 2 else start
+    return offset is not None and _close(axis.slope, scale / span) and _close(offset, centre)
 
 
 @dataclass(frozen=True)

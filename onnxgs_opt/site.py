@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
 BorderName = Literal["zeros", "border", "reflection"]
-CoordinateName = Literal["pixel", "normalised"]
+CoordinateName = Literal["pixel", "normalised", "unit"]
+"""Pixels; GridSample's -1 to 1 under `align_corners`; or 0 to 1 over the same span."""
 
 
 class Window(NamedTuple):

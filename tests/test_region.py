@@ -1,0 +1,93 @@
+"""Regions: where conditions change, and what cannot be decided."""
+
+from __future__ import annotations
+
+import pytest
+
+from onnxgs_opt.expr import Algebra
+from onnxgs_opt.region import Cell, Coordinate, Resolver, Split, Unresolved
+
+
+@pytest.fixture
+def algebra():
+    return Algebra()
+
+
+@pytest.fixture
+def axes(algebra):
+    leaves = [algebra.elem("y", ()), algebra.elem("x", ())]
+    return leaves, Resolver([Coordinate(leaf, 1, algebra.zero) for leaf in leaves])
+
+
+def test_a_clamp_splits_an_axis_at_its_bounds(algebra, axes):
+    (y, _), resolver = axes
+    clamped = algebra.minimum(algebra.maximum(y, algebra.zero), algebra.num(9))
+    cells = resolver.partition(0, [Cell()], [clamped])
+    values = [resolver.evaluate(clamped, (cell, Cell())) for cell in cells]
+    assert {v.constant for v in values if v.constant is not None} == {0, 9}
+    assert sum(v.constant is None for v in values) == 1
+
+
+def test_cells_cover_the_line_once(algebra, axes):
+    (y, _), resolver = axes
+    corner = algebra.add(algebra.floor(y), algebra.one)
+    roots = [algebra.ge(corner), algebra.ge(algebra.sub(algebra.num(7), corner)), algebra.gt(y)]
+    cells = resolver.partition(0, [Cell()], roots)
+    for whole in range(-4, 12):
+        for fraction in (0, 0.25, 0.75):
+            inside = [c for c in cells if contains(c, whole, fraction)]
+            assert len(inside) == 1, (whole, fraction)
+
+
+def contains(cell, whole, fraction):
+    low = cell.lo is None or cell.lo <= whole
+    high = cell.hi is None or whole <= cell.hi
+    above = fraction > cell.u_lo or (fraction == cell.u_lo and cell.u_lo_in)
+    below = fraction < cell.u_hi or (fraction == cell.u_hi and cell.u_hi_in)
+    return low and high and above and below
+
+
+def test_an_undecided_condition_asks_for_a_split(algebra, axes):
+    (_, x), resolver = axes
+    with pytest.raises(Split) as split:
+        resolver.evaluate(algebra.ge(algebra.sub(x, algebra.num(3))), (Cell(), Cell()))
+    assert split.value.axis == 1
+    assert [(c.lo, c.hi) for c in split.value.cells] == [(None, 2), (3, None)]
+
+
+def test_a_condition_on_both_axes_is_not_resolved(algebra, axes):
+    (y, x), resolver = axes
+    with pytest.raises(Unresolved, match="more than one coordinate") as reason:
+        resolver.evaluate(algebra.ge(algebra.add(y, x)), (Cell(), Cell()))
+    assert reason.value.code == "GSO102"
+
+
+def test_a_read_that_may_leave_the_tensor_is_refused(algebra, axes):
+    (y, x), resolver = axes
+    read = algebra.elem("image", (algebra.floor(y), algebra.floor(x)), sizes=(4, 5))
+    inside = resolver.evaluate(read, (Cell(0, 3), Cell(0, 4)))
+    assert inside.constant is None
+    with pytest.raises(Unresolved, match=r"axis 1 of 'image' is read at \[0, 5\], outside 0..4"):
+        resolver.evaluate(read, (Cell(0, 3), Cell(0, 5)))
+
+
+def test_a_linear_index_divides_where_the_row_is_known(algebra, axes):
+    (y, x), resolver = axes
+    linear = algebra.add(algebra.scale(algebra.floor(y), 5), algebra.floor(x))
+    row, column = algebra.unravel(linear, (4, 5))
+    region = (Cell(0, 3), Cell(0, 4))
+    assert resolver.evaluate(row, region) == resolver.evaluate(algebra.floor(y), region)
+    assert resolver.evaluate(column, region) == resolver.evaluate(algebra.floor(x), region)
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        (Cell(39, 39, 0, 0, True, True), "x = 39"),
+        (Cell(3, 3, 0, 1, False, False), "3 < x < 4"),
+        (Cell(0, 37), "0 <= floor(x) <= 37"),
+        (Cell(None, -2), "floor(x) <= -2"),
+    ],
+)
+def test_a_cell_in_words(cell, words):
+    assert cell.describe("x") == words
