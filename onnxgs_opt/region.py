@@ -82,12 +82,17 @@ class Resolver:
         self._cells: tuple[Cell, ...] = ()
         self._axis_memo: dict[tuple[int, Cell], dict[Expr, Poly]] = {}
         self._constant_memo: dict[Expr, Poly] = {}
+        self._pair_memo: dict[Expr, Poly] = {}
+        self._memos: list[dict[Expr, Poly]] = []
+        self._axes: dict[frozenset[Expr], tuple[int, ...]] = {}
 
     # ---- entry points ---------------------------------------------------------------------------------------------
 
     def evaluate(self, expr: Expr, cells: Sequence[Cell]) -> Poly:
         """The polynomial that `expr` is on the region; Split when it is more than one, Unresolved when none."""
         self._cells = tuple(cells)
+        self._pair_memo = self._memo.setdefault(self._cells, {})
+        self._memos = [self._axis_memo.setdefault((k, cell), {}) for k, cell in enumerate(self._cells)]
         return self._value(expr)
 
     def partition(self, axis: int, cells: Sequence[Cell], roots: Sequence[Expr]) -> list[Cell]:
@@ -116,12 +121,14 @@ class Resolver:
         return found
 
     def _memo_for(self, expr: Expr) -> dict[Expr, Poly]:
-        axes = [self._leaves[leaf] for leaf in expr.leaves if leaf in self._leaves]
+        """Values are kept for as long as the cells that they depend on stay the same."""
+        axes = self._axes.get(expr.leaves)
+        if axes is None:
+            found = sorted(self._leaves[leaf] for leaf in expr.leaves if leaf in self._leaves)
+            axes = self._axes[expr.leaves] = tuple(found)
         if not axes:
             return self._constant_memo
-        if len(axes) == 1:
-            return self._axis_memo.setdefault((axes[0], self._cells[axes[0]]), {})
-        return self._memo.setdefault(self._cells, {})
+        return self._memos[axes[0]] if len(axes) == 1 else self._pair_memo
 
     def _compute(self, expr: Expr) -> Poly:
         if expr.op == "lin":
@@ -171,7 +178,8 @@ class Resolver:
         cell, coordinate = self._cells[axis], self._coordinates[axis]
         f = Poly.const(cell.lo) if cell.lo is not None and cell.lo == cell.hi else Poly.atom(2 * axis)
         u = Poly.const(cell.u_lo) if cell.u_lo == cell.u_hi else Poly.atom(2 * axis + 1)
-        return (f + u - self._value(coordinate.offset)).scale(Fraction(1) / coordinate.slope)
+        pixel = f + u - self._value(coordinate.offset)
+        return pixel if coordinate.slope == 1 else pixel.scale(Fraction(1) / coordinate.slope)
 
     def index_expr(self, algebra: Algebra, poly: Poly) -> Expr | None:
         """The index variable or number that a polynomial is; None for anything else."""
