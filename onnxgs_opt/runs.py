@@ -131,7 +131,7 @@ def model_runs(
     loose = _feeding_coordinates(model) - set(aims)
     known = [{name: shapes[name] for name in types if name in shapes}]
     dynamic = any(not isinstance(d, int) for name, (_, dims) in types.items() if name not in shapes for d in dims)
-    for start in range(3 if dynamic else 1):
+    for start in range(max(3, len(fitting)) if dynamic else 1):
         fits = fitting[start] if not known[0] and start < len(fitting) else {}
         given = {name: fits[name] for name in types if name in fits} or known[0]
         sizes = _sizes(types, given, start)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import onnx_graphsurgeon as gs
@@ -13,7 +13,7 @@ from onnxgs_opt.bilinear import Match, Miss
 from onnxgs_opt.cuts import Cuts, other_cuts
 from onnxgs_opt.dims import UNKNOWN, Fact, Shape
 from onnxgs_opt.expr import Algebra, Expr
-from onnxgs_opt.facts import settle, symbols, tied
+from onnxgs_opt.facts import infer, settle, symbols, tied
 from onnxgs_opt.joins import CARRIES, LAYOUTS, TAPS, Join, has_reads, joins_of
 from onnxgs_opt.layout import NoRule
 from onnxgs_opt.lift import Lift
@@ -107,11 +107,19 @@ class _Search:
             claimed |= join.reads
         sites.sort(key=lambda site: self._position(site.output))
         named = tuple(replace(site, id=f"site{k}") for k, site in enumerate(sites))
-        shapes = tuple(self._shapes(k) for k in range(len(self._sizes))) if len(self._sizes) > 1 else ()
+        shapes = (*map(_shapes, map(self._facts_at, range(len(self._sizes)))), *self._single(named))
+        shapes = shapes if len(self._sizes) > 1 else ()
         return Found(named, tuple(_remarks(misses, claimed)), tuple(self._sizes), shapes)
 
-    def _shapes(self, k: int) -> dict[str, Shape]:
-        return {name: fact.shape for name, fact in self._facts_at(k).items() if fact.shape is not None}
+    def _single(self, sites: Sequence[Site]) -> list[dict[str, Shape]]:
+        """Shapes where every dynamic dim is 1 but those of the images, which are 3: a branch may hang on it.
+
+        Nothing is proven there, since an axis of 1 has no index; validation runs it. None where it is not consistent.
+        """
+        kept = {size for site in sites for size in self._image_sizes(site)}
+        asked = {name: 3 if size in kept else 1 for name, size in self._sizes[0].items()}
+        facts = infer(self._scope, asked)
+        return [] if any(fact.shape is None for fact in facts.values()) else [_shapes(facts)]
 
     # ---- one join -------------------------------------------------------------------------------------------------
 
@@ -323,6 +331,12 @@ class _Search:
             dims[axis : axis + 1] = [rest if s < 0 else s for s in sizes]
         return [_product(dims[a] for a in group) for group in view.groups]
 
+    def _image_sizes(self, site: Site) -> list[int]:
+        """The image's dims at the first sizes, batch and channels left out."""
+        shape = self._facts_at(0)[site.image.tensor].shape or ()
+        plain = site.image.split is None
+        return [shape[a] for group in site.image.groups[2:] for a in group] if plain else list(shape)
+
     def _static_dims(self, tensor: str) -> list[int | None]:
         """Dims that are the same at every analysed size; None for a dynamic one."""
         shapes = [self._facts_at(k).get(tensor, UNKNOWN).shape or () for k in range(len(self._sizes))]
@@ -350,6 +364,10 @@ def _copied(algebra: Algebra, index: Expr) -> Expr:
     if index.value is not None:
         return algebra.num(index.value)
     return algebra.idx(*index.args) if index.op == "idx" else algebra.zero  # type: ignore[arg-type]
+
+
+def _shapes(facts: Mapping[str, Fact]) -> dict[str, Shape]:
+    return {name: fact.shape for name, fact in facts.items() if fact.shape is not None}
 
 
 def _product(dims: Iterator[int | None]) -> int | None:
