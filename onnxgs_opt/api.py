@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx_graphsurgeon as gs
 from onnx import ModelProto
 
 from onnxgs_opt._version import __version__
+from onnxgs_opt.comparison import Comparison
 from onnxgs_opt.errors import UsageError
 from onnxgs_opt.evidence import Evidence, evidence_of
+from onnxgs_opt.given import known_shapes, read_inputs
 from onnxgs_opt.graph import Graph
 from onnxgs_opt.grid_sample_sites import has_grid_samples
 from onnxgs_opt.lowering import LOWERINGS, Target, Tolerance
@@ -32,7 +33,7 @@ from onnxgs_opt.site import AnySite, Site, StructuralSite
 from onnxgs_opt.survey import Survey, survey
 from onnxgs_opt.timing import Race, can_time
 from onnxgs_opt.tune import Tuner, race_models
-from onnxgs_opt.validate import DEFAULT, Comparison, NotRunnableError, check_model, check_site
+from onnxgs_opt.validate import DEFAULT, NotRunnableError, check_model, check_site
 
 ModelLike = str | os.PathLike[str] | ModelProto
 METADATA = "onnxgs_opt"
@@ -139,7 +140,7 @@ def optimize(
     clock = _Clock(progress)
     with clock.stage("load"):
         graph = _load(model)
-    checks = _Checks(_known(graph, shapes or {}), _read_inputs(graph, inputs), rtol, atol, seed)
+    checks = _Checks(known_shapes(graph, shapes or {}), read_inputs(graph, inputs), rtol, atol, seed)
     run = _Run(graph, Target(graph.opset, target or "ort-cpu", atol, rtol), clock)
     found = run.find()
     choices = choose(found.sites, run.target, lowering)
@@ -359,46 +360,3 @@ def _loosest(lowerings: Iterable[str]) -> Tolerance:
     """The whole model may differ by what its worst site may."""
     own = [LOWERINGS[name].tolerance for name in lowerings]
     return max([DEFAULT, *own], key=lambda t: t.atol)
-
-
-def _wanted_inputs(graph: Graph) -> dict[str, gs.Tensor]:
-    return {t.name: t for t in graph.inputs if not isinstance(t, gs.Constant)}
-
-
-def _known(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> Mapping[str, Sequence[int]]:
-    """The shapes that the user gave, each for an input of the model and of its rank."""
-    wanted = _wanted_inputs(graph)
-    for name, shape in shapes.items():
-        if name not in wanted:
-            raise UsageError(f"--shape: the model has no input '{name}'", f"its inputs are {', '.join(wanted)}")
-        _check_shape("--shape", wanted[name], shape)
-    return shapes
-
-
-def _check_shape(what: str, tensor: gs.Tensor, shape: Sequence[int]) -> None:
-    dims = tensor.shape
-    fits = dims is None or (
-        len(dims) == len(shape) and all(not isinstance(d, int) or d == s for d, s in zip(dims, shape, strict=True))
-    )
-    if not fits:
-        given, declared = "x".join(map(str, shape)), "x".join(map(str, dims))
-        hint = "give every dim, in the model's order"
-        raise UsageError(f"{what}: input '{tensor.name}' is {declared}, not {given}", hint)
-
-
-def _read_inputs(graph: Graph, path: str | os.PathLike[str] | None) -> dict[str, np.ndarray[Any, Any]] | None:
-    """The arrays of an .npz file, one for every input of the model."""
-    if path is None:
-        return None
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, AttributeError) as error:
-        message = f"cannot read inputs from '{os.fspath(path)}': {error}"
-        raise UsageError(message, "save them with numpy.savez") from None
-    wanted = _wanted_inputs(graph)
-    for name, tensor in wanted.items():
-        if name not in arrays:
-            raise UsageError(f"--inputs: no array '{name}' in '{os.fspath(path)}'", f"it needs {', '.join(wanted)}")
-        _check_shape("--inputs", tensor, arrays[name].shape)
-    return {name: arrays[name] for name in wanted}

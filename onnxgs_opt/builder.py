@@ -37,6 +37,7 @@ class Builder:
         self.prefix = prefix
         self._constants: dict[tuple[Any, ...], gs.Constant] = {}
         self._shared: dict[tuple[Any, ...], gs.Tensor] = {}
+        self._squeezed: dict[int, tuple[gs.Tensor, tuple[int, ...], gs.Tensor]] = {}
 
     @property
     def opset(self) -> int:
@@ -135,12 +136,27 @@ class Builder:
     # -- what changed between opsets --------------------------------------------------------------
 
     def unsqueeze(self, t: gs.Tensor, axes: Sequence[int]) -> gs.Tensor:
-        """Insert axes of size 1 at these positions of the result; ``t`` itself when there are none."""
+        """Insert axes of size 1 at these positions of the result; ``t`` itself when there are none.
+
+        What `squeeze` has just removed is not inserted again, and a static tensor is reshaped once instead of twice.
+        """
+        before, removed, _ = self._squeezed.get(id(t), (None, (), None))
+        if before is not None and list(removed) == list(axes):
+            return before
+        if before is not None and before.shape is not None and all(isinstance(d, int) for d in before.shape):
+            kept = iter(d for k, d in enumerate(before.shape) if k not in removed)
+            rank = len(before.shape) - len(removed) + len(axes)
+            return self.reshape(before, [1 if k in axes else next(kept) for k in range(rank)])
         return self._with_axes("Unsqueeze", t, axes) if axes else t
 
     def squeeze(self, t: gs.Tensor, axes: Sequence[int]) -> gs.Tensor:
         """Remove these axes of size 1; ``t`` itself when there are none."""
-        return self._with_axes("Squeeze", t, axes) if axes else t
+        if not axes:
+            return t
+        result = self._with_axes("Squeeze", t, axes)
+        if min(axes) >= 0:
+            self._squeezed[id(result)] = (t, tuple(axes), result)  # holds the result, so that its id stays its own
+        return result
 
     def reduce_sum(self, t: gs.Tensor, axis: int | Sequence[int], keepdims: bool = False) -> gs.Tensor:
         """Sum over one axis or several."""

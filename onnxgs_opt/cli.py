@@ -18,20 +18,27 @@ from typing import TYPE_CHECKING
 import click
 
 from onnxgs_opt._version import __version__
+from onnxgs_opt.cli_engine import NAMES, EngineFlags, engine_options
 from onnxgs_opt.errors import OptError, UsageError
+from onnxgs_opt.outputs import report_path, require_folder, write_report
 
 if TYPE_CHECKING:
     from onnxgs_opt.report import Report
+    from onnxgs_opt.timing import Race
 
-LOWERINGS = ("auto", "keep", "merged-gather", "grid-sample", "plugin")
+LOWERINGS = (
+    *("auto", "keep", "merged-gather", "lerp-gather", "row-gather", "packed-gather", "grid-sample", "plugin"),
+)
 TARGETS = ("ort-cpu", "ort-cuda", "tensorrt", "tensorrt-rtx")
+FORMATS = ("text", "json", "markdown", "sarif", "github")
 INTERRUPTED = 130
 
 GROUPS = {
     "What to do": ("dry_run", "check", "require_match"),
-    "How to lower": ("lowering", "target"),
+    "How to lower": ("lowering", "target", "plan", "save_plan", "bench", "no_cache"),
     "Validation": ("shapes", "inputs", "rtol", "atol", "seed", "no_validate"),
-    "Output": ("report_file", "format_", "verbose", "quiet", "color"),
+    "Engine": NAMES,
+    "Output": ("report_files", "format_", "verbose", "quiet", "color"),
 }
 """Headings of --help and the parameters under each; the rest come last, under "About"."""
 
@@ -42,11 +49,17 @@ class GroupedCommand(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write one definition list a group."""
         params = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
-        options = {str(param.name): param.get_help_record(ctx) for param in params}
+        options = {str(param.name): _record(param, ctx) for param in params}
         rest = tuple(name for name in options if not any(name in names for names in GROUPS.values()))
         for heading, names in {**GROUPS, "About": rest}.items():
             with formatter.section(heading):
                 formatter.write_dl([record for name in names if (record := options[name])])
+
+
+def _record(option: click.Option, ctx: click.Context) -> tuple[str, str] | None:
+    """An option's names and help, without what click says of ranges: an error does."""
+    found = option.get_help_record(ctx)
+    return found and (found[0], found[1].replace("  [x>=0]", "").replace("; x>=0", ""))
 
 
 @dataclass(frozen=True)
@@ -77,9 +90,16 @@ class Voice:
     type=click.Choice(LOWERINGS),
     default="auto",
     show_default=True,
-    help="What replaces each site; a site that refuses it is kept.",
+    metavar="NAME",
+    help=f"What replaces each site: {', '.join(LOWERINGS)}.",
 )
-@click.option("--target", type=click.Choice(TARGETS), help="Runtime to be fast on.")
+@click.option(
+    "--target", type=click.Choice(TARGETS), metavar="NAME", help=f"Runtime to be fast on: {', '.join(TARGETS)}."
+)
+@click.option("--plan", type=click.Path(exists=True, dir_okay=False), help="Take the choices of a saved plan.")
+@click.option("--save-plan", type=click.Path(dir_okay=False), help="Write this run's choices.")
+@click.option("--bench", is_flag=True, help="Time the model before and after.")
+@click.option("--no-cache", is_flag=True, help="Measure anew what earlier runs have measured.")
 @click.option(
     "--shape",
     "shapes",
@@ -97,13 +117,13 @@ class Voice:
     "--rtol",
     type=click.FloatRange(min=0),
     metavar="X",
-    help="Relative tolerance instead of each lowering's own.",
+    help="Relative tolerance, else each lowering's own.",
 )
 @click.option(
     "--atol",
     type=click.FloatRange(min=0),
     metavar="X",
-    help="Absolute tolerance instead of each lowering's own.",
+    help="Absolute tolerance, else each lowering's own.",
 )
 @click.option(
     "--seed",
@@ -116,26 +136,29 @@ class Voice:
 @click.option("--no-validate", is_flag=True, help="Do not run the model before and after.")
 @click.option(
     "--report",
-    "report_file",
+    "report_files",
     type=click.Path(dir_okay=False),
-    metavar="FILE.json",
-    help="Write the JSON report there too.",
+    multiple=True,
+    metavar="FILE",
+    help="Also a report: .json, .md, .sarif, .html; repeatable.",
 )
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(("text", "json")),
+    type=click.Choice(FORMATS),
     default="text",
     show_default=True,
-    help="What stdout carries.",
+    metavar="NAME",
+    help=f"What stdout carries: {', '.join(FORMATS)}.",
 )
 @click.option(
     "--explain", is_flag=False, flag_value="", metavar="[CODE]", help="What a code of the report means."
 )
-@click.option("-v", "--verbose", count=True, help="Say more; -vv shows the traceback of an error.")
+@click.option("-v", "--verbose", count=True, help="Say more; -vv shows an error's traceback.")
 @click.option("-q", "--quiet", is_flag=True, help="Only the last line; no progress.")
-@click.option("--color/--no-color", default=None, help="Default: colour on a terminal without NO_COLOR.")
+@click.option("--color/--no-color", default=None, help="Default: colour on a terminal, unless NO_COLOR is set.")
 @click.version_option(__version__, prog_name="onnxgs-opt", message="%(prog)s %(version)s")
+@engine_options
 def command(
     model: str | None,
     output: str | None,
@@ -144,29 +167,36 @@ def command(
     require_match: int,
     lowering: str,
     target: str | None,
+    plan: str | None,
+    save_plan: str | None,
+    bench: bool,
+    no_cache: bool,
     shapes: tuple[str, ...],
     inputs: str | None,
     rtol: float | None,
     atol: float | None,
     seed: int,
     no_validate: bool,
-    report_file: str | None,
+    report_files: tuple[str, ...],
     format_: str,
     explain: str | None,
     verbose: int,
     quiet: bool,
     color: bool | None,
+    engine: EngineFlags,
 ) -> int:
-    """Find hand-written bilinear samplers in IN.onnx, replace them, prove it, write OUT.onnx."""
+    """Find hand-written bilinear samplers, replace them, prove it, write OUT.onnx."""
     voice = Voice(format_, -1 if quiet else verbose, _wants_colour(color))
     try:
         if explain is not None:
             return _explain(explain, voice)
-        report_path = _report_path(report_file, model, output)
+        report_paths = [report_path(text, model, output) for text in report_files]
         asked_to_write = not (dry_run or check)
         source = _source(model, output, asked_to_write)
         _require_available(target)
-        sizes = dict(parse_shape(text) for text in shapes)
+        engine.require_engine(source, output)
+        profiles = dict(parse_profile(text) for text in shapes)
+        sizes = {name: best for name, (_, best, _) in profiles.items()}
 
         from onnxgs_opt.api import find, optimize
         from onnxgs_opt.report import judge
@@ -186,11 +216,18 @@ def command(
                 seed=seed,
                 validate=not no_validate,
                 dry_run=not writes,
+                plan=plan,
+                save_plan=save_plan,
+                bench=bench,
+                cache=None if no_cache else _cache_folder(),
                 progress=progress,
             )
         report = judge(result.report, check=check, require_match=require_match)
-        if report_path is not None:
-            _write_report(report, report_path)
+        report = engine.add_to(report, result.graph, source, profiles)
+        for path in report_paths:
+            write_report(report, result.evidence, path)
+        if bench:
+            _say_times(result.race)
         _show(report, voice)
         return report.exit_code
     except OptError as error:
@@ -227,51 +264,51 @@ def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
     return name, tuple(int(part) for part in parts)
 
 
+def parse_profile(text: str) -> tuple[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]:
+    """The input name and its least, best and largest shape: NAME=MIN,OPT,MAX, or NAME=SHAPE for all of them."""
+    name, found, shapes = text.rpartition("=")
+    three = [parse_shape(f"{name}={shape}" if found else text)[1] for shape in shapes.split(",")]
+    if len(three) not in (1, 3):
+        raise UsageError(f"--shape {text} has {len(three)} shapes", "give one, or three: NAME=MIN,OPT,MAX")
+    return name, (three[0], three[len(three) // 2], three[-1])
+
+
 def _source(model: str | None, output: str | None, writes: bool) -> str:
     """IN's path, once it and what the run needs beside it were named."""
     if model is None:
         raise UsageError("no model was named", "onnxgs-opt IN.onnx OUT.onnx; --help lists the options")
     if writes and output is None:
         raise UsageError("no output was named", f"onnxgs-opt {model} OUT.onnx, or --dry-run to look only")
+    if writes and output is not None:
+        require_folder(Path(output), "OUT")
     return model
 
 
 def _require_available(target: str | None) -> None:
-    if target not in (None, "ort-cpu"):
+    if target not in (None, "ort-cpu", "ort-cuda"):
         raise UsageError(
             f"target {target} is not available in {__version__}", "use --target ort-cpu, or leave it out"
         )
 
 
-def _report_path(text: str | None, model: str | None, output: str | None) -> Path | None:
-    """The path of --report, refused before any work is done when it could not be written."""
-    if text is None:
-        return None
-    path = Path(text)
-    if path.suffix != ".json":
-        raise UsageError(f"--report {path} has no known ending", "end it in .json")
-    if any(other is not None and Path(other).resolve() == path.resolve() for other in (model, output)):
-        raise UsageError(f"--report {path} is the model's own path", "give the report another name")
-    if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"cannot write into {path.parent}", "make it, or choose another folder for --report")
-    return path
+def _cache_folder() -> Path:
+    """Where measurements are kept between runs: the user's folder for what can be made again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "onnxgs-opt"
 
 
-def _write_report(report: Report, path: Path) -> None:
-    from onnxgs_opt.report import to_json
+def _say_times(race: Race | None) -> None:
+    """One line on stderr: stdout carries the report."""
+    from onnxgs_opt.timing import describe
 
-    try:
-        path.write_text(to_json(report), encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}", "choose another --report") from error
+    click.echo("bench: the model was not rewritten, or does not run here" if race is None else describe(race), err=True)
 
 
 def _show(report: Report, voice: Voice) -> None:
+    from onnxgs_opt.rendering import render
     from onnxgs_opt.rendering.text import to_text
-    from onnxgs_opt.report import to_json
 
-    if voice.format == "json":
-        _say(to_json(report), colour=False)
+    if voice.format != "text":
+        _say(render(voice.format, report), colour=False)
         return
     _say(to_text(report, colour=voice.colour, verbosity=voice.verbosity), voice.colour)
 
@@ -299,7 +336,7 @@ def _wants_colour(flag: bool | None) -> bool:
 
 @contextmanager
 def _progress(voice: Voice) -> Iterator[Callable[[str], None] | None]:
-    """A sink of stage names: a spinner on a terminal, lines under -v, else nothing. Always on stderr."""
+    """A sink of stage names: a bar on a terminal, lines under -v, else nothing. Always on stderr."""
     if voice.verbosity > 0:
         yield lambda stage: click.echo(f"{stage} ...", err=True)
         return
@@ -307,11 +344,14 @@ def _progress(voice: Voice) -> Iterator[Callable[[str], None] | None]:
         yield None
         return
     from rich.console import Console
-    from rich.text import Text
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    colour = _wants_colour(None)
-    with Console(stderr=True, no_color=not colour).status("reading") as status:
-        yield lambda stage: status.update(Text(stage))
+    console = Console(stderr=True, no_color=not _wants_colour(None))
+    columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("reading", total=None)  # how long a stage takes is not known before
+        yield lambda stage: bar.update(task, description=escape(stage))
 
 
 def _say(text: str, colour: bool) -> None:

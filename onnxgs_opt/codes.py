@@ -29,16 +29,18 @@ _ALL = (
     ),
     Code(
         "GSO002",
-        "GridSample that lowers faster",
-        "A GridSample node that another spelling beats on the target.",
-        "Nothing: it is lowered where that is proven faster.",
+        "GridSample node",
+        "A bilinear GridSample over images: every lowering can replace it, with the rounding of coordinates of "
+        "onnxruntime's own. Reflection padding is left alone.",
+        "Nothing: it is kept unless another spelling is measured faster; --lowering NAME forces one.",
     ),
     Code(
         "GSO003",
         "multi-tap sum of reads",
         "A weighted sum of reads of one tensor that is not a bilinear sampler (another kernel, another "
         "dimension, an unknown border). Its reads merge into one without knowing what it computes.",
-        "Nothing: the merged form is exact.",
+        "Nothing: the merged form is exact. It is kept unless the merge is measured faster; --lowering merged-gather "
+        "forces it.",
     ),
     Code(
         "GSO101",
@@ -122,7 +124,7 @@ _ALL = (
         "GSO112",
         "not four reads",
         "A weighted sum of reads with a number of taps that is not four.",
-        "Nothing for now: sums with other numbers of taps are left as exported.",
+        "Nothing: no sampler is known to be it, but its reads may merge into one (GSO003).",
     ),
     Code(
         "GSO113",

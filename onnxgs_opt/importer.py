@@ -25,6 +25,7 @@ from onnx import (
     NodeProto,
     SparseTensorProto,
     TensorProto,
+    TensorShapeProto,
     ValueInfoProto,
 )
 from onnx_graphsurgeon.importers.onnx_importer import get_numpy_type
@@ -224,10 +225,14 @@ def info_type(info: ValueInfoProto) -> tuple[Any, list[Dim] | None]:
     dtype = from_onnx_type(tensor.elem_type)
     if not tensor.HasField("shape"):
         return dtype, None
-    return dtype, [
-        d.dim_param or None if d.HasField("dim_param") else d.dim_value if d.HasField("dim_value") else None
-        for d in tensor.shape.dim
-    ]
+    return dtype, [_dim(dim) for dim in tensor.shape.dim]
+
+
+def _dim(dim: TensorShapeProto.Dimension) -> Dim:
+    """A size, a name, or None where nothing is known, for which some exporters write -1."""
+    if dim.HasField("dim_param"):
+        return dim.dim_param or None
+    return dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else None
 
 
 def _import_variable(info: ValueInfoProto) -> gs.Variable:

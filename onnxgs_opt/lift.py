@@ -131,7 +131,9 @@ class Lift:
     def _split(
         self, index: Index, sizes: tuple[int, ...], axis: int, parts: tuple[int, ...]
     ) -> tuple[Index, tuple[int, ...]]:
-        rest = sizes[axis] // math.prod(p for p in parts if p > 0)
+        rest, left_over = divmod(sizes[axis], math.prod(p for p in parts if p > 0))
+        if left_over:
+            return index, sizes  # the axis does not consist of such images
         dims = tuple(rest if p < 0 else p for p in parts)
         pieces = self.algebra.unravel(index[axis], dims)
         return (*index[:axis], *pieces, *index[axis + 1 :]), (*sizes[:axis], *dims, *sizes[axis + 1 :])

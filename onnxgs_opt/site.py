@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 BorderName = Literal["zeros", "border", "reflection"]
 CoordinateName = Literal["pixel", "normalised", "unit"]
@@ -170,6 +170,11 @@ class StructuralSite:
     stack: int
     part: int
     shapes: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """The attributes as a node has them: GatherND of opset 11 knows no batch_dims, which are 0 then."""
+        return {name: value for name, value in self.attributes if (name, value) != ("batch_dims", 0)}
 
 
 AnySite: TypeAlias = "Site | StructuralSite"

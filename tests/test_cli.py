@@ -65,7 +65,7 @@ class Api:
             options["progress"]("validate")
         if isinstance(self.answer, BaseException):
             raise self.answer
-        return SimpleNamespace(report=self.answer, model=None)
+        return SimpleNamespace(report=self.answer, model=None, graph=None, evidence=(), race=None)
 
     def find(self, model: str) -> tuple[SiteReport, ...]:
         assert isinstance(self.answer, Report)
@@ -96,11 +96,13 @@ def error_lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 
 def test_run_passes_the_options_on(api: Api, tmp_path: Path) -> None:
-    inputs = tmp_path / "in.npz"
+    inputs, plan = tmp_path / "in.npz", tmp_path / "plan.json"
     inputs.touch()
+    plan.touch()
     arguments = "in.onnx out.onnx --lowering merged-gather --target ort-cpu --shape img=1x3x8x9 --shape a=b=4"
     tolerances = "--rtol 1e-5 --atol 1e-6 --seed 7 --no-validate"
-    assert cli.main([*arguments.split(), "--inputs", str(inputs), *tolerances.split()]) == 0
+    plans = ["--plan", str(plan), "--save-plan", str(tmp_path / "new.json"), "--no-cache"]
+    assert cli.main([*arguments.split(), "--inputs", str(inputs), *tolerances.split(), *plans]) == 0
     assert api.paths == ("in.onnx", "out.onnx")
     assert api.options == {
         "lowering": "merged-gather",
@@ -113,7 +115,42 @@ def test_run_passes_the_options_on(api: Api, tmp_path: Path) -> None:
         "validate": False,
         "dry_run": False,
         "progress": None,
+        "plan": str(plan),
+        "save_plan": str(tmp_path / "new.json"),
+        "bench": False,
+        "cache": None,
     }
+
+
+def test_the_cache_is_the_users(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cli.main(["in.onnx", "out.onnx"]) == 0
+    assert api.options["cache"] == tmp_path / "onnxgs-opt"
+
+
+def test_bench_is_passed_on(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["in.onnx", "out.onnx", "--bench"]) == 0
+    assert api.options["bench"]
+    assert capsys.readouterr().err.startswith("bench: ")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ["--fp16"],
+        ["--bf16"],
+        ["--timing-cache", "t.cache"],
+        ["--workspace", "2G"],
+        ["--compute-capability", "8.9"],
+        ["--plugin-library", "p.so"],
+    ],
+)
+def test_the_options_of_an_engine_need_one(api: Api, capsys: pytest.CaptureFixture[str], option: list[str]) -> None:
+    assert cli.main(["in.onnx", "out.onnx", *option]) == 2
+    first, second = error_lines(capsys)
+    assert first == f"error: {option[0]} needs --engine FILE"
+    assert second.startswith("hint: ")
+    assert api.calls == []
 
 
 def test_defaults(api: Api) -> None:
@@ -181,6 +218,29 @@ def test_report_file(api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "PASSED" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("format_", "start"),
+    [
+        ("markdown", "## onnxgs-opt: PASSED"),
+        ("sarif", '{\n  "$schema"'),
+        ("github", "::notice file=in.onnx,title=GSO001"),
+    ],
+)
+def test_formats_go_to_stdout(api: Api, capsys: pytest.CaptureFixture[str], format_: str, start: str) -> None:
+    assert cli.main(["in.onnx", "out.onnx", "--format", format_, "--color"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(start)
+    assert "\x1b" not in out
+    assert err == ""
+
+
+def test_reports_by_ending(api: Api, tmp_path: Path) -> None:
+    starts = {".json": "{", ".md": "## onnxgs-opt", ".sarif": "{", ".html": "<!doctype html>"}
+    paths = [tmp_path / f"r{ending}" for ending in starts]
+    assert cli.main(["in.onnx", "out.onnx", *(word for path in paths for word in ("--report", str(path)))]) == 0
+    assert [path.read_text(encoding="utf-8").startswith(starts[path.suffix]) for path in paths] == [True] * 4
+
+
 def test_report_of_a_mismatch_is_written(api: Api, tmp_path: Path) -> None:
     api.answer = replace(REPORT, status="mismatch", output=None)
     path = tmp_path / "r.json"
@@ -201,9 +261,7 @@ def test_verbose_reports_progress_on_stderr(api: Api, capsys: pytest.CaptureFixt
     assert "reads: g0, g1, g2, g3" in out
 
 
-def test_a_terminal_gets_a_spinner(
-    api: Api, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_terminal_gets_a_bar(api: Api, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     cli.main(["in.onnx", "out.onnx"])
     assert api.options["progress"] is not None
@@ -301,7 +359,7 @@ def test_interrupt(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
         (["in.onnx", "out.onnx", "--shape", "img=1x²"], "--shape img=1x² is no shape"),
         (["in.onnx", "out.onnx", "--inputs", "absent.npz"], "Invalid value for '--inputs'"),
         (["in.onnx", "out.onnx", "--rtol", "-1"], "Invalid value for '--rtol'"),
-        (["in.onnx", "out.onnx", "--report", "r.html"], "--report r.html has no known ending"),
+        (["in.onnx", "out.onnx", "--report", "r.txt"], "--report r.txt has no known ending"),
         (["in.json", "out.onnx", "--report", "./in.json"], "--report in.json is the model's own path"),
         (["in.onnx", "out.onnx", "--report", "absent/r.json"], "cannot write into absent"),
         (["in.onnx", "out.onnx", "--bogus"], "No such option"),
@@ -331,8 +389,34 @@ def test_help_lists_every_option_on_one_screen(capsys: pytest.CaptureFixture[str
     out = capsys.readouterr().out
     for param in cli.command.params:
         assert param.param_type_name == "argument" or param.opts[0] in out
-    assert len(out.splitlines()) <= 45
+    assert len(out.splitlines()) <= 50
     assert all(len(line) <= 80 for line in out.splitlines())
+
+
+def test_help_groups_the_options(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["--help"])
+    out = capsys.readouterr().out
+    assert [heading for heading in cli.GROUPS if f"\n{heading}:\n" in out] == list(cli.GROUPS)
+    options = {param.name for param in cli.command.params if param.param_type_name == "option"}
+    assert {name for names in cli.GROUPS.values() for name in names} <= options
+
+
+def test_every_option_has_a_test() -> None:
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.rglob("test_*.py"))
+    options = [param.opts + param.secondary_opts for param in cli.command.params if param.param_type_name == "option"]
+    used = [[name for name in names if f'"{name}' in tests or f" {name}" in tests] for names in options]
+    assert [names for names, found in zip(options, used, strict=True) if not found] == []
+
+
+def test_quiet_and_color_are_silent_on_stderr(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    for flags in (["-q"], ["--quiet"], ["--color"], ["--no-color"]):
+        cli.main(["in.onnx", "out.onnx", *flags])
+        assert capsys.readouterr().err == ""
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("onnxgs-opt ")
 
 
 def test_broken_pipe_keeps_the_exit_code(tmp_path: Path) -> None:

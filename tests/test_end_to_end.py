@@ -250,8 +250,15 @@ def test_the_transcript_of_the_readme_is_true(
     monkeypatch.chdir(tmp_path)
     assert program == "onnxgs-opt"
     assert run(model, out) == 0
-    errors = re.compile(r"(?<=max \|error\| )[0-9.e-]+")  # the last digits are the machine's
-    assert errors.sub("E", capsys.readouterr().out).splitlines() == [errors.sub("E", line) for line in expected]
+    printed = capsys.readouterr().out.splitlines()
+    assert timeless(printed) == timeless(expected)
+
+
+def timeless(lines: list[str]) -> list[str]:
+    """What does not depend on the machine: it chooses the lowering, and with it how many nodes and reads are left."""
+    kept = [line for line in lines if line.startswith(("site", "  ", "nodes", "onnxgs-opt:")) and "ms, " not in line]
+    chosen = re.compile(r"(?<= reads\): ).*|(?<=max \|error\| )[0-9.e-]+|(?<=^nodes        234).*")
+    return [chosen.sub("", line) for line in kept]
 
 
 def test_choices_are_the_registry() -> None:

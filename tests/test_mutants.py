@@ -11,7 +11,7 @@ import pytest
 
 from tests.fixtures.mutants import MUTANTS, Mutant
 from tests.fixtures.recogniser import needs_recogniser, optimize, semantic_sites, verdict
-from tests.fixtures.spellings import Spelling, build, feeds
+from tests.fixtures.spellings import Spelling, build, feeds, parse
 from tests.fixtures.spellings.check import allowed, run, trusted
 from tests.fixtures.spellings.curated import curated
 from tests.fixtures.spellings.generate import spellings
@@ -98,3 +98,14 @@ def test_equal_mutant_keeps_its_tensors(mutant, spelling):
     assert [o.name for o in result.graph.output] == [o.name for o in model.graph.output]
     for before, after in zip(run(model, inputs), run(result, inputs), strict=True):
         np.testing.assert_allclose(after, before, rtol=0, atol=max(allowed(spelling), 1e-4))
+
+
+@needs_recogniser
+def test_rows_that_do_not_make_whole_images_are_no_image():
+    """A batch stride that does not divide the rows: found by generation, taken for images of 4 x 7 once."""
+    spelling = parse(
+        "policy=ranged grid=xy-gather points=flat layout=NHW read=columns weights=fraction corners=ceil "
+        "index_dtype=float32 round_trip=True sum=pairs order=15 output=reshaped image_dtype=float16-values opset=18"
+    )
+    [mutant] = [m for m in MUTANTS if m.name == "batch-offset-wrong"]
+    assert not semantic_sites(mutant.build(spelling))

@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 
 from onnxgs_opt.codes import CODES
+from onnxgs_opt.rendering.json import to_json
 from onnxgs_opt.rendering.text import explain, explain_all, printable, to_text
 from onnxgs_opt.report import (
     EXIT_CODES,
@@ -27,7 +28,6 @@ from onnxgs_opt.report import (
     judge,
     schema,
     to_dict,
-    to_json,
 )
 
 POLICY = SitePolicy("bilinear", "interior", "pixel", None, "NCHW", "float32")

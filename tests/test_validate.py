@@ -11,11 +11,12 @@ import pytest
 from onnx import parser
 
 from onnxgs_opt.builder import Builder
+from onnxgs_opt.comparison import compare
 from onnxgs_opt.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target, Tolerance
 from onnxgs_opt.probe import describe, edge_pixels, lay_out, pixels, tensor_shape
 from onnxgs_opt.site import Policy, Site, View
-from onnxgs_opt.validate import check_model, check_site, compare
+from onnxgs_opt.validate import check_model, check_site
 from onnxgs_opt.views import emit_view
 from tests.lowering.samplers import Case, graph_and_site, lower
 

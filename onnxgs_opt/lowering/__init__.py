@@ -5,12 +5,18 @@ from __future__ import annotations
 from onnxgs_opt.lowering.base import Lowering, Target, Tolerance
 from onnxgs_opt.lowering.grid_sample import GridSample
 from onnxgs_opt.lowering.keep import Keep
+from onnxgs_opt.lowering.lerp_gather import LerpGather
 from onnxgs_opt.lowering.merged_gather import MergedGather
+from onnxgs_opt.lowering.packed_gather import PackedGather
 from onnxgs_opt.lowering.plugin import Plugin
+from onnxgs_opt.lowering.row_gather import RowGather
 
 LOWERINGS: dict[str, Lowering] = {
     "keep": Keep(),
     "merged-gather": MergedGather(),
+    "lerp-gather": LerpGather(),
+    "row-gather": RowGather(),
+    "packed-gather": PackedGather(),
     "grid-sample": GridSample(),
     "plugin": Plugin(),
 }

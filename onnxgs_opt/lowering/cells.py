@@ -26,38 +26,98 @@ from onnxgs_opt.site import WINDOWS, Policy, Site, View, Window
 from onnxgs_opt.views import emit_view
 
 INT32_LIMIT = 2**31
+SINGLE = 4  # bytes
+EXACT = 2**24
+"""Up to here fp32 holds every integer."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cell of each point: where its first pixel is, and how much its columns and its rows count.
+
+    `index` is y*W + x within one plane of the image, no channel and no batch offset in it: [N, 1, Ho, Wo]. `columns`
+    are the weights of the left and the right column, `rows` of the upper and the lower row with the window's mask in
+    them; each broadcasts to the index.
+    """
+
+    index: gs.Tensor
+    columns: tuple[gs.Tensor, gs.Tensor]
+    rows: tuple[gs.Tensor, gs.Tensor]
+    width: Dim
+
+    def corner_weights(self, builder: Builder) -> tuple[gs.Tensor, ...]:
+        """Weights of the corners in the order of the index's steps 0, 1, W, W+1."""
+        return tuple(builder.op("Mul", column, row) for row in self.rows for column in self.columns)
+
+
+def emit_cells(builder: Builder, site: Site, image: gs.Tensor) -> Cells:
+    """Write index and weights for image [N, C, H, W]; the index is int32 where the sizes are known to allow it.
+
+    The innermost axis stays Wo: onnxruntime takes 15 times as long for [N, Ho, Wo, 1] against a scalar.
+    """
+    height, width = builder.dim(image, 2), builder.dim(image, 3)
+    x, y = emit_pixels(builder, site, (height, width), 1)
+    across, down = _cell(builder, x, width), _cell(builder, y, height)
+    mask = emit_mask(builder, site, across, down)
+    columns, rows = _weights(builder, across, site.policy, None), _weights(builder, down, site.policy, mask)
+    return Cells(_index(builder, site, across, down), columns, rows, width)
+
+
+def _index(builder: Builder, site: Site, across: AxisCell, down: AxisCell) -> gs.Tensor:
+    """y*W + x, computed in fp32 where that is exact: one conversion instead of two."""
+    row, column = cast(gs.Tensor, down.first), cast(gs.Tensor, across.first)
+    whole = index_type(site)
+    if not (_is_exact_in_floats(site) and row.dtype == column.dtype == np.float32):
+        row, column = builder.cast(row, whole), builder.cast(column, whole)
+    return builder.cast(builder.op("Add", builder.op("Mul", row, across.size), column), whole)
 
 
 @dataclass(frozen=True)
 class Corners:
-    """Where the four corners of each point are, and how much each counts; stacked along the corner axis.
-
-    `index` is y*W + x within one plane of the image: no channel and no batch offset in it.
-    """
+    """Where the four corners of each point are, and how much each counts; both [N, 4, Ho, Wo]."""
 
     index: gs.Tensor
     weights: gs.Tensor
 
 
-def emit_corners(builder: Builder, site: Site, image: gs.Tensor, axis: int) -> Corners:
-    """Write index and weights of shape [N, Ho, Wo] with the four corners inserted at `axis` (1 or 3).
-
-    `image` is [N, C, H, W]. The index is int32 where the image's size is known to allow it, else int64.
-    """
-    x, y = (emit_view(builder, with_unit_axis(view, axis)) for view in (site.x, site.y))
-    height, width = builder.dim(image, 2), builder.dim(image, 3)
-    across, down = _cell(builder, x, width), _cell(builder, y, height)
-    mask = emit_mask(builder, site, across, down, axis)
-    wx, wy = _weights(builder, across, site.policy, None), _weights(builder, down, site.policy, mask)
-    whole = index_type(site)
-    row, column = builder.cast(down.first, whole), builder.cast(across.first, whole)
-    start = builder.op("Add", builder.op("Mul", row, width), column)
-    stacked = (
-        builder.concat([wx[0], wx[1], wx[0], wx[1]], axis),
-        builder.concat([wy[0], wy[0], wy[1], wy[1]], axis),
-    )
-    index = builder.op("Add", start, _steps(builder, width, whole, axis))
+def emit_corners(builder: Builder, site: Site, image: gs.Tensor) -> Corners:
+    """Write index and weights with the four corners stacked along axis 1."""
+    cells = emit_cells(builder, site, image)
+    (left, right), (upper, lower) = cells.columns, cells.rows
+    stacked = (builder.concat([left, right, left, right], 1), builder.concat([upper, upper, lower, lower], 1))
+    index = builder.op("Add", cells.index, _steps(builder, cells.width, index_type(site)))
     return Corners(index, builder.op("Mul", *stacked))
+
+
+def emit_pixels(builder: Builder, site: Site, sizes: tuple[Dim, Dim], axis: int) -> tuple[gs.Tensor, gs.Tensor]:
+    """Pixel coordinates x and y [N, Ho, Wo] with an axis of size 1 at `axis` (1 or 3); `sizes` are (H, W).
+
+    Where the model computes none, they follow from the grid in the order of roundings of onnxruntime's GridSample.
+    """
+    if site.x is not None and site.y is not None:
+        return (
+            emit_view(builder, with_unit_axis(site.x, axis)),
+            emit_view(builder, with_unit_axis(site.y, axis)),
+        )
+    grid = emit_view(builder, cast(View, site.grid))
+    if float_type(grid).itemsize < SINGLE:  # half precision cannot tell neighbouring pixels apart
+        grid = builder.cast(grid, np.float32)
+    x, y = builder.split(grid, 3, [1, 1])[:: -1 if site.flipped else 1]
+    if axis != 3:
+        x, y = (builder.unsqueeze(builder.squeeze(p, [3]), [axis]) for p in (x, y))
+    if site.coordinates == "pixel":
+        return x, y
+    height, width = sizes
+    return _pixels(builder, site, x, width), _pixels(builder, site, y, height)
+
+
+def _pixels(builder: Builder, site: Site, g: gs.Tensor, size: Dim) -> gs.Tensor:
+    """(g+1)/2*(S-1) with aligned corners, else ((g+1)*S-1)/2."""
+    shifted = builder.op("Add", g, 1.0)
+    if site.align_corners:
+        return cast(gs.Tensor, builder.op("Mul", builder.op("Mul", shifted, 0.5), _bound(builder, size, -1, g.dtype)))
+    scaled = builder.op("Sub", builder.op("Mul", shifted, _bound(builder, size, 0, g.dtype)), 1.0)
+    return cast(gs.Tensor, builder.op("Mul", scaled, 0.5))
 
 
 @dataclass(frozen=True)
@@ -75,24 +135,42 @@ class AxisCell:
         return float_type(self.p)
 
 
-def emit_mask(builder: Builder, site: Site, across: AxisCell, down: AxisCell, axis: int) -> gs.Tensor | None:
-    """The window as a 0/1 tensor of the coordinates' type; None when every coordinate is in it.
+def emit_mask(builder: Builder, site: Site, across: AxisCell, down: AxisCell) -> gs.Tensor | None:
+    """The window as a 0/1 tensor [N, 1, Ho, Wo] of the coordinates' type; None when every coordinate is in it."""
+    inside = emit_inside(builder, site, across, down)
+    return None if inside is None else builder.cast(inside, across.dtype)
 
-    A mask that the model keeps is shared. One that would be left for the sampler alone is made anew by
-    equal comparisons: exported ones compare [N, Ho, Wo, 1] with a scalar, for which onnxruntime takes 15
-    times as long as for [N, 1, Ho, Wo].
+
+def emit_inside(builder: Builder, site: Site, across: AxisCell, down: AxisCell) -> gs.Tensor | None:
+    """The window as a boolean tensor [N, 1, Ho, Wo]; None when every coordinate is in it.
+
+    It takes the place of the model's own mask, if there is one: exported ones compare [N, Ho, Wo, 1] with a scalar,
+    which can cost as much as all four reads.
     """
     window = WINDOWS[site.policy.window]
     if site.policy.window == "all":
         return None
-    if site.mask is not None:
-        mask = emit_view(builder, with_unit_axis(site.mask, axis))
-        return builder.cast(mask, across.dtype)
     tests = [*_tests(builder, across, window), *_tests(builder, down, window)]
     inside = tests[0]
     for test in tests[1:]:
         inside = builder.op("And", inside, test)
-    return builder.cast(inside, across.dtype)
+    if site.mask is not None:
+        _take_over(builder, site.mask, inside)
+    return inside
+
+
+def _take_over(builder: Builder, view: View, inside: gs.Tensor) -> None:
+    """Let `inside` [N, 1, Ho, Wo] serve whoever reads the model's own mask, where its shape is known to be the same."""
+    old = builder.graph.tensor(view.tensor)
+    if view.split is not None or any(len(group) > 1 for group in view.groups) or old.dtype is None:
+        return
+    axes = [1, *(k + (k > 0) for k, group in enumerate(view.groups) if not group)]
+    new = builder.squeeze(inside, sorted(axes))
+    kept = sorted(view.order)
+    new = builder.transpose(new, [view.order.index(axis) for axis in kept])
+    new = builder.cast(builder.unsqueeze(new, [k for k in range(view.rank) if k not in kept]), old.dtype)
+    if new.shape is not None and None not in new.shape and new.shape == list(old.shape or []):
+        builder.graph.replace_all_uses(old, new)
 
 
 def with_unit_axis(view: View, axis: int) -> View:
@@ -113,6 +191,11 @@ def index_type(site: Site) -> type[np.signedinteger[Any]]:
     if any(size is None for size in sizes):
         return np.int64
     return np.int32 if int(np.prod([s for s in sizes if s], dtype=np.int64)) < INT32_LIMIT else np.int64
+
+
+def _is_exact_in_floats(site: Site) -> bool:
+    height, width = site.image_size
+    return height is not None and width is not None and height * width <= EXACT
 
 
 def _cell(builder: Builder, p: gs.Tensor, size: Dim) -> AxisCell:
@@ -191,11 +274,9 @@ def _bound(builder: Builder, size: Dim, offset: int, dtype: Any) -> gs.Tensor:
     return builder.cast(size if offset == 0 else builder.op("Add", size, offset), dtype)
 
 
-def _steps(builder: Builder, width: Dim, whole: type[np.signedinteger[Any]], axis: int) -> gs.Tensor:
+def _steps(builder: Builder, width: Dim, whole: type[np.signedinteger[Any]]) -> gs.Tensor:
     """0, 1, W, W+1 along the corner axis."""
-    shape = [4 if k == axis else 1 for k in range(4)]
-    right = np.array([0, 1, 0, 1], whole).reshape(shape)
-    down = np.array([0, 0, 1, 1], whole).reshape(shape)
+    right, down = (np.array(steps, whole).reshape(1, 4, 1, 1) for steps in ((0, 1, 0, 1), (0, 0, 1, 1)))
     if isinstance(width, int):
         return builder.const(right + down * whole(width), whole)
     return cast(gs.Tensor, builder.op("Add", builder.op("Mul", builder.const(down), width), builder.const(right)))

@@ -10,13 +10,15 @@ import onnx_graphsurgeon as gs
 
 from onnxgs_opt.builder import Builder, Dim
 from onnxgs_opt.lowering.base import Target, Tolerance
-from onnxgs_opt.lowering.cells import AxisCell, emit_mask, float_type, with_unit_axis
+from onnxgs_opt.lowering.cells import AxisCell, emit_inside, emit_pixels, float_type
 from onnxgs_opt.lowering.grids import emit_pixel_grid, for_batch
-from onnxgs_opt.site import WINDOWS, Site
+from onnxgs_opt.site import Site
 from onnxgs_opt.views import emit_view
 
 FIRST_OPSET = 16
 RENAMED_IN = 20  # mode "bilinear" became "linear"
+OUTSIDE = -10.0
+"""A normalised coordinate from which no pixel of any image is in reach."""
 SLOPE = 6.0
 """Pixels of a unit-normal image differ by about this at the worst of a few million points."""
 
@@ -43,6 +45,8 @@ class GridSample:
             return "TensorRT before 11.2 runs a linear GridSample of opset >= 20 as nearest (GSO201)"
         if site.policy.border == "reflection":
             return "mirroring differs between GridSample and the forms seen in the field"
+        if site.rule == "GSO002":
+            return "it is a GridSample node already"
         if site.dtype == "float16":
             return "an fp16 grid cannot tell neighbouring pixels apart"
         return _too_imprecise(site, target, self.tolerance)
@@ -52,16 +56,20 @@ class GridSample:
         image = emit_view(builder, site.image)
         sizes = (builder.dim(image, 2), builder.dim(image, 3))
         normalised = site.grid is not None and site.coordinates == "normalised"
+        grid = _normalised_grid(builder, site, image, sizes)
+        inside = _window(builder, site, sizes)
         samples = builder.op(
             "GridSample",
             image,
-            _normalised_grid(builder, site, image, sizes),
+            grid if inside is None or not _hides(site) else _outside_where_not(builder, inside, grid),
             dtype=image.dtype,
             align_corners=int(bool(site.align_corners)) if normalised else 1,
             mode="linear" if builder.opset >= RENAMED_IN else "bilinear",
-            padding_mode=_padding(site),
+            padding_mode=site.policy.border,
         )
-        return _within_window(builder, site, sizes, samples)
+        if inside is None or _hides(site):
+            return cast(gs.Tensor, samples)
+        return cast(gs.Tensor, builder.op("Mul", samples, builder.cast(inside, samples.dtype)))
 
 
 def _normalised_grid(builder: Builder, site: Site, image: gs.Tensor, sizes: tuple[Dim, Dim]) -> gs.Tensor:
@@ -83,19 +91,21 @@ def _half_spans(builder: Builder, sizes: tuple[Dim, Dim], dtype: Any) -> gs.Tens
     return cast(gs.Tensor, builder.op("Mul", builder.cast(builder.op("Sub", both, 1), dtype), 0.5))
 
 
-def _padding(site: Site) -> str:
-    """A window inside the image hides the border; `border` then never multiplies a far point by 0 weights."""
-    window = WINDOWS[site.policy.window]
-    hidden = window.lo is not None and window.lo >= 0 and window.hi is not None and window.hi <= -1
-    return "border" if hidden else site.policy.border
+def _hides(site: Site) -> bool:
+    """Whether a point far outside samples 0: then the window acts on the grid, which is smaller than the samples."""
+    return site.policy.border == "zeros"
 
 
-def _within_window(builder: Builder, site: Site, sizes: tuple[Dim, Dim], samples: gs.Tensor) -> gs.Tensor:
+def _window(builder: Builder, site: Site, sizes: tuple[Dim, Dim]) -> gs.Tensor | None:
     if site.policy.window == "all":
-        return samples
-    x, y = (emit_view(builder, with_unit_axis(view, 1)) for view in (site.x, site.y))
-    mask = cast(gs.Tensor, emit_mask(builder, site, AxisCell(x, sizes[1]), AxisCell(y, sizes[0]), axis=1))
-    return cast(gs.Tensor, builder.op("Mul", samples, builder.cast(mask, samples.dtype)))
+        return None
+    x, y = emit_pixels(builder, site, sizes, 1)
+    return emit_inside(builder, site, AxisCell(x, sizes[1]), AxisCell(y, sizes[0]))
+
+
+def _outside_where_not(builder: Builder, inside: gs.Tensor, grid: gs.Tensor) -> gs.Tensor:
+    chosen = builder.unsqueeze(builder.squeeze(inside, [1]), [3])
+    return cast(gs.Tensor, builder.op("Where", chosen, grid, builder.const(OUTSIDE, float_type(grid))))
 
 
 def _too_imprecise(site: Site, target: Target, tolerance: Tolerance) -> str | None:

@@ -6,22 +6,22 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from onnxgs_opt.builder import Builder
-from onnxgs_opt.lowering.cells import with_unit_axis
+from onnxgs_opt.lowering.cells import emit_pixels
 from onnxgs_opt.site import Site, View
 from onnxgs_opt.views import emit_view
 
 
 def emit_pixel_grid(builder: Builder, site: Site, image: gs.Tensor) -> gs.Tensor:
     """Pixel coordinates for every item of the batch: the model's own tensor where it holds them."""
-    if site.grid is not None and site.coordinates == "pixel":
+    if site.grid is not None and site.coordinates == "pixel" and not site.flipped:
         return for_batch(builder, site.grid, image, emit_view(builder, site.grid))
-    x, y = (emit_view(builder, with_unit_axis(view, 3)) for view in (site.x, site.y))
+    x, y = emit_pixels(builder, site, (builder.dim(image, 2), builder.dim(image, 3)), 3)
     if _differ(x, y):
         x, y = (
             builder.op("Expand", x, builder.op("Shape", y)),
             builder.op("Expand", y, builder.op("Shape", x)),
         )
-    return for_batch(builder, site.x, image, builder.concat([x, y], 3))
+    return for_batch(builder, site.coordinate_views[0], image, builder.concat([x, y], 3))
 
 
 def for_batch(builder: Builder, view: View, image: gs.Tensor, grid: gs.Tensor) -> gs.Tensor:

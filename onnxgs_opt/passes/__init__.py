@@ -11,6 +11,7 @@ from onnxgs_opt.passes.eliminate_identity import EliminateIdentity
 from onnxgs_opt.passes.fold_constants import FoldConstants
 from onnxgs_opt.passes.infer_shapes import InferShapes
 from onnxgs_opt.passes.lower_bilinear import LowerBilinear
+from onnxgs_opt.passes.merge_reads import MergeReads
 from onnxgs_opt.passes.raise_bilinear import RaiseBilinear
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "PASSES",
     "EliminateDead",
     "LowerBilinear",
+    "MergeReads",
     "Pass",
     "PassResult",
     "Pipeline",
@@ -42,4 +44,5 @@ PASSES: Mapping[str, Pass] = {
     "canonicalise": CANONICALISE,
     "raise-bilinear": RaiseBilinear(),
     "lower-bilinear": LowerBilinear(),
+    "merge-reads": MergeReads(),
 }

@@ -12,11 +12,11 @@ from onnxgs_opt.lowering import Target
 from onnxgs_opt.lowering.plugin import Plugin
 from onnxgs_opt.lowering.sample_function import DOMAIN, NAME
 from onnxgs_opt.passes.base import PassResult, Remark
-from onnxgs_opt.site import Site
+from onnxgs_opt.site import AnySite, Site
 from onnxgs_opt.views import emit_output
 
 
-def prefix_of(site: Site) -> str:
+def prefix_of(site: AnySite) -> str:
     """What the names of a site's new nodes start with."""
     return f"onnxgs/{site.id}"
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from onnxgs_opt.codes import CODES, Code
+from onnxgs_opt.rendering.words import grid, kind, number, outcome, printable, verdict
 from onnxgs_opt.report import NearMiss, Report, SiteReport
 
 _WIDE = 1 << 20  # columns: rich folds at the console's width, and a folded name cannot be found again
@@ -31,16 +32,6 @@ def explain(code: Code, *, colour: bool = False) -> str:
 def explain_all(*, colour: bool = False) -> str:
     """One line a code."""
     return _render((Text.assemble((code.code, "bold"), f"  {code.title}") for code in CODES.values()), colour)
-
-
-def printable(text: str) -> str:
-    """The text with control and other unprintable characters escaped: names come from the file."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-
-
-def number(value: float | None) -> str:
-    """A difference in three digits; 0 is exact equality."""
-    return "not checked" if value is None else f"{value:.3g}"
 
 
 def _render(lines: Iterator[Text], colour: bool) -> str:
@@ -83,15 +74,10 @@ def _body(report: Report, verbosity: int) -> Iterator[Text]:
 
 
 def _site(site: SiteReport) -> Text:
-    policy = site.policy
-    units = policy.coordinates
-    if policy.align_corners is not None:
-        units += f" (align_corners={int(policy.align_corners)})"
-    grid = site.grid if isinstance(site.grid, str) else ", ".join(site.grid)
-    where = f"{site.image} at {grid} -> {site.output}"
+    where = f"{site.image} at {grid(site)} -> {site.output}"
     return Text.assemble(
         (site.id, "bold"),
-        f" {site.rule} {policy.kind}, {policy.border}, {units} coordinates, {policy.layout} {policy.dtype}: ",
+        f" {site.rule} {kind(site)}: ",
         printable(f"{where} ({len(site.reads)} {site.read_op} reads): "),
         (site.lowering, "yellow" if site.is_kept else "green"),
         printable(f", {site.reason}"),
@@ -132,42 +118,5 @@ def _table(report: Report) -> Iterator[Text]:
 
 
 def _verdict(report: Report) -> Text:
-    if report.exit_code:
-        return Text.assemble("onnxgs-opt: ", ("FAILED", "bold red"), f" {_failure(report)}")
-    return Text.assemble("onnxgs-opt: ", ("PASSED", "bold green"), f" {'; '.join(_facts(report))}")
-
-
-def _failure(report: Report) -> str:
-    sites = _count(len(report.lowered), "site")
-    match report.status:
-        case "findings":
-            return f"{sites} could be optimised (--check)"
-        case "too-few":
-            found = _count(len(report.sites), "site")
-            return f"{found} found, --require-match asks for more; nothing was written"
-        case "mismatch":
-            worst = number(report.validation.max_abs)
-            return f"the result differs from the original, max |error| {worst}; nothing was written"
-        case _:
-            return "the engine was not built"
-
-
-def _facts(report: Report) -> Iterator[str]:
-    if report.status == "nothing-to-do":
-        yield "nothing to do"
-    elif report.status == "dry-run":
-        yield f"{_count(len(report.sites), 'site')} found, {len(report.lowered)} would be lowered"
-    else:
-        yield f"{_count(len(report.lowered), 'site')} lowered"
-    check = report.validation
-    if check.status == "ok":
-        runs = _count(len(check.shapes), "shape")
-        yield f"validated over {runs}, max |error| {number(check.max_abs)}"
-    elif report.status == "optimised":
-        yield "not validated"
-    if report.output is not None:
-        yield f"wrote {printable(report.output)}"
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+    style = "bold red" if report.exit_code else "bold green"
+    return Text.assemble("onnxgs-opt: ", (outcome(report), style), f" {verdict(report)}")

@@ -15,11 +15,13 @@ from onnxgs_opt.site import Policy, View
 from tests.lowering.samplers import POLICIES, Case, feeds, graph_and_site, lower, sample, variants
 
 OPSETS = (11, 12, 13, 16, 18, 20, 21)
-WRITING = ("merged-gather", "grid-sample", "plugin")
+WRITING = ("merged-gather", "lerp-gather", "row-gather", "packed-gather", "grid-sample", "plugin")
 
 
 def run(case: Case, name: str) -> float:
-    """The largest difference from the definition; the model has to be valid."""
+    """The largest difference from the definition, 0 where it is refused; the model has to be valid."""
+    if LOWERINGS[name].refusal(graph_and_site(case)[1], Target(case.opset, image_size=(64, 64))) is not None:
+        return 0.0
     model = lower(case, LOWERINGS[name]).to_proto()
     onnx.checker.check_model(model, full_check=True)
     inputs, x, y = feeds(case)
@@ -66,7 +68,9 @@ def test_merged_gather_reads_the_image_once(channels: int) -> None:
 
 def test_node_counts() -> None:
     counts = {
-        (name, dynamic): len(operators(Case(dynamic=dynamic), name)) for name in WRITING for dynamic in (False, True)
+        (name, dynamic): len(operators(Case(dynamic=dynamic), name))
+        for name in ("merged-gather", "grid-sample", "plugin")
+        for dynamic in (False, True)
     }
     assert counts["merged-gather", False] <= 35
     assert counts["merged-gather", True] <= 55
@@ -141,13 +145,33 @@ def test_keep_writes_nothing() -> None:
         lower(Case(), LOWERINGS["keep"])
 
 
-def test_a_shared_mask_is_used() -> None:
+def test_the_mask_of_the_model_is_replaced() -> None:
     graph, site = graph_and_site(Case())
     mask = Builder(graph, "model").op("Sigmoid", graph.tensor("x"), dtype=np.float32)
-    masked = replace(site, mask=View(mask.name, site.x.groups, units=1))
+    graph.outputs.append(mask)
+    name = mask.name
+    masked = replace(site, mask=View(name, site.x.groups, units=1))
     builder = Builder(graph, "site0")
     graph.replace_all_uses(graph.tensor("out"), LOWERINGS["merged-gather"].emit(builder, masked))
     graph.remove_dead()
     found = [node.op for node in graph.nodes]
-    assert "Sigmoid" in found
-    assert "Equal" not in found
+    assert "Sigmoid" not in found
+    assert [t.name for t in graph.outputs] == ["out", name]
+    assert graph.tensor(name).shape == [2, 18, 31, 1]
+
+
+def test_a_mask_of_another_shape_stays() -> None:
+    graph, site = graph_and_site(Case())
+    builder = Builder(graph, "model")
+    mask = builder.op("Expand", builder.op("Sigmoid", graph.tensor("x"), dtype=np.float32), np.array([2, 18, 31, 4]))
+    graph.outputs.append(mask)
+    masked = replace(site, mask=View(mask.name, site.x.groups, units=1))
+    LOWERINGS["merged-gather"].emit(Builder(graph, "site0"), masked)
+    assert graph.outputs[-1] is mask
+
+
+@pytest.mark.parametrize("name", ["lerp-gather", "merged-gather"])
+def test_one_plane_is_read_by_two_threads(name: str) -> None:
+    graph = lower(Case(batch=1, channels=1), LOWERINGS[name])
+    shapes = [node.inputs[1].shape for node in graph.nodes if node.op == "GatherElements"]
+    assert shapes == ([[2, 279]] * 4 if name == "lerp-gather" else [[1, 1, 2232]])

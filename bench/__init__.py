@@ -1,0 +1,1 @@
+"""The benchmark: cases x lowerings x runtimes, every ratio from one run."""

@@ -1,0 +1,69 @@
+"""`python -m bench`: measure, and write Markdown, JSON and a chart into bench/results."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+from pathlib import Path
+
+from bench.cases import MODELS, SIZES
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--target", choices=("ort-cpu", "ort-cuda"), default="ort-cpu")
+    parser.add_argument("--cases", nargs="+", choices=tuple(SIZES), default=list(SIZES)[:3])
+    parser.add_argument("--machine", default="this machine", help="how the tables name it")
+    parser.add_argument("--budget", type=float, default=20.0, help="seconds for the rounds of a case")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--export", action="store_true", help="only make the models anew, with torch")
+    parser.add_argument("--render", type=Path, metavar="FILE.json", help="only draw an earlier result")
+    options = parser.parse_args()
+    if options.export:
+        return _export()
+    if options.render is not None:
+        return _write(json.loads(options.render.read_text(encoding="utf-8")), options.render.with_suffix(""))
+    with contextlib.suppress(ImportError):
+        import torch  # noqa: F401  onnxruntime-gpu finds the CUDA libraries that it loads
+    from bench.measure import header, measure
+
+    command = ["python -m bench", *sys.argv[1:]]
+    result = {"run": header(options.target, options.machine, command), "cases": {}}
+    options.out.mkdir(parents=True, exist_ok=True)
+    stem = options.out / f"{options.target}-{result['run']['date']}"
+    for case in options.cases:
+        result["cases"][case] = measure(case, options.target, options.budget, _say)
+        _write(result, stem)
+    return 0
+
+
+def _write(result: dict[str, object], stem: Path) -> int:
+    from bench.render import draw, to_markdown
+
+    stem.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    stem.with_suffix(".md").write_text(to_markdown(result), encoding="utf-8")
+    try:
+        draw(result, stem.with_suffix(".svg"))
+    except ImportError:
+        _say("no chart: matplotlib is not installed")
+    return 0
+
+
+def _export() -> int:
+    from bench.sampler import export
+
+    for name, shape in SIZES.items():
+        export(str(MODELS / f"{name}.onnx"), shape)
+    return 0
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""What is measured: sizes, coordinates, and the models that stand side by side."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import ModelProto
+
+from onnxgs_opt.api import optimize
+from onnxgs_opt.lowering import LOWERINGS
+
+MODELS = Path(__file__).parent / "models"
+SIZES = {
+    "1x1x1080x1920": (1, 1, 1080, 1920),
+    "1x64x135x240": (1, 64, 135, 240),
+    "4x256x64x64": (4, 256, 64, 64),
+    "8x64x270x480": (8, 64, 270, 480),
+}
+LOOSE = 1e-2
+"""Tolerance under which a lowering is timed that auto would refuse for its precision; the error is in the table."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model of a case, or why there is none; `sampler` names a function of `bench.sampler` instead."""
+
+    name: str
+    model: ModelProto | None = None
+    sampler: str = ""
+    note: str = ""
+
+
+def feeds(case: str, smooth: bool, seed: int = 0) -> dict[str, Any]:
+    """A unit-normal image, and a point for every pixel: anywhere in the image, or moved a little from its pixel."""
+    n, c, h, w = SIZES[case]
+    rng = np.random.default_rng(seed)
+    rows, columns = np.meshgrid(np.arange(h), np.arange(w), indexing="ij")
+    if smooth:
+        x, y = columns + 1.5 * np.sin(rows / 37) + 0.3, rows + 1.5 * np.cos(columns / 41) + 0.4
+        x, y = np.broadcast_to(x, (n, h, w)), np.broadcast_to(y, (n, h, w))
+    else:
+        x, y = rng.random((n, h, w)) * (w + 3) - 2, rng.random((n, h, w)) * (h + 3) - 2
+    image = rng.standard_normal((n, c, h, w), dtype=np.float32)
+    return {"image": image, "grid": np.stack([x, y], -1).astype(np.float32)}
+
+
+def rows(case: str, target: str, frameworks: bool = True) -> Iterator[Row]:
+    """The exported model, what other tools and each lowering make of it, what auto makes of it, and PyTorch."""
+    path = MODELS / f"{case}.onnx"
+    yield Row("exported", onnx.load(path))
+    yield from _other_tools(path)
+    for name in LOWERINGS:
+        if name not in ("keep", "plugin"):
+            yield _lowered(path, name, target, lowering=name, atol=LOOSE, validate=False)
+    yield _lowered(path, "auto", target)
+    if target != "ort-cpu":
+        yield _lowered(path, "auto --atol 2e-3", target, atol=2e-3)
+    if frameworks:
+        yield from (Row(f"PyTorch {name}", sampler=name) for name in ("eager", "compile", "grid_sample"))
+
+
+def _lowered(path: Path, name: str, target: str, **options: Any) -> Row:
+    result = optimize(onnx.load(path), target=target, **options)
+    (site,) = result.report.sites
+    note = f"{site.lowering}: {site.reason}" if name.startswith("auto") else ""
+    if site.lowering == "keep" and not name.startswith("auto"):
+        return Row(name, note=site.reason)
+    return Row(name, result.model, note=note)
+
+
+def _other_tools(path: Path) -> Iterator[Row]:
+    with contextlib.suppress(ImportError):
+        import onnxsim
+
+        simplified, _ = onnxsim.simplify(onnx.load(path))
+        yield Row("onnxsim", simplified)
+    with contextlib.suppress(ImportError):
+        import onnxslim
+
+        yield Row("onnxslim", onnxslim.slim(onnx.load(path)))

@@ -1,0 +1,107 @@
+"""Every row of a case in turn, so that all ratios are of one run."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.util
+import os
+import platform
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from bench.cases import Row, feeds, rows
+from onnxgs_opt.timing import PROVIDERS, prepare, race
+
+KINDS = {False: "random", True: "smooth"}
+PACKAGES = ("onnxgs-opt", "onnxruntime", "onnxruntime-gpu", "torch", "onnxsim", "onnxslim")
+
+
+def measure(case: str, target: str, budget_s: float, say: Callable[[str], None]) -> dict[str, Any]:
+    """One case as a record: for every row its times, ratios to the exported model and largest difference from it."""
+    with_torch = importlib.util.find_spec("torch") is not None
+    found = list(rows(case, target, with_torch))
+    record: dict[str, Any] = {row.name: {"note": row.note} for row in found}
+    for smooth, kind in KINDS.items():
+        inputs = feeds(case, smooth)
+        calls: dict[str, Callable[[], object]] = {}
+        for row in found:
+            try:
+                call = _call(row, inputs, target)
+                call(), call()
+            except Exception as reason:  # a row that does not run is a row that says so
+                record[row.name]["note"] = f"does not run: {str(reason).splitlines()[0][:200]}"
+                continue
+            calls[row.name] = call
+        _add_errors(record, found, inputs, kind)
+        result = race(calls, budget_s)
+        for name in calls:
+            record[name][kind] = {
+                "median_ms": result.median_ms(name),
+                "spread": result.spread(name),
+                "ratio": result.ratio("exported", name),
+                "rounds": len(result.seconds[name]),
+            }
+            say(f"  {case} {kind} {name}: {result.median_ms(name):.3f} ms, {result.ratio('exported', name):.2f}x")
+    return record
+
+
+def header(target: str, machine: str, command: Sequence[str]) -> dict[str, Any]:
+    """What a reader has to know of a run."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "machine": machine,
+        "target": target,
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "versions": {**versions, "onnxruntime": ort.__version__},
+        "command": " ".join(command),
+    }
+
+
+def _call(row: Row, inputs: dict[str, Any], target: str) -> Callable[[], object]:
+    if row.model is not None:
+        return prepare(row.model, inputs, target)
+    if row.sampler:
+        return _torch_call(row.sampler, inputs, "cpu" if target == "ort-cpu" else "cuda")
+    raise ValueError(row.note or "there is no model")
+
+
+def _torch_call(name: str, inputs: dict[str, Any], device: str) -> Callable[[], object]:
+    import torch
+
+    from bench import sampler
+
+    model = sampler.Sampler().eval().to(device)
+    function = {"eager": model, "compile": torch.compile(model), "grid_sample": sampler.grid_sample}[name]
+    image, grid = (torch.from_numpy(inputs[key]).to(device) for key in ("image", "grid"))
+
+    def call() -> object:
+        with torch.inference_mode():
+            result = function(image, grid)
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return result
+
+    return call
+
+
+def _add_errors(record: dict[str, Any], found: Sequence[Row], inputs: dict[str, Any], kind: str) -> None:
+    """The largest difference from the exported model, on the CPU, for all that is ONNX."""
+    reference = None
+    for row in found:
+        if row.model is None or "does not run" in record[row.name]["note"]:
+            continue
+        session = ort.InferenceSession(row.model.SerializeToString(), providers=[PROVIDERS["ort-cpu"]])
+        result = session.run(None, inputs)[0]
+        reference = result if reference is None else reference
+        record[row.name][f"error_{kind}"] = float(np.abs(result - reference).max())

@@ -1,0 +1,99 @@
+// What both generations of the plugin share: the node's attributes and the call, in TensorRT's types.
+#pragma once
+
+#include <NvInfer.h>
+#include <cuda_runtime_api.h>
+
+#include <cstring>
+
+#include "launch.cuh"
+
+namespace onnxgs {
+
+constexpr char const* kName = "BilinearSample";
+constexpr char const* kVersion = "1";
+constexpr char const* kNamespace = "onnxgs";
+
+// The attributes as plugin fields: int32, because that is how parsers hand over ONNX's INT.
+struct Attributes {
+    int32_t value[4] = {kZeros, 0, kPixel, kNCHW};
+
+    static constexpr char const* kNames[4] = {"border", "window", "coordinates", "layout"};
+
+    Codes codes() const { return {value[0], value[1], value[2], value[3]}; }
+
+    // False when a field is no scalar int32 or a code is unknown. Other fields, such as plugin_version, are not read.
+    bool read(nvinfer1::PluginFieldCollection const* fields) {
+        for (int32_t i = 0; fields != nullptr && i < fields->nbFields; ++i) {
+            nvinfer1::PluginField const& field = fields->fields[i];
+            for (int k = 0; k < 4; ++k) {
+                if (std::strcmp(field.name, kNames[k]) != 0) continue;
+                if (field.type != nvinfer1::PluginFieldType::kINT32 || field.length != 1 || field.data == nullptr)
+                    return false;
+                std::memcpy(&value[k], field.data, sizeof(int32_t));
+            }
+        }
+        return codes().valid();
+    }
+
+    nvinfer1::PluginField field(int k, bool with_value) const {
+        return {kNames[k], with_value ? &value[k] : nullptr, nvinfer1::PluginFieldType::kINT32, 1};
+    }
+};
+
+inline bool is_half(nvinfer1::DataType type) { return type == nvinfer1::DataType::kHALF; }
+
+// Linear tensors: an fp32 or fp16 image, an fp32 grid, an output of the image's type.
+inline bool supports(int32_t pos, nvinfer1::PluginTensorDesc const& image, nvinfer1::PluginTensorDesc const& desc) {
+    using nvinfer1::DataType;
+    if (desc.format != nvinfer1::TensorFormat::kLINEAR) return false;
+    if (pos == 0) return desc.type == DataType::kFLOAT || desc.type == DataType::kHALF;
+    return desc.type == (pos == 1 ? DataType::kFLOAT : image.type);
+}
+
+inline bool sampler_of(Codes const& codes, nvinfer1::Dims const& image, nvinfer1::Dims const& grid, Sampler& s) {
+    if (image.nbDims != 4 || grid.nbDims != 4 || grid.d[0] != image.d[0] || grid.d[3] != 2) return false;
+    bool last = codes.layout == kNHWC;
+    return make_sampler(codes, {image.d[0], image.d[last ? 3 : 1], image.d[last ? 1 : 2], image.d[last ? 2 : 3],
+                                grid.d[1], grid.d[2]}, s);
+}
+
+inline nvinfer1::DimsExprs output_dims(Codes const& codes, nvinfer1::DimsExprs const* inputs) {
+    nvinfer1::DimsExprs dims = inputs[0];
+    int row = codes.layout == kNHWC ? 1 : 2;
+    dims.d[row] = inputs[1].d[1];
+    dims.d[row + 1] = inputs[1].d[2];
+    return dims;
+}
+
+inline size_t workspace(Codes const& codes, nvinfer1::PluginTensorDesc const& image, nvinfer1::Dims const& image_dims,
+                        nvinfer1::Dims const& grid_dims) {
+    Sampler s;
+    if (!sampler_of(codes, image_dims, grid_dims, s)) return 0;
+    return is_half(image.type) ? workspace_bytes<half_t>(s, codes.layout) : workspace_bytes<float>(s, codes.layout);
+}
+
+template <typename T>
+void enqueue_as(Codes const& codes, Sampler const& s, void const* const* inputs, void* output, void* workspace,
+                cudaStream_t stream) {
+    sample<T>(static_cast<T const*>(inputs[0]), static_cast<Pair const*>(inputs[1]), static_cast<T*>(output), s, codes,
+              uses_workspace<T>(s, codes.layout) ? workspace : nullptr, stream);
+}
+
+// 0 on success, as TensorRT wants it.
+inline int32_t enqueue(Codes const& codes, nvinfer1::PluginTensorDesc const* in, void const* const* inputs,
+                       void* output, void* workspace, cudaStream_t stream) {
+    Sampler s;
+    if (!sampler_of(codes, in[0].dims, in[1].dims, s)) return 1;
+    if (s.plane == 0) {
+        size_t count = static_cast<size_t>(s.batch) * s.channels * s.points;
+        return cudaMemsetAsync(output, 0, count * (is_half(in[0].type) ? 2 : 4), stream) != cudaSuccess;
+    }
+    if (is_half(in[0].type))
+        enqueue_as<half_t>(codes, s, inputs, output, workspace, stream);
+    else
+        enqueue_as<float>(codes, s, inputs, output, workspace, stream);
+    return cudaPeekAtLastError() != cudaSuccess;
+}
+
+}  // namespace onnxgs

@@ -1,0 +1,121 @@
+// IPluginV2DynamicExt: TensorRT 8.5 and 8.6.
+#pragma once
+
+#include <dlfcn.h>
+
+#include <string>
+
+#include "node.h"
+
+namespace onnxgs {
+
+using namespace nvinfer1;
+
+class Plugin final : public IPluginV2DynamicExt {
+public:
+    explicit Plugin(Attributes const& attributes) : mAttributes(attributes) {}
+
+    IPluginV2DynamicExt* clone() const noexcept override {
+        auto copy = new Plugin(mAttributes);
+        copy->mNamespace = mNamespace;
+        return copy;
+    }
+
+    char const* getPluginType() const noexcept override { return kName; }
+    char const* getPluginVersion() const noexcept override { return kVersion; }
+    void setPluginNamespace(char const* name) noexcept override { mNamespace = name == nullptr ? "" : name; }
+    char const* getPluginNamespace() const noexcept override { return mNamespace.c_str(); }
+
+    int32_t getNbOutputs() const noexcept override { return 1; }
+    DataType getOutputDataType(int32_t, DataType const* inputs, int32_t) const noexcept override { return inputs[0]; }
+    DimsExprs getOutputDimensions(int32_t, DimsExprs const* inputs, int32_t, IExprBuilder&) noexcept override {
+        return output_dims(mAttributes.codes(), inputs);
+    }
+    bool supportsFormatCombination(int32_t pos, PluginTensorDesc const* in_out, int32_t, int32_t) noexcept override {
+        return supports(pos, in_out[0], in_out[pos]);
+    }
+    void configurePlugin(DynamicPluginTensorDesc const*, int32_t, DynamicPluginTensorDesc const*,
+                         int32_t) noexcept override {}
+    size_t getWorkspaceSize(PluginTensorDesc const* inputs, int32_t, PluginTensorDesc const*,
+                            int32_t) const noexcept override {
+        return workspace(mAttributes.codes(), inputs[0], inputs[0].dims, inputs[1].dims);
+    }
+    int32_t enqueue(PluginTensorDesc const* in, PluginTensorDesc const*, void const* const* inputs,
+                    void* const* outputs, void* space, cudaStream_t stream) noexcept override {
+        return onnxgs::enqueue(mAttributes.codes(), in, inputs, outputs[0], space, stream);
+    }
+
+    int32_t initialize() noexcept override { return 0; }
+    void terminate() noexcept override {}
+    void destroy() noexcept override { delete this; }
+    size_t getSerializationSize() const noexcept override { return sizeof(mAttributes.value); }
+    void serialize(void* buffer) const noexcept override {
+        std::memcpy(buffer, mAttributes.value, sizeof(mAttributes.value));
+    }
+
+private:
+    Attributes mAttributes;
+    std::string mNamespace{kNamespace};
+};
+
+class Creator final : public IPluginCreator {
+public:
+    Creator() {
+        for (int k = 0; k < 4; ++k) mFields[k] = Attributes{}.field(k, false);
+    }
+    char const* getPluginName() const noexcept override { return kName; }
+    char const* getPluginVersion() const noexcept override { return kVersion; }
+    void setPluginNamespace(char const* name) noexcept override { mNamespace = name == nullptr ? "" : name; }
+    char const* getPluginNamespace() const noexcept override { return mNamespace.c_str(); }
+    PluginFieldCollection const* getFieldNames() noexcept override { return &mCollection; }
+
+    IPluginV2* createPlugin(char const*, PluginFieldCollection const* fields) noexcept override {
+        Attributes attributes;
+        return attributes.read(fields) ? made(attributes) : nullptr;
+    }
+    IPluginV2* deserializePlugin(char const*, void const* data, size_t length) noexcept override {
+        Attributes attributes;
+        if (length != sizeof(attributes.value)) return nullptr;
+        std::memcpy(attributes.value, data, length);
+        return attributes.codes().valid() ? made(attributes) : nullptr;
+    }
+
+private:
+    Plugin* made(Attributes const& attributes) const {
+        auto plugin = new Plugin(attributes);
+        plugin->setPluginNamespace(mNamespace.c_str());
+        return plugin;
+    }
+
+    PluginField mFields[4];
+    PluginFieldCollection mCollection{4, mFields};
+    std::string mNamespace{kNamespace};
+};
+
+inline Creator& creator() {
+    static Creator one;
+    return one;
+}
+
+}  // namespace onnxgs
+
+#if NV_TENSORRT_MAJOR == 8 && NV_TENSORRT_MINOR >= 6
+
+extern "C" __attribute__((visibility("default"))) void setLoggerFinder(nvinfer1::ILoggerFinder*) {}
+
+extern "C" __attribute__((visibility("default"))) nvinfer1::IPluginCreator* const* getPluginCreators(int32_t& count) {
+    static nvinfer1::IPluginCreator* const creators[] = {&onnxgs::creator()};
+    count = 1;
+    return creators;
+}
+
+#else
+
+// TensorRT 8.5 only opens the library, so it registers itself with the nvinfer that the process has loaded.
+__attribute__((constructor)) static void register_with_the_process() {
+    using Find = nvinfer1::IPluginRegistry* (*)();
+    if (auto find = reinterpret_cast<Find>(dlsym(RTLD_DEFAULT, "getPluginRegistry")))
+        find()->registerCreator(onnxgs::creator(), onnxgs::kNamespace);
+}
+
+#endif

@@ -1,0 +1,103 @@
+// IPluginV3: TensorRT >= 10 and TensorRT-RTX.
+#pragma once
+
+#include "node.h"
+
+namespace onnxgs {
+
+using namespace nvinfer1;
+
+class Plugin final : public IPluginV3, public IPluginV3OneCore, public IPluginV3OneBuild, public IPluginV3OneRuntime {
+public:
+    explicit Plugin(Attributes const& attributes) : mAttributes(attributes) {}
+    Plugin(Plugin const& other) : Plugin(other.mAttributes) {}
+
+    IPluginCapability* getCapabilityInterface(PluginCapabilityType type) noexcept override {
+        switch (type) {
+            case PluginCapabilityType::kCORE: return static_cast<IPluginV3OneCore*>(this);
+            case PluginCapabilityType::kBUILD: return static_cast<IPluginV3OneBuild*>(this);
+            case PluginCapabilityType::kRUNTIME: return static_cast<IPluginV3OneRuntime*>(this);
+        }
+        return nullptr;
+    }
+    IPluginV3* clone() noexcept override { return new Plugin(*this); }
+
+    AsciiChar const* getPluginName() const noexcept override { return kName; }
+    AsciiChar const* getPluginVersion() const noexcept override { return kVersion; }
+    AsciiChar const* getPluginNamespace() const noexcept override { return kNamespace; }
+
+    int32_t configurePlugin(DynamicPluginTensorDesc const*, int32_t, DynamicPluginTensorDesc const*,
+                            int32_t) noexcept override {
+        return 0;
+    }
+    int32_t getOutputDataTypes(DataType* outputs, int32_t, DataType const* inputs, int32_t) const noexcept override {
+        outputs[0] = inputs[0];
+        return 0;
+    }
+    int32_t getOutputShapes(DimsExprs const* inputs, int32_t count, DimsExprs const*, int32_t, DimsExprs* outputs,
+                            int32_t, IExprBuilder&) noexcept override {
+        if (count != 2 || inputs[0].nbDims != 4 || inputs[1].nbDims != 4) return 1;
+        outputs[0] = output_dims(mAttributes.codes(), inputs);
+        return 0;
+    }
+    bool supportsFormatCombination(int32_t pos, DynamicPluginTensorDesc const* in_out, int32_t,
+                                   int32_t) noexcept override {
+        return supports(pos, in_out[0].desc, in_out[pos].desc);
+    }
+    int32_t getNbOutputs() const noexcept override { return 1; }
+    size_t getWorkspaceSize(DynamicPluginTensorDesc const* inputs, int32_t, DynamicPluginTensorDesc const*,
+                            int32_t) const noexcept override {
+        return workspace(mAttributes.codes(), inputs[0].desc, inputs[0].max, inputs[1].max);
+    }
+
+    int32_t onShapeChange(PluginTensorDesc const*, int32_t, PluginTensorDesc const*, int32_t) noexcept override {
+        return 0;
+    }
+    int32_t enqueue(PluginTensorDesc const* in, PluginTensorDesc const*, void const* const* inputs,
+                    void* const* outputs, void* space, cudaStream_t stream) noexcept override {
+        return onnxgs::enqueue(mAttributes.codes(), in, inputs, outputs[0], space, stream);
+    }
+    IPluginV3* attachToContext(IPluginResourceContext*) noexcept override { return clone(); }
+    PluginFieldCollection const* getFieldsToSerialize() noexcept override {
+        for (int k = 0; k < 4; ++k) mFields[k] = mAttributes.field(k, true);
+        mCollection = {4, mFields};
+        return &mCollection;
+    }
+
+private:
+    Attributes mAttributes;
+    PluginField mFields[4];
+    PluginFieldCollection mCollection{};
+};
+
+class Creator final : public IPluginCreatorV3One {
+public:
+    Creator() {
+        for (int k = 0; k < 4; ++k) mFields[k] = Attributes{}.field(k, false);
+    }
+    AsciiChar const* getPluginName() const noexcept override { return kName; }
+    AsciiChar const* getPluginVersion() const noexcept override { return kVersion; }
+    AsciiChar const* getPluginNamespace() const noexcept override { return kNamespace; }
+    PluginFieldCollection const* getFieldNames() noexcept override { return &mCollection; }
+
+    IPluginV3* createPlugin(AsciiChar const*, PluginFieldCollection const* fields, TensorRTPhase) noexcept override {
+        Attributes attributes;
+        return attributes.read(fields) ? new Plugin(attributes) : nullptr;
+    }
+
+private:
+    PluginField mFields[4];
+    PluginFieldCollection mCollection{4, mFields};
+};
+
+}  // namespace onnxgs
+
+extern "C" __attribute__((visibility("default"))) void setLoggerFinder(nvinfer1::ILoggerFinder*) {}
+
+extern "C" __attribute__((visibility("default"))) nvinfer1::IPluginCreatorInterface* const* getCreators(
+    int32_t& count) {
+    static onnxgs::Creator creator;
+    static nvinfer1::IPluginCreatorInterface* const creators[] = {&creator};
+    count = 1;
+    return creators;
+}

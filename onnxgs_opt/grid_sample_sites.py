@@ -1,0 +1,88 @@
+"""Sites that need no proof: GridSample nodes say themselves what they compute."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import onnx_graphsurgeon as gs
+
+from onnxgs_opt.importer import DEFAULT_DOMAINS
+from onnxgs_opt.scope import Scope
+from onnxgs_opt.site import BorderName, Policy, Site, View
+
+RULE = "GSO002"
+OP = "GridSample"
+BILINEAR = frozenset(("bilinear", "linear"))
+"""The mode's name up to opset 19, and from 20 on."""
+BORDERS: dict[str, BorderName] = {"zeros": "zeros", "border": "border", "reflection": "reflection"}
+
+_IMAGE = ((0,), (1,), (2,), (3,))
+_RANK = 4
+
+
+def has_grid_samples(graph: gs.Graph) -> bool:
+    """Whether the graph (not its subgraphs) holds a GridSample node of any kind."""
+    return any(node.op == OP for node in graph.nodes)
+
+
+def grid_sample_sites(graph: gs.Graph) -> list[Site]:
+    """The bilinear GridSample nodes over images (not volumes), in execution order, without ids."""
+    if not has_grid_samples(graph):
+        return []
+    return [_site(node) for node in Scope.of(graph).nodes if _is_bilinear(node)]
+
+
+def is_linear(node: gs.Node) -> bool:
+    """Whether a node is a GridSample that interpolates linearly, over an image or a volume."""
+    if node.op != OP or (node.domain or "") not in DEFAULT_DOMAINS:
+        return False
+    return _text(node.attrs.get("mode", "bilinear")) in BILINEAR
+
+
+def _is_bilinear(node: gs.Node) -> bool:
+    if not is_linear(node):
+        return False
+    image, grid = node.inputs[:2]
+    if image.shape is None or len(image.shape) != _RANK:
+        return False
+    padding = _text(node.attrs.get("padding_mode", "zeros"))
+    known = grid.shape is not None and len(grid.shape) == _RANK
+    return known and padding in BORDERS and all(_size(image, axis) not in (0, 1) for axis in (2, 3))
+
+
+def _site(node: gs.Node) -> Site:
+    image, grid = node.inputs[:2]
+    return Site(
+        id="",
+        rule=RULE,
+        policy=Policy(BORDERS[_text(node.attrs.get("padding_mode", "zeros"))]),
+        image=View(image.name, _IMAGE),
+        x=None,
+        y=None,
+        grid=View(grid.name, _IMAGE),
+        coordinates="normalised",
+        align_corners=bool(node.attrs.get("align_corners", 0)),
+        mask=None,
+        output=node.outputs[0].name,
+        output_groups=_IMAGE,
+        output_rank=_RANK,
+        reads=(node.name,),
+        read_op=OP,
+        cone=(node.name,),
+        batch=_size(image, 0),
+        channels=_size(image, 1),
+        image_size=(_size(image, 2), _size(image, 3)),
+        sample_size=(_size(grid, 1), _size(grid, 2)),
+        dtype="unknown" if image.dtype is None else str(image.dtype),
+        layout="NCHW",
+    )
+
+
+def _size(tensor: gs.Tensor, axis: int) -> int | None:
+    dim = cast("Sequence[int | str | None]", tensor.shape)[axis]
+    return dim if isinstance(dim, int) and dim >= 0 else None
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

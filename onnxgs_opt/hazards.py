@@ -1,0 +1,138 @@
+"""What is legal in a model and goes wrong in some runtime, or for some input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from onnxgs_opt.codes import CODES
+from onnxgs_opt.exporter import to_onnx_type
+from onnxgs_opt.grid_sample_sites import OP as GRID_SAMPLE
+from onnxgs_opt.grid_sample_sites import is_linear
+from onnxgs_opt.joins import READS
+from onnxgs_opt.remark import Remark
+from onnxgs_opt.scope import Scope, subgraphs_of
+from onnxgs_opt.site import StructuralSite
+
+RENAMED_IN = 20
+"""Opset that calls bilinear linear."""
+INTEGER_CLIP_SINCE = 12
+
+ELEMENTWISE = frozenset(("Add", "Sub", "Mul", "Div", "Neg", "Cast", "Floor", "Ceil", "Round", "Sum", "Concat"))
+LAYOUTS = frozenset(
+    ("Identity", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Expand", "Tile", "Slice", "Split")
+)
+BOUNDED = frozenset(
+    ("Clip", "Min", "Max", "Where", "Mod", "Relu", "Abs", "Sigmoid", "Tanh", "Range", "Shape", "ConstantOfShape")
+)
+"""Operators whose result is taken for bounded, by its inputs or by the operator itself."""
+ROUNDS = frozenset(("Floor", "Ceil", "Round", "Cast"))
+TO_INTEGER = frozenset(("Shape", "Size", "NonZero", "ArgMax", "ArgMin"))
+MAX_STEPS = 64
+
+
+def hazards(graph: gs.Graph, sums: Sequence[StructuralSite]) -> tuple[Remark, ...]:
+    """Every hazard of a graph and its subgraphs; `sums` are the read sums that no policy was proven of."""
+    found = list(_of_nodes(graph.nodes, int(graph.opset or 0)))
+    if sums or any(node.op in READS for node in graph.nodes):
+        scope = Scope.of(graph)
+        found += _half_indices(scope)
+        found += _wrapping(scope, sums)
+    return tuple(found)
+
+
+def _remark(code: str, node: gs.Node, condition: str) -> Remark:
+    return Remark(code, node.name, condition, CODES[code].action)
+
+
+def _of_nodes(nodes: Iterable[gs.Node], opset: int) -> Iterator[Remark]:
+    """Hazards that one node shows by itself."""
+    for node in nodes:
+        if node.op == GRID_SAMPLE:
+            yield from _of_grid_sample(node, opset)
+        if node.op == "Clip" and 0 < opset < INTEGER_CLIP_SINCE and _is_integer(node.inputs[0]):
+            yield _remark("GSO204", node, f"clamps integers at opset {opset}")
+        for body in subgraphs_of(node):
+            yield from _of_nodes(body.nodes, opset)
+
+
+def _of_grid_sample(node: gs.Node, opset: int) -> Iterator[Remark]:
+    if opset >= RENAMED_IN and is_linear(node):
+        yield _remark("GSO201", node, f"mode linear at opset {opset}")
+    if _is_half(node.inputs[1]):
+        yield _remark("GSO202", node, f"the grid '{node.inputs[1].name}' is fp16")
+
+
+def _is_half(tensor: gs.Tensor) -> bool:
+    return tensor.dtype is not None and not isinstance(tensor.dtype, int) and np.dtype(tensor.dtype) == np.float16
+
+
+def _is_integer(tensor: gs.Tensor) -> bool:
+    """Whether a tensor holds integers; where the file does not say, its makers do."""
+    for _ in range(MAX_STEPS):
+        if tensor.dtype is not None:
+            return str(tensor.dtype).startswith(("int", "uint"))
+        node = tensor.inputs[0] if tensor.inputs else None
+        if node is None or not node.inputs:
+            return False
+        if node.op in TO_INTEGER:
+            return True
+        if node.op == "Cast":
+            return int(node.attrs["to"]) in (to_onnx_type(np.int64), to_onnx_type(np.int32))
+        if node.op not in ELEMENTWISE | LAYOUTS | {"Clip", "Gather"}:
+            return False
+        tensor = node.inputs[0]
+    return False
+
+
+def _half_indices(scope: Scope) -> Iterator[Remark]:
+    """The first read of each tensor whose index was a half-precision number."""
+    halves: set[str] = set()
+    seen: set[str] = set()
+    for node in scope.nodes:
+        if node.op in READS and node.inputs[1].name in halves and node.inputs[0].name not in seen:
+            seen.add(node.inputs[0].name)
+            yield _remark("GSO202", node, f"its index '{node.inputs[1].name}' comes from fp16 numbers")
+        from_half = node.op == "Cast" and _is_half(node.inputs[0]) and _is_integer(node.outputs[0])
+        if from_half or (_values(node) and any(t.name in halves for t in _values(node))):
+            halves.update(t.name for t in node.outputs)
+
+
+def _values(node: gs.Node) -> list[gs.Tensor]:
+    """The inputs whose numbers are those of the result: none of an operator that makes others."""
+    if node.op in LAYOUTS | {"Gather"}:
+        return list(node.inputs[:1])
+    if node.op in ELEMENTWISE or node.op in ("Clip", "Min", "Max"):
+        return list(node.inputs)
+    return list(node.inputs[1:]) if node.op == "Where" else []
+
+
+def _wrapping(scope: Scope, sums: Sequence[StructuralSite]) -> Iterator[Remark]:
+    """Sums whose indices are computed from coordinates that nothing keeps in the image: one below 0 wraps."""
+    for site in sums:
+        loose = next((name for name in site.indices if is_loose(scope, name)), None)
+        if loose is not None:
+            node = scope.producer[site.results[site.indices.index(loose)]][0]
+            yield _remark("GSO203", node, f"nothing bounds its index '{loose}'")
+
+
+def is_loose(scope: Scope, index: str) -> bool:
+    """Whether a float is rounded to make an index, and comes to it past every clamp, mask and modulo."""
+    seen: set[tuple[str, bool]] = set()
+    pending = [(index, False)]
+    while pending:
+        name, rounded = pending.pop()
+        if (name, rounded) in seen or isinstance(scope.tensors[name], gs.Constant):
+            continue
+        seen.add((name, rounded))
+        node, _ = scope.producer.get(name, (None, 0))
+        values = [] if node is None else _values(node)
+        if node is not None and (node.op in BOUNDED or node.op == "Constant"):
+            continue
+        if rounded and not values:
+            return True
+        rounded |= node is not None and node.op in ROUNDS and not _is_integer(node.inputs[0])
+        pending += [(t.name, rounded) for t in values if t.name]
+    return False

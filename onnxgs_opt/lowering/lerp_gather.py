@@ -1,0 +1,103 @@
+"""`lerp-gather`: elements read plane by plane with one index for all corners, weighted along x, then along y."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from onnxgs_opt.builder import Builder
+from onnxgs_opt.lowering.base import Target, Tolerance
+from onnxgs_opt.lowering.cells import Cells, emit_cells
+from onnxgs_opt.lowering.merged_gather import REORDERED
+from onnxgs_opt.lowering.planes import emit_planes, spread
+from onnxgs_opt.lowering.rows import in_result_type
+from onnxgs_opt.site import Site
+from onnxgs_opt.views import emit_view
+
+END = 2**31 - 1
+"""For Slice: to the end."""
+THREADS = 2
+"""Threads that can read a single plane at once, each from a copy of its own."""
+
+
+@dataclass(frozen=True)
+class LerpGather:
+    """The image is shifted, not the index: by a column for the right corners, by a row for the lower ones.
+
+    The four reads of a point then share one index, which is repeated over the channels once. A single plane keeps its
+    place and has its index shifted; it is repeated, because onnxruntime shares GatherElements out to threads by rows.
+    """
+
+    name: str = "lerp-gather"
+    tolerance: Tolerance = REORDERED
+
+    def refusal(self, site: Site, target: Target) -> str | None:
+        """Refuse mirrored borders and opsets without GatherElements."""
+        if site.policy.border == "reflection":
+            return "lerp-gather has no reflection padding yet"
+        if target.opset < 11:
+            return f"lerp-gather needs opset >= 11, the model has {target.opset}"
+        return None
+
+    def emit(self, builder: Builder, site: Site) -> gs.Tensor:
+        """Write the sampler; see `Lowering.emit`."""
+        image = emit_view(builder, site.image)
+        cells = emit_cells(builder, site, image)
+        write = _single_plane if (site.batch, site.channels) == (1, 1) else _planes
+        return write(builder, site, image, cells)
+
+
+def _single_plane(builder: Builder, site: Site, image: gs.Tensor, cells: Cells) -> gs.Tensor:
+    """The points in `THREADS` rows, each of which reads its own copy of the plane."""
+    rows = THREADS if _points_divide(site) else 1
+    planes = builder.reshape(image, [1, -1])
+    if rows > 1:
+        planes = builder.op("Expand", planes, builder.const([rows, 1], np.int64))
+    upper = builder.reshape(cells.index, [rows, -1])
+    lower = builder.op("Add", upper, cells.width)
+    mixed = []
+    for row in (upper, lower):
+        left, right = (
+            _read(builder, site, planes, index, cells) for index in (row, builder.op("Add", row, 1))
+        )
+        mixed.append(_mix(builder, site, (left, right), cells.columns))
+    return _mix(builder, site, (mixed[0], mixed[1]), cells.rows)
+
+
+def _points_divide(site: Site) -> bool:
+    sizes = (site.batch, *site.sample_size)
+    return None not in sizes and math.prod(s for s in sizes if s is not None) % THREADS == 0
+
+
+def _planes(builder: Builder, site: Site, image: gs.Tensor, cells: Cells) -> gs.Tensor:
+    index = spread(builder, site, image, cells.index)
+    rows = [emit_planes(builder, t) for t in (image, builder.slice(image, 2, 1, END))]
+    mixed = []
+    for row in rows:
+        pair = (row, builder.slice(row, 2, 1, END))
+        left, right = (_read(builder, site, t, index, cells) for t in pair)
+        mixed.append(_mix(builder, site, (left, right), cells.columns))
+    return _mix(builder, site, (mixed[0], mixed[1]), cells.rows)
+
+
+def _read(builder: Builder, site: Site, planes: gs.Tensor, index: gs.Tensor, cells: Cells) -> gs.Tensor:
+    """Elements along the last axis, as [N, C, Ho, Wo]."""
+    rank = len(planes.shape or [0] * 3)
+    read = builder.op("GatherElements", planes, index, axis=rank - 1)
+    height = builder.dim(cells.index, 2)
+    dims = [1, 1, height, -1] if rank == 2 else [0, builder.dim(planes, 1), height, -1]
+    return in_result_type(builder, site, builder.reshape(read, dims))
+
+
+def _mix(
+    builder: Builder, site: Site, values: tuple[gs.Tensor, gs.Tensor], weights: tuple[gs.Tensor, gs.Tensor]
+) -> gs.Tensor:
+    """w0*a + w1*b: as many operations as a + w1*(b-a), and right for infinite pixels and strong contrasts."""
+    low, high = (
+        builder.op("Mul", v, in_result_type(builder, site, w)) for v, w in zip(values, weights, strict=True)
+    )
+    return cast(gs.Tensor, builder.op("Add", low, high))

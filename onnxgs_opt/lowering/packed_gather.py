@@ -1,0 +1,57 @@
+"""`packed-gather`: the four pixels of every cell side by side in one row, so that a point is one read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import onnx_graphsurgeon as gs
+
+from onnxgs_opt.builder import Builder
+from onnxgs_opt.lowering.base import Target, Tolerance
+from onnxgs_opt.lowering.cells import emit_cells
+from onnxgs_opt.lowering.merged_gather import REORDERED
+from onnxgs_opt.lowering.rows import emit_points, emit_rows, in_result_type
+from onnxgs_opt.site import Site
+from onnxgs_opt.views import emit_view
+
+END = 2**31 - 1
+"""For Slice: to the end."""
+
+
+@dataclass(frozen=True)
+class PackedGather:
+    """One Gather of rows of 4C values: fewest reads, for four copies of the image.
+
+    Rows that wrap to the next line or item are packed too, and never read: a cell's first pixel is at most (H-2, W-2).
+    """
+
+    name: str = "packed-gather"
+    tolerance: Tolerance = REORDERED
+
+    def refusal(self, site: Site, target: Target) -> str | None:
+        """Refuse mirrored borders, unknown widths and channels, and opsets whose Clip takes no bounds as inputs."""
+        if site.policy.border == "reflection":
+            return "packed-gather has no reflection padding yet"
+        if target.opset < 11:
+            return f"packed-gather needs opset >= 11, the model has {target.opset}"
+        if site.channels is None or site.image_size[1] is None:
+            return "packed-gather needs to know the image's width and channels, and they are dynamic"
+        return None
+
+    def emit(self, builder: Builder, site: Site) -> gs.Tensor:
+        """Write the sampler; see `Lowering.emit`."""
+        image = emit_view(builder, site.image)
+        cells = emit_cells(builder, site, image)
+        width, channels = cast(int, site.image_size[1]), cast(int, site.channels)
+        rows = emit_rows(builder, image)
+        steps = (0, 1, width, width + 1)
+        last = steps[-1]
+        shifted = [builder.slice(rows, 0, step, step - last if step < last else END) for step in steps]
+        packed = builder.concat(shifted, 1)
+        read = builder.op("Gather", packed, emit_points(builder, site, image, cells), axis=0)
+        corners = builder.split(in_result_type(builder, site, read), 3, [channels] * 4)
+        weights = [builder.squeeze(in_result_type(builder, site, w), [1]) for w in cells.corner_weights(builder)]
+        terms = [builder.op("Mul", c, builder.unsqueeze(w, [3])) for c, w in zip(corners, weights, strict=True)]
+        total = builder.op("Add", builder.op("Add", *terms[:2]), builder.op("Add", *terms[2:]))
+        return builder.transpose(total, [0, 3, 1, 2])

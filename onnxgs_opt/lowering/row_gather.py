@@ -1,0 +1,46 @@
+"""`row-gather`: four reads of rows of channels, each times its weight, summed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx_graphsurgeon as gs
+
+from onnxgs_opt.builder import Builder
+from onnxgs_opt.lowering.base import Target, Tolerance
+from onnxgs_opt.lowering.cells import emit_cells
+from onnxgs_opt.lowering.merged_gather import REORDERED
+from onnxgs_opt.lowering.rows import emit_points, emit_rows, in_result_type
+from onnxgs_opt.site import Site
+from onnxgs_opt.views import emit_view
+
+
+@dataclass(frozen=True)
+class RowGather:
+    """The image channels-last; results of one corner are small enough to stay in a cache until they are summed."""
+
+    name: str = "row-gather"
+    tolerance: Tolerance = REORDERED
+
+    def refusal(self, site: Site, target: Target) -> str | None:
+        """Refuse mirrored borders and opsets whose Clip takes no bounds as inputs."""
+        if site.policy.border == "reflection":
+            return "row-gather has no reflection padding yet"
+        if target.opset < 11:
+            return f"row-gather needs opset >= 11, the model has {target.opset}"
+        return None
+
+    def emit(self, builder: Builder, site: Site) -> gs.Tensor:
+        """Write the sampler; see `Lowering.emit`."""
+        image = emit_view(builder, site.image)
+        cells = emit_cells(builder, site, image)
+        rows, first = emit_rows(builder, image), emit_points(builder, site, image, cells)
+        below = builder.op("Add", first, cells.width)
+        corners = (first, builder.op("Add", first, 1), below, builder.op("Add", below, 1))
+        total = None
+        for index, weight in zip(corners, cells.corner_weights(builder), strict=True):
+            read = in_result_type(builder, site, builder.op("Gather", rows, index, axis=0))
+            column = builder.unsqueeze(builder.squeeze(in_result_type(builder, site, weight), [1]), [3])
+            term = builder.op("Mul", read, column)
+            total = term if total is None else builder.op("Add", total, term)
+        return builder.transpose(total, [0, 3, 1, 2])

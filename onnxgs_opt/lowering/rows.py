@@ -1,0 +1,42 @@
+"""The image as rows of channels, [N*H*W, C], and indices into them."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from onnxgs_opt.builder import Builder
+from onnxgs_opt.lowering.cells import Cells, index_type
+from onnxgs_opt.site import Site
+
+
+def emit_rows(builder: Builder, image: gs.Tensor) -> gs.Tensor:
+    """Write image [N, C, H, W] as [N*H*W, C]."""
+    return builder.reshape(builder.transpose(image, [0, 2, 3, 1]), [-1, builder.dim(image, 1)])
+
+
+def emit_points(builder: Builder, site: Site, image: gs.Tensor, cells: Cells) -> gs.Tensor:
+    """The row [N, Ho, Wo] of each cell's first pixel."""
+    return plus_batch(builder, site, image, builder.squeeze(cells.index, [1]), rank=3)
+
+
+def plus_batch(builder: Builder, site: Site, image: gs.Tensor, index: gs.Tensor, rank: int) -> gs.Tensor:
+    """The index into the planes of a batch laid end to end: n*H*W is added along the first of its `rank` axes."""
+    if site.batch == 1:
+        return index
+    column = [-1] + [1] * (rank - 1)
+    batch, plane = builder.dim(image, 0), builder.dims_product([builder.dim(image, 2), builder.dim(image, 3)])
+    if isinstance(batch, int) and isinstance(plane, int):
+        first = np.arange(batch, dtype=np.int64) * plane
+        return cast(gs.Tensor, builder.op("Add", index, first.astype(index_type(site)).reshape(column)))
+    count = builder.op("Squeeze", batch) if isinstance(batch, gs.Tensor) else builder.const(batch, np.int64)
+    numbers = builder.reshape(builder.op("Range", 0, count, 1), column)
+    return cast(gs.Tensor, builder.op("Add", index, builder.op("Mul", numbers, plane)))
+
+
+def in_result_type(builder: Builder, site: Site, t: gs.Tensor) -> gs.Tensor:
+    """In the type of the sampler's result: an fp16 image may have fp32 coordinates, and the reverse."""
+    result = builder.graph.tensor(site.output).dtype
+    return t if result is None else builder.cast(t, result)

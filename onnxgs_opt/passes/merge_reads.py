@@ -1,0 +1,75 @@
+"""Replace several reads of one tensor by one read at all their indices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from onnxgs_opt.builder import Builder
+from onnxgs_opt.graph import Graph, constant_value
+from onnxgs_opt.passes.base import PassResult, Remark
+from onnxgs_opt.site import StructuralSite
+
+_COUNTED_SPLIT_SINCE = 18
+
+
+@dataclass(frozen=True)
+class MergeReads:
+    """Join the indices of each of `sites`, read once, and cut the result into what each read made.
+
+    Exact: every element is the one that was read before. Indices that the file holds are joined in the file.
+    """
+
+    sites: tuple[StructuralSite, ...] = ()
+    name: str = "merge-reads"
+
+    def run(self, graph: Graph) -> PassResult:
+        """Merge the reads of every site that still has them; they stay, unused, until dead nodes are removed."""
+        remarks = []
+        for site in self.sites:
+            tensors = graph.tensors()
+            if not all(_is_read(graph, tensors.get(name), site) for name in site.results):
+                continue
+            _merge(graph, site, tensors)
+            what = f"{len(site.reads)} {site.read_op} reads of '{site.data}' become one"
+            remarks.append(Remark(site.rule, site.reads[0], what))
+        return PassResult(bool(remarks), tuple(remarks))
+
+
+def _is_read(graph: Graph, tensor: gs.Tensor | None, site: StructuralSite) -> bool:
+    """Whether a tensor still comes from a read, and is still needed."""
+    if tensor is None or not tensor.inputs or tensor.inputs[0].op != site.read_op:
+        return False
+    return bool(tensor.outputs) or any(tensor is output for output in graph.outputs)
+
+
+def _merge(graph: Graph, site: StructuralSite, tensors: dict[str, gs.Tensor]) -> None:
+    builder = Builder(graph, f"onnxgs/{site.id}")
+    # Data and indices as they are now: what made them may have been lowered itself.
+    operands = [tensors[name].inputs[0].inputs for name in site.results]
+    index = _joined(builder, [inputs[1] for inputs in operands], site.stack)
+    data = operands[0][0]
+    merged = builder.op(site.read_op, data, index, dtype=data.dtype, **site.written)
+    for name, part in zip(site.results, _parts(builder, merged, site), strict=True):
+        old = tensors[name]
+        part.dtype, part.shape = old.dtype, old.shape
+        graph.replace_all_uses(old, part)
+
+
+def _joined(builder: Builder, indices: Sequence[gs.Tensor], axis: int) -> gs.Tensor:
+    values = [constant_value(tensor) for tensor in indices]
+    known = [value for value in values if value is not None]
+    if len(known) == len(values):
+        return builder.const(np.concatenate(known, axis))
+    return builder.concat(indices, axis)
+
+
+def _parts(builder: Builder, merged: gs.Tensor, site: StructuralSite) -> tuple[Any, ...]:
+    count = len(site.results)
+    counted: dict[str, Any] = {"num_outputs": count} if builder.opset >= _COUNTED_SPLIT_SINCE else {}
+    parts: tuple[Any, ...] = builder.op("Split", merged, outputs=count, axis=site.part, **counted)
+    return parts

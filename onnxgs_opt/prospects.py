@@ -1,0 +1,81 @@
+"""Whether a graph can hold a sum of reads at all: one sweep over what the exporter wrote, before anything is copied.
+
+It may say yes to a graph that holds none; a no is final. Most models are told apart here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import onnx_graphsurgeon as gs
+
+from onnxgs_opt.constants import element_count
+from onnxgs_opt.dims import Fact
+from onnxgs_opt.joins import LAYOUTS, READS, TAPS, joins_of
+from onnxgs_opt.scope import Scope
+
+CARRIERS = (LAYOUTS | READS | {"Pad", "Cast"}) - {"If"}
+"""Operators that exporters repeat for every read: two reads behind copies of them are of one tensor."""
+ROUNDINGS = frozenset(("Floor", "Ceil", "Round", "If"))
+MAX_CONE = 512
+
+
+def may_hold_sums(graph: gs.Graph) -> bool:
+    """Whether two reads of one tensor come together somewhere, or one whose index is made of floats is summed."""
+    if not any(node.op in READS and _may_read(node, {}) for node in graph.nodes):
+        return False
+    scope = Scope.of(graph)
+    groups = {join.reads for join in joins_of(scope, {}, _may_read)}
+    return any(_may_be_sampler(scope, reads) for reads in groups)
+
+
+def _may_read(node: gs.Node, facts: Mapping[str, Fact]) -> bool:
+    """Not of integers, such as shapes, and not at a few fixed positions, which only select."""
+    data, index = node.inputs[:2]
+    if str(data.dtype).startswith(("int", "uint", "bool")) or (data.inputs and data.inputs[0].op == "Shape"):
+        return False
+    fixed = isinstance(index, gs.Constant) or (index.inputs and index.inputs[0].op == "Constant")
+    if not fixed:
+        return True
+    count = element_count(index)
+    return count is None or count > TAPS
+
+
+def _may_be_sampler(scope: Scope, reads: frozenset[str]) -> bool:
+    if len(reads) == 1:
+        (read,) = reads
+        return _is_rounded(scope, scope.producer[read][0].inputs[1].name)
+    roots = [_root(scope, scope.producer[read][0].inputs[0].name) for read in reads]
+    return len(set(roots)) < len(roots) or None in roots
+
+
+def _root(scope: Scope, name: str) -> str | None:
+    """The tensor that this one is a layout or a part of; None where that cannot be told."""
+    while name in scope.producer:
+        node, _ = scope.producer[name]
+        if node.op == "If":
+            return None
+        if node.op not in CARRIERS:
+            return name
+        name = node.inputs[0].name
+    return name
+
+
+def _is_rounded(scope: Scope, index: str) -> bool:
+    """Whether an index may come from floats."""
+    seen: set[str] = set()
+    pending = [index]
+    while pending:
+        name = pending.pop()
+        if name in seen or name not in scope.producer:
+            continue
+        seen.add(name)
+        node, _ = scope.producer[name]
+        if node.op in ROUNDINGS or len(seen) > MAX_CONE or (node.op == "Cast" and not _is_whole(node.inputs[0])):
+            return True
+        pending += [t.name for t in node.inputs]
+    return False
+
+
+def _is_whole(tensor: gs.Tensor) -> bool:
+    return str(tensor.dtype).startswith(("int", "uint", "bool"))

@@ -1,0 +1,162 @@
+"""How long models take beside each other: run in turn, so that a busy machine slows all of them alike."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+from onnx import ModelProto
+
+from onnxgs_opt.probe import Array
+
+Feeds = Mapping[str, Array]
+Call = Callable[[], object]
+
+PROVIDERS: Mapping[str, str] = {"ort-cpu": "CPUExecutionProvider", "ort-cuda": "CUDAExecutionProvider"}
+"""Targets that onnxruntime runs, and what it calls them."""
+
+MIN_ROUNDS, MAX_ROUNDS = 5, 25
+SAMPLE_S = 5e-4
+"""A sample is as many calls as take this long."""
+MAX_CALLS = 20
+CLEAR = 1.02
+"""A ratio of medians below this is no gain, however steady."""
+
+
+def can_time(runtime: str) -> bool:
+    """Whether models can be timed on a target here."""
+    import onnxruntime as ort
+
+    return PROVIDERS.get(runtime) in ort.get_available_providers()
+
+
+def runtime_version() -> str:
+    """The version of the runtime that times."""
+    import onnxruntime as ort
+
+    return f"onnxruntime {ort.__version__}"
+
+
+class SlowError(Exception):
+    """A model was stopped because it took longer than it was given."""
+
+
+@dataclass(frozen=True)
+class Race:
+    """Seconds a call by name, one value a round; values of one round were taken one after the other."""
+
+    seconds: Mapping[str, tuple[float, ...]]
+
+    def median_ms(self, name: str) -> float:
+        """The median, in milliseconds."""
+        return 1e3 * median(self.seconds[name])
+
+    def spread(self, name: str) -> float:
+        """Half the distance of the quartiles, as a part of the median."""
+        low, middle, high = quantiles(self.seconds[name], n=4)
+        return (high - low) / (2 * middle)
+
+    def ratios(self, before: str, after: str) -> tuple[float, ...]:
+        """The quotients before / after of every round, in rising order: above 1 is faster."""
+        return tuple(sorted(b / a for b, a in zip(self.seconds[before], self.seconds[after], strict=True)))
+
+    def ratio(self, before: str, after: str) -> float:
+        """The median of the ratios of the rounds."""
+        return median(self.ratios(before, after))
+
+    def is_faster(self, before: str, after: str) -> bool:
+        """Whether the gain exceeds the noise: three rounds of four agree, and their median says more than 2 %."""
+        ratios = self.ratios(before, after)
+        return ratios[len(ratios) // 4] > 1 and median(ratios) > CLEAR
+
+
+def prepare(model: ModelProto, feeds: Feeds, runtime: str = "ort-cpu", folder: Path | None = None) -> Call:
+    """A call that runs a model once, with inputs and outputs where the target keeps them.
+
+    Everything is at onnxruntime's defaults, as users run it. `folder` holds the model's external data.
+    """
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    if folder is not None:
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+    providers = list(dict.fromkeys([PROVIDERS[runtime], "CPUExecutionProvider"]))
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=providers)
+    known = {i.name for i in session.get_inputs()}
+    given = {name: value for name, value in feeds.items() if name in known}
+    if runtime == "ort-cpu":
+        return lambda: session.run(None, given)
+    return _on_device(session, given)
+
+
+def _on_device(session: Any, feeds: Feeds) -> Call:
+    import onnxruntime as ort
+
+    binding = session.io_binding()
+    for name, value in feeds.items():
+        binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(value, "cuda", 0))
+    for output in session.get_outputs():
+        binding.bind_output(output.name, "cuda")
+    return lambda: session.run_with_iobinding(binding)
+
+
+def timed(call: Call, calls: int = 1) -> float:
+    """Seconds a call, the mean of some."""
+    start = time.perf_counter()
+    for _ in range(calls):
+        call()
+    return (time.perf_counter() - start) / calls
+
+
+def run_within(call: Call, seconds: float) -> float:
+    """Seconds that one call took.
+
+    Raises:
+        SlowError: It is not done by then; it is left to finish by itself.
+    """
+    taken: list[float] = []
+    failed: list[Exception] = []
+
+    def attempt() -> None:
+        try:
+            taken.append(timed(call))
+        except Exception as reason:  # onnxruntime's errors have no other base; raised again below
+            failed.append(reason)
+
+    thread = threading.Thread(target=attempt, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if failed:
+        raise failed[0]
+    if not taken:
+        raise SlowError(f"it took longer than {seconds:.1f} s")
+    return taken[0]
+
+
+def race(calls: Mapping[str, Call], budget_s: float) -> Race:
+    """Time calls that have run before, in turn, for about `budget_s`; every other round goes backwards."""
+    once = {name: min(timed(call), timed(call)) for name, call in calls.items()}
+    repeats = {name: max(1, min(MAX_CALLS, round(SAMPLE_S / max(t, 1e-6)))) for name, t in once.items()}
+    a_round = sum(once[name] * repeats[name] for name in calls)
+    rounds = max(MIN_ROUNDS, min(MAX_ROUNDS, int(budget_s / max(a_round, 1e-6))))
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for k in range(rounds):
+        for name in list(calls)[:: -1 if k % 2 else 1]:
+            seconds[name].append(timed(calls[name], repeats[name]))
+    return Race({name: tuple(values) for name, values in seconds.items()})
+
+
+def describe(times: Race) -> str:
+    """A race of `before` and `after` in one line, which says so where the noise exceeds the gain."""
+    before, after = (f"{times.median_ms(n):.3g} ms (+-{times.spread(n):.0%})" for n in ("before", "after"))
+    ratios = times.ratios("before", "after")
+    low, high = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
+    verdict = "" if low > 1 or high < 1 else ", within the noise"
+    ratio = f"{times.ratio('before', 'after'):.2f} times as fast ({low:.2f} to {high:.2f}{verdict})"
+    return f"bench: {before} before, {after} after, {ratio}, {len(ratios)} rounds in turn"

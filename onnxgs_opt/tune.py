@@ -1,0 +1,318 @@
+"""Which lowering of a site is fastest here: each is checked, then timed against the cone as exported.
+
+Sites of one signature are measured once. A result is kept in a cache file, if the caller names a folder, by signature,
+version of the lowerings, runtime and device.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto
+
+from onnxgs_opt.comparison import Comparison
+from onnxgs_opt.graph import Graph
+from onnxgs_opt.lowering import LOWERINGS, Target
+from onnxgs_opt.passes import PASSES, Pipeline
+from onnxgs_opt.plan import KEEP, Choice
+from onnxgs_opt.probe import Layout, coordinates_of, layouts_of, spans
+from onnxgs_opt.report import Measurement
+from onnxgs_opt.runs import model_runs, site_feeds
+from onnxgs_opt.signature import signature
+from onnxgs_opt.site import Site, View
+from onnxgs_opt.timing import Call, Feeds, Race, SlowError, prepare, race, run_within, runtime_version
+from onnxgs_opt.validate import NotRunnableError, cone_of, lowered_cone
+
+VERSION = 1
+"""Of the lowerings' text: a change of what they write makes old measurements void."""
+DEFAULT = Layout(1, 3, (256, 256), (256, 256))
+"""What dynamic sizes are measured at where the caller says nothing."""
+SITE_BUDGET_S = 0.15
+LONG_BUDGET_S = 4.0
+"""Time for the rounds of one signature: the least, and what a site may take whose every call is slow."""
+MODEL_BUDGET_S = 0.3
+PATIENCE = 8
+"""A candidate is stopped when its first call takes this many times as long as the exported cone's."""
+LEAST_LIMIT_S = 2.0
+RIVAL = 1.5
+"""Candidates this much slower than the best after one call are not timed further."""
+INEXACT = 1.05
+"""A lowering that costs precision has to be this much faster than one that does not."""
+ROUNDINGS = 1e-5
+"""An absolute tolerance up to this is roundings of fp32 alone."""
+UNMEASURED = ("plugin",)
+"""Lowerings that the runtime cannot run faster than others without a library of its own."""
+
+Check = Callable[[Site, str], Comparison]
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What measuring found for one signature: the fastest lowering; `keep` where none wins by more than the noise."""
+
+    signature: str
+    lowering: str
+    reason: str
+    measurements: tuple[Measurement, ...]
+
+    def choice(self, refusals: Mapping[str, str]) -> Choice:
+        """The choice for one site of this signature."""
+        return Choice(self.lowering, self.reason, refusals, self.measurements)
+
+
+@dataclass(frozen=True)
+class Tuner:
+    """How to measure: the target, the check of a site's lowering, sizes of dynamic inputs, the cache's folder."""
+
+    graph: Graph
+    target: Target
+    check: Check
+    shapes: Mapping[str, Sequence[int]]
+    cache: Path | None = None
+    progress: Progress | None = None
+    seed: int = 0
+
+    def tune(
+        self, sites: Sequence[Site], choices: Mapping[str, Choice]
+    ) -> tuple[dict[str, Choice], dict[str, Comparison]]:
+        """A measured choice for each of `sites`, and the checks that were made of chosen lowerings."""
+        sized = _with_shapes(self.graph, self.shapes)
+        chosen, comparisons = dict(choices), {}
+        done: dict[str, Tuning] = {}
+        for count, site in enumerate(sites, 1):
+            layout = layout_of(sized, site)
+            own = signature(self.graph, site, layout if _is_dynamic(site) else None)
+            if own not in done:
+                if self.progress is not None:
+                    self.progress(f"tune site {count} of {len(sites)}")
+                done[own], checks = self._recall(own) or self._measure(site, own, layout, choices[site.id].refusals)
+                if done[own].lowering in checks:
+                    comparisons[site.id] = checks[done[own].lowering]
+            chosen[site.id] = done[own].choice(choices[site.id].refusals)
+        return chosen, comparisons
+
+    # -- one signature ----------------------------------------------------------------------------
+
+    def _measure(
+        self, site: Site, own: str, layout: Layout, refusals: Mapping[str, str]
+    ) -> tuple[Tuning, dict[str, Comparison]]:
+        names = [name for name in LOWERINGS if name != KEEP and name not in UNMEASURED]
+        rows = {name: Measurement(name, "refused") for name in names if name in refusals}
+        try:
+            cone = cone_of(self.graph, site)
+            feeds = feeds_of(cone, site, layout, self.seed)
+            calls = {KEEP: prepare(cone, feeds, self.target.runtime)}
+            first = {KEEP: max(run_within(calls[KEEP], 600), 1e-6)}
+        except Exception as reason:  # a cone that does not run alone is not timed; onnxruntime's errors have no base
+            return Tuning(own, KEEP, f"it could not be measured: {_line(reason)}", tuple(rows.values())), {}
+        checks: dict[str, Comparison] = {}
+        for name in (name for name in names if name not in refusals):
+            checks[name] = self.check(site, name)
+            found = self._prepare(cone, site, name, feeds, checks[name], first[KEEP])
+            if isinstance(found, str):
+                rows[name] = Measurement(name, found)
+                continue
+            calls[name], first[name] = found
+        result = self._race(own, calls, first, rows, layout if _is_dynamic(site) else None)
+        self._remember(result)
+        return result, checks
+
+    def _prepare(
+        self, cone: ModelProto, site: Site, name: str, feeds: Feeds, check: Comparison, keep_s: float
+    ) -> tuple[Call, float] | str:
+        """The call of a candidate and its first time, or the status of one that failed."""
+        if check.status == "mismatch":
+            return "wrong"
+        try:
+            call = prepare(lowered_cone(cone, site, LOWERINGS[name]), feeds, self.target.runtime)
+            return call, run_within(call, max(LEAST_LIMIT_S, PATIENCE * keep_s))
+        except SlowError:
+            return "timeout"
+        except Exception:  # onnxruntime's errors have no other base
+            return "build_failed"
+
+    def _race(
+        self,
+        own: str,
+        calls: Mapping[str, Call],
+        first: Mapping[str, float],
+        rows: dict[str, Measurement],
+        layout: Layout | None,
+    ) -> Tuning:
+        again = {name: min(first[name], run_within(call, 600)) for name, call in calls.items()}
+        best = min(again.values())
+        racing = {name: call for name, call in calls.items() if name == KEEP or again[name] <= RIVAL * best}
+        result = race(racing, min(LONG_BUDGET_S, max(SITE_BUDGET_S, 8 * sum(again[name] for name in racing))))
+        for name in calls:
+            rows[name] = _row(result, name) if name in racing else _slow_row(again, name)
+        winner, reason = _winner(result)
+        where = "" if layout is None else f", sizes taken as {_text(layout)}"
+        order = [KEEP, *(name for name in LOWERINGS if name in rows and name != KEEP)]
+        return Tuning(own, winner, f"{reason} on {self.target.runtime}{where}", tuple(rows[name] for name in order))
+
+    # -- the cache --------------------------------------------------------------------------------
+
+    def _path(self, own: str) -> Path | None:
+        if self.cache is None:
+            return None
+        key = (own, VERSION, runtime_version(), self.target.runtime, device(self.target.runtime), self._tolerances())
+        return self.cache / f"{sha256(repr(key).encode()).hexdigest()[:32]}.json"
+
+    def _tolerances(self) -> tuple[float | None, float | None]:
+        return self.target.atol, self.target.rtol
+
+    def _recall(self, own: str) -> tuple[Tuning, dict[str, Comparison]] | None:
+        """What an earlier run measured; a file that is no such record is as none."""
+        path = self._path(own)
+        with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+            if path is None:
+                return None
+            stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            rows = tuple(Measurement(**row) for row in stored.pop("measurements"))
+            known = Tuning(**stored, measurements=rows)
+            if known.signature == own and known.lowering in LOWERINGS:
+                return replace(known, reason=f"{known.reason} (measured earlier)"), {}
+        return None
+
+    def _remember(self, result: Tuning) -> None:
+        path = self._path(result.signature)
+        if path is None:
+            return
+        with suppress(OSError):  # a cache that cannot be written is no reason to fail
+            path.parent.mkdir(parents=True, exist_ok=True)
+            new = path.with_suffix(".new")
+            new.write_text(json.dumps(asdict(result)), encoding="utf-8")
+            new.replace(path)
+
+
+def device(runtime: str) -> str:
+    """What the measurements belong to: the processor, for a GPU target with the name of the GPU where it is told."""
+    if runtime == "ort-cpu":
+        return f"{platform.machine()} {platform.processor()} {platform.node()}"
+    return f"{platform.machine()} {runtime} {platform.node()}"
+
+
+def _row(result: Race, name: str) -> Measurement:
+    return Measurement(name, "ok", round(result.median_ms(name), 4), round(result.ratio(KEEP, name), 4))
+
+
+def _slow_row(once: Mapping[str, float], name: str) -> Measurement:
+    return Measurement(name, "ok", round(1e3 * once[name], 4), round(once[KEEP] / once[name], 4))
+
+
+def _winner(result: Race) -> tuple[str, str]:
+    winners = [name for name in result.seconds if name != KEEP and result.is_faster(KEEP, name)]
+    if not winners:
+        return KEEP, "nothing measured is faster than the exported form by more than the noise"
+    best = max(winners, key=lambda name: result.ratio(KEEP, name) / (1 if _is_exact(name) else INEXACT))
+    return best, f"measured {result.ratio(KEEP, best):.2f} times as fast as the exported form"
+
+
+def _is_exact(name: str) -> bool:
+    return LOWERINGS[name].tolerance.atol <= ROUNDINGS
+
+
+def _text(layout: Layout) -> str:
+    return "x".join(map(str, layout.of_image())) + " at " + "x".join(map(str, layout.samples)) + " points"
+
+
+def _line(reason: Exception) -> str:
+    return " ".join(str(reason).split())[:200]
+
+
+# -- sizes and inputs -----------------------------------------------------------------------------
+
+
+def _is_dynamic(site: Site) -> bool:
+    return None in (site.batch, site.channels, *site.image_size, *site.sample_size)
+
+
+def _with_shapes(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> Graph:
+    """The graph with sizes for its inputs, for shapes to be read off; the graph itself when there are none."""
+    if not shapes:
+        return graph
+    model = graph.to_proto()
+    del model.graph.value_info[:]
+    for value in model.graph.input:
+        for dim, size in zip(value.type.tensor_type.shape.dim, shapes.get(value.name, ()), strict=False):
+            dim.dim_value = size
+    sized = Graph.from_proto(model, graph.folder)
+    Pipeline("sizes", (PASSES["infer-shapes"], PASSES["fold-constants"]), rounds=8).run(sized)
+    return sized
+
+
+def layout_of(sized: Graph, site: Site) -> Layout:
+    """Sizes to measure a site at: its own, then those that follow from the inputs' shapes, then `DEFAULT`."""
+    tensors = sized.tensors()
+    own = layouts_of(site, [DEFAULT])[0]
+    image = _told(tensors, site.image)
+    points = [sizes for view in site.coordinate_views if (sizes := _told(tensors, view)) is not None]
+    if image is not None:
+        own = Layout(image[0], image[1], (image[2], image[3]), own.samples)
+    if points:
+        own = replace(own, samples=(max(p[1] for p in points), max(p[2] for p in points)))
+    return layouts_of(site, [own])[0]
+
+
+def _told(tensors: Mapping[str, Any], view: View) -> list[int] | None:
+    """The canonical sizes of a view, where its tensor's are all known."""
+    shape = getattr(tensors.get(view.tensor), "shape", None)
+    if shape is None or not all(isinstance(d, int) and d > 0 for d in shape):
+        return None
+    return spans(view, shape)
+
+
+def feeds_of(cone: ModelProto, site: Site, layout: Layout, seed: int) -> Feeds:
+    """Inputs of a cone with points all over the image and a little beyond, in no order."""
+    rng = np.random.default_rng(seed)
+    shape = layout.of_samples()
+    aimed = set(coordinates_of([site]))
+    kinds = [v.type.tensor_type.elem_type for v in cone.graph.input if v.name in aimed]
+    dtype = np.float16 if kinds == [10] else np.float32
+    height, width = layout.image
+    margin = 0.0 if site.inside else 2.0
+    x, y = ((rng.random(shape) * (size - 1 + 2 * margin) - margin).astype(dtype) for size in (width, height))
+    return site_feeds(cone, site, layout, x, y, rng)
+
+
+# -- the whole model ------------------------------------------------------------------------------
+
+
+def race_models(
+    before: Graph,
+    after: Graph,
+    target: Target,
+    sites: Sequence[Site],
+    shapes: Mapping[str, Sequence[int]],
+    inputs: Feeds | None = None,
+    seed: int = 0,
+) -> Race:
+    """The original and the result in turn, on the user's inputs or on generated ones.
+
+    Raises:
+        NotRunnableError: One of them does not run on the target.
+    """
+    old, new = before.to_proto(), after.to_proto()
+    try:
+        feeds = inputs or _model_feeds(old, sites, shapes, seed)
+        calls = {"before": prepare(old, feeds, target.runtime, before.folder)}
+        calls["after"] = prepare(new, feeds, target.runtime, after.folder)
+        once = sum(run_within(call, 600) for call in calls.values())
+        return race(calls, min(LONG_BUDGET_S, max(MODEL_BUDGET_S, 10 * once)))
+    except Exception as reason:  # onnxruntime's errors have no other base
+        raise NotRunnableError(_line(reason)) from reason
+
+
+def _model_feeds(model: ModelProto, sites: Sequence[Site], shapes: Mapping[str, Sequence[int]], seed: int) -> Feeds:
+    """The largest of the inputs that validation uses."""
+    runs = list(model_runs(model, coordinates_of(sites), shapes, seed))
+    return max(runs, key=lambda run: sum(value.size for value in run.feeds.values())).feeds

@@ -1,0 +1,191 @@
+"""A reference of the plugin's kernels by definition, in float64, and the cases that they are held against."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onnxgs_opt.lowering.sample_function import COORDINATES, WINDOW_CODES
+from onnxgs_opt.site import WINDOWS
+
+Array = np.ndarray[Any, Any]
+BORDERS = {"zeros": 0, "border": 1, "reflect-centres": 2, "reflect-edges": 3}
+LAYOUTS = {"NCHW": 0, "NHWC": 1}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call: sizes N, C, H, W, Ho, Wo and the node's attributes by name."""
+
+    sizes: tuple[int, int, int, int, int, int]
+    border: str = "zeros"
+    window: str = "all"
+    coordinates: str = "pixel"
+    layout: str = "NCHW"
+    dtype: str = "float32"
+    through_rows: bool = False
+    smooth: bool = False
+
+    @property
+    def codes(self) -> tuple[int, int, int, int]:
+        """The attributes as the node carries them."""
+        return (
+            BORDERS[self.border],
+            WINDOW_CODES[self.window],
+            COORDINATES[self.coordinates],
+            LAYOUTS[self.layout],
+        )
+
+
+SIZES = (
+    (1, 1, 5, 7, 3, 11),
+    (2, 3, 7, 4, 5, 9),
+    (3, 2, 2, 2, 9, 29),
+    (2, 6, 2, 9, 17, 31),
+    (1, 13, 9, 2, 8, 8),
+    (2, 16, 6, 5, 13, 21),
+    (1, 1, 1, 1, 4, 4),
+    (2, 5, 1, 6, 4, 5),
+)
+EMPTY = ((0, 3, 4, 4, 2, 2), (1, 0, 4, 4, 2, 2), (1, 3, 4, 4, 0, 5))
+"""Odd and even, of one and of several items, C = 1 and no multiple of 4, H or W of 1 and 2, larger than a block."""
+
+
+def cases() -> Iterator[Case]:
+    """Every border x window, every layout, type and unit, each at several sizes."""
+    policies = [(b, w) for b in BORDERS for w in WINDOW_CODES]
+    for i, (border, window) in enumerate(policies):
+        for coordinates in COORDINATES:
+            yield Case(SIZES[i % 6], border, window, coordinates)
+    for size in (*SIZES, *EMPTY):
+        for dtype in ("float32", "float16"):
+            for border in BORDERS:
+                yield Case(size, border, "all", "pixel", "NCHW", dtype)
+                yield Case(size, border, "interior", "normalised", "NHWC", dtype)
+    for dtype in ("float32", "float16"):
+        for size in ((2, 16, 6, 5, 13, 21), (1, 70, 9, 11, 8, 9), (2, 5, 3, 40, 3, 33)):
+            for smooth in (False, True):
+                yield Case(size, "zeros", "all", "pixel", "NCHW", dtype, True, smooth)
+                yield Case(size, "border", "interior", "normalised", "NCHW", dtype, True, smooth)
+    yield Case((1, 64, 4, 5, 3, 3), layout="NHWC")
+    yield Case((1, 64, 4, 5, 3, 3), layout="NHWC", dtype="float16")
+
+
+def inputs(case: Case, rng: np.random.Generator) -> tuple[Array, Array]:
+    """An image of unit-normal values, and points inside, on pixels, beside every bound and far outside."""
+    n, c, h, w, ho, wo = case.sizes
+    shape = (n, c, h, w) if case.layout == "NCHW" else (n, h, w, c)
+    image = rng.standard_normal(shape).astype(case.dtype)
+    x, y = (_points(size, n * ho * wo, rng) for size in (w, h))
+    if case.smooth:
+        x, y = (np.linspace(-1, size, n * ho * wo, dtype=np.float32) for size in (w, h))
+    grid = np.stack([_in_units(case, x, w), _in_units(case, y, h)], axis=-1).reshape(n, ho, wo, 2)
+    return image, np.ascontiguousarray(grid, np.float32)
+
+
+def _points(size: int, count: int, rng: np.random.Generator) -> Array:
+    bounds = np.array([-1, 0, size - 2, size - 1, size], np.float32)
+    beside = [bounds, np.nextafter(bounds, np.float32(-99)), np.nextafter(bounds, np.float32(99))]
+    known = np.concatenate([*beside, [-1e6, 1e6, -0.0, -0.5, size - 0.5, -size - 2.3, 2.7 * size]])
+    points = rng.uniform(-3, size + 2, count)
+    points[: len(known)] = known[:count]
+    return rng.permutation(points).astype(np.float32)
+
+
+def _in_units(case: Case, p: Array, size: int) -> Array:
+    if case.coordinates == "pixel":
+        return p
+    if case.coordinates == "normalised":
+        return ((2 * p.astype(np.float64) + 1) / size - 1).astype(np.float32)
+    return (2 * p.astype(np.float64) / max(size - 1, 1) - 1).astype(np.float32)
+
+
+def reference(case: Case, image: Array, grid: Array) -> Array:
+    """By definition: sum of weight times pixel over the four neighbours, each where the border puts it."""
+    h, w = case.sizes[2:4]
+    pixels = image if case.layout == "NCHW" else image.transpose(0, 3, 1, 2)
+    xs, ys = (_axis(case, grid[..., k], size) for k, size in ((0, w), (1, h)))
+    mask = xs.inside & ys.inside
+    result = np.zeros((*pixels.shape[:2], *grid.shape[1:3]))
+    items = np.arange(len(pixels))[:, None, None]
+    for column, wx in xs.taps:
+        for row, wy in ys.taps:
+            read = pixels[items, :, row, column].astype(np.float64)
+            result += (read * (wx * wy * mask)[..., None]).transpose(0, 3, 1, 2)
+    return result if case.layout == "NCHW" else result.transpose(0, 2, 3, 1)
+
+
+@dataclass(frozen=True)
+class _Axis:
+    taps: list[tuple[Array, Array]]
+    inside: Array
+
+
+def _axis(case: Case, g: Array, size: int) -> _Axis:
+    one, half = np.float32(1), np.float32(0.5)
+    match case.coordinates:
+        case "pixel":
+            p = g
+        case "normalised":
+            p = (g + one) * (np.float32(size) * half) - half
+        case _:
+            p = (g + one) * (np.float32(size) * half - half)
+    p = p.astype(np.float64)
+    window = WINDOWS[case.window]
+    inside = np.ones(p.shape, bool)
+    if window.lo is not None:
+        inside &= (p >= window.lo) if window.lo_closed else (p > window.lo)
+    if window.hi is not None:
+        inside &= (p <= size + window.hi) if window.hi_closed else (p < size + window.hi)
+    if case.border.startswith("reflect"):
+        p = _mirrored(p, size, case.border == "reflect-edges")
+    if case.border != "zeros":
+        p = np.clip(p, 0, size - 1)
+    first = np.floor(p)
+    taps = []
+    for step in (0, 1):
+        at, weight = first + step, np.abs(p - (first + 1 - step))
+        exists = (at >= 0) & (at < size)
+        taps.append((np.clip(at, 0, size - 1).astype(int), weight * exists))
+    return _Axis(taps, inside)
+
+
+def _mirrored(p: Array, size: int, about_edges: bool) -> Array:
+    low, span = (-0.5, size) if about_edges else (0.0, size - 1)
+    if span == 0:
+        return np.zeros_like(p)
+    turned = np.mod(np.abs(p - low), 2 * span)
+    return np.where(turned > span, 2 * span - turned, turned) + low
+
+
+class Library:
+    """The harness, compiled for the device or for the host: same call, same host memory."""
+
+    def __init__(self, path: Path) -> None:
+        """Load a library built from harness.cu."""
+        self._call = ctypes.CDLL(str(path)).onnxgs_sample
+
+    def __call__(self, case: Case, image: Array, grid: Array) -> Array:
+        """Sample into a poisoned output."""
+        n, c, _, _, ho, wo = case.sizes
+        output = np.full((n, c, ho, wo) if case.layout == "NCHW" else (n, ho, wo, c), np.nan, image.dtype)
+        pointers = [ctypes.c_void_p(a.ctypes.data) for a in (image, grid, output)]
+        sizes = (ctypes.c_longlong * 6)(*case.sizes)
+        codes = (ctypes.c_int * 4)(*case.codes)
+        status = self._call(*pointers, sizes, codes, int(image.dtype == np.float16), int(case.through_rows))
+        assert status == 0, f"error {status}"
+        return output
+
+
+def check(library: Library, case: Case, seed: int = 0) -> None:
+    """Assert that the library computes the case as the reference does."""
+    image, grid = inputs(case, np.random.default_rng(seed))
+    found, wanted = library(case, image, grid), reference(case, image, grid)
+    assert not np.isnan(found).any(), "not all of the output was written"
+    tolerance = 1e-6 if case.dtype == "float32" else 1e-3
+    np.testing.assert_allclose(found.astype(np.float64), wanted, rtol=tolerance, atol=tolerance)

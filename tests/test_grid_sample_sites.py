@@ -1,0 +1,131 @@
+"""GridSample nodes as sites: what is one, that every lowering serves it, and that none takes it over unasked."""
+
+from __future__ import annotations
+
+import onnx
+import pytest
+from onnx import parser
+
+from onnxgs_opt import find, optimize
+from onnxgs_opt.graph import Graph
+from onnxgs_opt.lowering import LOWERINGS, Target
+from onnxgs_opt.validate import check_site
+
+WRITING = sorted(set(LOWERINGS) - {"keep", "grid-sample"})
+
+
+def model(
+    opset: int = 16,
+    padding: str = "zeros",
+    align: int = 0,
+    image: str = "2,3,24,40",
+    grid: str = "2,9,11,2",
+    mode: str | None = None,
+    dtype: str = "float",
+) -> onnx.ModelProto:
+    mode = mode or ("linear" if opset >= 20 else "bilinear")
+    attributes = f'align_corners = {align}, padding_mode = "{padding}", mode = "{mode}"'
+    return parser.parse_model(f"""
+        <ir_version: 8, opset_import: ["": {opset}]>
+        g ({dtype}[{image}] image, {dtype}[{grid}] grid) => ({dtype}[N, C, Ho, Wo] out)
+        {{ out = GridSample <{attributes}> (image, grid) }}
+    """)
+
+
+@pytest.mark.parametrize("opset", [16, 19, 20, 21])
+def test_a_node_is_a_site(opset: int) -> None:
+    [site] = find(model(opset, padding="border", align=1))
+    assert (site.id, site.rule, site.read_op, site.output) == ("site0", "GSO002", "GridSample", "out")
+    assert (site.policy.name, site.coordinates, site.align_corners) == ("border", "normalised", True)
+    assert (site.batch, site.channels, site.image_size, site.sample_size) == (2, 3, (24, 40), (9, 11))
+    assert (site.x, site.y, site.image.tensor) == (None, None, "image")
+    assert [view.tensor for view in site.coordinate_views] == ["grid"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        model(mode="nearest"),
+        model(mode="bicubic"),
+        model(20, mode="cubic"),
+        model(20, image="2,3,4,5,6", grid="2,7,8,9,3"),
+        model(image="2,3,1,40"),
+    ],
+    ids=["nearest", "bicubic", "cubic", "volume", "one row"],
+)
+def test_other_kernels_volumes_and_single_rows_are_no_sites(other: onnx.ModelProto) -> None:
+    assert find(other) == []
+
+
+@pytest.mark.parametrize("size", [("2,3,24,40", "2,9,11,2"), ("2,3,270,480", "2,9,11,2"), ("n,3,h,w", "n,p,q,2")])
+@pytest.mark.parametrize("align", [0, 1])
+@pytest.mark.parametrize("padding", ["zeros", "border"])
+@pytest.mark.parametrize("opset", [16, 20])
+def test_every_lowering_serves_it(opset: int, padding: str, align: int, size: tuple[str, str]) -> None:
+    graph = Graph.from_proto(model(opset, padding, align, *size))
+    [site] = find(graph.to_proto())
+    for name in WRITING:
+        lowering = LOWERINGS[name]
+        if lowering.refusal(site, Target(opset)) is None:
+            comparison = check_site(graph, site, lowering)
+            assert comparison.status == "ok", f"{name}: {comparison.worst}"
+            assert comparison.max_abs <= 1e-6
+    assert all(LOWERINGS[name].refusal(site, Target(opset)) is None for name in ("merged-gather", "plugin"))
+
+
+def test_it_is_not_lowered_to_itself() -> None:
+    [site] = find(model())
+    assert LOWERINGS["grid-sample"].refusal(site, Target(16)) == "it is a GridSample node already"
+
+
+def test_reflection_is_refused_by_every_lowering_that_cannot_mirror() -> None:
+    graph = Graph.from_proto(model(padding="reflection"))
+    [site] = find(graph.to_proto())
+    assert site.policy.name == "reflection"
+    for name in WRITING:
+        refused = LOWERINGS[name].refusal(site, Target(16))
+        assert refused is not None or check_site(graph, site, LOWERINGS[name]).status == "ok"
+
+
+def test_auto_keeps_it() -> None:
+    report = optimize(model()).report
+    assert (report.status, report.exit_code) == ("nothing-to-do", 0)
+    [site] = report.sites
+    assert (site.lowering, site.policy.kind, site.grid) == ("keep", "grid-sample", "grid")
+
+
+@pytest.mark.parametrize("lowering", ["merged-gather", "plugin"])
+def test_it_is_lowered_when_asked_for(lowering: str) -> None:
+    result = optimize(model(20, padding="border"), lowering=lowering)
+    assert result.report.validation.status == "ok"
+    assert [site.lowering for site in result.report.sites] == [lowering]
+    operators = [node.op_type for node in result.model.graph.node]
+    assert "GridSample" not in operators
+    onnx.checker.check_model(result.model, full_check=True)
+
+
+def test_a_grid_that_the_model_computes() -> None:
+    text = """
+        <ir_version: 8, opset_import: ["": 17]>
+        g (float[n, 2, 9, 7] image, float[n, 2, h, w] flow) => (float[n, 2, h, w] out)
+        {
+            last = Transpose <perm = [0, 2, 3, 1]> (flow)
+            grid = Tanh (last)
+            warped = GridSample <align_corners = 1> (image, grid)
+            out = Relu (warped)
+        }
+    """
+    result = optimize(parser.parse_model(text), lowering="merged-gather")
+    [site] = result.report.sites
+    assert (site.rule, site.grid, site.lowering) == ("GSO002", "grid", "merged-gather")
+    assert result.report.validation.max_abs is not None
+    assert result.report.validation.max_abs <= 1e-6
+
+
+def test_half_precision_coordinates_are_widened_before_they_are_pixels() -> None:
+    result = optimize(model(dtype="float16", image="1,3,8,2000"), lowering="merged-gather", validate=False)
+    types = {
+        v.name: v.type.tensor_type.elem_type for v in onnx.shape_inference.infer_shapes(result.model).graph.value_info
+    }
+    rounded = [node.input[0] for node in result.model.graph.node if node.op_type == "Floor"]
+    assert {types[name] for name in rounded} == {onnx.TensorProto.FLOAT}

@@ -1,0 +1,152 @@
+"""Hazards: each is named at its node with what to do, and models without it are not."""
+
+from __future__ import annotations
+
+import pytest
+from onnx import ModelProto, TensorProto, helper, parser
+
+from onnxgs_opt import optimize
+from onnxgs_opt.codes import CODES
+from onnxgs_opt.report import Hazard
+
+
+def hazards(text: str) -> list[Hazard]:
+    return of_model(parser.parse_model(text))
+
+
+def of_model(model: ModelProto) -> list[Hazard]:
+    found = optimize(model, dry_run=True).report.hazards
+    assert all(h.hint == CODES[h.code].action for h in found)
+    return list(found)
+
+
+def sampler(opset: int, mode: str, dtype: str = "float", rank: str = "2,3,4,5") -> str:
+    grid = "2,6,7,2" if rank.count(",") == 3 else "2,6,7,8,3"
+    return (
+        f'<ir_version: 8, opset_import: ["": {opset}]>'
+        f"g ({dtype}[{rank}] image, {dtype}[{grid}] grid) => ({dtype}[N, C, Ho, Wo] out)"
+        f'{{ [sample] out = GridSample <mode = "{mode}"> (image, grid) }}'
+    )
+
+
+@pytest.mark.parametrize("rank", ["2,3,4,5", "2,3,4,5,6"])
+def test_linear_mode_at_opset_20(rank: str) -> None:
+    text = sampler(20, "linear", rank=rank)
+    if rank.count(",") == 4:
+        text = text.replace("[N, C, Ho, Wo]", "[N, C, Do, Ho, Wo]")
+    [found] = hazards(text)
+    assert (found.code, found.node) == ("GSO201", "sample")
+
+
+@pytest.mark.parametrize(("opset", "mode"), [(16, "bilinear"), (19, "bilinear"), (20, "nearest"), (20, "cubic")])
+def test_other_modes_and_opsets_are_no_hazard(opset: int, mode: str) -> None:
+    assert hazards(sampler(opset, mode)) == []
+
+
+def test_a_half_precision_grid() -> None:
+    [found] = hazards(sampler(16, "bilinear", "float16"))
+    assert (found.code, found.node) == ("GSO202", "sample")
+
+
+INDEX = """
+    floor = Floor(p)
+    row = Cast <to = 7> (floor)
+    one = Constant <value = int64 {1}> ()
+    next = Add(row, one)
+"""
+TAPS = """
+    [first] a = Gather <axis = 0> (image, i)
+    [second] b = Gather <axis = 0> (image, j)
+    out = Add(a, b)
+"""
+
+
+def reads(between: str, dtype: str = "float") -> str:
+    return (
+        '<ir_version: 8, opset_import: ["": 17]>'
+        f"g (float[9, 3] image, {dtype}[n] p) => (float[n, 3] out) {{ {INDEX} {between} {TAPS} }}"
+    )
+
+
+CLAMPED = """
+    zero = Constant <value = int64 {0}> ()
+    last = Constant <value = int64 {8}> ()
+    i = Clip(row, zero, last)
+    j = Clip(next, zero, last)
+"""
+LOOSE = "i = Identity(row) j = Identity(next)"
+
+
+def test_indices_that_nothing_bounds() -> None:
+    [found] = hazards(reads(LOOSE))
+    assert (found.code, found.node) == ("GSO203", "first")
+
+
+def test_only_one_of_the_indices_is_bounded() -> None:
+    [found] = hazards(reads(CLAMPED.replace("i = Clip(row, zero, last)", "i = Identity(row)")))
+    assert (found.code, found.node) == ("GSO203", "first")
+
+
+def test_clamped_indices_are_no_hazard() -> None:
+    assert hazards(reads(CLAMPED)) == []
+
+
+def test_a_coordinate_clamped_before_its_floor_is_no_hazard() -> None:
+    clamp = "low = Constant <value = float {0.0}> () high = Constant <value = float {7.0}> () q = Clip(p, low, high)"
+    assert hazards(reads(LOOSE).replace("floor = Floor(p)", f"{clamp} floor = Floor(q)")) == []
+
+
+def test_indices_that_come_as_integers_are_the_callers() -> None:
+    text = (
+        '<ir_version: 8, opset_import: ["": 17]>'
+        f"g (float[9, 3] image, int64[n] i, int64[n] j) => (float[n, 3] out) {{ {TAPS} }}"
+    )
+    assert hazards(text) == []
+
+
+def test_indices_of_half_precision() -> None:
+    [found] = hazards(reads(CLAMPED, "float16"))
+    assert (found.code, found.node) == ("GSO202", "first")
+
+
+def clip(opset: int, typed: bool = True, dtype: int = TensorProto.INT64) -> ModelProto:
+    """Clip of a cast; without `typed` the file does not say the type in between."""
+    nodes = [
+        helper.make_node("Cast", ["x"], ["whole"], "cast", to=dtype),
+        helper.make_node("Clip", ["whole", "low", "high"], ["kept"], "clamp"),
+        helper.make_node("Cast", ["kept"], ["out"], "back", to=TensorProto.FLOAT),
+    ]
+    bounds = [helper.make_tensor_value_info(name, dtype, []) for name in ("low", "high")]
+    info = [helper.make_tensor_value_info("whole", dtype, ["n"])] if typed else []
+    graph = helper.make_graph(
+        nodes,
+        "clip",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n"]), *bounds],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n"])],
+        value_info=info,
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+@pytest.mark.parametrize("typed", [True, False])
+def test_an_integer_clip_before_opset_12(typed: bool) -> None:
+    [found] = of_model(clip(11, typed))
+    assert (found.code, found.node) == ("GSO204", "clamp")
+
+
+@pytest.mark.parametrize(("opset", "dtype"), [(12, TensorProto.INT64), (11, TensorProto.FLOAT)])
+def test_other_clips_are_no_hazard(opset: int, dtype: int) -> None:
+    assert of_model(clip(opset, dtype=dtype)) == []
+
+
+def test_a_hazard_inside_a_branch_is_named_too() -> None:
+    text = """
+        <ir_version: 8, opset_import: ["": 20]>
+        g (bool cond, float[2, 3, 4, 5] image, float[2, 6, 7, 2] grid) => (float[2, 3, 6, 7] out) {
+            out = If (cond) <
+                then_branch = then () => (float[2, 3, 6, 7] a) { [inner] a = GridSample(image, grid) },
+                else_branch = other () => (float[2, 3, 6, 7] b) { b = GridSample <mode = "nearest"> (image, grid) }>
+        }
+    """
+    [found] = hazards(text)
+    assert (found.code, found.node) == ("GSO201", "inner")

@@ -1,0 +1,119 @@
+"""Choosing: recorded runs, plans on disk, and what the command line does with them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from onnxgs_opt import cli
+from onnxgs_opt.api import optimize
+from onnxgs_opt.errors import UsageError
+from onnxgs_opt.lowering import LOWERINGS, Target
+from onnxgs_opt.plan import KEEP, Choice, choose, load_plan, replay, save_plan
+from onnxgs_opt.recorded import recorded
+from onnxgs_opt.signature import signature
+from tests.lowering.samplers import Case, graph_and_site
+
+MODEL = Path(__file__).parent / "fixtures/models/masked_interior.ts17.dyn.onnx"
+
+
+def test_what_is_recorded_decides_where_nothing_is_measured() -> None:
+    graph, site = graph_and_site(Case(channels=1, image=(1080, 1920), samples=(1080, 1920), batch=1))
+    (choice,) = choose([replace(site, reads=("Gather_1",))], Target(graph.opset), "auto").values()
+    assert choice.lowering == "lerp-gather"
+    assert "not measured here" in choice.reason
+    assert "20" in choice.reason  # the date
+
+
+def test_the_nearest_case_counts() -> None:
+    _, wide = graph_and_site(Case(channels=256, batch=4, image=(64, 64), samples=(64, 64)))
+    assert recorded(wide, "ort-cpu", {})[0] == "merged-gather"
+    assert recorded(wide, "ort-cpu", {"merged-gather": "no"})[0] != "merged-gather"
+
+
+def test_no_record_is_no_change() -> None:
+    _, site = graph_and_site(Case())
+    name, reason = recorded(site, "some-runtime", {})
+    assert name == KEEP
+    assert "nothing is recorded" in reason
+
+
+def test_every_recorded_lowering_exists() -> None:
+    text = (Path(cli.__file__).parent / "data/recorded.json").read_text(encoding="utf-8")
+    for record in json.loads(text)["records"]:
+        assert {"target", "machine", "runtime", "date", "source", "cases"} <= set(record)
+        assert {name for case in record["cases"] for name in case["ratios"]} <= set(LOWERINGS)
+
+
+def test_a_signature_says_what_counts_and_no_name() -> None:
+    graph, site = graph_and_site(Case())
+    own = signature(graph, site)
+    assert signature(graph, replace(site, id="other", output="elsewhere")) == own
+    assert signature(graph, replace(site, channels=4)) != own
+    assert signature(graph, replace(site, dtype="float16")) != own
+    assert signature(graph, replace(site, mask=site.x)) != own
+
+
+def test_a_plan_survives_the_disk(tmp_path: Path) -> None:
+    graph, site = graph_and_site(Case())
+    path = tmp_path / "plan.json"
+    save_plan(path, graph, [site], {site.id: Choice("row-gather", "measured")}, Target(graph.opset))
+    choices = choose([site], Target(graph.opset), "auto")
+    again = replay(graph, [site], choices, load_plan(path))[site.id]
+    assert (again.lowering, again.reason) == ("row-gather", "the plan says so")
+
+
+def test_what_a_plan_does_not_know_is_kept() -> None:
+    graph, site = graph_and_site(Case())
+    choices = choose([site], Target(graph.opset), "auto")
+    assert replay(graph, [site], choices, {})[site.id].lowering == KEEP
+
+
+def test_what_a_plan_says_may_be_refused() -> None:
+    graph, site = graph_and_site(Case(dynamic=True))
+    choices = choose([site], Target(graph.opset), "auto")
+    choice = replay(graph, [site], choices, {signature(graph, site): "packed-gather"})[site.id]
+    assert choice.lowering == KEEP
+    assert "refused" in choice.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("{", "cannot read"),
+        ("[]", "is no plan"),
+        ('{"schema_version": "0"}', "is no plan"),
+        ('{"schema_version": "1", "sites": {"a": {"lowering": "magic"}}}', "magic"),
+    ],
+)
+def test_a_bad_plan_is_named(tmp_path: Path, text: str, part: str) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=part):
+        load_plan(path)
+
+
+def test_the_command_line_saves_and_replays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    plan, out = tmp_path / "plan.json", tmp_path / "out.onnx"
+    arguments = [str(MODEL), str(out), "--lowering", "row-gather", "--save-plan", str(plan), "--bench", "--no-cache"]
+    assert cli.main(arguments) == 0
+    assert "bench: " in capsys.readouterr().err
+    assert cli.main([str(MODEL), str(out), "--plan", str(plan), "--format", "json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [site["lowering"] for site in report["sites"]] == ["row-gather"]
+    assert "tune" not in report["timings"]
+    assert not (tmp_path / "cache/onnxgs-opt").exists()
+
+
+def test_a_replayed_plan_measures_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = tmp_path / "plan.json"
+    optimize(MODEL, lowering="lerp-gather", save_plan=plan)
+    monkeypatch.setattr("onnxgs_opt.timing.race", lambda *_: pytest.fail("it was timed"))
+    monkeypatch.setattr("onnxgs_opt.tune.race", lambda *_: pytest.fail("it was timed"))
+    assert optimize(MODEL, plan=plan).report.sites[0].lowering == "lerp-gather"

@@ -1,0 +1,53 @@
+"""The names and the arguments that programs may rely on."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import onnxgs_opt
+
+MODEL = Path(__file__).parent / "fixtures" / "models" / "masked_interior.ts17.st.onnx"
+
+
+def test_the_public_names() -> None:
+    assert set(onnxgs_opt.__all__) == {"Report", "Result", "Site", "__version__", "find", "optimize"}
+    for name in onnxgs_opt.__all__:
+        assert getattr(onnxgs_opt, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'Manager'"):
+        _ = onnxgs_opt.Manager  # type: ignore[attr-defined]
+
+
+def test_the_public_names_are_documented() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "python.md").read_text(encoding="utf-8")
+    assert all(f".{name}\n" in page for name in onnxgs_opt.__all__ if name != "__version__")
+    assert all(getattr(onnxgs_opt, name).__doc__ for name in onnxgs_opt.__all__ if name != "__version__")
+
+
+def test_the_arguments_of_optimize() -> None:
+    parameters = inspect.signature(onnxgs_opt.optimize).parameters
+    first, second, *rest = parameters.values()
+    assert (first.name, second.name, second.default) == ("model", "output", None)
+    assert all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in rest)
+    promised = "lowering target shapes inputs rtol atol seed validate dry_run plan save_plan bench progress"
+    assert set(promised.split()) <= set(parameters)
+    assert onnxgs_opt.optimize.__doc__ is not None
+    assert [name for name in parameters if f"{name}: " not in onnxgs_opt.optimize.__doc__] == []
+
+
+def test_the_fields_of_a_result() -> None:
+    assert {"report", "graph"} <= {field.name for field in fields(onnxgs_opt.Result)}
+    promised = {"input", "output", "target", "status", "sites", "near_misses", "hazards", "validation", "exit_code"}
+    assert promised <= set(dir(onnxgs_opt.Report)) | {field.name for field in fields(onnxgs_opt.Report)}
+
+
+def test_find_and_optimize_agree() -> None:
+    [site] = onnxgs_opt.find(MODEL)
+    result = onnxgs_opt.optimize(str(MODEL), lowering="merged-gather")
+    assert isinstance(site, onnxgs_opt.Site)
+    assert [s.id for s in result.report.sites] == [site.id]
+    assert result.report.sites[0].reads == site.reads
+    assert len(result.model.graph.node) == result.report.nodes.after
