@@ -1,5 +1,6 @@
 # make demo   optimise a committed real export and show the report
 # make test   the whole test suite
+# make soundness  generated samplers must be found, mutants of them must not: COUNT=10000 of each, JOBS=2
 # make real-models   looks for samplers in models that packages ship, which it fetches
 # make lint   ruff and mypy --strict
 # make bench  time every lowering on this machine: tables and a chart in bench/results
@@ -13,8 +14,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 DEMO := build/demo
+COUNT ?= 10000
+JOBS ?= 2
 
-.PHONY: demo test real-models lint bench docs examples clean
+.PHONY: demo test soundness real-models lint bench docs examples clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -24,6 +27,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest
+
+soundness: $(VENV)/.installed-test
+	$(BIN)/python -m tests.soundness --spellings $(COUNT) --mutants $(COUNT) --jobs $(JOBS)
 
 real-models: $(VENV)/.installed-test
 	$(BIN)/python -m tests.real_models
