@@ -17,6 +17,7 @@ def main() -> int:
     parser.add_argument("--target", choices=("ort-cpu", "ort-cuda"), default="ort-cpu")
     parser.add_argument("--cases", nargs="+", choices=tuple(SIZES), default=list(SIZES)[:3])
     parser.add_argument("--machine", default="this machine", help="how the tables name it")
+    parser.add_argument("--rows", nargs="+", default=[], help="only these rows, beside exported")
     parser.add_argument("--budget", type=float, default=20.0, help="seconds for the rounds of a case")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--export", action="store_true", help="only make the models anew, with torch")
@@ -35,7 +36,7 @@ def main() -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     stem = options.out / f"{options.target}-{result['run']['date']}"
     for case in options.cases:
-        result["cases"][case] = measure(case, options.target, options.budget, _say)
+        result["cases"][case] = measure(case, options.target, options.budget, _say, options.rows)
         _write(result, stem)
     return 0
 

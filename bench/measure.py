@@ -20,10 +20,12 @@ KINDS = {False: "random", True: "smooth"}
 PACKAGES = ("onnxgs-opt", "onnxruntime", "onnxruntime-gpu", "torch", "onnxsim", "onnxslim")
 
 
-def measure(case: str, target: str, budget_s: float, say: Callable[[str], None]) -> dict[str, Any]:
+def measure(
+    case: str, target: str, budget_s: float, say: Callable[[str], None], only: Sequence[str] = ()
+) -> dict[str, Any]:
     """One case as a record: for every row its times, ratios to the exported model and largest difference from it."""
     with_torch = importlib.util.find_spec("torch") is not None
-    found = list(rows(case, target, with_torch))
+    found = [row for row in rows(case, target, with_torch) if not only or row.name in ("exported", *only)]
     record: dict[str, Any] = {row.name: {"note": row.note} for row in found}
     for smooth, kind in KINDS.items():
         inputs = feeds(case, smooth)

@@ -40,6 +40,21 @@ def dim_name(tensor: gs.Tensor, axis: int) -> str:
     return dim if isinstance(dim, str) and dim else f"{tensor.name}:{axis}"
 
 
+def assignments(names: list[str]) -> list[dict[str, int]]:
+    """Sizes to analyse dynamic dims at: distinct ones, so that no two dims are confused, the small ones included.
+
+    The expressions are polynomials of low degree in each dim, with breakpoints at a dim plus or minus one or two, so
+    what holds at a large, a middle and a minimal size holds at all.
+    """
+    count = len(names)
+    if not count:
+        return [{}]
+    large = {name: 7 + 2 * k for k, name in enumerate(names)}
+    mixed = {name: 4 + (3 * k) % (count + 3) + k for k, name in enumerate(names)}
+    small = {name: 2 + (k % 2) for k, name in enumerate(names)}
+    return [large, mixed, small]
+
+
 def settle(scope: Scope, sizes: Mapping[str, int]) -> tuple[dict[str, int], dict[str, Fact]]:
     """Sizes at which the model is consistent, as near to `sizes` as possible, and the facts there.
 

@@ -13,7 +13,7 @@ from onnxgs_opt.bilinear import Match, Miss
 from onnxgs_opt.cuts import Cuts, other_cuts
 from onnxgs_opt.dims import UNKNOWN, Fact, Shape
 from onnxgs_opt.expr import Algebra, Expr
-from onnxgs_opt.facts import infer, settle, symbols, tied
+from onnxgs_opt.facts import assignments, infer, settle, symbols, tied
 from onnxgs_opt.joins import CARRIES, LAYOUTS, TAPS, Join, has_reads, joins_of
 from onnxgs_opt.layout import NoRule
 from onnxgs_opt.lift import Lift
@@ -62,21 +62,6 @@ def find_sites(graph: gs.Graph) -> Found:
     return _Search(scope).run()
 
 
-def assignments(names: list[str]) -> list[dict[str, int]]:
-    """Sizes to analyse dynamic dims at: distinct ones, so that no two dims are confused, the small ones included.
-
-    The expressions are polynomials of low degree in each dim, with breakpoints at a dim plus or minus one or two, so
-    what holds at a large, a middle and a minimal size holds at all.
-    """
-    count = len(names)
-    if not count:
-        return [{}]
-    large = {name: 7 + 2 * k for k, name in enumerate(names)}
-    mixed = {name: 4 + (3 * k) % (count + 3) + k for k, name in enumerate(names)}
-    small = {name: 2 + (k % 2) for k, name in enumerate(names)}
-    return [large, mixed, small]
-
-
 class _Search:
     """One pass over the joins of a scope at several sizes."""
 
@@ -90,10 +75,11 @@ class _Search:
         sites: list[Site] = []
         misses: dict[str, tuple[Join, Miss]] = {}
         claimed: set[str] = set()
+        wide = self._wide(misses)
         for join in sorted(
             joins_of(self._scope, self._facts_at(0)), key=lambda j: (len(j.reads) > TAPS, -len(j.reads))
         ):
-            if join.reads & claimed:
+            if join.reads & claimed or any(join.reads <= reads for reads in wide):
                 continue
             result = self._try(join)
             if isinstance(result, Miss):
@@ -120,6 +106,19 @@ class _Search:
         asked = {name: 3 if size in kept else 1 for name, size in self._sizes[0].items()}
         facts = infer(self._scope, asked)
         return [] if any(fact.shape is None for fact in facts.values()) else [_shapes(facts)]
+
+    def _wide(self, misses: dict[str, tuple[Join, Miss]]) -> list[frozenset[str]]:
+        """Reads that one sum puts together at more than two cells' corners: bicubic, say; no part of it is a site."""
+        found: list[frozenset[str]] = []
+        joins = [j for j in joins_of(self._scope, self._facts_at(0)) if len(j.reads) > 2 * TAPS]
+        for join in sorted(joins, key=lambda j: -len(j.reads)):
+            if any(join.reads <= reads for reads in found):
+                continue
+            result = self._match_at(0, join.node.outputs[0].name, Cuts())
+            if not isinstance(result, _Hit) and result[0].taps > 2 * TAPS:
+                found.append(join.reads)
+                misses[join.node.outputs[0].name] = join, result[0]
+        return found
 
     # ---- one join -------------------------------------------------------------------------------------------------
 

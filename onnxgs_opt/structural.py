@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 import onnx_graphsurgeon as gs
 
 from onnxgs_opt.dims import UNKNOWN, Fact
-from onnxgs_opt.facts import settle, symbols, tied
+from onnxgs_opt.facts import assignments, settle, symbols, tied
 from onnxgs_opt.joins import READS, TAPS, Join, joins_of
 from onnxgs_opt.scope import Scope, reads_of
-from onnxgs_opt.search import assignments
 from onnxgs_opt.site import StructuralSite
 
 RULE = "GSO003"

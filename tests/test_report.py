@@ -103,7 +103,9 @@ def test_json_has_the_documented_keys_in_their_order() -> None:
         "kind", "border", "coordinates", "align_corners", "layout", "dtype"
     ]  # fmt: skip
     assert list(document["validation"]) == ["status", "shapes", "max_abs", "max_rel", "seed"]
-    assert list(document["engine"]) == ["path", "backend", "version", "build_s", "layers"]
+    assert list(document["engine"]) == [
+        "path", "backend", "version", "build_s", "layers", "flags", "network", "max_abs", "microseconds", "layer_times",
+    ]  # fmt: skip
 
 
 def test_json_values() -> None:
@@ -159,6 +161,7 @@ def test_text_of_a_full_run() -> None:
         "          before   after",
         "nodes        252      62",
         "reads          8       5",
+        "engine out.engine: tensorrt, 4 layers, 10.16.1",
         "onnxgs-opt: PASSED 1 site lowered; validated over 1 shape, max |error| 0; wrote out.onnx",
     ]
 

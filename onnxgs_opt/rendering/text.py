@@ -68,9 +68,23 @@ def _body(report: Report, verbosity: int) -> Iterator[Text]:
     for hazard in report.hazards:
         yield _remark("hazard", hazard.code, hazard.node, CODES[hazard.code].title, hazard.hint)
     yield from _table(report)
+    yield from _engine(report)
     if verbosity > 0 and report.timings:
         times = ", ".join(f"{printable(stage)} {seconds:.2f} s" for stage, seconds in report.timings.items())
         yield Text(f"times: {times}", style="dim")
+
+
+def _engine(report: Report) -> Iterator[Text]:
+    """What was built, and, where it was timed, its layers as trtexec lists them, longest first."""
+    engine = report.engine
+    if engine is None:
+        return
+    network = f"{engine.layers} layers, {', '.join((engine.version, *engine.flags))}"
+    yield Text(printable(f"engine {engine.path}: {engine.backend}, {network}"))
+    if engine.microseconds is not None:
+        yield Text(f"  {engine.microseconds:.2f} us a run, max |error| {number(engine.max_abs)}")
+    for layer in engine.layer_times:
+        yield Text(f"{layer.microseconds:10.2f} us {layer.share:6.1%}  {printable(layer.name)}")
 
 
 def _site(site: SiteReport) -> Text:
