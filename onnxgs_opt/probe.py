@@ -70,7 +70,9 @@ def edge_pixels(size: int, dtype: Any = np.float32) -> Array:
     ulps = [np.nextafter(marks, np.array(to, dtype)) for to in (-np.inf, np.inf)]
     tiny = np.finfo(dtype).tiny
     others = np.array([-0.0, -tiny, tiny, -1e-4, -3, size + 2, -FAR, FAR], dtype)
-    return np.unique(np.concatenate([marks, *ulps, others]))
+    values = np.sort(np.concatenate([marks, *ulps, others]))
+    new = np.concatenate([[True], values[1:] != values[:-1]])  # np.unique would import masked arrays: 40 ms
+    return np.asarray(values[new])
 
 
 def normalised(p: Array, size: int, align_corners: bool) -> Array:

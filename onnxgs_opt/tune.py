@@ -24,6 +24,7 @@ from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.passes import PASSES, Pipeline
 from onnxgs_opt.plan import KEEP, Choice
 from onnxgs_opt.probe import Layout, coordinates_of, layouts_of, spans
+from onnxgs_opt.recorded import recorded
 from onnxgs_opt.report import Measurement
 from onnxgs_opt.runs import model_runs, site_feeds
 from onnxgs_opt.signature import signature
@@ -38,7 +39,9 @@ DEFAULT = Layout(1, 3, (256, 256), (256, 256))
 SITE_BUDGET_S = 0.15
 LONG_BUDGET_S = 4.0
 """Time for the rounds of one signature: the least, and what a site may take whose every call is slow."""
-MODEL_BUDGET_S = 0.3
+MODEL_BUDGET_S = 0.05
+LEAST_CALL_S = 5e-4
+"""Where a site takes less than this, checking and timing every lowering costs more than any of them gains."""
 PATIENCE = 8
 """A candidate is stopped when its first call takes this many times as long as the exported cone's."""
 LEAST_LIMIT_S = 2.0
@@ -80,6 +83,7 @@ class Tuner:
     cache: Path | None = None
     progress: Progress | None = None
     seed: int = 0
+    least_call_s: float = LEAST_CALL_S
 
     def tune(
         self, sites: Sequence[Site], choices: Mapping[str, Choice]
@@ -94,11 +98,21 @@ class Tuner:
             if own not in done:
                 if self.progress is not None:
                     self.progress(f"tune site {count} of {len(sites)}")
-                done[own], checks = self._recall(own) or self._measure(site, own, layout, choices[site.id].refusals)
+                done[own], checks = self._found(site, own, layout, choices[site.id].refusals)
                 if done[own].lowering in checks:
                     comparisons[site.id] = checks[done[own].lowering]
             chosen[site.id] = done[own].choice(choices[site.id].refusals)
         return chosen, comparisons
+
+    def _found(
+        self, site: Site, own: str, layout: Layout, refusals: Mapping[str, str]
+    ) -> tuple[Tuning, dict[str, Comparison]]:
+        known = self._recall(own)
+        if known is not None:
+            return known
+        if _is_dynamic(site) and not self.shapes:
+            return self._untimed(site, own, refusals, "--shape NAME=... gives sizes to measure at"), {}
+        return self._measure(site, own, layout, refusals)
 
     # -- one signature ----------------------------------------------------------------------------
 
@@ -112,6 +126,8 @@ class Tuner:
             feeds = feeds_of(cone, site, layout, self.seed)
             calls = {KEEP: prepare(cone, feeds, self.target.runtime)}
             first = {KEEP: max(run_within(calls[KEEP], 600), 1e-6)}
+            if min(first[KEEP], run_within(calls[KEEP], 600)) < self.least_call_s:
+                return self._untimed(site, own, refusals, "a call of it is too short to be worth measuring"), {}
         except Exception as reason:  # a cone that does not run alone is not timed; onnxruntime's errors have no base
             return Tuning(own, KEEP, f"it could not be measured: {_line(reason)}", tuple(rows.values())), {}
         checks: dict[str, Comparison] = {}
@@ -125,6 +141,11 @@ class Tuner:
         result = self._race(own, calls, first, rows, layout if _is_dynamic(site) else None)
         self._remember(result)
         return result, checks
+
+    def _untimed(self, site: Site, own: str, refusals: Mapping[str, str], why: str) -> Tuning:
+        """What is recorded, for a site that is not measured; the whole model is timed all the same."""
+        lowering, reason = recorded(site, self.target.runtime, refusals)
+        return Tuning(own, lowering, f"{reason}; {why}", ())
 
     def _prepare(
         self, cone: ModelProto, site: Site, name: str, feeds: Feeds, check: Comparison, keep_s: float

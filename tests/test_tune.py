@@ -50,7 +50,8 @@ def tuner(graph: Graph, **options: Any) -> Tuner:
     def check(site: Site, name: str) -> Comparison:
         return check_site(graph, site, LOWERINGS[name])
 
-    return Tuner(graph, Target(graph.opset), options.pop("check", check), options.pop("shapes", {}), **options)
+    options = {"shapes": {"img": (2, 3, 24, 40)}, "least_call_s": 0.0, **options}
+    return Tuner(graph, Target(graph.opset), options.pop("check", check), options.pop("shapes"), **options)
 
 
 def tuned(graph: Graph, site: Site, **options: Any) -> Any:
@@ -108,8 +109,11 @@ def test_what_does_not_build_is_said(canonical: tuple[Graph, Site], monkeypatch:
 
 
 def test_what_takes_too_long_is_stopped(canonical: tuple[Graph, Site], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tune, "LEAST_LIMIT_S", 0.0)
-    monkeypatch.setattr(tune, "PATIENCE", 0.0)
+    def impatient(call: Callable[[], object], seconds: float) -> float:
+        return run_within(call, seconds if seconds == 600 else -1.0)
+
+    monkeypatch.setattr(tune, "run_within", impatient)
+    monkeypatch.setattr(onnxgs_opt.timing, "timed", lambda call, calls=1: time.sleep(0.05) or 0.05)
     choice = tuned(*canonical)
     assert {row.status for row in choice.measurements} <= {"ok", "refused", "timeout"}
     assert choice.lowering == KEEP
