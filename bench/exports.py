@@ -16,6 +16,7 @@ from bench.measure import header
 from onnxgs_opt.api import optimize
 from onnxgs_opt.graph import Graph
 from onnxgs_opt.lowering import Target
+from onnxgs_opt.survey import survey
 from onnxgs_opt.tune import race_models
 
 FLOOR = 0.98
@@ -29,9 +30,10 @@ def measure(path: Path, target: str) -> dict[str, Any]:
     if result.report.status != "optimised" or result.graph is None:
         return record  # the original itself is what is written
     source = Graph.load(path)
+    shapes = survey(source.gs).shapes
     ratios = []
     for seed in range(3):
-        times = race_models(source, result.graph, Target(source.opset, target), (), {}, seed=seed)
+        times = race_models(source, result.graph, Target(source.opset, target), (), {}, seed=seed, fitting=shapes)
         ratios.append(times.ratio("before", "after"))
     return {**record, "ratio": sorted(ratios)[1], "before_ms": times.median_ms("before"), "runs": ratios}
 

@@ -21,7 +21,7 @@ from onnxgs_opt.evidence import Evidence, evidence_of
 from onnxgs_opt.given import known_shapes, read_inputs
 from onnxgs_opt.graph import Graph
 from onnxgs_opt.grid_sample_sites import has_grid_samples
-from onnxgs_opt.lowering import LOWERINGS, Target, Tolerance
+from onnxgs_opt.lowering import LOWERINGS, Target, Tolerance, tolerance_of
 from onnxgs_opt.passes import CANONICALISE, PASSES, EliminateDead, LowerBilinear, MergeReads, Pipeline, RaiseBilinear
 from onnxgs_opt.plan import AUTO, KEEP, OWN, Choice, choose, load_plan, replay
 from onnxgs_opt.plan import save_plan as write_plan
@@ -241,7 +241,7 @@ class _Run:
         if isinstance(site, StructuralSite):
             return check_reads(self.graph, site, seed=checks.seed)
         lowering = LOWERINGS[name]
-        tolerance = checks.tolerance(lowering.tolerance)
+        tolerance = checks.tolerance(tolerance_of(name, site))
         return check_site(self.graph, site, lowering, tolerance=tolerance, seed=checks.seed, shapes=self.shapes)
 
     def rewrite(
@@ -260,7 +260,7 @@ class _Run:
         with self.clock.stage("lower"):
             lowered = self.lower(sites, choices)
         whole = None
-        loosest = _loosest(choices[s.id].lowering for s in sites if isinstance(s, Site))
+        loosest = _loosest(tolerance_of(choices[s.id].lowering, s) for s in sites if isinstance(s, Site))
         if checks is not None:
             with self.clock.stage("validate model"):
                 whole = check_model(
@@ -294,7 +294,7 @@ class _Run:
         """The original and the result, timed in turn; None where one of them does not run alone."""
         shapes, inputs, seed = ({}, None, 0) if checks is None else (checks.shapes, checks.inputs, checks.seed)
         with self.clock.stage("compare speed"), suppress(NotRunnableError):
-            return race_models(self.source, lowered, self.target, found.samplers, shapes, inputs, seed)
+            return race_models(self.source, lowered, self.target, found.samplers, shapes, inputs, seed, found.shapes)
         return None
 
     def lower(self, sites: Sequence[AnySite], choices: Mapping[str, Choice]) -> Graph:
@@ -356,7 +356,6 @@ class _Run:
         )
 
 
-def _loosest(lowerings: Iterable[str]) -> Tolerance:
+def _loosest(own: Iterable[Tolerance]) -> Tolerance:
     """The whole model may differ by what its worst site may."""
-    own = [LOWERINGS[name].tolerance for name in lowerings]
     return max([DEFAULT, *own], key=lambda t: t.atol)

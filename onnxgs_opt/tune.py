@@ -316,24 +316,36 @@ def race_models(
     shapes: Mapping[str, Sequence[int]],
     inputs: Feeds | None = None,
     seed: int = 0,
+    fitting: Sequence[Mapping[str, Sequence[int]]] = (),
 ) -> Race:
     """The original and the result in turn, on the user's inputs or on generated ones.
+
+    `fitting` are small sets of shapes that dynamic inputs can have together, for where larger ones do not fit.
 
     Raises:
         NotRunnableError: One of them does not run on the target.
     """
     old, new = before.to_proto(), after.to_proto()
-    try:
-        feeds = inputs or _model_feeds(old, sites, shapes, seed)
-        calls = {"before": prepare(old, feeds, target.runtime, before.folder)}
-        calls["after"] = prepare(new, feeds, target.runtime, after.folder)
-        once = sum(run_within(call, 600) for call in calls.values())
-        return race(calls, min(LONG_BUDGET_S, max(MODEL_BUDGET_S, 10 * once)))
-    except Exception as reason:  # onnxruntime's errors have no other base
-        raise NotRunnableError(_line(reason)) from reason
+    ways: list[Sequence[Mapping[str, Sequence[int]]]] = [()] if inputs or not fitting else [(), fitting]
+    for way in ways:
+        try:
+            feeds = inputs or _model_feeds(old, sites, shapes, seed, way)
+            calls = {"before": prepare(old, feeds, target.runtime, before.folder)}
+            calls["after"] = prepare(new, feeds, target.runtime, after.folder)
+            once = sum(run_within(call, 600) for call in calls.values())
+            return race(calls, min(LONG_BUDGET_S, max(MODEL_BUDGET_S, 10 * once)))
+        except Exception as reason:  # onnxruntime's errors have no other base
+            failure = NotRunnableError(_line(reason))
+    raise failure
 
 
-def _model_feeds(model: ModelProto, sites: Sequence[Site], shapes: Mapping[str, Sequence[int]], seed: int) -> Feeds:
+def _model_feeds(
+    model: ModelProto,
+    sites: Sequence[Site],
+    shapes: Mapping[str, Sequence[int]],
+    seed: int,
+    fitting: Sequence[Mapping[str, Sequence[int]]],
+) -> Feeds:
     """The largest of the inputs that validation uses."""
-    runs = list(model_runs(model, coordinates_of(sites), shapes, seed))
+    runs = list(model_runs(model, coordinates_of(sites), shapes, seed, fitting))
     return max(runs, key=lambda run: sum(value.size for value in run.feeds.values())).feeds

@@ -14,7 +14,7 @@ from onnx import ModelProto
 from onnxgs_opt.builder import Builder
 from onnxgs_opt.comparison import Comparison, compare_runs
 from onnxgs_opt.graph import Graph, captured, constant_value
-from onnxgs_opt.lowering.base import Lowering, Tolerance
+from onnxgs_opt.lowering import Lowering, Tolerance, tolerance_of
 from onnxgs_opt.probe import Array, Layout, coordinates_of, layout_at, layouts_of
 from onnxgs_opt.runs import PICKS, Run, model_runs, site_runs
 from onnxgs_opt.site import Site
@@ -61,7 +61,8 @@ def check_site(
     fitting = [known for known in shapes if needed <= set(known)]
     layouts = [layout_at(site, known) for known in fitting] or layouts_of(site, picks)
     runs = site_runs(cone, site, layouts, seed, fitting)
-    return compare_runs(cone, lowered, runs, tolerance or _at_precision(lowering.tolerance, site.dtype), seed, site)
+    allowed = tolerance or _at_precision(tolerance_of(lowering.name, site), site.dtype)
+    return compare_runs(cone, lowered, runs, allowed, seed, site)
 
 
 def _at_precision(tolerance: Tolerance, dtype: str) -> Tolerance:

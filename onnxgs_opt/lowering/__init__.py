@@ -8,8 +8,9 @@ from onnxgs_opt.lowering.keep import Keep
 from onnxgs_opt.lowering.lerp_gather import LerpGather
 from onnxgs_opt.lowering.merged_gather import MergedGather
 from onnxgs_opt.lowering.packed_gather import PackedGather
-from onnxgs_opt.lowering.plugin import Plugin
+from onnxgs_opt.lowering.plugin import Plugin, tolerance_from_grid
 from onnxgs_opt.lowering.row_gather import RowGather
+from onnxgs_opt.site import Site
 
 LOWERINGS: dict[str, Lowering] = {
     "keep": Keep(),
@@ -21,4 +22,12 @@ LOWERINGS: dict[str, Lowering] = {
     "plugin": Plugin(),
 }
 
-__all__ = ["LOWERINGS", "Lowering", "Target", "Tolerance"]
+
+
+def tolerance_of(name: str, site: Site) -> Tolerance:
+    """How far a site lowered so may be from the exported one."""
+    own = tolerance_from_grid(site) if name == "plugin" else None
+    return own or LOWERINGS[name].tolerance
+
+
+__all__ = ["LOWERINGS", "Lowering", "Target", "Tolerance", "tolerance_of"]

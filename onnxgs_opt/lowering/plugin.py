@@ -80,13 +80,30 @@ class Plugin:
         return cast(gs.Tensor, result)
 
 
+def tolerance_from_grid(site: Site) -> Tolerance | None:
+    """What recomputing pixels from a normalised grid costs; None where the node reads the model's own pixels.
+
+    Export and node each round a coordinate a few times, by half an ulp of the size of the image, and neighbouring
+    pixels of a unit-normal image differ by a few units: 6 * (H + W) * 2^-24, at least 1e-4.
+    """
+    if not _reads_normalised(site):
+        return None
+    height, width = site.image_size
+    size = (height or 0) + (width or 0)
+    return Tolerance(1e-4, max(1e-4, 6 * size * 2.0**-24), "pixels are computed anew from the normalised grid")
+
+
+def _reads_normalised(site: Site) -> bool:
+    return site.grid is not None and site.coordinates == "normalised" and site.policy.window == "all"
+
+
 def _grid(builder: Builder, site: Site, image: gs.Tensor) -> tuple[gs.Tensor, str]:
     """The grid and the name of its coordinates.
 
     A window is decided on the very pixel coordinates of the model: computed anew from normalised ones they
     could differ by an ulp, and a point on the window's edge by its whole value.
     """
-    if site.grid is None or site.coordinates == "pixel" or site.policy.window != "all":
+    if site.grid is None or not _reads_normalised(site):
         return emit_pixel_grid(builder, site, image), "pixel"
     grid = for_batch(builder, site.grid, image, emit_view(builder, site.grid))
     return grid, "normalised-corners" if site.align_corners else "normalised"
