@@ -23,7 +23,7 @@ JOBS ?= 2
 demo: $(VENV)/.installed
 	@mkdir -p $(DEMO)
 	$(BIN)/onnxgs-opt tests/fixtures/models/masked_interior.ts17.dyn.onnx $(DEMO)/masked_interior.onnx \
-		--report $(DEMO)/report.json
+		--shape img=1x3x480x640 --shape grid=1x480x640x2 --bench --report $(DEMO)/report.json
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest

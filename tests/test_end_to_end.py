@@ -49,7 +49,7 @@ def report_of(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[st
 def test_optimise_a_real_export(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = source.read_bytes()
     out = source.with_name("out.onnx")
-    document = report_of(capsys, source, out)
+    document = report_of(capsys, source, out, "--lowering", "merged-gather")
     assert (document["status"], document["exit_code"]) == ("optimised", 0)
     assert (document["input"], document["output"]) == (str(source), str(out))
     [site] = document["sites"]
@@ -244,12 +244,15 @@ def test_the_transcript_of_the_readme_is_true(
     repository = Path(__file__).parent.parent
     readme = (repository / "README.md").read_text(encoding="utf-8")
     prompt, *expected = readme.split("```console\n")[1].split("```")[0].splitlines()
-    program, model, out = prompt.removeprefix("$ ").split()
+    program, model, out, *options = prompt.removeprefix("$ ").split()
     shutil.copytree(MODELS, tmp_path / Path(model).parent)
     (tmp_path / out).parent.mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
+    # What is timed differs from machine to machine and must not decide a test.
+    monkeypatch.setattr("onnxgs_opt.tune.Tuner.tune", lambda self, sites, choices: (dict(choices), {}))
+    monkeypatch.setattr("onnxgs_opt.api._Run.race", lambda self, *rest: None)
     assert program == "onnxgs-opt"
-    assert run(model, out) == 0
+    assert run(model, out, *options) == 0
     printed = capsys.readouterr().out.splitlines()
     assert timeless(printed) == timeless(expected)
 
