@@ -60,7 +60,8 @@ def outputs(workspace: Path) -> dict[str, str]:
 
 
 def test_the_action_optimises_annotates_and_sums_up(workspace: Path) -> None:
-    done = run_step(workspace, "Run onnxgs-opt", model="models/net.onnx", output="out.onnx", args="--seed 3 --lowering merged-gather")
+    args = "--seed 3 --lowering merged-gather"
+    done = run_step(workspace, "Run onnxgs-opt", model="models/net.onnx", output="out.onnx", args=args)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("::notice file=models/net.onnx,title=GSO001")
     assert (workspace / "out.onnx").exists()

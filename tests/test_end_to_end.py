@@ -126,13 +126,13 @@ def test_a_refused_lowering_is_reported_and_the_site_kept(tmp_path: Path, capsys
 def test_shape_and_inputs_reach_the_validation(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = source.with_name("out.onnx")
     shapes = ("--shape", "img=1x3x33x17", "--shape", "grid=1x5x4x2")
-    document = report_of(capsys, source, out, *shapes)
+    document = report_of(capsys, source, out, "--lowering", "merged-gather", *shapes)
     assert {"img": [1, 3, 33, 17], "grid": [1, 5, 4, 2]} in document["validation"]["shapes"]
     inputs = source.with_name("real.npz")
     rng = np.random.default_rng(0)
     grid = rng.uniform(-2, 20, (1, 6, 7, 2)).astype(np.float32)
     np.savez(inputs, img=rng.standard_normal((1, 3, 12, 18), np.float32), grid=grid)
-    document = report_of(capsys, source, out, "--inputs", inputs)
+    document = report_of(capsys, source, out, "--lowering", "merged-gather", "--inputs", inputs)
     assert {"img": [1, 3, 12, 18], "grid": [1, 6, 7, 2]} in document["validation"]["shapes"]
 
 
