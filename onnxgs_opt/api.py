@@ -16,6 +16,7 @@ from onnx import ModelProto
 
 from onnxgs_opt._version import __version__
 from onnxgs_opt.comparison import Comparison
+from onnxgs_opt.conversion import converted
 from onnxgs_opt.errors import UsageError
 from onnxgs_opt.evidence import Evidence, evidence_of
 from onnxgs_opt.given import known_shapes, read_inputs
@@ -97,6 +98,7 @@ def optimize(
     *,
     lowering: str = "auto",
     target: str | None = None,
+    opset: int | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     inputs: str | os.PathLike[str] | None = None,
     rtol: float | None = None,
@@ -118,6 +120,7 @@ def optimize(
         output: Where to write; None writes nothing. It may be the path that was read.
         lowering: "auto" or the name of the lowering to force.
         target: The runtime to be fast on: "ort-cpu" (the default), "ort-cuda", "tensorrt" or "tensorrt-rtx".
+        opset: Convert the model up to this opset first, for lowerings that need it; None leaves it.
         shapes: By input name, the sizes that validation uses for dynamic dims.
         inputs: An .npz file with real inputs for the whole-model check.
         rtol: Relative tolerance of validation; None is each lowering's own.
@@ -141,7 +144,8 @@ def optimize(
     with clock.stage("load"):
         graph = _load(model)
     checks = _Checks(known_shapes(graph, shapes or {}), read_inputs(graph, inputs), rtol, atol, seed)
-    run = _Run(graph, Target(graph.opset, target or "ort-cpu", atol, rtol), clock)
+    start = graph if opset is None else converted(graph, opset)
+    run = _Run(graph, Target(start.opset, target or "ort-cpu", atol, rtol), clock, start)
     found = run.find()
     choices = choose(found.sites, run.target, lowering)
     if plan is not None:
@@ -187,13 +191,14 @@ def _load(model: ModelLike) -> Graph:
 
 
 class _Run:
-    """One run over one model: `source` is what came in, `graph` its canonical form."""
+    """One run over one model: `source` came in, `start` is at the opset asked for, `graph` its canonical form."""
 
-    def __init__(self, source: Graph, target: Target, clock: _Clock) -> None:
+    def __init__(self, source: Graph, target: Target, clock: _Clock, start: Graph | None = None) -> None:
         self.source = source
+        self.start = start or source
         self.target = target
         self.clock = clock
-        self.graph = source
+        self.graph = self.start
         self.confirms = self.times = False
         self.shapes: Sequence[Mapping[str, Sequence[int]]] = ()
 
@@ -202,7 +207,7 @@ class _Run:
         with self.clock.stage("canonicalise"):
             has_sums = may_hold_sums(self.source.gs)
             if has_sums or has_grid_samples(self.source.gs):
-                self.graph = self.source.copy()
+                self.graph = self.start.copy()
                 CANONICALISE.run(self.graph)
         with self.clock.stage("find"):
             found = survey(self.graph.gs, has_sums)

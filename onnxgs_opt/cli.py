@@ -27,16 +27,14 @@ if TYPE_CHECKING:
     from onnxgs_opt.report import Report
     from onnxgs_opt.timing import Race
 
-LOWERINGS = (
-    *("auto", "keep", "merged-gather", "lerp-gather", "row-gather", "packed-gather", "grid-sample", "plugin"),
-)
+LOWERINGS = (*("auto", "keep", "merged-gather", "lerp-gather", "row-gather", "packed-gather", "grid-sample", "plugin"),)
 TARGETS = ("ort-cpu", "ort-cuda", "tensorrt", "tensorrt-rtx")
 FORMATS = ("text", "json", "markdown", "sarif", "github")
 INTERRUPTED = 130
 
 GROUPS = {
     "What to do": ("dry_run", "check", "require_match"),
-    "How to lower": ("lowering", "target", "plan", "save_plan", "bench", "no_cache"),
+    "How to lower": ("lowering", "target", "opset", "plan", "save_plan", "bench", "no_cache"),
     "Validation": ("shapes", "inputs", "rtol", "atol", "seed", "no_validate"),
     "Engine": NAMES,
     "Output": ("report_files", "format_", "verbose", "quiet", "color"),
@@ -72,9 +70,7 @@ class Voice:
     colour: bool
 
 
-@click.command(
-    cls=GroupedCommand, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
-)
+@click.command(cls=GroupedCommand, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.argument("model", metavar="IN.onnx", required=False)
 @click.argument("output", metavar="[OUT.onnx]", required=False)
 @click.option("--dry-run", is_flag=True, help="Report only, write no model.")
@@ -97,6 +93,7 @@ class Voice:
 @click.option(
     "--target", type=click.Choice(TARGETS), metavar="NAME", help=f"Runtime to be fast on: {', '.join(TARGETS)}."
 )
+@click.option("--opset", type=click.IntRange(min=7), metavar="N", help="Convert the model up to opset N first.")
 @click.option("--plan", type=click.Path(exists=True, dir_okay=False), help="Take the choices of a saved plan.")
 @click.option("--save-plan", type=click.Path(dir_okay=False), help="Write this run's choices.")
 @click.option("--bench", is_flag=True, help="Time the model before and after.")
@@ -152,9 +149,7 @@ class Voice:
     metavar="NAME",
     help=f"What stdout carries: {', '.join(FORMATS)}.",
 )
-@click.option(
-    "--explain", is_flag=False, flag_value="", metavar="[CODE]", help="What a code of the report means."
-)
+@click.option("--explain", is_flag=False, flag_value="", metavar="[CODE]", help="What a code of the report means.")
 @click.option("-v", "--verbose", count=True, help="Say more; -vv shows an error's traceback.")
 @click.option("-q", "--quiet", is_flag=True, help="Only the last line; no progress.")
 @click.option("--color/--no-color", default=None, help="Default: colour on a terminal, unless NO_COLOR is set.")
@@ -168,6 +163,7 @@ def command(
     require_match: int,
     lowering: str,
     target: str | None,
+    opset: int | None,
     plan: str | None,
     save_plan: str | None,
     bench: bool,
@@ -210,6 +206,7 @@ def command(
                 output if writes else None,
                 lowering=lowering,
                 target=target,
+                opset=opset,
                 shapes=sizes,
                 inputs=inputs,
                 rtol=rtol,
@@ -288,9 +285,7 @@ def _source(model: str | None, output: str | None, writes: bool) -> str:
 
 def _require_available(target: str | None) -> None:
     if target not in (None, "ort-cpu", "ort-cuda"):
-        raise UsageError(
-            f"target {target} is not available in {__version__}", "use --target ort-cpu, or leave it out"
-        )
+        raise UsageError(f"target {target} is not available in {__version__}", "use --target ort-cpu, or leave it out")
 
 
 def _cache_folder() -> Path:

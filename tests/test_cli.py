@@ -158,6 +158,7 @@ def test_defaults(api: Api) -> None:
     expected: dict[str, Any] = {
         "lowering": "auto",
         "target": None,
+        "opset": None,
         "shapes": {},
         "rtol": None,
         "seed": 0,

@@ -123,6 +123,14 @@ def test_a_refused_lowering_is_reported_and_the_site_kept(tmp_path: Path, capsys
     assert "opset" in site["refusals"]["grid-sample"]
 
 
+def test_a_model_is_converted_up_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = Path(shutil.copy(MODELS / "masked_interior.ts11.st.onnx", tmp_path / "in.onnx"))
+    out = tmp_path / "out.onnx"
+    document = report_of(capsys, source, out, "--lowering", "grid-sample", "--opset", 16)
+    assert (document["status"], document["validation"]["status"]) == ("optimised", "ok")
+    assert sum(node.op_type == "GridSample" for node in onnx.load(out).graph.node) == 1
+
+
 def test_shape_and_inputs_reach_the_validation(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = source.with_name("out.onnx")
     shapes = ("--shape", "img=1x3x33x17", "--shape", "grid=1x5x4x2")
