@@ -107,6 +107,7 @@ def test_run_passes_the_options_on(api: Api, tmp_path: Path) -> None:
     assert api.options == {
         "lowering": "merged-gather",
         "target": "ort-cpu",
+        "opset": None,
         "shapes": {"img": (1, 3, 8, 9), "a=b": (4,)},
         "inputs": str(inputs),
         "rtol": 1e-5,
