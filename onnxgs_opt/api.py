@@ -246,7 +246,7 @@ class _Run:
         if isinstance(site, StructuralSite):
             return check_reads(self.graph, site, seed=checks.seed)
         lowering = LOWERINGS[name]
-        tolerance = checks.tolerance(tolerance_of(name, site))
+        tolerance = checks.tolerance(tolerance_of(lowering, site))
         return check_site(self.graph, site, lowering, tolerance=tolerance, seed=checks.seed, shapes=self.shapes)
 
     def rewrite(
@@ -265,7 +265,7 @@ class _Run:
         with self.clock.stage("lower"):
             lowered = self.lower(sites, choices)
         whole = None
-        loosest = _loosest(tolerance_of(choices[s.id].lowering, s) for s in sites if isinstance(s, Site))
+        loosest = _loosest(tolerance_of(LOWERINGS[choices[s.id].lowering], s) for s in sites if isinstance(s, Site))
         if checks is not None:
             with self.clock.stage("validate model"):
                 whole = check_model(

@@ -61,7 +61,7 @@ def check_site(
     fitting = [known for known in shapes if needed <= set(known)]
     layouts = [layout_at(site, known) for known in fitting] or layouts_of(site, picks)
     runs = site_runs(cone, site, layouts, seed, fitting)
-    allowed = tolerance or _at_precision(tolerance_of(lowering.name, site), site.dtype)
+    allowed = tolerance or _at_precision(tolerance_of(lowering, site), site.dtype)
     return compare_runs(cone, lowered, runs, allowed, seed, site)
 
 

@@ -24,10 +24,10 @@ LOWERINGS: dict[str, Lowering] = {
 
 
 
-def tolerance_of(name: str, site: Site) -> Tolerance:
+def tolerance_of(lowering: Lowering, site: Site) -> Tolerance:
     """How far a site lowered so may be from the exported one."""
-    own = tolerance_from_grid(site) if name == "plugin" else None
-    return own or LOWERINGS[name].tolerance
+    own = tolerance_from_grid(site) if isinstance(lowering, Plugin) else None
+    return own or lowering.tolerance
 
 
 __all__ = ["LOWERINGS", "Lowering", "Target", "Tolerance", "tolerance_of"]
