@@ -58,12 +58,11 @@ class Lift:
         self.images: set[str] = set()
         self.exact_below = EXACT_BELOW[8]
         self.values: dict[tuple[str, Index], Expr] = {}
-        self._opset = scope.opset
         self._producer = dict(scope.producer)
         self._tensors = dict(scope.tensors)
         self.rounded: dict[Element, tuple[Bound, Bound]] = {}
         self._rounded_as: dict[Expr, Element] = {}
-        self._order = {t.name: k for k, node in enumerate(scope.nodes) for t in node.outputs}
+        self._order = scope.order
         self._stops = stops
         self._cuts = cuts or {}
         self._splits = dict(splits or {})

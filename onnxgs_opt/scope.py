@@ -15,7 +15,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class Scope:
-    """The nodes of one graph, topologically sorted, and its tensors by name (names are unique in a graph)."""
+    """The nodes of one graph, topologically sorted, and its tensors by name (names are unique in a graph).
+
+    `order` is the place of the node that makes a tensor.
+    """
 
     nodes: tuple[gs.Node, ...]
     producer: Mapping[str, tuple[gs.Node, int]]
@@ -24,6 +27,7 @@ class Scope:
     inputs: tuple[gs.Tensor, ...]
     outputs: frozenset[str]
     opset: int
+    order: Mapping[str, int]
 
     @classmethod
     def of(cls, graph: gs.Graph) -> Scope:
@@ -38,14 +42,16 @@ class Scope:
             for tensor in reads_of(node):
                 consumers.setdefault(tensor.name, []).append(node)
                 tensors[tensor.name] = tensor
+        nodes = _sorted(graph.nodes, producer, consumers)
         return cls(
-            nodes=_sorted(graph.nodes, producer, consumers),
+            nodes=nodes,
             producer=producer,
             consumers={name: tuple(nodes) for name, nodes in consumers.items()},
             tensors=tensors,
             inputs=tuple(graph.inputs),
             outputs=frozenset(t.name for t in graph.outputs),
             opset=graph.opset,
+            order={t.name: k for k, node in enumerate(nodes) for t in node.outputs},
         )
 
 

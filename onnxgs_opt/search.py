@@ -75,10 +75,9 @@ class _Search:
         sites: list[Site] = []
         misses: dict[str, tuple[Join, Miss]] = {}
         claimed: set[str] = set()
-        wide = self._wide(misses)
-        for join in sorted(
-            joins_of(self._scope, self._facts_at(0)), key=lambda j: (len(j.reads) > TAPS, -len(j.reads))
-        ):
+        joins = list(joins_of(self._scope, self._facts_at(0)))
+        wide = self._wide(joins, misses)
+        for join in sorted(joins, key=lambda j: (len(j.reads) > TAPS, -len(j.reads))):
             if join.reads & claimed or any(join.reads <= reads for reads in wide):
                 continue
             result = self._try(join)
@@ -91,7 +90,7 @@ class _Search:
                 continue
             sites.append(site)
             claimed |= join.reads
-        sites.sort(key=lambda site: self._position(site.output))
+        sites.sort(key=lambda site: self._scope.order[site.output])
         named = tuple(replace(site, id=f"site{k}") for k, site in enumerate(sites))
         shapes = (*map(_shapes, map(self._facts_at, range(len(self._sizes)))), *self._single(named))
         shapes = shapes if len(self._sizes) > 1 else ()
@@ -107,11 +106,11 @@ class _Search:
         facts = infer(self._scope, asked)
         return [] if any(fact.shape is None for fact in facts.values()) else [_shapes(facts)]
 
-    def _wide(self, misses: dict[str, tuple[Join, Miss]]) -> list[frozenset[str]]:
+    def _wide(self, joins: Sequence[Join], misses: dict[str, tuple[Join, Miss]]) -> list[frozenset[str]]:
         """Reads that one sum puts together at more than two cells' corners: bicubic, say; no part of it is a site."""
         found: list[frozenset[str]] = []
-        joins = [j for j in joins_of(self._scope, self._facts_at(0)) if len(j.reads) > 2 * TAPS]
-        for join in sorted(joins, key=lambda j: -len(j.reads)):
+        many = [j for j in joins if len(j.reads) > 2 * TAPS]
+        for join in sorted(many, key=lambda j: -len(j.reads)):
             if any(join.reads <= reads for reads in found):
                 continue
             result = self._match_at(0, join.node.outputs[0].name, Cuts())
@@ -222,14 +221,15 @@ class _Search:
             and (name in self._scope.outputs or any(id(c) not in cone for c in self._scope.consumers.get(name, ())))
         )
 
-    def _cone(self, output: str) -> list[gs.Node]:
-        """Every node that `output` depends on."""
-        seen: dict[int, gs.Node] = {}
+    def _cone(self, output: str, stops: frozenset[str] = frozenset()) -> list[gs.Node]:
+        """Every node that `output` depends on, not looking behind `stops`."""
+        seen: set[int] = set()
         pending = [output]
         while pending:
-            node, _ = self._scope.producer.get(pending.pop(), (None, 0))
-            if node is not None and id(node) not in seen:
-                seen[id(node)] = node
+            name = pending.pop()
+            node, _ = self._scope.producer.get(name, (None, 0))
+            if node is not None and id(node) not in seen and name not in stops:
+                seen.add(id(node))
                 pending.extend(t.name for t in reads_of(node))
         return [n for n in self._scope.nodes if id(n) in seen]
 
@@ -243,7 +243,7 @@ class _Search:
         escaped = self._escape(join, hit.output)
         if escaped is not None:
             return escaped
-        reads = [self._scope.producer[t][0] for t in sorted(join.reads, key=self._position)]
+        reads = [self._scope.producer[t][0] for t in sorted(join.reads, key=self._scope.order.__getitem__)]
         image, x = hit.placement.image, hit.placement.coordinate_views[0]
         batch, channels, height, width = self._group_sizes(image)
         sample_size = self._group_sizes(x)[1:3]
@@ -304,21 +304,8 @@ class _Search:
 
     def _between(self, hit: _Hit) -> list[gs.Node]:
         """The nodes from the image and the coordinates to the output."""
-        stops = {view.tensor for view in (hit.placement.image, *hit.placement.coordinate_views)}
-        seen: set[int] = set()
-        pending = [hit.output]
-        while pending:
-            name = pending.pop()
-            node, _ = self._scope.producer.get(name, (None, 0))
-            if node is None or id(node) in seen or name in stops:
-                continue
-            seen.add(id(node))
-            pending.extend(t.name for t in reads_of(node))
-        return [n for n in self._scope.nodes if id(n) in seen]
-
-    def _position(self, tensor: str) -> int:
-        order = {id(n): k for k, n in enumerate(self._scope.nodes)}
-        return order[id(self._scope.producer[tensor][0])]
+        views = (hit.placement.image, *hit.placement.coordinate_views)
+        return self._cone(hit.output, frozenset(view.tensor for view in views))
 
     def _group_sizes(self, view: View) -> list[int | None]:
         """The size of each canonical axis of a view; None for a dynamic one."""

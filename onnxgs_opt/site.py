@@ -84,12 +84,6 @@ class View:
         """The axes of the (split) tensor in the operand's order."""
         return tuple(axis for group in self.groups for axis in group)
 
-    @property
-    def is_plain(self) -> bool:
-        """True when the tensor already is the operand: no reshape, no transpose."""
-        singles = all(len(group) == 1 for group in self.groups)
-        return self.split is None and not self.units and singles and self.order == tuple(range(len(self.groups)))
-
 
 @dataclass(frozen=True)
 class Site:
