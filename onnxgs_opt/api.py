@@ -30,6 +30,7 @@ from onnxgs_opt.prospects import may_hold_sums
 from onnxgs_opt.reads_check import check_reads
 from onnxgs_opt.records import hazard, image_reads, near_miss, site_record, validation_record
 from onnxgs_opt.report import Count, Report, Status
+from onnxgs_opt.sessions import load_custom_ops
 from onnxgs_opt.site import AnySite, Site, StructuralSite
 from onnxgs_opt.survey import Survey, survey
 from onnxgs_opt.timing import Race, can_time
@@ -111,6 +112,7 @@ def optimize(
     save_plan: str | os.PathLike[str] | None = None,
     bench: bool = False,
     cache: str | os.PathLike[str] | None = None,
+    custom_ops: Sequence[str | os.PathLike[str]] = (),
     progress: Callable[[str], None] | None = None,
 ) -> Result:
     """Find the bilinear samplers of a model, replace them, prove that nothing changed, and write the result.
@@ -134,6 +136,7 @@ def optimize(
         save_plan: Where to write this run's choices.
         bench: True times the model before and after; `Result.race` holds the times.
         cache: A folder to keep measurements in; None keeps none.
+        custom_ops: Shared libraries of operators that onnxruntime lacks; they are loaded, which runs their code.
         progress: Called with the name of each stage.
 
     Raises:
@@ -141,9 +144,12 @@ def optimize(
             report's status says so, and nothing is written.
     """
     clock = _Clock(progress)
+    libraries = load_custom_ops(custom_ops)
     with clock.stage("load"):
         graph = _load(model)
-    checks = _Checks(known_shapes(graph, shapes or {}), read_inputs(graph, inputs), rtol, atol, seed)
+    checks = _Checks(
+        known_shapes(graph, shapes or {}), read_inputs(graph, inputs), rtol, atol, seed, validate, libraries
+    )
     start = graph if opset is None else converted(graph, opset)
     run = _Run(graph, Target(start.opset, target or "ort-cpu", atol, rtol), clock, start)
     found = run.find()
@@ -160,7 +166,7 @@ def optimize(
         choices, comparisons = run.tune(found, choices, checks, None if cache is None else Path(cache))
     if validate:
         choices, comparisons = run.check_sites(found, choices, checks, comparisons)
-    result = run.rewrite(model, found, choices, comparisons, checks if validate else None, output)
+    result = run.rewrite(model, found, choices, comparisons, checks, output)
     if save_plan is not None:
         final = {s.id: Choice(s.lowering, s.reason) for s in result.report.sites}
         write_plan(Path(save_plan), run.graph, found.sites, final, run.target)
@@ -176,6 +182,8 @@ class _Checks:
     rtol: float | None
     atol: float | None
     seed: int
+    validate: bool
+    custom_ops: tuple[str, ...]
 
     def tolerance(self, own: Tolerance) -> Tolerance | None:
         """`own` with what the user gave instead; None when that is nothing."""
@@ -224,7 +232,8 @@ class _Run:
             return self._check(site, name, checks)
 
         with self.clock.stage("tune"):
-            tuner = Tuner(self.graph, self.target, check, checks.shapes, cache, self.clock.progress, checks.seed)
+            how = self.graph, self.target, check, checks.shapes, cache, self.clock.progress, checks.seed
+            tuner = Tuner(*how, custom_ops=checks.custom_ops)
             return tuner.tune(sites, choices)
 
     def check_sites(
@@ -247,7 +256,15 @@ class _Run:
             return check_reads(self.graph, site, seed=checks.seed)
         lowering = LOWERINGS[name]
         tolerance = checks.tolerance(tolerance_of(lowering, site))
-        return check_site(self.graph, site, lowering, tolerance=tolerance, seed=checks.seed, shapes=self.shapes)
+        return check_site(
+            self.graph,
+            site,
+            lowering,
+            tolerance=tolerance,
+            seed=checks.seed,
+            shapes=self.shapes,
+            custom_ops=checks.custom_ops,
+        )
 
     def rewrite(
         self,
@@ -255,7 +272,7 @@ class _Run:
         found: Survey,
         choices: Mapping[str, Choice],
         comparisons: Mapping[str, Comparison],
-        checks: _Checks | None,
+        checks: _Checks,
         output: str | os.PathLike[str] | None,
     ) -> Result:
         """Raise, lower, prove the whole model and write it."""
@@ -266,7 +283,7 @@ class _Run:
             lowered = self.lower(sites, choices)
         whole = None
         loosest = _loosest(tolerance_of(LOWERINGS[choices[s.id].lowering], s) for s in sites if isinstance(s, Site))
-        if checks is not None:
+        if checks.validate:
             with self.clock.stage("validate model"):
                 whole = check_model(
                     self.source,
@@ -277,7 +294,14 @@ class _Run:
                     shapes=checks.shapes,
                     fitting=found.shapes,
                     seed=checks.seed,
+                    custom_ops=checks.custom_ops,
                 )
+        if whole is not None and whole.status == "not-run":
+            unproven = [s.id for s in sites if comparisons[s.id].status == "not-run"]
+            why = "nothing could be checked: {}; --no-validate goes by the proof of the expressions alone"
+            left = {key: choices[key].kept(why.format(comparisons[key].worst)) for key in unproven}
+            if left:
+                return self.rewrite(model, found, {**choices, **left}, comparisons, checks, output)
         failed = whole is not None and whole.status == "mismatch"
         times = None if failed or not (self.confirms or self.times) else self.race(lowered, found, checks)
         if times is not None and self.confirms and times.ratio("before", "after") < 1:
@@ -295,11 +319,11 @@ class _Run:
         evidence = evidence_of(self.graph, lowered, found.sites, comparisons)
         return Result(report, None if failed else lowered, evidence, times)
 
-    def race(self, lowered: Graph, found: Survey, checks: _Checks | None) -> Race | None:
+    def race(self, lowered: Graph, found: Survey, checks: _Checks) -> Race | None:
         """The original and the result, timed in turn; None where one of them does not run alone."""
-        shapes, inputs, seed = ({}, None, 0) if checks is None else (checks.shapes, checks.inputs, checks.seed)
         with self.clock.stage("compare speed"), suppress(NotRunnableError):
-            return race_models(self.source, lowered, self.target, found.samplers, shapes, inputs, seed, found.shapes)
+            models = self.source, lowered, self.target, found.samplers, checks.shapes, checks.inputs, checks.seed
+            return race_models(*models, found.shapes, checks.custom_ops)
         return None
 
     def lower(self, sites: Sequence[AnySite], choices: Mapping[str, Choice]) -> Graph:

@@ -35,7 +35,7 @@ INTERRUPTED = 130
 GROUPS = {
     "What to do": ("dry_run", "check", "require_match"),
     "How to lower": ("lowering", "target", "opset", "plan", "save_plan", "bench", "no_cache"),
-    "Validation": ("shapes", "inputs", "rtol", "atol", "seed", "no_validate"),
+    "Validation": ("shapes", "inputs", "rtol", "atol", "seed", "custom_ops_library", "no_validate"),
     "Engine": NAMES,
     "Output": ("report_files", "format_", "verbose", "quiet", "color"),
 }
@@ -90,9 +90,7 @@ class Voice:
     metavar="NAME",
     help=f"What replaces each site: {', '.join(LOWERINGS)}.",
 )
-@click.option(
-    "--target", type=click.Choice(TARGETS), metavar="NAME", help=f"Runtime to be fast on: {', '.join(TARGETS)}."
-)
+@click.option("--target", type=click.Choice(TARGETS), metavar="NAME", help=f"Runtime: {', '.join(TARGETS)}.")
 @click.option("--opset", type=click.IntRange(min=7), metavar="N", help="Convert the model up to opset N first.")
 @click.option("--plan", type=click.Path(exists=True, dir_okay=False), help="Take the choices of a saved plan.")
 @click.option("--save-plan", type=click.Path(dir_okay=False), help="Write this run's choices.")
@@ -130,6 +128,13 @@ class Voice:
     default=0,
     show_default=True,
     help="Seed of generated inputs.",
+)
+@click.option(
+    "--custom-ops-library",
+    type=click.Path(exists=True, dir_okay=False),
+    multiple=True,
+    metavar="FILE",
+    help="Custom operators for onnxruntime; repeatable.",
 )
 @click.option("--no-validate", is_flag=True, help="Do not run the model before and after.")
 @click.option(
@@ -173,6 +178,7 @@ def command(
     rtol: float | None,
     atol: float | None,
     seed: int,
+    custom_ops_library: tuple[str, ...],
     no_validate: bool,
     report_files: tuple[str, ...],
     format_: str,
@@ -218,6 +224,7 @@ def command(
                 save_plan=save_plan,
                 bench=bench,
                 cache=None if no_cache else _cache_folder(),
+                custom_ops=custom_ops_library,
                 progress=progress,
             )
         report = judge(result.report, check=check, require_match=require_match)

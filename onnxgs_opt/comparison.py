@@ -22,6 +22,7 @@ from onnxgs_opt.lowering.base import Tolerance
 from onnxgs_opt.points import Points, points_of
 from onnxgs_opt.probe import Array, describe
 from onnxgs_opt.runs import Run
+from onnxgs_opt.sessions import in_words, open_session
 from onnxgs_opt.site import Site
 
 Status = Literal["ok", "mismatch", "not-run"]
@@ -113,20 +114,21 @@ def compare_runs(
     site: Site | None,
     folder: Path | None = None,
     result_folder: Path | None = None,
+    custom_ops: Sequence[str] = (),
 ) -> Comparison:
     """Run both over all inputs; a result that does not run where the original does is a mismatch."""
     seen = Comparison("not-run", seed=seed, worst="no inputs were tried")
     try:
-        reference = _session(before, folder, optimise=False)
+        reference = open_session(before, folder, custom_ops, optimise=False, threads=THREADS)
     except Exception as reason:  # onnxruntime's errors have no other base
-        return replace(seen, worst=f"onnxruntime does not load the original: {_line(reason)}")
+        return replace(seen, worst=f"onnxruntime does not load the original: {in_words(reason)}")
     try:
-        checked = _session(after, result_folder, optimise=True)
+        checked = open_session(after, result_folder, custom_ops, threads=THREADS)
     except Exception as reason:
         return replace(
-            seen, status="mismatch", max_abs=float("inf"), worst=f"the result does not load: {_line(reason)}"
+            seen, status="mismatch", max_abs=float("inf"), worst=f"the result does not load: {in_words(reason)}"
         )
-    sessions = _Sessions(reference, checked, before, folder)
+    sessions = _Sessions(reference, checked, before, folder, custom_ops)
     for run in runs:
         seen = _add_run(seen, sessions, run, tolerance, site)
     return seen
@@ -140,19 +142,20 @@ class _Sessions:
     checked: Any
     before: ModelProto
     folder: Path | None
+    custom_ops: Sequence[str]
 
     @cached_property
     def exact(self) -> Any:
         """The original in double precision, None where that does not load."""
         try:
-            return _session(in_double(self.before), None, optimise=False)
+            return open_session(in_double(self.before), None, self.custom_ops, optimise=False, threads=THREADS)
         except Exception:  # onnxruntime's errors have no other base; it lacks some operators in double
             return None
 
     @cached_property
     def optimised(self) -> Any:
         """The original with graph optimisations; made only when it is needed."""
-        return _session(self.before, self.folder, optimise=True)
+        return open_session(self.before, self.folder, self.custom_ops, threads=THREADS)
 
 
 def _add_run(seen: Comparison, sessions: _Sessions, run: Run, tolerance: Tolerance, site: Site | None) -> Comparison:
@@ -161,7 +164,7 @@ def _add_run(seen: Comparison, sessions: _Sessions, run: Run, tolerance: Toleran
         expected = reference.run(None, dict(run.feeds))
     except Exception as reason:
         if seen.status == "not-run":
-            return replace(seen, worst=f"the original does not run at {_shapes(run)}: {_line(reason)}")
+            return replace(seen, worst=f"the original does not run at {_shapes(run)}: {in_words(reason)}")
         return seen
     names = [output.name for output in reference.get_outputs()]
     shapes = (*seen.shapes, tuple(value.shape for value in run.feeds.values()))
@@ -169,7 +172,8 @@ def _add_run(seen: Comparison, sessions: _Sessions, run: Run, tolerance: Toleran
     try:
         actual = checked.run(names, dict(run.feeds))
     except Exception as reason:
-        return replace(seen, status="mismatch", max_abs=float("inf"), worst=f"the result does not run: {_line(reason)}")
+        worst = f"the result does not run: {in_words(reason)}"
+        return replace(seen, status="mismatch", max_abs=float("inf"), worst=worst)
     for name, a, b in zip(names, expected, actual, strict=True):
         found = compare(np.asarray(a), np.asarray(b), tolerance)
         if not found.within:
@@ -239,23 +243,6 @@ def _point(site: Site, index: Sequence[int], run: Run) -> tuple[int, int, int]:
         place = 0 if len(group) != 1 else index[group[0]]
         places.append(min(place, size - 1))
     return places[0], places[1], places[2]
-
-
-def _session(model: ModelProto, folder: Path | None, optimise: bool) -> Any:
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = THREADS
-    options.log_severity_level = 4
-    if not optimise:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    if folder is not None:
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
-    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-
-
-def _line(reason: Exception) -> str:
-    return " ".join(str(reason).split())[:300]
 
 
 def _shapes(run: Run) -> str:

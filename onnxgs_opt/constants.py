@@ -12,6 +12,7 @@ from onnx import TensorProto
 from onnx_graphsurgeon.ir.tensor import SparseValues
 
 from onnxgs_opt.errors import ModelError
+from onnxgs_opt.importer import operator
 
 SMALL = 4096  # elements: what is decoded once and kept, folded, and compared by value
 
@@ -23,7 +24,7 @@ def constant_value(tensor: gs.Tensor) -> NDArray[Any] | None:
     """
     if isinstance(tensor, gs.Constant):
         return _decoded(tensor)
-    if len(tensor.inputs) != 1 or tensor.inputs[0].op != "Constant":
+    if len(tensor.inputs) != 1 or operator(tensor.inputs[0]) != "Constant":
         return None
     for name, value in tensor.inputs[0].attrs.items():
         if name == "value" and isinstance(value, gs.Constant):

@@ -17,6 +17,7 @@ from onnxgs_opt.engine_run import EngineRun
 from onnxgs_opt.errors import EngineError
 from onnxgs_opt.report import Engine, EngineLayer, EngineTime, Report
 from onnxgs_opt.runs import model_runs
+from onnxgs_opt.sessions import open_session
 
 Array = np.ndarray[Any, Any]
 LOOSE = 0.05
@@ -79,12 +80,7 @@ def _compare(found: Mapping[str, Array], model: ModelProto, origin: Path, feeds:
     Raises:
         EngineError: More values than strays are off.
     """
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    folder = str(origin.absolute().parent)
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = open_session(model, origin.absolute().parent)
     names = [output.name for output in session.get_outputs()]
     worst = 0.0
     for name, wanted in zip(names, session.run(names, dict(feeds)), strict=True):

@@ -10,6 +10,7 @@ import onnx_graphsurgeon as gs
 
 from onnxgs_opt.comparison import Comparison
 from onnxgs_opt.graph import Graph
+from onnxgs_opt.importer import operator
 from onnxgs_opt.passes.raise_bilinear import prefix_of
 from onnxgs_opt.points import Points
 from onnxgs_opt.site import AnySite, Policy, StructuralSite
@@ -129,8 +130,8 @@ def _new_reads(nodes: Sequence[gs.Node], image: str) -> frozenset[str]:
     for node in nodes:
         if not node.inputs or node.inputs[0].name not in values:
             continue
-        if node.op in READS:
+        if operator(node) in READS:
             reads.add(node.name)
-        elif node.op in ("Reshape", "Transpose", "Squeeze", "Unsqueeze"):
+        elif operator(node) in ("Reshape", "Transpose", "Squeeze", "Unsqueeze"):
             values.update(t.name for t in node.outputs)
     return frozenset(reads)

@@ -16,6 +16,7 @@ import onnx_graphsurgeon as gs
 
 from onnxgs_opt.dims import MAX_VALUE_SIZE, SHAPES, UNKNOWN, Conflict, Fact, of_array
 from onnxgs_opt.evaluate import evaluate
+from onnxgs_opt.importer import operator
 from onnxgs_opt.scope import Array, Scope, subgraphs_of
 
 
@@ -184,10 +185,10 @@ def _of_constant(tensor: gs.Constant) -> Fact:
 
 
 def _apply(node: gs.Node, inputs: list[Fact], facts: Mapping[str, Fact], opset: int) -> list[Fact]:
+    if not operator(node):
+        return []
     if node.op == "If" and inputs[0].value is not None:
         return _branch(node, bool(inputs[0].value), facts, opset)
-    if node.domain not in (None, "", "ai.onnx"):
-        return []
     if node.op == "Constant":
         return [of_array(constant_of(node))]
     values = [f.value for f in inputs]

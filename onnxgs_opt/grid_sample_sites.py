@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import onnx_graphsurgeon as gs
 
-from onnxgs_opt.importer import DEFAULT_DOMAINS
+from onnxgs_opt.importer import operator
 from onnxgs_opt.scope import Scope
 from onnxgs_opt.site import BorderName, Policy, Site, View
 
@@ -35,7 +35,7 @@ def grid_sample_sites(graph: gs.Graph) -> list[Site]:
 
 def is_linear(node: gs.Node) -> bool:
     """Whether a node is a GridSample that interpolates linearly, over an image or a volume."""
-    if node.op != OP or (node.domain or "") not in DEFAULT_DOMAINS:
+    if operator(node) != OP:
         return False
     return _text(node.attrs.get("mode", "bilinear")) in BILINEAR
 

@@ -11,6 +11,7 @@ from onnxgs_opt.codes import CODES
 from onnxgs_opt.exporter import to_onnx_type
 from onnxgs_opt.grid_sample_sites import OP as GRID_SAMPLE
 from onnxgs_opt.grid_sample_sites import is_linear
+from onnxgs_opt.importer import operator
 from onnxgs_opt.joins import READS
 from onnxgs_opt.remark import Remark
 from onnxgs_opt.scope import Scope, subgraphs_of
@@ -36,7 +37,7 @@ MAX_STEPS = 64
 def hazards(graph: gs.Graph, sums: Sequence[StructuralSite]) -> tuple[Remark, ...]:
     """Every hazard of a graph and its subgraphs; `sums` are the read sums that no policy was proven of."""
     found = list(_of_nodes(graph.nodes, int(graph.opset or 0)))
-    if sums or any(node.op in READS for node in graph.nodes):
+    if sums or any(operator(node) in READS for node in graph.nodes):
         scope = Scope.of(graph)
         found += _half_indices(scope)
         found += _wrapping(scope, sums)
@@ -50,9 +51,9 @@ def _remark(code: str, node: gs.Node, condition: str) -> Remark:
 def _of_nodes(nodes: Iterable[gs.Node], opset: int) -> Iterator[Remark]:
     """Hazards that one node shows by itself."""
     for node in nodes:
-        if node.op == GRID_SAMPLE:
+        if operator(node) == GRID_SAMPLE:
             yield from _of_grid_sample(node, opset)
-        if node.op == "Clip" and 0 < opset < INTEGER_CLIP_SINCE and _is_integer(node.inputs[0]):
+        if operator(node) == "Clip" and 0 < opset < INTEGER_CLIP_SINCE and _is_integer(node.inputs[0]):
             yield _remark("GSO204", node, f"clamps integers at opset {opset}")
         for body in subgraphs_of(node):
             yield from _of_nodes(body.nodes, opset)
@@ -77,11 +78,11 @@ def _is_integer(tensor: gs.Tensor) -> bool:
         node = tensor.inputs[0] if tensor.inputs else None
         if node is None or not node.inputs:
             return False
-        if node.op in TO_INTEGER:
+        if operator(node) in TO_INTEGER:
             return True
-        if node.op == "Cast":
+        if operator(node) == "Cast":
             return int(node.attrs["to"]) in (to_onnx_type(np.int64), to_onnx_type(np.int32))
-        if node.op not in ELEMENTWISE | LAYOUTS | {"Clip", "Gather"}:
+        if operator(node) not in ELEMENTWISE | LAYOUTS | {"Clip", "Gather"}:
             return False
         tensor = node.inputs[0]
     return False
@@ -92,21 +93,21 @@ def _half_indices(scope: Scope) -> Iterator[Remark]:
     halves: set[str] = set()
     seen: set[str] = set()
     for node in scope.nodes:
-        if node.op in READS and node.inputs[1].name in halves and node.inputs[0].name not in seen:
+        if operator(node) in READS and node.inputs[1].name in halves and node.inputs[0].name not in seen:
             seen.add(node.inputs[0].name)
             yield _remark("GSO202", node, f"its index '{node.inputs[1].name}' comes from fp16 numbers")
-        from_half = node.op == "Cast" and _is_half(node.inputs[0]) and _is_integer(node.outputs[0])
+        from_half = operator(node) == "Cast" and _is_half(node.inputs[0]) and _is_integer(node.outputs[0])
         if from_half or (_values(node) and any(t.name in halves for t in _values(node))):
             halves.update(t.name for t in node.outputs)
 
 
 def _values(node: gs.Node) -> list[gs.Tensor]:
     """The inputs whose numbers are those of the result: none of an operator that makes others."""
-    if node.op in LAYOUTS | {"Gather"}:
+    if operator(node) in LAYOUTS | {"Gather"}:
         return list(node.inputs[:1])
-    if node.op in ELEMENTWISE or node.op in ("Clip", "Min", "Max"):
+    if operator(node) in ELEMENTWISE or operator(node) in ("Clip", "Min", "Max"):
         return list(node.inputs)
-    return list(node.inputs[1:]) if node.op == "Where" else []
+    return list(node.inputs[1:]) if operator(node) == "Where" else []
 
 
 def _wrapping(scope: Scope, sums: Sequence[StructuralSite]) -> Iterator[Remark]:
@@ -129,10 +130,10 @@ def is_loose(scope: Scope, index: str) -> bool:
         seen.add((name, rounded))
         node, _ = scope.producer.get(name, (None, 0))
         values = [] if node is None else _values(node)
-        if node is not None and (node.op in BOUNDED or node.op == "Constant"):
+        if node is not None and (operator(node) in BOUNDED or operator(node) == "Constant"):
             continue
         if rounded and not values:
             return True
-        rounded |= node is not None and node.op in ROUNDS and not _is_integer(node.inputs[0])
+        rounded |= node is not None and operator(node) in ROUNDS and not _is_integer(node.inputs[0])
         pending += [(t.name, rounded) for t in values if t.name]
     return False

@@ -58,6 +58,11 @@ def shell_of(message: Any, body: Sequence[str]) -> Any:
     return shell
 
 
+def operator(node: gs.Node) -> str:
+    """The name of a standard operator; "" for one of another domain, which may mean anything whatever it is called."""
+    return str(node.op) if node.domain in (None, *DEFAULT_DOMAINS) else ""
+
+
 def opset_of(imports: Iterable[onnx.OperatorSetIdProto]) -> int | None:
     """Version of the default ONNX domain among ``imports``, None when it is not there."""
     return next((int(i.version) for i in imports if i.domain in DEFAULT_DOMAINS), None)

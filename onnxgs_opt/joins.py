@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import onnx_graphsurgeon as gs
 
 from onnxgs_opt.dims import UNKNOWN, Fact
+from onnxgs_opt.importer import operator
 from onnxgs_opt.scope import Scope
 
 READS = frozenset(("Gather", "GatherElements", "GatherND"))
@@ -24,7 +25,7 @@ MAX_READS = 16
 
 def has_reads(graph: gs.Graph) -> bool:
     """Whether any two reads exist: most models are told apart here."""
-    return any(node.op in READS and not _is_lookup(node) for node in graph.nodes)
+    return any(operator(node) in READS and not _is_lookup(node) for node in graph.nodes)
 
 
 def _is_lookup(node: gs.Node) -> bool:
@@ -57,10 +58,10 @@ def joins_of(
     """The nodes that sum reads, in execution order; `counts` tells which gathers are reads of an image."""
     flow: dict[str, frozenset[str]] = {}
     for node in scope.nodes:
-        if node.op in READS and counts(node, facts):
+        if operator(node) in READS and counts(node, facts):
             flow[node.outputs[0].name] = frozenset((node.outputs[0].name,))
             continue
-        if node.op not in CARRIES:
+        if operator(node) not in CARRIES:
             continue
         parts = [flow[t.name] for t in node.inputs if t.name in flow]
         if not parts:
@@ -70,5 +71,5 @@ def joins_of(
             continue
         for tensor in node.outputs:
             flow[tensor.name] = union
-        if node.op in CONTRACTIONS or (node.op in SUMS and len(union) > max(map(len, parts))):
+        if operator(node) in CONTRACTIONS or (operator(node) in SUMS and len(union) > max(map(len, parts))):
             yield Join(node, union)

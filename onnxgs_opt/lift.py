@@ -16,6 +16,7 @@ from onnxgs_opt.arithmetic import ARITHMETIC, EXACT_BELOW, taken_branch
 from onnxgs_opt.dims import UNKNOWN, Fact
 from onnxgs_opt.expr import Algebra, Bound, Expr
 from onnxgs_opt.facts import infer
+from onnxgs_opt.importer import operator
 from onnxgs_opt.layout import LAYOUT, Index, NoRule, Rule
 from onnxgs_opt.poly import Number
 from onnxgs_opt.scope import Array, Scope
@@ -105,7 +106,7 @@ class Lift:
         if node is None:
             return self.leaf(name, index)
         rules = READING if reading else RULES
-        rule = rules.get(node.op) if node.domain in (None, "", "ai.onnx") else None
+        rule = rules.get(operator(node))
         if rule is None:
             return self.leaf(name, index)
         try:

@@ -11,6 +11,7 @@ import onnx_graphsurgeon as gs
 
 from onnxgs_opt.constants import element_count
 from onnxgs_opt.dims import Fact
+from onnxgs_opt.importer import operator
 from onnxgs_opt.joins import LAYOUTS, READS, TAPS, joins_of
 from onnxgs_opt.scope import Scope
 
@@ -22,7 +23,7 @@ MAX_CONE = 512
 
 def may_hold_sums(graph: gs.Graph) -> bool:
     """Whether two reads of one tensor come together somewhere, or one whose index is made of floats is summed."""
-    if not any(node.op in READS and _may_read(node, {}) for node in graph.nodes):
+    if not any(operator(node) in READS and _may_read(node, {}) for node in graph.nodes):
         return False
     scope = Scope.of(graph)
     groups = {join.reads for join in joins_of(scope, {}, _may_read)}
@@ -32,9 +33,9 @@ def may_hold_sums(graph: gs.Graph) -> bool:
 def _may_read(node: gs.Node, facts: Mapping[str, Fact]) -> bool:
     """Not of integers, such as shapes, and not at a few fixed positions, which only select."""
     data, index = node.inputs[:2]
-    if str(data.dtype).startswith(("int", "uint", "bool")) or (data.inputs and data.inputs[0].op == "Shape"):
+    if str(data.dtype).startswith(("int", "uint", "bool")) or (data.inputs and operator(data.inputs[0]) == "Shape"):
         return False
-    fixed = isinstance(index, gs.Constant) or (index.inputs and index.inputs[0].op == "Constant")
+    fixed = isinstance(index, gs.Constant) or (index.inputs and operator(index.inputs[0]) == "Constant")
     if not fixed:
         return True
     count = element_count(index)
@@ -53,9 +54,9 @@ def _root(scope: Scope, name: str) -> str | None:
     """The tensor that this one is a layout or a part of; None where that cannot be told."""
     while name in scope.producer:
         node, _ = scope.producer[name]
-        if node.op == "If":
+        if operator(node) == "If":
             return None
-        if node.op not in CARRIERS:
+        if operator(node) not in CARRIERS:
             return name
         name = node.inputs[0].name
     return name
@@ -71,7 +72,8 @@ def _is_rounded(scope: Scope, index: str) -> bool:
             continue
         seen.add(name)
         node, _ = scope.producer[name]
-        if node.op in ROUNDINGS or len(seen) > MAX_CONE or (node.op == "Cast" and not _is_whole(node.inputs[0])):
+        from_floats = operator(node) == "Cast" and not _is_whole(node.inputs[0])
+        if from_floats or operator(node) in ROUNDINGS or len(seen) > MAX_CONE:
             return True
         pending += [t.name for t in node.inputs]
     return False

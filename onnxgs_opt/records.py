@@ -47,9 +47,15 @@ def site_record(site: AnySite, choice: Choice, comparison: Comparison | None) ->
         lowering=choice.lowering,
         reason=choice.reason,
         refusals=dict(choice.refusals),
-        error=SiteError() if comparison is None else SiteError(comparison.max_abs, comparison.max_rel),
+        error=_error(comparison),
         measurements=choice.measurements,
     )
+
+
+def _error(comparison: Comparison | None) -> SiteError:
+    if comparison is None or comparison.status == "not-run":
+        return SiteError()
+    return SiteError(comparison.max_abs, comparison.max_rel)
 
 
 def _operands(site: AnySite) -> tuple[str, str | tuple[str, str]]:
@@ -84,4 +90,6 @@ def validation_record(comparison: Comparison | None, graph: Graph) -> Validation
         return Validation()
     names = [t.name for t in graph.inputs if not isinstance(t, gs.Constant)]
     shapes = tuple(dict(zip(names, run, strict=False)) for run in comparison.shapes)
+    if comparison.status == "not-run":
+        return Validation(seed=comparison.seed, reason=comparison.worst)
     return Validation(comparison.status, shapes, comparison.max_abs, comparison.max_rel, comparison.seed)

@@ -129,13 +129,17 @@ class Hazard:
 
 @dataclass(frozen=True)
 class Validation:
-    """The whole-model check: `shapes` holds, for each run, the shape of every input."""
+    """The whole-model check: `shapes` holds, for each run, the shape of every input.
+
+    `reason` says why it was not run where it was asked for, else it is None.
+    """
 
     status: Literal["ok", "mismatch", "not-run"] = "not-run"
     shapes: tuple[Mapping[str, tuple[int, ...]], ...] = ()
     max_abs: float | None = None
     max_rel: float | None = None
     seed: int | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from onnxgs_opt.cuts import Cuts, other_cuts
 from onnxgs_opt.dims import UNKNOWN, Fact, Shape
 from onnxgs_opt.expr import Algebra, Expr
 from onnxgs_opt.facts import assignments, infer, settle, symbols, tied
+from onnxgs_opt.importer import operator
 from onnxgs_opt.joins import CARRIES, LAYOUTS, TAPS, Join, has_reads, joins_of
 from onnxgs_opt.layout import NoRule
 from onnxgs_opt.lift import Lift
@@ -126,7 +127,7 @@ class _Search:
         best: _Hit | None = None
         miss: Miss | None = None
         for node in self._reach(join.node):
-            moves_only = node.op in LAYOUTS
+            moves_only = operator(node) in LAYOUTS
             if moves_only and best is None and miss is not None and miss.code != PLACEMENT:
                 continue  # the same elements elsewhere: the same miss
             result = self._match(node.outputs[0].name, Cuts() if best is None else best.cuts)
@@ -147,7 +148,7 @@ class _Search:
             if len(consumers) != 1 or output in self._scope.outputs or len(node.outputs) != 1:
                 return
             node = consumers[0]
-            if node.op not in CARRIES:
+            if operator(node) not in CARRIES:
                 return
 
     def _match(self, output: str, first: Cuts) -> _Hit | Miss:
@@ -297,7 +298,7 @@ class _Search:
                         "GSO105",
                     )
                 for tensor in consumer.outputs:
-                    if tensor.name not in seen and consumer.op in CARRIES:
+                    if tensor.name not in seen and operator(consumer) in CARRIES:
                         seen.add(tensor.name)
                         pending.append(tensor.name)
         return None

@@ -9,6 +9,7 @@ import onnx_graphsurgeon as gs
 
 from onnxgs_opt.dims import UNKNOWN, Fact
 from onnxgs_opt.facts import assignments, settle, symbols, tied
+from onnxgs_opt.importer import operator
 from onnxgs_opt.joins import READS, TAPS, Join, joins_of
 from onnxgs_opt.scope import Scope, reads_of
 from onnxgs_opt.site import StructuralSite
@@ -41,7 +42,7 @@ def structural_sites(
             given where nobody has looked yet.
         claimed: Names of reading nodes that belong to other sites.
     """
-    if sum(node.op in READS for node in graph.nodes) < 2:
+    if sum(operator(node) in READS for node in graph.nodes) < 2:
         return []
     scope = Scope.of(graph)
     sizes = sizes or _sizes(scope)
@@ -117,9 +118,9 @@ def _origin(name: str, scope: Scope, facts: Sequence[Facts]) -> Hashable:
     if node is None or None in shapes:
         return name
     source = node.inputs[0].name if node.inputs else ""
-    if node.op == "Transpose":
+    if operator(node) == "Transpose":
         return "Transpose", tuple(node.attrs.get("perm", ())), _origin(source, scope, facts)
-    if node.op not in RESHAPES:
+    if operator(node) not in RESHAPES:
         return name
     origin = _origin(source, scope, facts)
     return "Reshape", shapes, origin[2] if isinstance(origin, tuple) and origin[0] == "Reshape" else origin

@@ -10,6 +10,7 @@ import onnx_graphsurgeon as gs
 from onnxgs_opt.dims import Shape
 from onnxgs_opt.grid_sample_sites import grid_sample_sites
 from onnxgs_opt.hazards import hazards, is_loose
+from onnxgs_opt.importer import operator
 from onnxgs_opt.remark import Remark
 from onnxgs_opt.scope import Scope, reads_of
 from onnxgs_opt.search import Found, find_sites
@@ -97,7 +98,7 @@ def _is_fixed(scope: Scope, index: str) -> bool:
         node, _ = scope.producer.get(name, (None, 0))
         if node is None and not isinstance(scope.tensors[name], gs.Constant):
             return False
-        if node is None or name in seen or node.op == "Shape":
+        if node is None or name in seen or operator(node) == "Shape":
             continue
         seen.add(name)
         pending += [t.name for t in reads_of(node)]

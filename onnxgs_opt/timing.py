@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
@@ -13,11 +13,12 @@ from typing import Any
 from onnx import ModelProto
 
 from onnxgs_opt.probe import Array
+from onnxgs_opt.sessions import CPU, open_session
 
 Feeds = Mapping[str, Array]
 Call = Callable[[], object]
 
-PROVIDERS: Mapping[str, str] = {"ort-cpu": "CPUExecutionProvider", "ort-cuda": "CUDAExecutionProvider"}
+PROVIDERS: Mapping[str, str] = {"ort-cpu": CPU, "ort-cuda": "CUDAExecutionProvider"}
 """Targets that onnxruntime runs, and what it calls them."""
 
 MIN_ROUNDS, MAX_ROUNDS = 5, 25
@@ -77,19 +78,19 @@ class Race:
         return ratios[len(ratios) // 4] > 1 and median(ratios) > CLEAR
 
 
-def prepare(model: ModelProto, feeds: Feeds, runtime: str = "ort-cpu", folder: Path | None = None) -> Call:
+def prepare(
+    model: ModelProto,
+    feeds: Feeds,
+    runtime: str = "ort-cpu",
+    folder: Path | None = None,
+    custom_ops: Sequence[str] = (),
+) -> Call:
     """A call that runs a model once, with inputs and outputs where the target keeps them.
 
-    Everything is at onnxruntime's defaults, as users run it. `folder` holds the model's external data.
+    Everything is at onnxruntime's defaults, as users run it. `folder` holds the model's external data, `custom_ops`
+    are libraries of its operators.
     """
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    if folder is not None:
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
-    providers = list(dict.fromkeys([PROVIDERS[runtime], "CPUExecutionProvider"]))
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=providers)
+    session = open_session(model, folder, custom_ops, providers=list(dict.fromkeys([PROVIDERS[runtime], CPU])))
     known = {i.name for i in session.get_inputs()}
     given = {name: value for name, value in feeds.items() if name in known}
     if runtime == "ort-cpu":

@@ -27,6 +27,7 @@ from onnxgs_opt.probe import Layout, coordinates_of, layouts_of, spans
 from onnxgs_opt.recorded import recorded
 from onnxgs_opt.report import Measurement
 from onnxgs_opt.runs import model_runs, site_feeds
+from onnxgs_opt.sessions import in_words
 from onnxgs_opt.signature import signature
 from onnxgs_opt.site import Site, View
 from onnxgs_opt.timing import Call, Feeds, Race, SlowError, prepare, race, run_within, runtime_version
@@ -84,6 +85,7 @@ class Tuner:
     progress: Progress | None = None
     seed: int = 0
     least_call_s: float = LEAST_CALL_S
+    custom_ops: Sequence[str] = ()
 
     def tune(
         self, sites: Sequence[Site], choices: Mapping[str, Choice]
@@ -124,12 +126,12 @@ class Tuner:
         try:
             cone = cone_of(self.graph, site)
             feeds = feeds_of(cone, site, layout, self.seed)
-            calls = {KEEP: prepare(cone, feeds, self.target.runtime)}
+            calls = {KEEP: prepare(cone, feeds, self.target.runtime, custom_ops=self.custom_ops)}
             first = {KEEP: max(run_within(calls[KEEP], 600), 1e-6)}
             if min(first[KEEP], run_within(calls[KEEP], 600)) < self.least_call_s:
                 return self._untimed(site, own, refusals, "a call of it is too short to be worth measuring"), {}
         except Exception as reason:  # a cone that does not run alone is not timed; onnxruntime's errors have no base
-            return Tuning(own, KEEP, f"it could not be measured: {_line(reason)}", tuple(rows.values())), {}
+            return Tuning(own, KEEP, f"it could not be measured: {in_words(reason)}", tuple(rows.values())), {}
         checks: dict[str, Comparison] = {}
         for name in (name for name in names if name not in refusals):
             checks[name] = self.check(site, name)
@@ -154,7 +156,8 @@ class Tuner:
         if check.status == "mismatch":
             return "wrong"
         try:
-            call = prepare(lowered_cone(cone, site, LOWERINGS[name]), feeds, self.target.runtime)
+            lowered = lowered_cone(cone, site, LOWERINGS[name])
+            call = prepare(lowered, feeds, self.target.runtime, custom_ops=self.custom_ops)
             return call, run_within(call, max(LEAST_LIMIT_S, PATIENCE * keep_s))
         except SlowError:
             return "timeout"
@@ -246,10 +249,6 @@ def _text(layout: Layout) -> str:
     return "x".join(map(str, layout.of_image())) + " at " + "x".join(map(str, layout.samples)) + " points"
 
 
-def _line(reason: Exception) -> str:
-    return " ".join(str(reason).split())[:200]
-
-
 # -- sizes and inputs -----------------------------------------------------------------------------
 
 
@@ -317,10 +316,12 @@ def race_models(
     inputs: Feeds | None = None,
     seed: int = 0,
     fitting: Sequence[Mapping[str, Sequence[int]]] = (),
+    custom_ops: Sequence[str] = (),
 ) -> Race:
     """The original and the result in turn, on the user's inputs or on generated ones.
 
-    `fitting` are small sets of shapes that dynamic inputs can have together, for where larger ones do not fit.
+    `fitting` are small sets of shapes that dynamic inputs can have together, for where larger ones do not fit;
+    `custom_ops` are libraries of operators that the models use.
 
     Raises:
         NotRunnableError: One of them does not run on the target.
@@ -330,12 +331,12 @@ def race_models(
     for way in ways:
         try:
             feeds = inputs or _model_feeds(old, sites, shapes, seed, way)
-            calls = {"before": prepare(old, feeds, target.runtime, before.folder)}
-            calls["after"] = prepare(new, feeds, target.runtime, after.folder)
+            calls = {"before": prepare(old, feeds, target.runtime, before.folder, custom_ops)}
+            calls["after"] = prepare(new, feeds, target.runtime, after.folder, custom_ops)
             once = sum(run_within(call, 600) for call in calls.values())
             return race(calls, min(LONG_BUDGET_S, max(MODEL_BUDGET_S, 10 * once)))
         except Exception as reason:  # onnxruntime's errors have no other base
-            failure = NotRunnableError(_line(reason))
+            failure = NotRunnableError(in_words(reason))
     raise failure
 
 

@@ -37,6 +37,7 @@ def check_site(
     seed: int = 0,
     picks: Sequence[Layout] = PICKS,
     shapes: Sequence[Mapping[str, Sequence[int]]] = (),
+    custom_ops: Sequence[str] = (),
 ) -> Comparison:
     """Compare a site's cone with what a lowering writes for it; the graph is not changed.
 
@@ -51,6 +52,7 @@ def check_site(
         seed: Seed of the inputs.
         picks: Sizes to use where dims are dynamic.
         shapes: Shapes of every tensor, at each of several sizes that fit together; used instead of `picks`.
+        custom_ops: Libraries of operators that onnxruntime lacks.
     """
     try:
         cone = cone_of(graph, site)
@@ -62,7 +64,7 @@ def check_site(
     layouts = [layout_at(site, known) for known in fitting] or layouts_of(site, picks)
     runs = site_runs(cone, site, layouts, seed, fitting)
     allowed = tolerance or _at_precision(tolerance_of(lowering, site), site.dtype)
-    return compare_runs(cone, lowered, runs, allowed, seed, site)
+    return compare_runs(cone, lowered, runs, allowed, seed, site, custom_ops=custom_ops)
 
 
 def _at_precision(tolerance: Tolerance, dtype: str) -> Tolerance:
@@ -142,6 +144,7 @@ def check_model(
     shapes: Mapping[str, Sequence[int]] | None = None,
     fitting: Sequence[Mapping[str, Sequence[int]]] = (),
     seed: int = 0,
+    custom_ops: Sequence[str] = (),
 ) -> Comparison:
     """Compare two models of the same inputs and outputs.
 
@@ -158,6 +161,7 @@ def check_model(
         shapes: Shapes of inputs, for those that have dynamic dims; several sizes are tried without.
         fitting: Sets of shapes, by tensor, that are known to fit together; tried where `shapes` is not given.
         seed: Seed of the inputs.
+        custom_ops: Libraries of operators that onnxruntime lacks.
     """
     before, folder = _proto_of(original)
     after, result_folder = _proto_of(result)
@@ -165,7 +169,7 @@ def check_model(
         runs: Iterator[Run] = iter([Run(dict(inputs))])
     else:
         runs = model_runs(before, {n: a for n, a in coordinates_of(sites).items()}, shapes or {}, seed, fitting)
-    return compare_runs(before, after, runs, tolerance, seed, None, folder, result_folder)
+    return compare_runs(before, after, runs, tolerance, seed, None, folder, result_folder, custom_ops)
 
 
 def _proto_of(model: Model) -> tuple[ModelProto, Path | None]:

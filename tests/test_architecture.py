@@ -18,7 +18,7 @@ LAYERS = (
     " prospects grid_sample_sites structural hazards survey",
     "lowering",
     "passes",
-    "doubles probe runs points comparison timing validate reads_check"
+    "doubles probe sessions runs points comparison timing validate reads_check"
     " cuda_driver nvrtc plugin_build plugin_python engine_model engine engine_worker engine_run",
     "signature recorded tune plan evidence report records rendering",
     "api outputs engine_check",

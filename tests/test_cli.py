@@ -101,8 +101,9 @@ def test_run_passes_the_options_on(api: Api, tmp_path: Path) -> None:
     plan.touch()
     arguments = "in.onnx out.onnx --lowering merged-gather --target ort-cpu --shape img=1x3x8x9 --shape a=b=4"
     tolerances = "--rtol 1e-5 --atol 1e-6 --seed 7 --no-validate"
+    libraries = ["--custom-ops-library", str(inputs), "--custom-ops-library", str(plan)]
     plans = ["--plan", str(plan), "--save-plan", str(tmp_path / "new.json"), "--no-cache"]
-    assert cli.main([*arguments.split(), "--inputs", str(inputs), *tolerances.split(), *plans]) == 0
+    assert cli.main([*arguments.split(), "--inputs", str(inputs), *tolerances.split(), *plans, *libraries]) == 0
     assert api.paths == ("in.onnx", "out.onnx")
     assert api.options == {
         "lowering": "merged-gather",
@@ -120,6 +121,7 @@ def test_run_passes_the_options_on(api: Api, tmp_path: Path) -> None:
         "save_plan": str(tmp_path / "new.json"),
         "bench": False,
         "cache": None,
+        "custom_ops": (str(inputs), str(plan)),
     }
 
 

@@ -11,7 +11,7 @@ import onnx_graphsurgeon as gs
 from onnx import AttributeProto
 
 from onnxgs_opt.graph import SMALL, Graph, constant_value, element_count, node_subgraphs
-from onnxgs_opt.importer import DEFAULT_DOMAINS
+from onnxgs_opt.importer import operator
 from onnxgs_opt.passes.base import PassResult
 
 _RANDOM = frozenset(
@@ -91,7 +91,7 @@ def _merge_constants(graph: Graph, is_main: bool) -> bool:
 
 
 def _node_key(node: gs.Node) -> Hashable | None:
-    if node.op in _RANDOM or (node.domain or "") not in DEFAULT_DOMAINS or node_subgraphs(node):
+    if node.op in _RANDOM or not operator(node) or node_subgraphs(node):
         return None
     attrs = tuple(sorted((name, _attribute_key(value)) for name, value in node.attrs.items()))
     inputs = tuple(0 if t.is_empty() else id(t) for t in node.inputs)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import onnx_graphsurgeon as gs
 
 from onnxgs_opt.graph import Graph, constant_value, element_count, to_onnx_type
-from onnxgs_opt.importer import DEFAULT_DOMAINS
+from onnxgs_opt.importer import operator
 from onnxgs_opt.passes.base import PassResult
 
 
@@ -49,7 +49,7 @@ def _eliminate(graph: Graph) -> bool:
 
 def _is_identity(node: gs.Node) -> bool:
     rule = _RULES.get(node.op)
-    if rule is None or (node.domain or "") not in DEFAULT_DOMAINS or len(node.outputs) != 1:
+    if rule is None or not operator(node) or len(node.outputs) != 1:
         return False
     if any(isinstance(value, gs.Node.AttributeRef) for value in node.attrs.values()):
         return False

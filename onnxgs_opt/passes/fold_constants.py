@@ -13,7 +13,7 @@ from onnx_graphsurgeon.ir.tensor import LazyValues
 
 from onnxgs_opt.evaluate import EVALUATORS, evaluate
 from onnxgs_opt.graph import SMALL, Graph, as_constant, constant_value, element_count
-from onnxgs_opt.importer import DEFAULT_DOMAINS
+from onnxgs_opt.importer import operator
 from onnxgs_opt.passes.base import PassResult
 
 _ALWAYS_SMALL = 64  # elements: not more than the node that it replaces
@@ -60,7 +60,7 @@ class _Known:
             self.results[id(node)] = tuple(self.values[id(t)] for t in node.outputs)  # type: ignore[misc]
 
     def _evaluate(self, node: gs.Node) -> tuple[NDArray[Any], ...] | None:
-        if (node.domain or "") not in DEFAULT_DOMAINS:
+        if not operator(node):
             return None
         if node.op == "Constant":
             value = _small_value(node.outputs[0])
@@ -143,7 +143,7 @@ def _values_to_store(
 
 def _literal(graph: Graph, node: gs.Node) -> Any:
     """What a Constant node holds, undecoded where it is a tensor; None when it stays a node."""
-    if node.op != "Constant" or (node.domain or "") not in DEFAULT_DOMAINS or graph.is_function:
+    if operator(node) != "Constant" or graph.is_function:
         return None
     value = node.attrs.get("value")
     if isinstance(value, gs.Constant):
@@ -155,13 +155,13 @@ def _literal_tensor(tensor: gs.Tensor) -> gs.Constant | None:
     """The constant that a tensor is, or that a Constant node makes of it, however big."""
     if isinstance(tensor, gs.Constant):
         return tensor
-    value = tensor.inputs[0].attrs.get("value") if tensor.inputs and tensor.inputs[0].op == "Constant" else None
+    value = tensor.inputs[0].attrs.get("value") if tensor.inputs and operator(tensor.inputs[0]) == "Constant" else None
     return value if isinstance(value, gs.Constant) else None
 
 
 def _freed(inputs: Sequence[gs.Tensor]) -> int:
     """Bytes of the constants that only this node reads."""
-    own = [t for t in inputs if len(t.outputs) == 1 and not (t.inputs and t.inputs[0].op != "Constant")]
+    own = [t for t in inputs if len(t.outputs) == 1 and not (t.inputs and operator(t.inputs[0]) != "Constant")]
     values = [t._values if isinstance(t, gs.Constant) else constant_value(t) for t in own]
     return sum(int(v.nbytes) for v in values if isinstance(v, (np.ndarray, LazyValues)))
 

@@ -19,7 +19,7 @@ from onnxgs_opt.exporter import (
     to_onnx_type,
 )
 from onnxgs_opt.graph import SMALL, Graph, constant_value, element_count, node_subgraphs
-from onnxgs_opt.importer import info_type
+from onnxgs_opt.importer import info_type, operator
 from onnxgs_opt.passes.base import PassResult
 
 Known: TypeAlias = "tuple[Any, list[Any] | None]"
@@ -62,7 +62,7 @@ def _skeleton(graph: Graph) -> ModelProto:
             _add_input(tensor, model.graph)
     owned = set(constants)
     for node in graph.topological():
-        if node.op == "Constant" and not _is_small(node.outputs[0]):
+        if operator(node) == "Constant" and not _is_small(node.outputs[0]):
             _add_input(node.outputs[0], model.graph)
         else:
             export_node(node, model.graph.node, owned, model.ir_version)

@@ -76,6 +76,9 @@ def _facts(report: Report) -> Iterator[str]:
     check = report.validation
     if check.status == "ok":
         yield f"validated over {count(len(check.shapes), 'shape')}, max |error| {number(check.max_abs)}"
+    elif check.reason is not None:
+        alone = sum(site.error.max_abs is not None for site in report.lowered)
+        yield f"{count(alone, 'site')} checked alone; the whole model was not checked: {printable(check.reason)}"
     elif report.status == "optimised":
         yield "not validated"
     if report.output is not None:

@@ -1,0 +1,81 @@
+"""Sessions of onnxruntime, all opened alike: they find weights outside the model and the user's own operators."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from onnx import ModelProto
+
+from onnxgs_opt.errors import UsageError
+
+CPU = "CPUExecutionProvider"
+FATAL_ONLY = 4
+_CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
+_SOURCE_LINE = re.compile(r"^/\S+:\d+ .*?\) (?=[A-Z])")
+_UNKNOWN_OP = "is not a registered function/op"
+
+
+def open_session(
+    model: ModelProto,
+    folder: Path | None = None,
+    custom_ops: Sequence[str] = (),
+    *,
+    providers: Sequence[str] = (CPU,),
+    optimise: bool = True,
+    threads: int | None = None,
+) -> Any:
+    """A session of onnxruntime for a model in memory; its errors have no base but Exception.
+
+    Args:
+        model: The model.
+        folder: Where its external weights lie; None for a model without any.
+        custom_ops: Libraries that `load_custom_ops` has tried.
+        providers: What runs it, in order of preference.
+        optimise: False runs the graph as it is written.
+        threads: How many threads one operator may use; None leaves that to onnxruntime.
+    """
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = FATAL_ONLY
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    if not optimise:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if folder is not None:
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+    for library in custom_ops:
+        options.register_custom_ops_library(library)
+    return ort.InferenceSession(model.SerializeToString(), options, providers=list(providers))
+
+
+def load_custom_ops(paths: Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
+    """Load libraries of custom operators and return their absolute paths; no other place is searched for them.
+
+    Raises:
+        UsageError: A file is missing, or is no such library.
+    """
+    return tuple(_loaded(Path(path).absolute()) for path in paths)
+
+
+def _loaded(path: Path) -> str:
+    import onnxruntime as ort
+
+    if not path.is_file():
+        raise UsageError(f"there is no library of custom operators at {path}", "check the path")
+    try:
+        ort.SessionOptions().register_custom_ops_library(str(path))
+    except Exception as reason:  # onnxruntime's errors have no other base
+        hint = "name a shared library for this machine that exports RegisterCustomOps"
+        raise UsageError(f"onnxruntime cannot load custom operators from {path}: {in_words(reason)}", hint) from reason
+    return str(path)
+
+
+def in_words(reason: Exception) -> str:
+    """One line of what onnxruntime says, without its error code and place in its source; at most 300 characters."""
+    text = _SOURCE_LINE.sub("", _CODE.sub("", " ".join(str(reason).split())))[:300]
+    return f"{text}; --custom-ops-library FILE names the library that has it" if _UNKNOWN_OP in text else text
