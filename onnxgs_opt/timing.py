@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from statistics import median, quantiles
 from typing import Any
 
@@ -25,8 +26,6 @@ MIN_ROUNDS, MAX_ROUNDS = 5, 25
 SAMPLE_S = 5e-4
 """A sample is as many calls as take this long."""
 MAX_CALLS = 20
-SHORT_S = 0.05
-"""Calls shorter than this are made once more before each sample."""
 CLEAR = 1.02
 """A ratio of medians below this is no gain, however steady."""
 
@@ -142,17 +141,21 @@ def run_within(call: Call, seconds: float) -> float:
     return taken[0]
 
 
-def race(calls: Mapping[str, Call], budget_s: float) -> Race:
-    """Time calls that have run before, in turn, for about `budget_s`; every other round goes backwards."""
+def race(calls: Mapping[str, Call], budget_s: float, seed: int = 0) -> Race:
+    """Time calls that have run before, in turn, for about `budget_s`, in an order that `seed` shuffles every round.
+
+    Before each sample its call is made once untimed: whatever ran before, it then finds its own data in the caches, as
+    in a program that runs one model over and over, and no thread of the one before still waits actively for work.
+    """
+    shuffled = Random(seed)
     once = {name: min(timed(call), timed(call)) for name, call in calls.items()}
     repeats = {name: max(1, min(MAX_CALLS, round(SAMPLE_S / max(t, 1e-6)))) for name, t in once.items()}
-    a_round = sum(once[name] * repeats[name] for name in calls)
+    a_round = sum(once[name] * (1 + repeats[name]) for name in calls)
     rounds = max(MIN_ROUNDS, min(MAX_ROUNDS, int(budget_s / max(a_round, 1e-6))))
     seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for k in range(rounds):
-        for name in list(calls)[:: -1 if k % 2 else 1]:
-            if once[name] < SHORT_S:  # the threads of the one before may still wait actively for work
-                calls[name]()
+    for _ in range(rounds):
+        for name in shuffled.sample(list(calls), len(calls)):
+            calls[name]()
             seconds[name].append(timed(calls[name], repeats[name]))
     return Race({name: tuple(values) for name, values in seconds.items()})
 
