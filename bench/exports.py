@@ -30,7 +30,7 @@ def measure(path: Path, target: str) -> dict[str, Any]:
     if result.report.status != "optimised" or result.graph is None:
         return record  # the original itself is what is written
     source = Graph.load(path)
-    shapes = survey(source.gs).shapes
+    shapes = survey(source).fitting
     ratios = []
     for seed in range(3):
         times = race_models(source, result.graph, Target(source.opset, target), (), {}, seed=seed, fitting=shapes)

@@ -19,6 +19,7 @@ from onnxgs_opt.comparison import Comparison
 from onnxgs_opt.conversion import converted
 from onnxgs_opt.errors import UsageError
 from onnxgs_opt.evidence import Evidence, evidence_of
+from onnxgs_opt.functions import inlined
 from onnxgs_opt.given import known_shapes, read_inputs
 from onnxgs_opt.graph import Graph
 from onnxgs_opt.grid_sample_sites import has_grid_samples
@@ -90,7 +91,8 @@ def find(model: ModelLike) -> list[Site]:
     Raises:
         ModelError: The model cannot be read or is not valid.
     """
-    return list(_Run(_load(model), Target(0), _Clock(None)).find().samplers)
+    graph = _load(model)
+    return list(_Run(graph, Target(0), _Clock(None), inlined(graph)).find().samplers)
 
 
 def optimize(
@@ -150,7 +152,8 @@ def optimize(
     checks = _Checks(
         known_shapes(graph, shapes or {}), read_inputs(graph, inputs), rtol, atol, seed, validate, libraries
     )
-    start = graph if opset is None else converted(graph, opset)
+    start = inlined(graph)
+    start = start if opset is None else converted(start, opset)
     run = _Run(graph, Target(start.opset, target or "ort-cpu", atol, rtol), clock, start)
     found = run.find()
     choices = choose(found.sites, run.target, lowering)
@@ -199,7 +202,10 @@ def _load(model: ModelLike) -> Graph:
 
 
 class _Run:
-    """One run over one model: `source` came in, `start` is at the opset asked for, `graph` its canonical form."""
+    """One run over one model.
+
+    `source` came in, `start` is without functions and at the opset asked for, `graph` its canonical form.
+    """
 
     def __init__(self, source: Graph, target: Target, clock: _Clock, start: Graph | None = None) -> None:
         self.source = source
@@ -208,19 +214,16 @@ class _Run:
         self.clock = clock
         self.graph = self.start
         self.confirms = self.times = False
-        self.shapes: Sequence[Mapping[str, Sequence[int]]] = ()
 
     def find(self) -> Survey:
         """What the canonical graph holds; a graph that can hold nothing is not copied."""
         with self.clock.stage("canonicalise"):
-            has_sums = may_hold_sums(self.source.gs)
-            if has_sums or has_grid_samples(self.source.gs):
+            has_sums = may_hold_sums(self.start)
+            if has_sums or any(has_grid_samples(part.nodes) for part in (self.start, *self.start.bodies())):
                 self.graph = self.start.copy()
                 CANONICALISE.run(self.graph)
         with self.clock.stage("find"):
-            found = survey(self.graph.gs, has_sums)
-        self.shapes = found.shapes
-        return found
+            return survey(self.graph, has_sums)
 
     def tune(
         self, found: Survey, choices: Mapping[str, Choice], checks: _Checks, cache: Path | None
@@ -229,7 +232,7 @@ class _Run:
         sites = [s for s in found.samplers if not all(name.startswith(OWN) for name in s.reads)]
 
         def check(site: Site, name: str) -> Comparison:
-            return self._check(site, name, checks)
+            return self._check(found, site, name, checks)
 
         with self.clock.stage("tune"):
             how = self.graph, self.target, check, checks.shapes, cache, self.clock.progress, checks.seed
@@ -246,12 +249,12 @@ class _Run:
                 choice = choices[site.id]
                 if choice.lowering == KEEP or site.id in comparisons:
                     continue
-                comparisons[site.id] = result = self._check(site, choice.lowering, checks)
+                comparisons[site.id] = result = self._check(found, site, choice.lowering, checks)
                 if result.status == "mismatch":
                     kept[site.id] = choice.kept(f"its check failed: {result.worst}")
         return kept, comparisons
 
-    def _check(self, site: AnySite, name: str, checks: _Checks) -> Comparison:
+    def _check(self, found: Survey, site: AnySite, name: str, checks: _Checks) -> Comparison:
         if isinstance(site, StructuralSite):
             return check_reads(self.graph, site, seed=checks.seed)
         lowering = LOWERINGS[name]
@@ -262,7 +265,7 @@ class _Run:
             lowering,
             tolerance=tolerance,
             seed=checks.seed,
-            shapes=self.shapes,
+            shapes=found.shapes.get(site.body, ()),
             custom_ops=checks.custom_ops,
         )
 
@@ -292,7 +295,7 @@ class _Run:
                     sites=found.samplers,
                     inputs=checks.inputs,
                     shapes=checks.shapes,
-                    fitting=found.shapes,
+                    fitting=found.fitting,
                     seed=checks.seed,
                     custom_ops=checks.custom_ops,
                 )
@@ -323,7 +326,7 @@ class _Run:
         """The original and the result, timed in turn; None where one of them does not run alone."""
         with self.clock.stage("compare speed"), suppress(NotRunnableError):
             models = self.source, lowered, self.target, found.samplers, checks.shapes, checks.inputs, checks.seed
-            return race_models(*models, found.shapes, checks.custom_ops)
+            return race_models(*models, found.fitting, checks.custom_ops)
         return None
 
     def lower(self, sites: Sequence[AnySite], choices: Mapping[str, Choice]) -> Graph:
@@ -371,13 +374,14 @@ class _Run:
         output: str | None,
         status: Status,
     ) -> Report:
+        before = self.source if result is self.source else self.start
         return Report(
             input="<model>" if isinstance(model, ModelProto) else os.fspath(model),
             output=output,
             target=self.target.runtime,
             status=status,
-            nodes=Count(len(self.source.nodes), len(result.nodes)),
-            reads=Count(image_reads(self.source, found.sites), image_reads(result, found.sites)),
+            nodes=Count(before.size, result.size),
+            reads=Count(image_reads(before, found.sites), image_reads(result, found.sites)),
             sites=tuple(site_record(s, choices[s.id], comparisons.get(s.id)) for s in found.sites),
             near_misses=tuple(near_miss(r) for r in found.near_misses),
             hazards=tuple(hazard(r) for r in found.hazards),

@@ -55,12 +55,13 @@ def evidence_of(
     graph: Graph, lowered: Graph | None, sites: Sequence[AnySite], comparisons: Mapping[str, Comparison]
 ) -> tuple[Evidence, ...]:
     """Evidence for every site of `graph`; `lowered` is the graph in which some are replaced."""
-    old, new = _by_name(graph), {} if lowered is None else _by_name(lowered)
+    old = {path: _by_name(graph.at(path)) for path in {site.body for site in sites}}
+    new = {} if lowered is None else {n.name: n for part in (lowered, *lowered.bodies()) for n in part.nodes}
     out = []
     for site in sites:
         check = comparisons.get(site.id, Comparison("not-run"))
-        names = _summing(graph, site) if isinstance(site, StructuralSite) else site.cone
-        cone = cone_of([old[n] for n in names if n in old], site.output, frozenset(site.reads))
+        names = _summing(graph.at(site.body), site) if isinstance(site, StructuralSite) else site.cone
+        cone = cone_of([old[site.body][n] for n in names if n in old[site.body]], site.output, frozenset(site.reads))
         out.append(Evidence(site.id, _policy(site), cone, _after(site, names, new), check.points, check.worst))
     return tuple(out)
 

@@ -47,6 +47,8 @@ class Graph:
         gs: The graphsurgeon graph that this wraps. Several wrappers may share one.
         envelope: The model without graph and functions: opset imports, metadata, IR version.
         folder: Folder that external data is relative to, None for a model from memory.
+        outer: The graph whose node carries this body; None for a main graph and for a function.
+        path: Where the body is: first output and attribute of each node on the way to it. Empty without `outer`.
     """
 
     def __init__(
@@ -56,6 +58,8 @@ class Graph:
         self.gs = graph
         self.envelope = envelope
         self.folder = folder
+        self.outer: Graph | None = None
+        self.path = ""
         self._names = names
 
     # -- in and out -------------------------------------------------------------------------------
@@ -147,8 +151,9 @@ class Graph:
         return self.tensors()[name]
 
     def tensors(self) -> dict[str, gs.Tensor]:
-        """Tensors of this graph and those that its nodes read from outside, by name."""
-        found = {t.name: t for t in (*self.constants, *self.inputs)}
+        """Tensors of this graph and of those around it, by name."""
+        found = {} if self.outer is None else self.outer.tensors()
+        found.update((t.name, t) for t in (*self.constants, *self.inputs))
         for node in self.nodes:
             found.update((t.name, t) for t in (*node.inputs, *node.outputs))
         found.update((t.name, t) for t in self.outputs)
@@ -161,17 +166,38 @@ class Graph:
 
     def subgraphs(self) -> Iterator[Graph]:
         """Bodies of If, Loop and Scan, however deep, and of functions, over the same objects."""
-        names = self.names()
         for function in () if self.is_function else self.gs.functions:
-            yield (inner := Graph(function, self.envelope, self.folder, names))
-            yield from inner._bodies(names)
-        yield from self._bodies(names)
+            yield (inner := Graph(function, self.envelope, self.folder, self.names()))
+            yield from inner.bodies()
+        yield from self.bodies()
 
-    def _bodies(self, names: set[str]) -> Iterator[Graph]:
+    def bodies(self) -> Iterator[Graph]:
+        """Bodies of If, Loop and Scan, however deep, over the same objects."""
         for node in self.nodes:
-            for body in node_subgraphs(node):
-                yield (inner := Graph(body, self.envelope, self.folder, names))
-                yield from inner._bodies(names)
+            for name, body in node.attrs.items():
+                if isinstance(body, gs.Graph):
+                    inner = Graph(body, self.envelope, self.folder, self.names())
+                    here = f"{node.outputs[0].name}.{name}"
+                    inner.outer, inner.path = self, f"{self.path} > {here}" if self.path else here
+                    yield inner
+                    yield from inner.bodies()
+
+    def at(self, path: str) -> Graph:
+        """The body at a path, this graph itself where that is empty; KeyError when there is none."""
+        for part in (self, *self.bodies()) if path else (self,):
+            if part.path == path:
+                return part
+        raise KeyError(path)
+
+    @property
+    def size(self) -> int:
+        """The number of nodes, those in bodies included; the call of a function is one."""
+        return len(self.nodes) + sum(len(part.nodes) for part in self.bodies())
+
+    @property
+    def root(self) -> Graph:
+        """The main graph or function that a body is in, however deep."""
+        return self if self.outer is None else self.outer.root
 
     def names(self) -> set[str]:
         """Every name of a node or tensor in the model, shared by all wrappers made from this one."""
@@ -268,11 +294,12 @@ class Graph:
     def add_function(self, proto: FunctionProto) -> None:
         """Add a model-local function in place of one of the same domain and name."""
         self.drop_function(proto.domain, proto.name)
-        self.gs.functions.append(import_function(proto, self.opset))
+        self.root.gs.functions.append(import_function(proto, self.opset))
 
     def drop_function(self, domain: str, name: str) -> None:
         """Remove a model-local function; nothing happens when there is none."""
-        self.gs.functions = [f for f in self.gs.functions if f.unique_id != (domain, name)]
+        main = self.root.gs
+        main.functions = [f for f in main.functions if f.unique_id != (domain, name)]
 
 
 # -- rewiring by identity -------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import onnx_graphsurgeon as gs
@@ -21,16 +21,14 @@ _IMAGE = ((0,), (1,), (2,), (3,))
 _RANK = 4
 
 
-def has_grid_samples(graph: gs.Graph) -> bool:
-    """Whether the graph (not its subgraphs) holds a GridSample node of any kind."""
-    return any(node.op == OP for node in graph.nodes)
+def has_grid_samples(nodes: Iterable[gs.Node]) -> bool:
+    """Whether a GridSample node of any kind is among the nodes."""
+    return any(operator(node) == OP for node in nodes)
 
 
-def grid_sample_sites(graph: gs.Graph) -> list[Site]:
+def grid_sample_sites(scope: Scope) -> list[Site]:
     """The bilinear GridSample nodes over images (not volumes), in execution order, without ids."""
-    if not has_grid_samples(graph):
-        return []
-    return [_site(node) for node in Scope.of(graph).nodes if _is_bilinear(node)]
+    return [_site(node) for node in scope.own if _is_bilinear(node)]
 
 
 def is_linear(node: gs.Node) -> bool:

@@ -34,14 +34,14 @@ TO_INTEGER = frozenset(("Shape", "Size", "NonZero", "ArgMax", "ArgMin"))
 MAX_STEPS = 64
 
 
-def hazards(graph: gs.Graph, sums: Sequence[StructuralSite]) -> tuple[Remark, ...]:
-    """Every hazard of a graph and its subgraphs; `sums` are the read sums that no policy was proven of."""
-    found = list(_of_nodes(graph.nodes, int(graph.opset or 0)))
-    if sums or any(operator(node) in READS for node in graph.nodes):
-        scope = Scope.of(graph)
-        found += _half_indices(scope)
-        found += _wrapping(scope, sums)
-    return tuple(found)
+def node_hazards(graph: gs.Graph) -> tuple[Remark, ...]:
+    """What single nodes of a graph show by themselves, those of its subgraphs included."""
+    return tuple(_of_nodes(graph.nodes, int(graph.opset or 0)))
+
+
+def read_hazards(scope: Scope, sums: Sequence[StructuralSite]) -> tuple[Remark, ...]:
+    """What is wrong with the indices of one graph's reads; `sums` are those that no policy was proven of."""
+    return (*_half_indices(scope), *_wrapping(scope, sums))
 
 
 def _remark(code: str, node: gs.Node, condition: str) -> Remark:
@@ -92,8 +92,10 @@ def _half_indices(scope: Scope) -> Iterator[Remark]:
     """The first read of each tensor whose index was a half-precision number."""
     halves: set[str] = set()
     seen: set[str] = set()
+    own = set(map(id, scope.own))
     for node in scope.nodes:
-        if operator(node) in READS and node.inputs[1].name in halves and node.inputs[0].name not in seen:
+        reads = operator(node) in READS and id(node) in own
+        if reads and node.inputs[1].name in halves and node.inputs[0].name not in seen:
             seen.add(node.inputs[0].name)
             yield _remark("GSO202", node, f"its index '{node.inputs[1].name}' comes from fp16 numbers")
         from_half = operator(node) == "Cast" and _is_half(node.inputs[0]) and _is_integer(node.outputs[0])

@@ -23,9 +23,9 @@ TAPS = 4
 MAX_READS = 16
 
 
-def has_reads(graph: gs.Graph) -> bool:
-    """Whether any two reads exist: most models are told apart here."""
-    return any(operator(node) in READS and not _is_lookup(node) for node in graph.nodes)
+def has_reads(scope: Scope) -> bool:
+    """Whether any read exists: most models are told apart here."""
+    return any(operator(node) in READS and not _is_lookup(node) for node in scope.own)
 
 
 def _is_lookup(node: gs.Node) -> bool:
@@ -55,9 +55,12 @@ class Join:
 def joins_of(
     scope: Scope, facts: Mapping[str, Fact], counts: Callable[[gs.Node, Mapping[str, Fact]], bool] = _is_sample
 ) -> Iterator[Join]:
-    """The nodes that sum reads, in execution order; `counts` tells which gathers are reads of an image."""
+    """The nodes that sum reads, in execution order; `counts` tells which gathers are reads of an image.
+
+    Both are nodes of the scope's own graph: a read outside the body of a loop is none of its own.
+    """
     flow: dict[str, frozenset[str]] = {}
-    for node in scope.nodes:
+    for node in scope.own:
         if operator(node) in READS and counts(node, facts):
             flow[node.outputs[0].name] = frozenset((node.outputs[0].name,))
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import onnx_graphsurgeon as gs
 
@@ -136,8 +136,20 @@ def _gather(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
     data, indices = (t.name for t in node.inputs)
     shape, rank = lift.shape(data), len(lift.shape(indices))
     axis = node.attrs.get("axis", 0) % len(shape)
-    i = _wrapped(lift, lift.value(indices, index[axis : axis + rank]), shape[axis])
-    return lift.value(data, (*index[:axis], i, *index[axis + rank :]))
+    i = lift.value(indices, index[axis : axis + rank])
+    if _is_turn(i):
+        raise NoRule("one item of a batch, the loop's own, is an image by itself")
+    return lift.value(data, (*index[:axis], _wrapped(lift, i, shape[axis]), *index[axis + rank :]))
+
+
+def _is_turn(i: Expr) -> bool:
+    """Whether an index is the same integer for every element, one that the model is given, such as a loop's counter."""
+    return bool(i.leaves) and all(_is_single(leaf) for leaf in i.leaves)
+
+
+def _is_single(leaf: Expr) -> bool:
+    index = cast("Index", leaf.args[1])
+    return leaf.integral and all(k.value is not None for k in index)
 
 
 def _gather_elements(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:

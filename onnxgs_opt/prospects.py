@@ -11,6 +11,7 @@ import onnx_graphsurgeon as gs
 
 from onnxgs_opt.constants import element_count
 from onnxgs_opt.dims import Fact
+from onnxgs_opt.graph import Graph
 from onnxgs_opt.importer import operator
 from onnxgs_opt.joins import LAYOUTS, READS, TAPS, joins_of
 from onnxgs_opt.scope import Scope
@@ -21,11 +22,18 @@ ROUNDINGS = frozenset(("Floor", "Ceil", "Round", "If"))
 MAX_CONE = 512
 
 
-def may_hold_sums(graph: gs.Graph) -> bool:
-    """Whether two reads of one tensor come together somewhere, or one whose index is made of floats is summed."""
+def may_hold_sums(graph: Graph) -> bool:
+    """Whether two reads of one tensor come together somewhere, or one whose index is made of floats is summed.
+
+    Bodies are looked at too.
+    """
+    return any(_may_hold_sums(part) for part in (graph, *graph.bodies()))
+
+
+def _may_hold_sums(graph: Graph) -> bool:
     if not any(operator(node) in READS and _may_read(node, {}) for node in graph.nodes):
         return False
-    scope = Scope.of(graph)
+    scope = Scope.at(graph)
     groups = {join.reads for join in joins_of(scope, {}, _may_read)}
     return any(_may_be_sampler(scope, reads) for reads in groups)
 

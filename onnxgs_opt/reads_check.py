@@ -38,7 +38,7 @@ def read_models(graph: Graph, site: StructuralSite) -> tuple[ModelProto, ModelPr
 
 def _reads(graph: Graph, site: StructuralSite) -> ModelProto:
     """A model of the reads alone; data and indices are its inputs."""
-    tensors = graph.tensors()
+    tensors = graph.at(site.body).tensors()
     indices = list(dict.fromkeys(site.indices))
     ranks = {site.data: len(site.shapes[0][0])} | {name: len(site.shapes[0][1]) for name in indices}
     dtypes = {name: tensors[name].dtype for name in indices} | {site.data: np.dtype(site.dtype)}

@@ -24,7 +24,8 @@ def image_reads(graph: Graph, sites: Iterable[AnySite]) -> int:
     reads = {name for site in sites for name in site.reads}
     return sum(
         node.name in reads or (node.op in READ_OPS and node.name.startswith("onnxgs/") and _is_image_read(node))
-        for node in graph.nodes
+        for part in (graph, *graph.bodies())
+        for node in part.nodes
     )
 
 
@@ -49,6 +50,7 @@ def site_record(site: AnySite, choice: Choice, comparison: Comparison | None) ->
         refusals=dict(choice.refusals),
         error=_error(comparison),
         measurements=choice.measurements,
+        body=site.body,
     )
 
 

@@ -85,7 +85,8 @@ class Measurement:
 class SiteReport:
     """One site, lowered or kept: `grid` is one tensor's name or those of x and y, `reads` are node names.
 
-    `reason` says why `lowering` was chosen, `refusals` why each other one could not be.
+    `reason` says why `lowering` was chosen, `refusals` why each other one could not be. `body` is the path of the If,
+    Loop or Scan body that holds it, empty for the main graph.
     """
 
     id: str
@@ -101,6 +102,7 @@ class SiteReport:
     refusals: Mapping[str, str] = field(default_factory=dict)
     error: SiteError = SiteError()
     measurements: tuple[Measurement, ...] = ()
+    body: str = ""
 
     @property
     def is_kept(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -234,9 +234,22 @@ ARITHMETIC = {
 def _feeding_coordinates(model: ModelProto) -> set[str]:
     """Float inputs from which arithmetic alone leads to a Floor, a cast to integers or a sampler's grid."""
     sources = {v.name: {v.name} for v in model.graph.input if np.dtype(_type_of(v)[0]).kind == "f"}
+    functions = {(f.domain, f.name): f for f in model.functions}
+    return _rounded(model.graph.node, sources, functions)
+
+
+def _rounded(
+    nodes: Iterable[onnx.NodeProto], sources: dict[str, set[str]], functions: Mapping[tuple[str, str], Any]
+) -> set[str]:
+    """The inputs that reach a rounding; `sources`, those that reach each tensor, is filled on the way."""
     found: set[str] = set()
-    for node in model.graph.node:
+    for node in nodes:
         reaching = [sources.get(name, set()) for name in node.input]
+        for parameters, body, results in _bodies(node, functions):
+            inner = {**sources, **dict(zip(parameters, reaching, strict=False))}
+            found |= _rounded(body, inner, functions)
+            for name, result in zip(node.output, results, strict=False):
+                sources[name] = sources.get(name, set()) | inner.get(result, set())
         if node.op_type in ("Floor", "Ceil") or (node.op_type == "Cast" and _to_integer(node)):
             found |= set().union(*reaching)
         elif node.op_type in ("GridSample", "BilinearSample"):
@@ -245,6 +258,21 @@ def _feeding_coordinates(model: ModelProto) -> set[str]:
             for name in node.output:
                 sources[name] = set().union(*reaching)
     return found
+
+
+def _bodies(
+    node: onnx.NodeProto, functions: Mapping[tuple[str, str], Any]
+) -> Iterator[tuple[Sequence[str], Iterable[onnx.NodeProto], Sequence[str]]]:
+    """What a node runs inside: names that its inputs have there, the nodes, and names of the outputs."""
+    called = functions.get((node.domain, node.op_type))
+    if called is not None:
+        yield called.input, called.node, called.output
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            body = attribute.g
+            results = [v.name for v in body.output]
+            # A loop's body returns its condition first, and the node does not.
+            yield [v.name for v in body.input], body.node, results[node.op_type == "Loop" :]
 
 
 def _to_integer(node: onnx.NodeProto) -> bool:

@@ -1,4 +1,8 @@
-"""A read-only view of one graph for analysis: who makes each tensor, who reads it, in execution order."""
+"""A read-only view of one graph for analysis: who makes each tensor, who reads it, in execution order.
+
+The body of an If, Loop or Scan sees the tensors of the graphs around it, so its scope goes on from theirs: one turn of
+a loop, with everything outside as it is then.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ from typing import Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from onnxgs_opt.graph import Graph
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -17,10 +23,12 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class Scope:
     """The nodes of one graph, topologically sorted, and its tensors by name (names are unique in a graph).
 
-    `order` is the place of the node that makes a tensor.
+    Those of the graphs around a body come first and count too; `own` are the body's nodes alone. `order` is the place
+    of the node that makes a tensor.
     """
 
     nodes: tuple[gs.Node, ...]
+    own: tuple[gs.Node, ...]
     producer: Mapping[str, tuple[gs.Node, int]]
     consumers: Mapping[str, tuple[gs.Node, ...]]
     tensors: Mapping[str, gs.Tensor]
@@ -30,8 +38,8 @@ class Scope:
     order: Mapping[str, int]
 
     @classmethod
-    def of(cls, graph: gs.Graph) -> Scope:
-        """The scope of a graphsurgeon graph; nodes on a cycle are left out."""
+    def of(cls, graph: gs.Graph, outer: Scope | None = None) -> Scope:
+        """The scope of a graphsurgeon graph, in the scope around it; nodes on a cycle are left out."""
         producer: dict[str, tuple[gs.Node, int]] = {}
         consumers: dict[str, list[gs.Node]] = {}
         tensors: dict[str, gs.Tensor] = {t.name: t for t in graph.inputs}
@@ -43,8 +51,9 @@ class Scope:
                 consumers.setdefault(tensor.name, []).append(node)
                 tensors[tensor.name] = tensor
         nodes = _sorted(graph.nodes, producer, consumers)
-        return cls(
+        own = cls(
             nodes=nodes,
+            own=nodes,
             producer=producer,
             consumers={name: tuple(nodes) for name, nodes in consumers.items()},
             tensors=tensors,
@@ -52,6 +61,29 @@ class Scope:
             outputs=frozenset(t.name for t in graph.outputs),
             opset=graph.opset,
             order={t.name: k for k, node in enumerate(nodes) for t in node.outputs},
+        )
+        return own if outer is None else own._inside(outer)
+
+    @classmethod
+    def at(cls, graph: Graph) -> Scope:
+        """The scope of a main graph or of a body, in what is around it."""
+        return cls.of(graph.gs, None if graph.outer is None else cls.at(graph.outer))
+
+    def _inside(self, outer: Scope) -> Scope:
+        consumers = dict(outer.consumers)
+        for name, nodes in self.consumers.items():
+            consumers[name] = (*consumers.get(name, ()), *nodes)
+        start = len(outer.nodes)
+        return Scope(
+            nodes=(*outer.nodes, *self.nodes),
+            own=self.nodes,
+            producer={**outer.producer, **self.producer},
+            consumers=consumers,
+            tensors={**outer.tensors, **self.tensors},
+            inputs=(*outer.inputs, *self.inputs),
+            outputs=outer.outputs | self.outputs,
+            opset=self.opset,
+            order={**outer.order, **{name: start + k for name, k in self.order.items()}},
         )
 
 

@@ -55,12 +55,9 @@ class _Hit:
     cuts: Cuts
 
 
-def find_sites(graph: gs.Graph) -> Found:
+def find_sites(scope: Scope) -> Found:
     """Every sampler of one graph (not of its subgraphs)."""
-    if not has_reads(graph):
-        return Found((), ())
-    scope = Scope.of(graph)
-    return _Search(scope).run()
+    return _Search(scope).run() if has_reads(scope) else Found((), ())
 
 
 class _Search:

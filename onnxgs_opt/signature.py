@@ -46,7 +46,7 @@ def _text(sizes: Sizes) -> str:
 def _cone(graph: Graph, site: Site) -> str:
     """A digest of the cone's operators and of the layouts that its operands come in."""
     names = set(site.cone)
-    operators = sorted(Counter(node.op for node in graph.nodes if node.name in names).items())
+    operators = sorted(Counter(node.op for node in graph.at(site.body).nodes if node.name in names).items())
     views = [_layout(view) for view in (site.image, *site.coordinate_views)]
     return sha256(repr((operators, views, site.output_groups, site.output_rank)).encode()).hexdigest()[:12]
 

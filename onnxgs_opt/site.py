@@ -94,7 +94,8 @@ class Site:
     tensor. `flipped`: the grid holds y, then x. `inside`: what makes the coordinates keeps them in [0, S-1].
     `grid` [N, Ho, Wo, 2] is a tensor that holds both, x then y: the same pixels, or, where `coordinates` is
     "normalised", GridSample's units under `align_corners`. `mask` [N, Ho, Wo] is a 0/1 tensor of the model's own that
-    equals the window's condition. `output_groups` says which axes of `output` make N, C, Ho and Wo.
+    equals the window's condition. `output_groups` says which axes of `output` make N, C, Ho and Wo. `body` is the path
+    of the If, Loop or Scan body that the sampler is in, empty in the main graph; its operands may lie outside.
     """
 
     id: str
@@ -121,6 +122,7 @@ class Site:
     layout: str
     flipped: bool = False
     inside: bool = False
+    body: str = ""
 
     @property
     def coordinate_views(self) -> tuple[View, ...]:
@@ -149,6 +151,7 @@ class StructuralSite:
         stack: The axis of the indices along which they may be joined.
         part: The axis of the results that follows it.
         shapes: Shapes of the data and of each index at sizes of the dynamic dims at which the model is consistent.
+        body: Path of the body that the reads are in, empty in the main graph.
     """
 
     id: str
@@ -164,6 +167,7 @@ class StructuralSite:
     stack: int
     part: int
     shapes: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
+    body: str = ""
 
     @property
     def written(self) -> dict[str, Any]:

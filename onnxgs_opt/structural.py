@@ -32,19 +32,18 @@ class _Kind(NamedTuple):
 
 
 def structural_sites(
-    graph: gs.Graph, sizes: Sequence[Mapping[str, int]], claimed: Collection[str] = ()
+    scope: Scope, sizes: Sequence[Mapping[str, int]], claimed: Collection[str] = ()
 ) -> list[StructuralSite]:
     """The sums of two or more reads of one tensor, in execution order, without ids.
 
     Args:
-        graph: The graph; equal expressions must be one tensor, for reads of different tensors do not merge.
+        scope: The graph; equal expressions must be one tensor, for reads of different tensors do not merge.
         sizes: Values of the dynamic dims, by name: reads are of one shape when they are at each of them. None are
             given where nobody has looked yet.
         claimed: Names of reading nodes that belong to other sites.
     """
-    if sum(operator(node) in READS for node in graph.nodes) < 2:
+    if sum(operator(node) in READS for node in scope.own) < 2:
         return []
-    scope = Scope.of(graph)
     sizes = sizes or _sizes(scope)
     facts = [settle(scope, sizes[0])[1]]
     joins = sorted(joins_of(scope, facts[0], _is_table_read), key=lambda join: -len(join.reads))

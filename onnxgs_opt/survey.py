@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import onnx_graphsurgeon as gs
 
 from onnxgs_opt.dims import Shape
-from onnxgs_opt.grid_sample_sites import grid_sample_sites
-from onnxgs_opt.hazards import hazards, is_loose
+from onnxgs_opt.graph import Graph
+from onnxgs_opt.grid_sample_sites import grid_sample_sites, has_grid_samples
+from onnxgs_opt.hazards import is_loose, node_hazards, read_hazards
 from onnxgs_opt.importer import operator
+from onnxgs_opt.joins import READS
 from onnxgs_opt.remark import Remark
 from onnxgs_opt.scope import Scope, reads_of
 from onnxgs_opt.search import Found, find_sites
@@ -25,21 +27,27 @@ LEAVES = "GSO114"
 
 @dataclass(frozen=True)
 class Survey:
-    """The sites of a graph by kind, and what else there is to say; ids are unique over both kinds.
+    """The sites of a model by kind, and what else there is to say; ids are unique over both kinds.
 
     Attributes:
         samplers: Bilinear samplers: proven sums of reads (GSO001) and GridSample nodes (GSO002).
         sums: Other sums of reads of one tensor (GSO003).
         near_misses: What looks like a sampler and is not, each with its reason.
         hazards: What goes wrong in some runtime.
-        shapes: Of every tensor, at each of several sizes of the dynamic dims that fit together.
+        shapes: Of every tensor, at each of several sizes of the dynamic dims that fit together; by the path of the
+            graph or body that was looked at.
     """
 
     samplers: tuple[Site, ...] = ()
     sums: tuple[StructuralSite, ...] = ()
     near_misses: tuple[Remark, ...] = ()
     hazards: tuple[Remark, ...] = ()
-    shapes: tuple[Mapping[str, Shape], ...] = ()
+    shapes: Mapping[str, tuple[Mapping[str, Shape], ...]] = field(default_factory=dict)
+
+    @property
+    def fitting(self) -> tuple[Mapping[str, Shape], ...]:
+        """Shapes of the inputs, among others, that fit together: those of the first part that has any."""
+        return next((shapes for shapes in self.shapes.values() if shapes), ())
 
     @property
     def sites(self) -> tuple[AnySite, ...]:
@@ -47,30 +55,47 @@ class Survey:
         return (*self.samplers, *self.sums)
 
 
-def survey(graph: gs.Graph, has_sums: bool = True) -> Survey:
-    """Look at one canonical graph, not at its subgraphs; `has_sums` is False where it surely has no sum of reads."""
-    found = find_sites(graph) if has_sums else Found((), ())
-    samplers = [*found.sites, *grid_sample_sites(graph)]
-    claimed = {name for site in samplers for name in site.reads}
-    sums = structural_sites(graph, found.sizes, claimed) if has_sums else []
-    named_sums = tuple(replace(site, id=f"site{len(samplers) + k}") for k, site in enumerate(sums))
+def survey(graph: Graph, has_sums: bool = True) -> Survey:
+    """Look at one canonical graph and the bodies in it; `has_sums` is False where there surely is no sum of reads."""
+    parts = [_look(part, has_sums) for part in (graph, *graph.bodies())]
+    samplers = [site for part in parts for site in part.samplers]
+    sums = [site for part in parts for site in part.sums]
+    ids = iter(range(len(samplers) + len(sums)))
     return Survey(
-        samplers=tuple(replace(site, id=f"site{k}") for k, site in enumerate(samplers)),
-        sums=named_sums,
-        near_misses=_unanswered(graph, found, named_sums),
-        hazards=hazards(graph, named_sums),
-        shapes=found.shapes,
+        samplers=tuple(replace(site, id=f"site{next(ids)}") for site in samplers),
+        sums=tuple(replace(site, id=f"site{next(ids)}") for site in sums),
+        near_misses=tuple(miss for part in parts for miss in part.near_misses),
+        hazards=(*node_hazards(graph.gs), *(remark for part in parts for remark in part.hazards)),
+        shapes={path: shapes for part in parts for path, shapes in part.shapes.items()},
     )
 
 
-def _unanswered(graph: gs.Graph, found: Found, sums: tuple[StructuralSite, ...]) -> tuple[Remark, ...]:
+def _look(part: Graph, has_sums: bool) -> Survey:
+    """What one graph holds, its bodies left out; no site has an id yet."""
+    has_reads = any(operator(node) in READS for node in part.nodes)
+    if not has_reads and not has_grid_samples(part.nodes):
+        return Survey()
+    scope = Scope.at(part)
+    found = find_sites(scope) if has_sums else Found((), ())
+    samplers = [*found.sites, *grid_sample_sites(scope)]
+    claimed = {name for site in samplers for name in site.reads}
+    sums = tuple(structural_sites(scope, found.sizes, claimed)) if has_sums else ()
+    return Survey(
+        samplers=tuple(replace(site, body=part.path) for site in samplers),
+        sums=tuple(replace(site, body=part.path) for site in sums),
+        near_misses=_unanswered(scope, found, sums),
+        hazards=read_hazards(scope, sums),
+        shapes={part.path: found.shapes},
+    )
+
+
+def _unanswered(scope: Scope, found: Found, sums: tuple[StructuralSite, ...]) -> tuple[Remark, ...]:
     """The near-misses, one for each sum that merges anyway: why it is no sampler.
 
     Indices at fixed positions, and ones that may leave the image, are the reason whatever else failed.
     """
     if not sums:
         return found.near_misses
-    scope = Scope.of(graph)
     kept = list(found.near_misses)
     for site in sums:
         inside = _behind(scope, site)

@@ -272,7 +272,7 @@ def _with_shapes(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> Graph:
 
 def layout_of(sized: Graph, site: Site) -> Layout:
     """Sizes to measure a site at: its own, then those that follow from the inputs' shapes, then `DEFAULT`."""
-    tensors = sized.tensors()
+    tensors = sized.at(site.body).tensors()
     own = layouts_of(site, [DEFAULT])[0]
     image = _told(tensors, site.image)
     points = [sizes for view in site.coordinate_views if (sizes := _told(tensors, view)) is not None]

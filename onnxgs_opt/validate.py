@@ -83,7 +83,7 @@ def cone_of(graph: Graph, site: Site) -> ModelProto:
     Raises:
         NotRunnableError: The cone reads something else whose shape or type is not known.
     """
-    tensors = graph.tensors()
+    tensors = graph.at(site.body).tensors()
     cuts = {site.image.tensor, *coordinates_of([site])}
     views = (site.image, site.x, site.y, site.grid, site.mask)
     wanted = [tensors[name] for name in (site.output, *(v.tensor for v in views if v is not None))]

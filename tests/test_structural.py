@@ -17,6 +17,7 @@ from onnxgs_opt.graph import Graph
 from onnxgs_opt.passes import CANONICALISE, MergeReads
 from onnxgs_opt.reads_check import check_reads
 from onnxgs_opt.report import Report
+from onnxgs_opt.scope import Scope
 from onnxgs_opt.site import StructuralSite
 from onnxgs_opt.structural import structural_sites
 from onnxgs_opt.survey import survey
@@ -124,7 +125,7 @@ def merged(model: onnx.ModelProto) -> tuple[onnx.ModelProto, StructuralSite]:
     """The model with its one read sum merged; its outputs have the same bits. No sampler is looked for."""
     graph = Graph.from_proto(onnx.ModelProto.FromString(model.SerializeToString()))
     CANONICALISE.run(graph)
-    [found] = structural_sites(graph.gs, ())
+    [found] = structural_sites(Scope.at(graph), ())
     site = replace(found, id="site0")
     comparison = check_reads(graph, site)
     assert (comparison.status, comparison.max_abs) == ("ok", 0)
@@ -227,7 +228,7 @@ def test_a_table_of_positions_in_the_file_is_joined_in_the_file() -> None:
 def sums(text: str) -> Any:
     graph = Graph.from_proto(parser.parse_model(text))
     CANONICALISE.run(graph)
-    return graph, survey(graph.gs).sums
+    return graph, survey(graph).sums
 
 
 HEAD = '<ir_version: 8, opset_import: ["": 17]> g '
@@ -317,7 +318,7 @@ def test_wrong_samplers_of_every_spelling_merge_exactly() -> None:
         model = fitting[number % len(fitting)].build(spelling)
         graph = Graph.from_proto(onnx.ModelProto.FromString(model.SerializeToString()))
         CANONICALISE.run(graph)
-        sites = [replace(site, id=f"site{k}") for k, site in enumerate(structural_sites(graph.gs, ()))]
+        sites = [replace(site, id=f"site{k}") for k, site in enumerate(structural_sites(Scope.at(graph), ()))]
         assert all(check_reads(graph, site).status == "ok" for site in sites)
         MergeReads(tuple(sites)).run(graph)
         graph.remove_dead()

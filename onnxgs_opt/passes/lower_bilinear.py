@@ -34,13 +34,14 @@ class LowerBilinear:
             node, lowering = raised.get(prefix_of(site)), self.plan.get(site.id, RAISED)
             if lowering == RAISED or (node is None and can_raise(site, graph.opset)):
                 continue
-            builder = Builder(graph, prefix_of(site))
+            part = graph.at(site.body)
+            builder = Builder(part, prefix_of(site))
             samples = LOWERINGS[lowering].emit(builder, site)
             if node is None:
-                graph.replace_all_uses(graph.tensor(site.output), emit_output(builder, site, samples))
+                part.replace_all_uses(part.tensor(site.output), emit_output(builder, site, samples))
             else:
-                graph.replace_all_uses(node.outputs[0], samples)
-                graph.remove_nodes([node])
+                part.replace_all_uses(node.outputs[0], samples)
+                part.remove_nodes([node])
             changed = True
         if changed and not raised_nodes(graph):
             graph.drop_function(DOMAIN, NAME)

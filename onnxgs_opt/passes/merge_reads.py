@@ -31,10 +31,11 @@ class MergeReads:
         """Merge the reads of every site that still has them; they stay, unused, until dead nodes are removed."""
         remarks = []
         for site in self.sites:
-            tensors = graph.tensors()
-            if not all(_is_read(graph, tensors.get(name), site) for name in site.results):
+            part = graph.at(site.body)
+            tensors = part.tensors()
+            if not all(_is_read(part, tensors.get(name), site) for name in site.results):
                 continue
-            _merge(graph, site, tensors)
+            _merge(part, site, tensors)
             what = f"{len(site.reads)} {site.read_op} reads of '{site.data}' become one"
             remarks.append(Remark(site.rule, site.reads[0], what))
         return PassResult(bool(remarks), tuple(remarks))

@@ -23,7 +23,8 @@ def prefix_of(site: AnySite) -> str:
 
 def raised_nodes(graph: Graph) -> dict[str, gs.Node]:
     """The raised node of every site, by the site's prefix."""
-    nodes = (n for n in graph.nodes if n.op == NAME and n.domain == DOMAIN)
+    parts = (graph, *graph.bodies())
+    nodes = (n for part in parts for n in part.nodes if n.op == NAME and n.domain == DOMAIN)
     return {n.name.rsplit("/", 1)[0]: n for n in nodes}
 
 
@@ -49,10 +50,11 @@ class RaiseBilinear:
         for site in self.sites:
             if prefix_of(site) in done or not can_raise(site, graph.opset):
                 continue
-            builder = Builder(graph, prefix_of(site))
+            part = graph.at(site.body)
+            builder = Builder(part, prefix_of(site))
             samples = Plugin().emit(builder, site)
-            output = graph.tensor(site.output)
-            graph.replace_all_uses(output, emit_output(builder, site, samples))
+            output = part.tensor(site.output)
+            part.replace_all_uses(output, emit_output(builder, site, samples))
             what = f"{site.policy.name} bilinear sampling of '{site.image.tensor}' in {len(site.cone)} nodes"
             remarks.append(Remark(site.rule, site.reads[0], what))
         return PassResult(bool(remarks), tuple(remarks))

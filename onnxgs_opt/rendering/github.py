@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from onnxgs_opt.codes import CODES
-from onnxgs_opt.rendering.words import grid, kind, outcome, printable, verdict
+from onnxgs_opt.rendering.words import kind, outcome, printable, verdict, where
 from onnxgs_opt.report import Report, SiteReport
 
 Level = Literal["notice", "warning", "error"]
@@ -34,8 +34,7 @@ def _lines(report: Report) -> Iterator[str]:
 
 
 def _site(site: SiteReport) -> str:
-    where = f"{site.image} at {grid(site)} -> {site.output}"
-    return f"{kind(site)}: {where} ({len(site.reads)} {site.read_op} reads): {site.lowering}, {site.reason}"
+    return f"{kind(site)}: {where(site)} ({len(site.reads)} {site.read_op} reads): {site.lowering}, {site.reason}"
 
 
 def _command(level: Level, report: Report, code: str, place: str, message: str) -> str:

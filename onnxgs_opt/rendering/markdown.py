@@ -67,6 +67,7 @@ def _counts(report: Report) -> Iterator[Sequence[str]]:
 
 def _site(site: SiteReport) -> Sequence[str]:
     where = f"{code(site.image)} at {code(grid(site))} to {code(site.output)}"
+    where += f" in {code(site.body)}" if site.body else ""
     what = f"{site.rule} {prose(kind(site))}"
     return code(site.id), what, where, code(site.lowering), prose(site.reason), number(site.error.max_abs)
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from onnxgs_opt.codes import CODES, Code
-from onnxgs_opt.rendering.words import grid, kind, printable, verdict
+from onnxgs_opt.rendering.words import kind, printable, verdict, where
 from onnxgs_opt.report import Report, SiteReport
 
 VERSION = "2.1.0"
@@ -89,8 +89,7 @@ def _results(report: Report) -> Iterator[dict[str, Any]]:
 
 
 def _site(site: SiteReport) -> str:
-    where = f"{site.image} at {grid(site)} -> {site.output}"
-    return f"{kind(site)}: {where}: {site.lowering}, {site.reason}"
+    return f"{kind(site)}: {where(site)}: {site.lowering}, {site.reason}"
 
 
 def _result(report: Report, code: str, level: Level, message: str, nodes: Sequence[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from onnxgs_opt.codes import CODES, Code
-from onnxgs_opt.rendering.words import grid, kind, number, outcome, printable, verdict
+from onnxgs_opt.rendering.words import kind, number, outcome, printable, verdict, where
 from onnxgs_opt.report import NearMiss, Report, SiteReport
 
 _WIDE = 1 << 20  # columns: rich folds at the console's width, and a folded name cannot be found again
@@ -88,11 +88,10 @@ def _engine(report: Report) -> Iterator[Text]:
 
 
 def _site(site: SiteReport) -> Text:
-    where = f"{site.image} at {grid(site)} -> {site.output}"
     return Text.assemble(
         (site.id, "bold"),
         f" {site.rule} {kind(site)}: ",
-        printable(f"{where} ({len(site.reads)} {site.read_op} reads): "),
+        printable(f"{where(site)} ({len(site.reads)} {site.read_op} reads): "),
         (site.lowering, "yellow" if site.is_kept else "green"),
         printable(f", {site.reason}"),
     )

@@ -42,6 +42,12 @@ def grid(site: SiteReport) -> str:
     return site.grid if isinstance(site.grid, str) else ", ".join(site.grid)
 
 
+def where(site: SiteReport) -> str:
+    """The tensors between which a site lies, and the body that it is in."""
+    inside = f" in {site.body}" if site.body else ""
+    return f"{site.image} at {grid(site)} -> {site.output}{inside}"
+
+
 def outcome(report: Report) -> str:
     """PASSED or FAILED, the exit code in a word."""
     return "FAILED" if report.exit_code else "PASSED"

@@ -1,0 +1,34 @@
+"""A model with the calls of its local functions written out, for what a sampler is made of to lie in one graph.
+
+Exporters wrap modules, and some every operator, in functions. A function by itself has no shapes, and its reads may
+come together in its callers.
+"""
+
+from __future__ import annotations
+
+from onnx import ModelProto, inliner
+
+from onnxgs_opt.graph import Graph
+
+RUNTIME_DOMAINS = frozenset(("onnxgs", "com.microsoft", "com.microsoft.nchwc"))
+"""Functions of these domains stand in for operators that runtimes have kernels for."""
+
+
+def inlined(graph: Graph) -> Graph:
+    """The model with every function of its own written out where it is called; itself where there is none.
+
+    Functions of `RUNTIME_DOMAINS` stay. So does the whole model where onnx's inliner cannot do it.
+    """
+    kept = [f.unique_id for f in graph.gs.functions if f.domain in RUNTIME_DOMAINS]
+    if len(kept) == len(graph.gs.functions):
+        return graph
+    model = graph.to_proto()
+    # The inliner works on bytes: weights would be copied twice, and more than 2 GiB of them do not fit a message.
+    weights = list(model.graph.initializer)
+    del model.graph.initializer[:]
+    try:
+        flat: ModelProto = inliner.inline_selected_functions(model, kept, exclude=True)
+    except Exception:  # its C++ errors have no other base
+        return graph
+    flat.graph.initializer.extend(weights)
+    return Graph.from_proto(flat, graph.folder)
