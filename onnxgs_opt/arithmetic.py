@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from onnxgs_opt.dims import UNKNOWN, reduced_axes
+from onnxgs_opt.contractions import CONTRACT
+from onnxgs_opt.dims import UNKNOWN
 from onnxgs_opt.expr import Algebra, Expr
 from onnxgs_opt.layout import Index, NoRule, Rule
 from onnxgs_opt.tables import exact
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 EXACT_BELOW = {2: 2**11, 4: 2**24, 8: 2**53}
 """The largest integer up to which a float of so many bytes has them all."""
-MAX_UNROLLED = 16
-"""Reductions of more elements than this are no weighted sum of taps (bicubic has 16)."""
 
 
 def _arithmetic(combine: Callable[[Algebra, Expr, Expr], Expr], multiplies: bool = False) -> Rule:
@@ -69,6 +67,30 @@ def _divide(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
     if not isinstance(b.value, int) or b.value < 0 or a.lo is None or a.lo < 0:
         raise NoRule("integer division of possibly negative numbers rounds to zero")
     return lift.algebra.quotient(a, b.value)
+
+
+def _reciprocal(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+    (a,) = lift.operands(node, index)
+    if a.value is None or not a.value:
+        raise NoRule("divisor is not constant")
+    return lift.algebra.num(Fraction(1) / a.value)
+
+
+def _power(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+    """Powers 0, 1 and 2; a coordinate is not looked behind for its square."""
+    a, b = lift.operands(node, index)
+    if b.value not in (0, 1, 2) or (b.value == 2 and a.leaves and not a.floored):
+        raise NoRule("not a small power")
+    return (lift.algebra.one, a, lift.algebra.mul(a, a))[int(b.value)]
+
+
+def _round(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+    """What is whole stays; halves go to the even neighbour, for which there is no formula."""
+    (a,) = lift.operands(node, index)
+    lift.note_rounded(node.inputs[0].name, index, a)
+    if not a.integral:
+        raise NoRule("rounds to nearest")
+    return a
 
 
 def _mod(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
@@ -127,36 +149,6 @@ def _clip(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
     return out
 
 
-def _reduce_sum(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
-    source = node.inputs[0].name
-    shape = lift.shape(source)
-    axes = reduced_axes(node, [lift.facts.get(t.name, UNKNOWN) for t in node.inputs])
-    if math.prod(shape[a] for a in axes) > MAX_UNROLLED:
-        raise NoRule("a long reduction")
-    keep = bool(node.attrs.get("keepdims", 1))
-    total = lift.algebra.zero
-    for taken in np.ndindex(*(shape[a] for a in axes)):
-        fixed = dict(zip(axes, taken, strict=True))
-        rest = iter(i for k, i in enumerate(index) if not keep or k not in fixed)
-        inner = tuple(lift.algebra.num(fixed[a]) if a in fixed else next(rest) for a in range(len(shape)))
-        total = lift.algebra.add(total, lift.value(source, inner))
-    return total
-
-
-def _matmul(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
-    a, b = (t.name for t in node.inputs)
-    left, right = lift.shape(a), lift.shape(b)
-    if len(left) < 2 or len(right) < 2 or left[-1] > MAX_UNROLLED:
-        raise NoRule("not a small contraction")
-    total = lift.algebra.zero
-    for k in range(left[-1]):
-        step = lift.algebra.num(k)
-        row = lift.broadcast(a, (*index[:-1], step))
-        column = lift.broadcast(b, (*index[:-2], step, index[-1]))
-        total = lift.algebra.add(total, lift.algebra.mul(lift.value(a, row), lift.value(b, column)))
-    return total
-
-
 def _range(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
     start, _, step = (lift.value(t.name, ()) for t in node.inputs)
     return lift.algebra.add(start, lift.algebra.mul(index[0], step))
@@ -187,6 +179,7 @@ def _xor(algebra: Algebra, a: Expr, b: Expr) -> Expr:
 
 
 ARITHMETIC: dict[str, Rule] = {
+    **CONTRACT,
     "Abs": _unary(Algebra.absolute),
     "Add": _arithmetic(Algebra.add),
     "And": _arithmetic(Algebra.mul),
@@ -201,7 +194,6 @@ ARITHMETIC: dict[str, Rule] = {
     "GreaterOrEqual": _compare(Algebra.ge, swapped=False),
     "Less": _compare(Algebra.gt, swapped=True),
     "LessOrEqual": _compare(Algebra.ge, swapped=True),
-    "MatMul": _matmul,
     "Max": _arithmetic(Algebra.maximum),
     "Min": _arithmetic(Algebra.minimum),
     "Mod": _mod,
@@ -209,9 +201,12 @@ ARITHMETIC: dict[str, Rule] = {
     "Neg": _unary(lambda algebra, a: algebra.scale(a, -1)),
     "Not": _unary(lambda algebra, a: algebra.sub(algebra.one, a)),
     "Or": _arithmetic(_or),
+    "Pow": _power,
     "Range": _range,
-    "ReduceSum": _reduce_sum,
+    "Reciprocal": _reciprocal,
     "Relu": _unary(lambda algebra, a: algebra.maximum(a, algebra.zero)),
+    "Round": _round,
+    "Sign": _unary(lambda algebra, a: algebra.sub(algebra.ge(a), algebra.ge(algebra.scale(a, -1)))),
     "Sub": _arithmetic(Algebra.sub),
     "Sum": _arithmetic(Algebra.add),
     "Where": _where,

@@ -153,7 +153,12 @@ def _gather(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
 
 
 def _gather_elements(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
-    return [Fact(_known(inputs[1]), inputs[0].dtype)]
+    data, index = _known(inputs[0]), _known(inputs[1])
+    axis = node.attrs.get("axis", 0) % len(data)
+    for k, (size, asked) in enumerate(zip(data, index, strict=True)):
+        if k != axis and asked > size:
+            raise Conflict(asked, size)
+    return [Fact(index, inputs[0].dtype)]
 
 
 def _gather_nd(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:

@@ -15,12 +15,17 @@ READS = frozenset(("Gather", "GatherElements", "GatherND"))
 LAYOUTS = frozenset(
     ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand", "Identity", "Slice", "Split", "Tile", "If")
 )
-CONTRACTIONS = frozenset(("ReduceSum", "MatMul"))
+PARTS = frozenset(("Slice", "Split", "Gather"))
+"""Operators whose result is a part of their input: what one read took for several corners comes apart there."""
+CONTRACTIONS = frozenset(("ReduceSum", "ReduceMean", "MatMul", "Einsum"))
 SUMS = CONTRACTIONS | frozenset(("Add", "Sub", "Sum"))
 CARRIES = LAYOUTS | SUMS | frozenset(("Mul", "Div", "Neg", "Where", "Cast", "Clip", "Concat"))
 """Operators through which the value of a read flows into a weighted sum."""
 TAPS = 4
 MAX_READS = 16
+
+Part = tuple[str, str]
+"""A read, and the tensor that holds a part of it: "" for all of it."""
 
 
 def has_reads(scope: Scope) -> bool:
@@ -59,20 +64,30 @@ def joins_of(
 
     Both are nodes of the scope's own graph: a read outside the body of a loop is none of its own.
     """
-    flow: dict[str, frozenset[str]] = {}
+    flow: dict[str, frozenset[Part]] = {}
     for node in scope.own:
-        if operator(node) in READS and counts(node, facts):
-            flow[node.outputs[0].name] = frozenset((node.outputs[0].name,))
+        op = operator(node)
+        if op in READS and counts(node, facts):
+            flow[node.outputs[0].name] = frozenset(((node.outputs[0].name, ""),))
             continue
-        if operator(node) not in CARRIES:
+        if op not in CARRIES and not (op == "Gather" and _selects(node, facts)):
             continue
         parts = [flow[t.name] for t in node.inputs if t.name in flow]
         if not parts:
             continue
-        union = frozenset[str]().union(*parts)
+        union = frozenset[Part]().union(*parts)
         if len(union) > MAX_READS:
             continue
         for tensor in node.outputs:
             flow[tensor.name] = union
-        if operator(node) in CONTRACTIONS or (operator(node) in SUMS and len(union) > max(map(len, parts))):
-            yield Join(node, union)
+            if op in PARTS and len(union) == 1:
+                ((read, _),) = union
+                flow[tensor.name] = frozenset(((read, tensor.name),))
+        if op in CONTRACTIONS or (op in SUMS and len(union) > max(map(len, parts))):
+            yield Join(node, frozenset(read for read, _ in union))
+
+
+def _selects(node: gs.Node, facts: Mapping[str, Fact]) -> bool:
+    """Whether a gather only takes a part of its input, at fixed positions."""
+    value = facts.get(node.inputs[1].name, UNKNOWN).value
+    return isinstance(node.inputs[1], gs.Constant) or (value is not None and value.size <= TAPS)

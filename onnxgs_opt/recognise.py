@@ -30,7 +30,7 @@ def recognise(algebra: Algebra, root: Expr) -> Match | Miss:
         return found
     if len(found) != 2:
         condition = f"the reads depend on {len(found)} coordinate{'s' * (len(found) != 1)}, not 2"
-        return Miss(condition, len(reads), degenerate=len(found) < 2)
+        return Miss(condition, len(reads), degenerate=len(found) < 2, apart=len(found) > 2)
     try:
         return _match(algebra, root, found)
     except Unresolved as reason:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import onnx_graphsurgeon as gs
 
 from onnxgs_opt.arithmetic import EXACT_BELOW
 from onnxgs_opt.bilinear import Match, Miss
 from onnxgs_opt.cuts import Cuts, other_cuts
-from onnxgs_opt.dims import UNKNOWN, Fact, Shape
+from onnxgs_opt.dims import UNKNOWN, Conflict, Fact, Shape
 from onnxgs_opt.expr import Algebra, Expr
 from onnxgs_opt.facts import assignments, infer, settle, symbols, tied
 from onnxgs_opt.importer import operator
@@ -20,14 +21,11 @@ from onnxgs_opt.layout import NoRule
 from onnxgs_opt.lift import Lift
 from onnxgs_opt.mirror import is_mirrored
 from onnxgs_opt.place import Placement, place
+from onnxgs_opt.reach import alive, cone, reach
 from onnxgs_opt.recognise import recognise
 from onnxgs_opt.remark import Remark
-from onnxgs_opt.scope import Scope, reads_of
+from onnxgs_opt.scope import Scope
 from onnxgs_opt.site import Site, View
-
-MAX_REACH = 12
-"""How many operators behind the sum may still belong to the sampler: a mask and layout."""
-
 
 PLACEMENT = "GSO108"
 """The miss of what is a sampler, but not of tensors as they are laid out at this place."""
@@ -101,8 +99,9 @@ class _Search:
         """
         kept = {size for site in sites for size in self._image_sizes(site)}
         asked = {name: 3 if size in kept else 1 for name, size in self._sizes[0].items()}
-        facts = infer(self._scope, asked)
-        return [] if any(fact.shape is None for fact in facts.values()) else [_shapes(facts)]
+        conflicts: list[Conflict] = []
+        facts = infer(self._scope, asked, conflicts=conflicts)
+        return [] if conflicts or any(fact.shape is None for fact in facts.values()) else [_shapes(facts)]
 
     def _wide(self, joins: Sequence[Join], misses: dict[str, tuple[Join, Miss]]) -> list[frozenset[str]]:
         """Reads that one sum puts together at more than two cells' corners: bicubic, say; no part of it is a site."""
@@ -112,7 +111,7 @@ class _Search:
             if any(join.reads <= reads for reads in found):
                 continue
             result = self._match_at(0, join.node.outputs[0].name, Cuts())
-            if not isinstance(result, _Hit) and result[0].taps > 2 * TAPS:
+            if not isinstance(result, _Hit) and result[0].taps > 2 * TAPS and not result[0].apart:
                 found.append(join.reads)
                 misses[join.node.outputs[0].name] = join, result[0]
         return found
@@ -123,10 +122,9 @@ class _Search:
         """The widest match behind a join: masks and layout that follow the sum belong to the sampler."""
         best: _Hit | None = None
         miss: Miss | None = None
-        for node in self._reach(join.node):
-            moves_only = operator(node) in LAYOUTS
-            if moves_only and best is None and miss is not None and miss.code != PLACEMENT:
-                continue  # the same elements elsewhere: the same miss
+        for node, midway in _through_layouts(reach(self._scope, join.node)):
+            if midway and best is None and miss is not None and miss.code != PLACEMENT:
+                continue  # the same elements elsewhere: the same miss, but where rows get the output's axes
             result = self._match(node.outputs[0].name, Cuts() if best is None else best.cuts)
             if isinstance(result, Miss):
                 miss = miss or result
@@ -135,18 +133,6 @@ class _Search:
                 continue
             best = result
         return best or miss or Miss("nothing to lift")
-
-    def _reach(self, node: gs.Node) -> Iterator[gs.Node]:
-        """The node and what follows it alone, as far as a mask or layout may be."""
-        for _ in range(MAX_REACH):
-            yield node
-            output = node.outputs[0].name
-            consumers = self._scope.consumers.get(output, ())
-            if len(consumers) != 1 or output in self._scope.outputs or len(node.outputs) != 1:
-                return
-            node = consumers[0]
-            if operator(node) not in CARRIES:
-                return
 
     def _match(self, output: str, first: Cuts) -> _Hit | Miss:
         """Recognise one tensor at the first sizes, the lift ending at `first` or where its misses point to."""
@@ -182,7 +168,7 @@ class _Search:
         inexact = _inexact(lift, match)
         if inexact is not None:
             return inexact, lift
-        placement = place(lift, index, match, self._alive(output), cuts.split, like)
+        placement = place(lift, index, match, alive(self._scope, output), cuts.split, like)
         if isinstance(placement, Miss):
             return placement, lift
         if cuts.coordinates and placement.inside and self._is_mirrored(k, match):
@@ -207,30 +193,6 @@ class _Search:
                 self._sizes[1:] = [tied(asked, self._sizes[0], sizes) for sizes in self._sizes[1:]]
         return self._facts[k]
 
-    def _alive(self, output: str) -> frozenset[str]:
-        """Tensors that stay when the sampler goes: outputs, and what something outside its cone reads."""
-        cone = {id(node) for node in self._cone(output)}
-        return frozenset(
-            name
-            for node in self._scope.nodes
-            if id(node) in cone
-            for name in (t.name for t in node.outputs)
-            if name != output
-            and (name in self._scope.outputs or any(id(c) not in cone for c in self._scope.consumers.get(name, ())))
-        )
-
-    def _cone(self, output: str, stops: frozenset[str] = frozenset()) -> list[gs.Node]:
-        """Every node that `output` depends on, not looking behind `stops`."""
-        seen: set[int] = set()
-        pending = [output]
-        while pending:
-            name = pending.pop()
-            node, _ = self._scope.producer.get(name, (None, 0))
-            if node is not None and id(node) not in seen and name not in stops:
-                seen.add(id(node))
-                pending.extend(t.name for t in reads_of(node))
-        return [n for n in self._scope.nodes if id(n) in seen]
-
     # ---- the site ---------------------------------------------------------------------------------------------------
 
     def _site(self, join: Join, hit: _Hit) -> Site | Miss:
@@ -238,7 +200,7 @@ class _Search:
             other = self._at_other_size(k, hit)
             if other is not None:
                 return other
-        escaped = self._escape(join, hit.output)
+        escaped = _escape(self._scope, join, hit.output)
         if escaped is not None:
             return escaped
         reads = [self._scope.producer[t][0] for t in sorted(join.reads, key=self._scope.order.__getitem__)]
@@ -276,34 +238,10 @@ class _Search:
             return Miss("what it computes changes with the dynamic sizes", 4, "GSO113")
         return None
 
-    def _escape(self, join: Join, output: str) -> Miss | None:
-        """A tensor between the reads and the sum that something else needs too."""
-        inside = {id(n) for n in self._cone(output)}
-        pending = list(join.reads)
-        seen = set(pending)
-        while pending:
-            name = pending.pop()
-            if name == output:
-                continue
-            if name in self._scope.outputs:
-                return Miss(f"'{name}', between the reads and the sum, is a graph output", 4, "GSO106")
-            for consumer in self._scope.consumers.get(name, ()):
-                if id(consumer) not in inside:
-                    return Miss(
-                        f"'{name}', between the reads and the sum, is also read by '{consumer.name}'",
-                        4,
-                        "GSO105",
-                    )
-                for tensor in consumer.outputs:
-                    if tensor.name not in seen and operator(consumer) in CARRIES:
-                        seen.add(tensor.name)
-                        pending.append(tensor.name)
-        return None
-
     def _between(self, hit: _Hit) -> list[gs.Node]:
         """The nodes from the image and the coordinates to the output."""
         views = (hit.placement.image, *hit.placement.coordinate_views)
-        return self._cone(hit.output, frozenset(view.tensor for view in views))
+        return cone(self._scope, hit.output, frozenset(view.tensor for view in views))
 
     def _group_sizes(self, view: View) -> list[int | None]:
         """The size of each canonical axis of a view; None for a dynamic one."""
@@ -325,6 +263,38 @@ class _Search:
         """Dims that are the same at every analysed size; None for a dynamic one."""
         shapes = [self._facts_at(k).get(tensor, UNKNOWN).shape or () for k in range(len(self._sizes))]
         return [dims[0] if len(set(dims)) == 1 else None for dims in zip(*shapes, strict=True)]
+
+
+def _through_layouts(nodes: Iterable[gs.Node]) -> Iterator[tuple[gs.Node, bool]]:
+    """Each node, and whether it is a layout operator with another one behind it."""
+    for node, following in pairwise((*nodes, None)):
+        assert node is not None
+        yield node, following is not None and {operator(node), operator(following)} <= LAYOUTS
+
+
+def _escape(scope: Scope, join: Join, output: str) -> Miss | None:
+    """A tensor between the reads and the sum that something else needs too."""
+    inside = {id(n) for n in cone(scope, output)}
+    pending = list(join.reads)
+    seen = set(pending)
+    while pending:
+        name = pending.pop()
+        if name == output:
+            continue
+        if name in scope.outputs:
+            return Miss(f"'{name}', between the reads and the sum, is a graph output", 4, "GSO106")
+        for consumer in scope.consumers.get(name, ()):
+            if id(consumer) not in inside:
+                return Miss(
+                    f"'{name}', between the reads and the sum, is also read by '{consumer.name}'",
+                    4,
+                    "GSO105",
+                )
+            for tensor in consumer.outputs:
+                if tensor.name not in seen and operator(consumer) in CARRIES:
+                    seen.add(tensor.name)
+                    pending.append(tensor.name)
+    return None
 
 
 def _inexact(lift: Lift, match: Match) -> Miss | None:

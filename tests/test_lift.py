@@ -99,3 +99,12 @@ def test_dims_that_have_to_be_equal_are_found_out():
     sizes, facts = settle(scope, {"n": 7, "m": 9})
     assert sizes["n"] == sizes["m"]
     assert facts["y"].shape == (sizes["n"], 3)
+
+
+def test_indices_of_another_batch_are_of_the_images():
+    """Exporters name both batches by themselves; more indices than images would not run."""
+    text = '<ir_version: 8, opset_import: ["": 17]>\ng (float[n,3] image, int64[m,p] at) => (float[m,p] y)'
+    scope = Scope.of(Graph.from_proto(parser.parse_model(text + "{ y = GatherElements<axis=1> (image, at) }")).gs)
+    sizes, facts = settle(scope, {"n": 7, "m": 9, "p": 11})
+    assert sizes["n"] == sizes["m"]
+    assert facts["y"].shape == (sizes["n"], 11)

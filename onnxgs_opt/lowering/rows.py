@@ -33,7 +33,8 @@ def plus_batch(builder: Builder, site: Site, image: gs.Tensor, index: gs.Tensor,
         return cast(gs.Tensor, builder.op("Add", index, first.astype(index_type(site)).reshape(column)))
     count = builder.op("Squeeze", batch) if isinstance(batch, gs.Tensor) else builder.const(batch, np.int64)
     numbers = builder.reshape(builder.op("Range", 0, count, 1), column)
-    return cast(gs.Tensor, builder.op("Add", index, builder.op("Mul", numbers, plane)))
+    first_of_each = builder.cast(builder.op("Mul", numbers, plane), index_type(site))
+    return cast(gs.Tensor, builder.op("Add", index, first_of_each))
 
 
 def in_result_type(builder: Builder, site: Site, t: gs.Tensor) -> gs.Tensor:

@@ -1,0 +1,72 @@
+"""What belongs to a tensor of a graph: what it is made of, and what is made of it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx_graphsurgeon as gs
+
+from onnxgs_opt.importer import operator
+from onnxgs_opt.joins import CARRIES
+from onnxgs_opt.scope import Scope, reads_of
+
+MAX_REACH = 12
+"""How many operators behind the sum may still belong to the sampler: a mask and layout."""
+
+
+def reach(scope: Scope, node: gs.Node) -> Iterator[gs.Node]:
+    """The node and what follows it alone, as far as a mask or layout may be."""
+    for _ in range(MAX_REACH):
+        yield node
+        if len(node.outputs) != 1:
+            return
+        following = _meeting(scope, node.outputs[0].name)
+        if following is None:
+            return
+        node = following
+
+
+def _meeting(scope: Scope, output: str) -> gs.Node | None:
+    """The nearest node that everything made of a tensor goes through: its consumer, or where several come together.
+
+    A lerp reads both of its ends twice. None where a part goes elsewhere.
+    """
+    pending = {scope.order[c.outputs[0].name]: c for c in scope.consumers.get(output, ())}
+    made = [output]
+    for _ in range(MAX_REACH):
+        if not pending or any(name in scope.outputs for name in made):
+            return None
+        node = pending.pop(min(pending))
+        if operator(node) not in CARRIES:
+            return None
+        if not pending:
+            return node
+        made = [tensor.name for tensor in node.outputs]
+        followers = (c for name in made for c in scope.consumers.get(name, ()))
+        pending |= {scope.order[c.outputs[0].name]: c for c in followers}
+    return None
+
+
+def alive(scope: Scope, output: str) -> frozenset[str]:
+    """Tensors that stay when the sampler goes: outputs, and what something outside its cone reads."""
+    inside = {id(node) for node in cone(scope, output)}
+    return frozenset(
+        name
+        for node in scope.nodes
+        if id(node) in inside
+        for name in (t.name for t in node.outputs)
+        if name != output and (name in scope.outputs or any(id(c) not in inside for c in scope.consumers.get(name, ())))
+    )
+
+
+def cone(scope: Scope, output: str, stops: frozenset[str] = frozenset()) -> list[gs.Node]:
+    """Every node that `output` depends on, not looking behind `stops`."""
+    seen: set[int] = set()
+    pending = [output]
+    while pending:
+        name = pending.pop()
+        node, _ = scope.producer.get(name, (None, 0))
+        if node is not None and id(node) not in seen and name not in stops:
+            seen.add(id(node))
+            pending.extend(t.name for t in reads_of(node))
+    return [n for n in scope.nodes if id(n) in seen]

@@ -1,0 +1,205 @@
+"""Samplers in forms that no exporter makes by itself: contractions, parts of one read, lerps by cases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import pytest
+
+from onnxgs_opt import find, optimize
+from tests.fixtures.spellings.check import run
+
+HEAD = """
+<ir_version: 8, opset_import: ["" : 17]>
+sampler (float[2,3,42] image, float[2,5] x, float[2,5] y, float[2,5] gain, float[2,3,5] more) => (float[2,3,5] out)
+<float zero = {0}, float half = {0.5}, float one = {1}, float four = {4}, float xl = {6}, float yl = {5},
+ float w = {7}, int64[1] k1 = {1}, int64[1] k2 = {2}, int64[1] k3 = {3}, int64[3] spread = {1, 3, 1},
+ int64[4] parted = {2, 3, 4, 5}, int64 first = {0}, int64 second = {1}, int64 third = {2}, int64 last = {3}>
+{
+  x0 = Floor(x)
+  y0 = Floor(y)
+  x1 = Add(x0, one)
+  y1 = Add(y0, one)
+  u = Sub(x, x0)
+  v = Sub(y, y0)
+  nu = Sub(one, u)
+  nv = Sub(one, v)
+  xa = Clip(x0, zero, xl)
+  xb = Clip(x1, zero, xl)
+  ya = Clip(y0, zero, yl)
+  yb = Clip(y1, zero, yl)
+  ra = Mul(ya, w)
+  rb = Mul(yb, w)
+  fa = Add(ra, xa)
+  fb = Add(ra, xb)
+  fc = Add(rb, xa)
+  fd = Add(rb, xb)
+  wa = Mul(nv, nu)
+  wb = Mul(nv, u)
+  wc = Mul(v, nu)
+  wd = Mul(v, u)
+"""
+FOUR = "".join(
+    f"""
+  i{k} = Cast<to=7>(f{k})
+  j{k} = Unsqueeze(i{k}, k1)
+  e{k} = Expand(j{k}, spread)
+  p{k} = GatherElements<axis=2>(image, e{k})
+  q{k} = Unsqueeze(w{k}, k1)
+"""
+    for k in "abcd"
+)
+ONE = """
+  f = Concat<axis=1>(fa, fb, fc, fd)
+  i = Cast<to=7>(f)
+  j = Unsqueeze(i, k1)
+  e = Expand(j, spread)
+  p = GatherElements<axis=2>(image, e)
+  pp = Reshape(p, parted)
+  sa = Unsqueeze(wa, k1)
+  sb = Unsqueeze(wb, k1)
+  sc = Unsqueeze(wc, k1)
+  sd = Unsqueeze(wd, k1)
+  ww = Concat<axis=1>(sa, sb, sc, sd)
+"""
+SUM = """
+  ta = Mul(pa, qa)
+  tb = Mul(pb, qb)
+  tc = Mul(pc, qc)
+  td = Mul(pd, qd)
+  sab = Add(ta, tb)
+  sabc = Add(sab, tc)
+  out = Add(sabc, td)
+"""
+
+
+@dataclass(frozen=True)
+class Form:
+    """A way to write the border sampler, and one-word changes after which it is none."""
+
+    body: str
+    mutants: tuple[tuple[str, str], ...]
+
+    def model(self, change: tuple[str, str] | None = None) -> onnx.ModelProto:
+        """The form, or one of its mutants."""
+        text = HEAD + self.body + "\n}"
+        if change is not None:
+            assert text.count(change[0]) == 1, change
+            text = text.replace(*change)
+        return onnx.parser.parse_model(text)
+
+
+WEIGHTS = (("wb = Mul(nv, u)", "wb = Mul(nv, nu)"), ("rb = Mul(yb, w)", "rb = Mul(yb, xl)"))
+STACK = """
+  ua = Unsqueeze(pa, k3)
+  ub = Unsqueeze(pb, k3)
+  uc = Unsqueeze(pc, k3)
+  ud = Unsqueeze(pd, k3)
+  values = Concat<axis=3>(ua, ub, uc, ud)
+  oa = Unsqueeze(wa, k2)
+  ob = Unsqueeze(wb, k2)
+  oc = Unsqueeze(wc, k2)
+  od = Unsqueeze(wd, k2)
+  weights = Concat<axis=2>(oa, ob, oc, od)
+  out = Einsum<equation="bcpk,bpk->bcp">(values, weights)
+"""
+LERPS = """
+  u1 = Unsqueeze(u, k1)
+  v1 = Unsqueeze(v, k1)
+  nu1 = Sub(one, u1)
+  nv1 = Sub(one, v1)
+  nearx = Less(u1, half)
+  neary = Less(v1, half)
+  dt = Sub(pb, pa)
+  dtu = Mul(u1, dt)
+  t1 = Add(pa, dtu)
+  dtn = Mul(dt, nu1)
+  t2 = Sub(pb, dtn)
+  t = Where(nearx, t1, t2)
+  dl = Sub(pd, pc)
+  dlu = Mul(u1, dl)
+  l1 = Add(pc, dlu)
+  dln = Mul(dl, nu1)
+  l2 = Sub(pd, dln)
+  l = Where(nearx, l1, l2)
+  d = Sub(l, t)
+  dv = Mul(v1, d)
+  o1 = Add(t, dv)
+  dn = Mul(d, nv1)
+  o2 = Sub(l, dn)
+  out = Where(neary, o1, o2)
+"""
+PARTS = """
+  pa, pb, pc, pd = Split<axis=2>(pp)
+  qa = Unsqueeze(sa, k1)
+  qb = Unsqueeze(sb, k1)
+  qc = Unsqueeze(sc, k1)
+  qd = Unsqueeze(sd, k1)
+  ta = Mul(pa, qa)
+  tb = Mul(pb, qb)
+  tc = Mul(pc, qc)
+  td = Mul(pd, qd)
+  sab = Add(ta, tb)
+  sabc = Add(sab, tc)
+  sum = Add(sabc, td)
+  out = Squeeze(sum, k2)
+"""
+TAKEN = """
+  pa = Gather<axis=2>(pp, first)
+  pb = Gather<axis=2>(pp, second)
+  pc = Gather<axis=2>(pp, third)
+  pd = Gather<axis=2>(pp, last)
+  qa = Unsqueeze(wa, k1)
+  qb = Unsqueeze(wb, k1)
+  qc = Unsqueeze(wc, k1)
+  qd = Unsqueeze(wd, k1)
+"""
+MEAN = """
+  qq = Unsqueeze(ww, k1)
+  terms = Mul(pp, qq)
+  mean = ReduceMean<axes=[2], keepdims=0>(terms)
+  out = Mul(mean, four)
+"""
+FORMS = {
+    "four reads": Form(FOUR + SUM, WEIGHTS),
+    "einsum of four reads": Form(FOUR + STACK, (*WEIGHTS, ("bcpk,bpk->bcp", "bcpk,bck->bcp"))),
+    "einsum of one read": Form(
+        ONE + '  out = Einsum<equation="bckp,bkp->bcp">(pp, ww)',
+        (*WEIGHTS, ("Concat<axis=1>(fa, fb, fc, fd)", "Concat<axis=1>(fa, fc, fb, fd)")),
+    ),
+    "mean of one read": Form(ONE + MEAN, (*WEIGHTS, ("float four = {4}", "float four = {3}"))),
+    "one read, split": Form(ONE + PARTS, (*WEIGHTS, ("pa, pb, pc, pd = Split", "pa, pc, pb, pd = Split"))),
+    "one read, taken apart": Form(ONE + TAKEN + SUM, (*WEIGHTS, ("int64 third = {2}", "int64 third = {1}"))),
+    "lerps by cases": Form(FOUR + LERPS, (("t2 = Sub(pb, dtn)", "t2 = Sub(pa, dtn)"), WEIGHTS[1])),
+}
+each_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
+
+
+def feeds() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    shapes = {"image": (2, 3, 42), "x": (2, 5), "y": (2, 5), "gain": (2, 5), "more": (2, 3, 5)}
+    return {name: rng.normal(scale=3, size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+@each_form
+def test_it_is_one_sampler(form):
+    [site] = find(form.model())
+    assert (site.rule, site.policy.name, site.coordinates) == ("GSO001", "border", "pixel")
+    assert (site.image.tensor, site.x.tensor, site.y.tensor) == ("image", "x", "y")
+
+
+@each_form
+def test_it_is_lowered_and_proven(form):
+    for lowering in ("merged-gather", "packed-gather"):
+        result = optimize(form.model(), lowering=lowering, measure=False)
+        assert (result.report.status, result.report.validation.status) == ("optimised", "ok")
+        assert [site.lowering for site in result.report.sites] == [lowering]
+        [before], [after] = (run(model, feeds(), ()) for model in (form.model(), result.model))
+        np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("form", "change"), [(f, c) for f in FORMS.values() for c in f.mutants])
+def test_its_mutants_are_none(form, change):
+    assert not find(form.model(change))
