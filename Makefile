@@ -6,18 +6,25 @@
 # make bench  time every lowering on this machine: tables and a chart in bench/results
 # make docs   the documentation site, into build/site; warnings are errors
 # make examples   the reports under docs/examples
+# make constraints   pin anew what is installed here, for every Python at once: the newest of everything
+# make audit  look the pinned versions up among the known vulnerabilities; needs a network
+# make versions   the suite on every Python that is here, and on the oldest dependencies: PYTHONS="3.10 3.13 oldest"
 #
 # Needs Python >= 3.10 with pip, nothing else; everything lands in .venv. Choose another one with PYTHON=...
+# Installed are the versions in constraints/ci.txt; CONSTRAINTS= installs the newest instead.
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 python3.10,$(shell \
 	$(p) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $(p))) python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
+CONSTRAINTS ?= constraints/ci.txt
+# The second variable is what pip from 25.3 on asks when it builds a package, the first what it asks otherwise.
+PINNED := $(foreach file,$(abspath $(CONSTRAINTS)),PIP_CONSTRAINT=$(file) PIP_BUILD_CONSTRAINT=$(file))
+PIP := $(PINNED) $(BIN)/python -m pip -qq --disable-pip-version-check
 DEMO := build/demo
 COUNT ?= 10000
 JOBS ?= 2
 
-.PHONY: demo test soundness real-models lint bench docs examples clean
+.PHONY: demo test soundness real-models lint bench docs examples constraints audit versions clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -44,6 +51,18 @@ docs: $(VENV)/.installed-docs
 examples: $(VENV)/.installed-test
 	$(BIN)/python docs/examples/make.py docs/examples
 
+constraints: | $(BIN)/python
+	@$(PIP) install 'uv>=0.8'
+	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.10 --no-annotate --extra test --extra docs \
+		--custom-compile-command 'make constraints' constraints/ci.in pyproject.toml --output-file constraints/ci.txt
+
+audit: | $(BIN)/python
+	@$(PIP) install 'pip-audit>=2.9'
+	$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement constraints/ci.txt
+
+versions:
+	tests/versions.sh $(PYTHONS)
+
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m bench
 
@@ -57,11 +76,11 @@ $(BIN)/python:
 		  echo 'hint: name one that is, e.g. make PYTHON=python3.11 $(MAKECMDGOALS)'; exit 1; }
 	@echo 'making $(VENV) with $(PYTHON)'
 	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { \
-		rm -rf $(VENV) && $(PYTHON) -m pip install -qq --target $(VENV)-bootstrap virtualenv && \
+		rm -rf $(VENV) && $(PINNED) $(PYTHON) -m pip install -qq --target $(VENV)-bootstrap virtualenv && \
 		PYTHONPATH=$(VENV)-bootstrap $(PYTHON) -m virtualenv --quiet $(VENV); \
 		status=$$?; rm -rf $(VENV)-bootstrap; exit $$status; }
 
-$(VENV)/.installed: pyproject.toml onnxgs_opt/_version.py | $(BIN)/python
+$(VENV)/.installed: pyproject.toml onnxgs_opt/_version.py $(CONSTRAINTS) | $(BIN)/python
 	@echo 'installing onnxgs-opt into $(VENV)'
 	@$(PIP) install --editable .
 	@touch $@
