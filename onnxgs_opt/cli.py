@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -68,6 +68,33 @@ class Voice:
     format: str
     verbosity: int
     colour: bool
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for, but for what to say of it."""
+
+    model: str | None
+    output: str | None
+    dry_run: bool
+    check: bool
+    require_match: int
+    lowering: str
+    target: str | None
+    opset: int | None
+    plan: str | None
+    save_plan: str | None
+    bench: bool
+    no_cache: bool
+    shapes: tuple[str, ...]
+    inputs: str | None
+    rtol: float | None
+    atol: float | None
+    seed: int
+    custom_ops_library: tuple[str, ...]
+    no_validate: bool
+    report_files: tuple[str, ...]
+    engine: EngineFlags
 
 
 @click.command(cls=GroupedCommand, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -160,85 +187,64 @@ class Voice:
 @click.option("--color/--no-color", default=None, help="Default: colour on a terminal, unless NO_COLOR is set.")
 @click.version_option(__version__, prog_name="onnxgs-opt", message="%(prog)s %(version)s")
 @engine_options
-def command(
-    model: str | None,
-    output: str | None,
-    dry_run: bool,
-    check: bool,
-    require_match: int,
-    lowering: str,
-    target: str | None,
-    opset: int | None,
-    plan: str | None,
-    save_plan: str | None,
-    bench: bool,
-    no_cache: bool,
-    shapes: tuple[str, ...],
-    inputs: str | None,
-    rtol: float | None,
-    atol: float | None,
-    seed: int,
-    custom_ops_library: tuple[str, ...],
-    no_validate: bool,
-    report_files: tuple[str, ...],
-    format_: str,
-    explain: str | None,
-    verbose: int,
-    quiet: bool,
-    color: bool | None,
-    engine: EngineFlags,
-) -> int:
+def command(format_: str, explain: str | None, verbose: int, quiet: bool, color: bool | None, **asked: Any) -> int:
     """Find hand-written bilinear samplers, replace them, prove it, write OUT.onnx."""
     voice = Voice(format_, -1 if quiet else verbose, _wants_colour(color))
     try:
         if explain is not None:
             return _explain(explain, voice)
-        report_paths = [report_path(text, model, output) for text in report_files]
-        asked_to_write = not (dry_run or check)
-        source = _source(model, output, asked_to_write)
-        _require_available(target)
-        engine.require_engine(source, output)
-        profiles = dict(parse_profile(text) for text in shapes)
-        sizes = {name: best for name, (_, best, _) in profiles.items()}
-
-        from onnxgs_opt.api import find, optimize
-        from onnxgs_opt.report import judge
-
-        # Too few matches is a failure, and a failure leaves no OUT: so count before anything is written.
-        writes = asked_to_write and (require_match == 0 or len(find(source)) >= require_match)
-        with _progress(voice) as progress:
-            result = optimize(
-                source,
-                output if writes else None,
-                lowering=lowering,
-                target=target,
-                opset=opset,
-                shapes=sizes,
-                inputs=inputs,
-                rtol=rtol,
-                atol=atol,
-                seed=seed,
-                validate=not no_validate,
-                dry_run=not writes,
-                plan=plan,
-                save_plan=save_plan,
-                bench=bench,
-                cache=None if no_cache else _cache_folder(),
-                custom_ops=custom_ops_library,
-                progress=progress,
-            )
-        report = judge(result.report, check=check, require_match=require_match)
-        report = engine.add_to(report, result.graph, source, profiles)
-        for path in report_paths:
-            write_report(report, result.evidence, path)
-        if bench:
-            _say_times(result.race)
+        report = _run(Options(**asked), voice)
         _show(report, voice)
         return report.exit_code
     except OptError as error:
         if verbose > 1:
             traceback.print_exc()
         return _fail(str(error), error.hint, error.exit_code)
+
+
+def _run(asked: Options, voice: Voice) -> Report:
+    """Refuse what cannot be done, then do it and write what was asked for."""
+    report_paths = [report_path(text, asked.model, asked.output) for text in asked.report_files]
+    asked_to_write = not (asked.dry_run or asked.check)
+    source = _source(asked.model, asked.output, asked_to_write)
+    _require_available(asked.target)
+    asked.engine.require_engine(source, asked.output)
+    profiles = dict(parse_profile(text) for text in asked.shapes)
+    sizes = {name: best for name, (_, best, _) in profiles.items()}
+
+    from onnxgs_opt.api import find, optimize
+    from onnxgs_opt.report import judge
+
+    # Too few matches is a failure, and a failure leaves no OUT: so count before anything is written.
+    writes = asked_to_write and (asked.require_match == 0 or len(find(source)) >= asked.require_match)
+    with _progress(voice) as progress:
+        result = optimize(
+            source,
+            asked.output if writes else None,
+            lowering=asked.lowering,
+            target=asked.target,
+            opset=asked.opset,
+            shapes=sizes,
+            inputs=asked.inputs,
+            rtol=asked.rtol,
+            atol=asked.atol,
+            seed=asked.seed,
+            validate=not asked.no_validate,
+            dry_run=not writes,
+            plan=asked.plan,
+            save_plan=asked.save_plan,
+            bench=asked.bench,
+            cache=None if asked.no_cache else _cache_folder(),
+            custom_ops=asked.custom_ops_library,
+            progress=progress,
+        )
+    report = judge(result.report, check=asked.check, require_match=asked.require_match)
+    report = asked.engine.add_to(report, result.graph, source, profiles)
+    for path in report_paths:
+        write_report(report, result.evidence, path)
+    if asked.bench:
+        _say_times(result.race)
+    return report
 
 
 def main(args: Sequence[str] | None = None) -> int:
