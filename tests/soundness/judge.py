@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 
 from onnxgs_opt.api import find, optimize
+from onnxgs_opt.doubles import in_double
 from tests.fixtures.mutants import Mutant
 from tests.fixtures.point_mutants import point_mutant, visible
 from tests.fixtures.spellings import Spelling, build, expected, feeds
@@ -22,6 +23,8 @@ FLOOR = 1e-4
 """Smallest tolerance of a claim: what float32 coordinates far from the image lose in pixels."""
 LOWERED = 1e-3
 """Tolerance of a lowered model on unit-normal images, GridSample's coordinate round trip included."""
+EXACT = 1e-9
+"""Tolerance of a claim in double precision."""
 ATTEMPTS = 30
 """Random edits tried before a model is given up as one without visible mutants."""
 
@@ -100,7 +103,17 @@ def _untrue(model: onnx.ModelProto, site: Any, spelling: Spelling, inputs: dict[
         gap = site_gap(model, site, inputs, partial(trusted, spelling))
     except ValueError as error:
         return str(error)
-    return "" if gap <= max(allowed(spelling), FLOOR) else f"{site.policy} is off by {gap:.3g}"
+    true = gap <= max(allowed(spelling), FLOOR) or _exact_gap(model, site, spelling, inputs) <= EXACT
+    return "" if true else f"{site.policy} is off by {gap:.3g}"
+
+
+def _exact_gap(model: onnx.ModelProto, site: Any, spelling: Spelling, inputs: dict[str, np.ndarray]) -> float:
+    """The gap in double precision: an edit may make weights that grow outside and cancel, which costs fp32 digits."""
+    wide = {name: a.astype(np.float64) if a.dtype == np.float32 else a for name, a in inputs.items()}
+    try:
+        return site_gap(in_double(model), site, wide, partial(trusted, spelling))
+    except Exception:  # onnxruntime's own: it has not every operator in double precision
+        return np.inf
 
 
 def _lowered_gap(model: onnx.ModelProto, lowering: str, spelling: Spelling, inputs: dict[str, np.ndarray]) -> str:

@@ -63,3 +63,16 @@ def test_visible_sees_a_difference():
     assert visible(np.zeros(3), np.full(3, 0.5), 0.1)
     assert visible(np.zeros(3), np.full(3, np.nan), 0.1)
     assert not visible(np.zeros(3), np.full(3, 0.05), 0.1)
+
+
+@needs_recogniser
+def test_an_edit_that_only_costs_digits_is_claimed_truly():
+    """Unclamped weights on clamped corners cancel: border, by more roundings than the spelling had."""
+    from tests.soundness.judge import judge_point_mutant
+
+    text = (
+        "policy=border-coord grid=list points=flat layout=NHW read=columns batch=range linear=horner weights=fraction "
+        "corners=ceil clamp=maxmin output=reshaped dims=dynamic constants=node repeat=True"
+    )
+    judgement = judge_point_mutant(parse(text), seed=105)
+    assert judgement.outcome == "another sampler, truly"
