@@ -75,8 +75,20 @@ struct Launcher {
         }
     }
 
-    void nchw(const int* skip) const {
-        if (s.channels == 1) return planes<3, 1>(1, skip);
+    void plane(bool pixels) const {
+        constexpr int kPoints = 2;  // in an engine as fast as 3 where points are neighbours, faster where not
+        for (int item = 0; item < s.batch; item += kBlocksZ) {
+            dim3 blocks((s.points + kPoints * kThreads - 1) / (kPoints * kThreads), 1,
+                        s.batch - item < kBlocksZ ? s.batch - item : kBlocksZ);
+            ONNXGS_LAUNCH((sample_plane<T, BORDER, kPoints>), blocks, stream,
+                          image + static_cast<long long>(item) * s.plane,
+                          grid + static_cast<long long>(item) * s.points,
+                          output + static_cast<long long>(item) * s.points, s, pixels);
+        }
+    }
+
+    void nchw(const int* skip, bool pixels) const {
+        if (s.channels == 1 && skip == nullptr && s.x.size > 1 && s.y.size > 1) return plane(pixels);
         if (s.channels == 3) return planes<1, 3>(3, skip);
         constexpr int kMostBlocks = 65535;
         int least = s.channels / kMostBlocks + 1;
@@ -111,20 +123,21 @@ struct Launcher {
     }
 
     // As the grid is: smooth, from the planes; scattered, from a copy with channels last in `workspace`.
-    void either(void* workspace) const {
+    void either(void* workspace, bool pixels) const {
         int* scattered = static_cast<int*>(workspace);
         T* rows = reinterpret_cast<T*>(static_cast<char*>(workspace) + kFlagBytes);
         int pitch = pitch_of<T>(s);
         ONNXGS_LAUNCH((copy_to_rows<T>), resident(s.plane), stream, image, grid, rows, s, pitch, scattered);
-        nchw(scattered);
+        nchw(scattered, pixels);
         ONNXGS_LAUNCH((sample_copied_rows<T, BORDER>), resident(s.points), stream, rows, grid, output, s, pitch,
                       scattered);
     }
 
-    void run(int layout, void* workspace) const {
-        if (layout == kNHWC) return nhwc();
-        if (workspace != nullptr) return either(workspace);
-        nchw(nullptr);
+    void run(const Codes& codes, void* workspace) const {
+        bool pixels = codes.coordinates == kPixel;
+        if (codes.layout == kNHWC) return nhwc();
+        if (workspace != nullptr) return either(workspace, pixels);
+        nchw(nullptr, pixels);
     }
 };
 
@@ -136,13 +149,13 @@ void sample(const T* image, const Pair* grid, T* output, const Sampler& s, const
     if (s.batch == 0 || s.points == 0 || s.channels == 0 || s.plane == 0) return;
     switch (border_of(codes)) {
         case kZeros:
-            return Launcher<T, kZeros, Stream>{image, grid, output, s, stream}.run(codes.layout, workspace);
+            return Launcher<T, kZeros, Stream>{image, grid, output, s, stream}.run(codes, workspace);
         case kBorder:
-            return Launcher<T, kBorder, Stream>{image, grid, output, s, stream}.run(codes.layout, workspace);
+            return Launcher<T, kBorder, Stream>{image, grid, output, s, stream}.run(codes, workspace);
         case kReflectCentres:
-            return Launcher<T, kReflectCentres, Stream>{image, grid, output, s, stream}.run(codes.layout, workspace);
+            return Launcher<T, kReflectCentres, Stream>{image, grid, output, s, stream}.run(codes, workspace);
         default:
-            return Launcher<T, kReflectEdges, Stream>{image, grid, output, s, stream}.run(codes.layout, workspace);
+            return Launcher<T, kReflectEdges, Stream>{image, grid, output, s, stream}.run(codes, workspace);
     }
 }
 

@@ -170,8 +170,8 @@ def test_the_kernels_compile_for_every_generation(capability: tuple[int, int]) -
     names = [
         f"onnxgs::{kernel.format(element)}"
         for element in ("float", "onnxgs::half_t")
-        for kernel in ("sample_planes<{}, 0, 1, 4>", "sample_rows<{}, 2, true>", "copy_to_rows<{}>",
-                       "sample_copied_rows<{}, 1>")
+        for kernel in ("sample_plane<{}, 0, 2>", "sample_planes<{}, 0, 1, 4>", "sample_rows<{}, 2, true>",
+                       "copy_to_rows<{}>", "sample_copied_rows<{}, 1>")
     ]  # fmt: skip
     source = (sources() / "bilinear_sample.cuh").read_text()
     options = (f"--gpu-architecture=sm_{capability[0]}{capability[1]}", "--std=c++17")

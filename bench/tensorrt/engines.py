@@ -16,6 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ def main() -> int:
     parser.add_argument("--library", type=Path)
     parser.add_argument("--case", action="append", dest="cases")
     parser.add_argument("--no-external", action="store_true", help="do not let the builder try cuDNN and cuBLAS")
+    parser.add_argument("--jobs", type=int, default=1, help="engines of lowerings to build at a time")
     parser.add_argument("--onnxruntime", action="store_true", help="compare with onnxruntime too")
     args = parser.parse_args()
     backend = choose_backend(None)
@@ -58,31 +60,45 @@ def main() -> int:
     if args.library is not None:
         trt.get_plugin_registry().load_library(str(args.library.absolute()))
     cases = args.cases or sorted(p.stem for p in args.models.glob("*.onnx") if "." not in p.stem)
-    rows = [row for case in cases for row in measure(trt, logger, args.models, case, options, args.onnxruntime)]
+    built = {case: build(args.models, case, options, args.jobs) for case in cases}
+    rows = [row for case in cases for row in measure(trt, logger, args.models, case, built[case], args.onnxruntime)]
     record = {"date": time.strftime("%Y-%m-%d"), "tensorrt": trt.__version__, "python": platform.python_version()}
     args.output.write_text(json.dumps(record | {"rows": rows}, indent=1) + "\n", encoding="utf-8")
     return 0
 
 
-def measure(
-    trt: Any, logger: Any, models: Path, case: str, options: EngineOptions, with_ort: bool
-) -> list[dict[str, Any]]:
-    """Build every variant of a case, check each against the exported model, time them."""
+def build(models: Path, case: str, options: EngineOptions, jobs: int) -> dict[str, Built]:
+    """The engine of the exported model, built alone, then those of its lowerings; what does not build is named."""
     variants = {EXPORTED: models / f"{case}.onnx"}
     variants |= {p.name.split(".")[1]: p for p in sorted(models.glob(f"{case}.*.onnx"))}
-    engines: dict[str, Built] = {}
-    for name, path in variants.items():
+
+    def engine(name: str) -> Built | None:
+        path = variants[name]
         try:
-            engines[name] = build_engine(onnx.load(path), path, models / f"{case}.{name}.engine", options)
+            return build_engine(onnx.load(path), path, models / f"{case}.{name}.engine", options)
         except Exception as error:
             sys.stdout.write(f"{case} {name}: {error}\n")
-    inputs = onnx.load(variants[EXPORTED]).graph.input
+            return None
+
+    engines = {EXPORTED: engine(EXPORTED)}
+    with ThreadPoolExecutor(jobs) as pool:
+        others = [name for name in variants if name != EXPORTED]
+        engines |= dict(zip(others, pool.map(engine, others), strict=True))
+    return {name: built for name, built in engines.items() if built is not None}
+
+
+def measure(
+    trt: Any, logger: Any, models: Path, case: str, engines: dict[str, Built], with_ort: bool
+) -> list[dict[str, Any]]:
+    """Check every engine of a case against the exported model's, and time them in turn."""
+    exported = models / f"{case}.onnx"
+    inputs = onnx.load(exported).graph.input
     shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in inputs}
     image = np.random.default_rng(1).standard_normal(shapes["img"], np.float32)
     rows = []
     for kind, grid in grids(shapes["grid"]).items():
         feeds = {"img": image, "grid": grid}
-        wanted = _onnxruntime(variants[EXPORTED], feeds) if with_ort else None
+        wanted = _onnxruntime(exported, feeds) if with_ort else None
         runs = {name: EngineRun(trt, logger, built.path.read_bytes(), feeds) for name, built in engines.items()}
         found = {name: next(iter(run.outputs().values())) for name, run in runs.items()}
         wanted = found[EXPORTED] if wanted is None else wanted

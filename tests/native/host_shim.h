@@ -134,6 +134,16 @@ void __stcs(T* at, T value) {
 }
 inline float __fadd_rn(float a, float b) { return a + b; }
 inline float __fmul_rn(float a, float b) { return a * b; }
+inline float __fadd_rd(float a, float b) {
+    double sum = static_cast<double>(a) + b;
+    float near = static_cast<float>(sum);
+    return near > sum ? std::nextafterf(near, -INFINITY) : near;
+}
+inline int __float_as_int(float f) {
+    int bits;
+    std::memcpy(&bits, &f, 4);
+    return bits;
+}
 inline float __uint_as_float(unsigned bits) {
     float f;
     std::memcpy(&f, &bits, 4);
@@ -146,6 +156,10 @@ inline unsigned __float_as_uint(float f) {
 }
 inline float half_to_float(unsigned short bits) { return host::half_value(bits); }
 inline unsigned short float_to_half(float f) { return host::half_bits(f); }
+template <typename T>
+T* settled(T* at) {
+    return at;
+}
 inline void __syncthreads() { host::barrier(); }
 inline int __syncthreads_count(bool vote) { return host::count_votes(vote); }
 using std::fabs;
