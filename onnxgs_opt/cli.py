@@ -239,7 +239,7 @@ def _run(asked: Options, voice: Voice) -> Report:
             progress=progress,
         )
     report = judge(result.report, check=asked.check, require_match=asked.require_match)
-    report = asked.engine.add_to(report, result.graph, source, profiles)
+    report = asked.engine.add_to(result, report, source, profiles, asked.inputs)
     for path in report_paths:
         write_report(report, result.evidence, path)
     if asked.bench:

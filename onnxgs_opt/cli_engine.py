@@ -14,8 +14,8 @@ import click
 from onnxgs_opt.errors import UsageError
 
 if TYPE_CHECKING:
+    from onnxgs_opt.api import Result
     from onnxgs_opt.engine import EngineOptions
-    from onnxgs_opt.graph import Graph
     from onnxgs_opt.report import Report
 
 Shape = tuple[int, ...]
@@ -65,13 +65,23 @@ class EngineFlags:
         choose_backend(None)
         self._workspace()
 
-    def add_to(self, report: Report, graph: Graph | None, source: str, profiles: Profiles) -> Report:
+    def add_to(self, result: Result, report: Report, source: str, profiles: Profiles, inputs: str | None) -> Report:
         """The report with the engine, where one was asked for and there is a model to build."""
-        if self.engine_file is None or graph is None or report.exit_code:
+        if self.engine_file is None or result.graph is None or report.exit_code:
             return report
-        from onnxgs_opt.engine_check import add_engine
+        import onnx
 
-        return add_engine(report, graph.to_proto(), Path(source), Path(self.engine_file), self._options(profiles))
+        from onnxgs_opt.engine_check import Task, add_engine
+        from onnxgs_opt.given import read_inputs
+
+        changed = report.status == "optimised"
+        task = Task(
+            model=result.graph.to_proto(),
+            before=onnx.load(source, load_external_data=False) if changed else None,
+            origin=Path(source),
+            inputs=read_inputs(result.graph, inputs),
+        )
+        return add_engine(report, task, Path(self.engine_file), self._options(profiles))
 
     def _options(self, profiles: Profiles) -> EngineOptions:
         from onnxgs_opt.engine import EngineOptions, Profile

@@ -162,10 +162,20 @@ class EngineTime:
 
 
 @dataclass(frozen=True)
+class EngineBefore:
+    """The engine of the model as it came, timed in turn with the new one; `problem` says why there is none."""
+
+    problem: str | None = None
+    microseconds: float | None = None
+    layer_times: tuple[EngineTime, ...] = ()
+
+
+@dataclass(frozen=True)
 class Engine:
     """A built engine; `layers` is the network's number of layers, `flags` what was asked of the builder.
 
-    `max_abs` (against onnxruntime), `microseconds` (one run, in a CUDA graph) and `layer_times` need a GPU.
+    `max_abs` (against onnxruntime), `microseconds` (one run, in a CUDA graph), `layer_times` and `before` need a GPU;
+    `before` also a model that was changed.
     """
 
     path: str
@@ -178,6 +188,7 @@ class Engine:
     max_abs: float | None = None
     microseconds: float | None = None
     layer_times: tuple[EngineTime, ...] = ()
+    before: EngineBefore | None = None
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,14 @@ import pytest
 
 from onnxgs_opt.codes import CODES
 from onnxgs_opt.rendering.json import to_json
+from onnxgs_opt.rendering.markdown import to_markdown
 from onnxgs_opt.rendering.text import explain, explain_all, printable, to_text
 from onnxgs_opt.report import (
     EXIT_CODES,
     Count,
     Engine,
+    EngineBefore,
+    EngineTime,
     Hazard,
     Measurement,
     NearMiss,
@@ -63,6 +66,15 @@ FULL = Report(
 )
 NEAR_MISSES_ONLY = replace(EMPTY, near_misses=FULL.near_misses)
 MISMATCH = replace(FULL, status="mismatch", output=None)
+TIMED = replace(
+    FULL,
+    engine=Engine(
+        "out.engine", "tensorrt", "8.6.0", 9.0, 1, max_abs=5e-7, microseconds=8.5,
+        layer_times=(EngineTime("sample", 8.25, 1.0),),
+        before=EngineBefore(None, 17.0, (EngineTime("gather", 12.0, 0.75), EngineTime("mul", 4.0, 0.25))),
+    ),
+)  # fmt: skip
+UNBUILT = replace(FULL, engine=replace(TIMED.engine, before=EngineBefore("it | does not parse")))
 
 
 def lines(report: Report, **options: Any) -> list[str]:
@@ -73,7 +85,7 @@ def test_schema_is_a_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(schema())
 
 
-@pytest.mark.parametrize("report", [EMPTY, FULL, NEAR_MISSES_ONLY, MISMATCH])
+@pytest.mark.parametrize("report", [EMPTY, FULL, NEAR_MISSES_ONLY, MISMATCH, TIMED, UNBUILT])
 def test_json_obeys_the_schema(report: Report) -> None:
     jsonschema.validate(json.loads(to_json(report)), schema(), jsonschema.Draft202012Validator)
 
@@ -105,6 +117,7 @@ def test_json_has_the_documented_keys_in_their_order() -> None:
     assert list(document["validation"]) == ["status", "shapes", "max_abs", "max_rel", "seed", "reason"]
     assert list(document["engine"]) == [
         "path", "backend", "version", "build_s", "layers", "flags", "network", "max_abs", "microseconds", "layer_times",
+        "before",
     ]  # fmt: skip
 
 
@@ -164,6 +177,31 @@ def test_text_of_a_full_run() -> None:
         "engine out.engine: tensorrt, 4 layers, 10.16.1",
         "onnxgs-opt: PASSED 1 site lowered; validated over 1 shape, max |error| 0; wrote out.onnx",
     ]
+
+
+def test_layer_times_stand_before_and_after() -> None:
+    text = lines(TIMED)
+    start = text.index("  before: 17.00 us a run")
+    assert text[start + 1 : start + 5] == [
+        "       12.00 us  75.0%  gather",
+        "        4.00 us  25.0%  mul",
+        "  after: 8.50 us a run, 2.00 times as fast, max |error| 5e-07",
+        "        8.25 us 100.0%  sample",
+    ]
+    table = to_markdown(TIMED).splitlines()
+    start = table.index("### Layer times")
+    assert table[start + 4 : start + 9] == [
+        "| before | 17.00 |  | one run, in a CUDA graph |",
+        "| before | 12.00 | 75.0% | `gather` |",
+        "| before | 4.00 | 25.0% | `mul` |",
+        "| after | 8.50 |  | one run, in a CUDA graph |",
+        "| after | 8.25 | 100.0% | `sample` |",
+    ]
+
+
+def test_an_engine_that_was_not_built_before_is_named() -> None:
+    assert "  before: it | does not parse" in lines(UNBUILT)
+    assert "it \\| does not parse" in to_markdown(UNBUILT)
 
 
 def test_a_remark_without_a_hint_ends_with_what_was_seen() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from onnxgs_opt.codes import CODES
 from onnxgs_opt.rendering.words import grid, kind, number, outcome, printable, verdict
-from onnxgs_opt.report import Report, SiteReport
+from onnxgs_opt.report import Engine, Report, SiteReport
 
 _SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|~&!]")
 
@@ -44,6 +44,9 @@ def _lines(report: Report) -> Iterator[str]:
         engine = report.engine
         built = code(f"{engine.backend} {engine.version}"), str(engine.layers), f"{engine.build_s:.1f}"
         yield from _section("Engine", ("file", "builder", "layers", "built in s"), [(code(engine.path), *built)])
+        if engine.before is not None and engine.before.problem is not None:
+            yield from ("", f"Before: {prose(engine.before.problem)}.")
+        yield from _section("Layer times", ("engine", "us", "share", "layer"), _layer_times(engine))
     yield from _section("Sites", ("site", "what", "where", "lowering", "why", "error"), map(_site, report.sites))
     timed = [row for site in report.sites for row in _timings(site)]
     yield from _section("Measurements", ("site", "lowering", "median ms", "times as fast as exported"), timed)
@@ -63,6 +66,16 @@ def _counts(report: Report) -> Iterator[Sequence[str]]:
     for name, quantity in (("nodes", report.nodes), ("reads", report.reads)):
         if quantity.before != quantity.after:
             yield name, str(quantity.before), str(quantity.after)
+
+
+def _layer_times(engine: Engine) -> Iterator[Sequence[str]]:
+    """One run and then its layers, longest first: of the engine of the model as it came, and of the new one."""
+    for name, timed in (("before", engine.before), ("after", engine)):
+        if timed is None or timed.microseconds is None:
+            continue
+        yield name, f"{timed.microseconds:.2f}", "", "one run, in a CUDA graph"
+        for layer in timed.layer_times:
+            yield name, f"{layer.microseconds:.2f}", f"{layer.share:.1%}", code(layer.name)
 
 
 def _site(site: SiteReport) -> Sequence[str]:

@@ -6,14 +6,14 @@ Lines are never wrapped or cut, so each can be found with grep; styling is colou
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.text import Text
 
 from onnxgs_opt.codes import CODES, Code
 from onnxgs_opt.rendering.words import kind, number, outcome, printable, verdict, where
-from onnxgs_opt.report import NearMiss, Report, SiteReport
+from onnxgs_opt.report import EngineTime, NearMiss, Report, SiteReport
 
 _WIDE = 1 << 20  # columns: rich folds at the console's width, and a folded name cannot be found again
 
@@ -81,10 +81,25 @@ def _engine(report: Report) -> Iterator[Text]:
         return
     network = f"{engine.layers} layers, {', '.join((engine.version, *engine.flags))}"
     yield Text(printable(f"engine {engine.path}: {engine.backend}, {network}"))
+    before = engine.before
+    if before is not None and before.problem is not None:
+        yield Text(printable(f"  before: {before.problem}"))
+    if before is not None and before.microseconds is not None:
+        yield Text(f"  before: {before.microseconds:.2f} us a run")
+        yield from _layer_times(before.layer_times)
     if engine.microseconds is not None:
-        yield Text(f"  {engine.microseconds:.2f} us a run, max |error| {number(engine.max_abs)}")
-    for layer in engine.layer_times:
-        yield Text(f"{layer.microseconds:10.2f} us {layer.share:6.1%}  {printable(layer.name)}")
+        gain = "" if before is None else _times_as_fast(before.microseconds, engine.microseconds)
+        yield Text(f"  after: {engine.microseconds:.2f} us a run{gain}, max |error| {number(engine.max_abs)}")
+        yield from _layer_times(engine.layer_times)
+
+
+def _times_as_fast(before: float | None, after: float) -> str:
+    return "" if before is None or not after else f", {before / after:.2f} times as fast"
+
+
+def _layer_times(layers: Sequence[EngineTime]) -> Iterator[Text]:
+    for layer in layers:
+        yield Text(f"{layer.microseconds:12.2f} us {layer.share:6.1%}  {printable(layer.name)}")
 
 
 def _site(site: SiteReport) -> Text:
