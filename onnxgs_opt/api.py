@@ -66,7 +66,11 @@ class Result:
         """
         if self.graph is None:
             raise UsageError(f"there is no model after '{self.report.status}'", "report says what was found")
-        return self.graph.to_proto()
+        if self.graph.original is None:
+            return self.graph.to_proto()
+        same = ModelProto()  # nothing was rewritten
+        same.CopyFrom(self.graph.original)
+        return same
 
 
 @dataclass
@@ -355,7 +359,7 @@ class _Run:
         written = None if output is None else os.fspath(output)
         if written is not None:
             with self.clock.stage("save"):
-                self.source.save(written)
+                self.source.save_original(written)
         lowered = self.source
         if status == "dry-run":
             raised = tuple(s for s in found.sites if choices[s.id].lowering != KEEP)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from onnxgs_opt.constants import constant_value
 from onnxgs_opt.contractions import CONTRACT
 from onnxgs_opt.dims import UNKNOWN
 from onnxgs_opt.expr import Algebra, Expr
@@ -155,8 +156,10 @@ def _range(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
 
 
 def _constant_of_shape(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
-    fill = node.attrs["value"].values.flat[0] if "value" in node.attrs else 0
-    return lift.algebra.num(exact(np.asarray(fill)[()]))
+    fill = constant_value(node.attrs["value"]) if "value" in node.attrs else np.zeros(1)
+    if fill is None or fill.size != 1:
+        raise NoRule("its value is not at hand")
+    return lift.algebra.num(exact(fill.reshape(())[()]))
 
 
 def taken_branch(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:

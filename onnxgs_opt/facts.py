@@ -6,6 +6,7 @@ gives every tensor a static shape and the shape arithmetic its value.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
+from onnxgs_opt.constants import constant_value
 from onnxgs_opt.dims import MAX_VALUE_SIZE, SHAPES, UNKNOWN, Conflict, Fact, of_array
 from onnxgs_opt.evaluate import evaluate
 from onnxgs_opt.importer import operator
@@ -177,11 +179,7 @@ def _of_input(tensor: gs.Tensor, sizes: Mapping[str, int]) -> Fact:
 
 def _of_constant(tensor: gs.Constant) -> Fact:
     shape = tuple(tensor.shape)
-    size = int(np.prod(shape, dtype=np.int64))
-    lazy = tensor._values
-    external = getattr(getattr(lazy, "_tensor", None), "data_location", 0) == onnx.TensorProto.EXTERNAL
-    value = np.asarray(tensor.values) if size <= MAX_VALUE_SIZE and not external else None
-    return Fact(shape, _dtype(tensor), value)
+    return Fact(shape, _dtype(tensor), constant_value(tensor) if math.prod(shape) <= MAX_VALUE_SIZE else None)
 
 
 def _apply(node: gs.Node, inputs: list[Fact], facts: Mapping[str, Fact], opset: int) -> list[Fact]:
@@ -237,17 +235,20 @@ def _attributes(node: gs.Node) -> dict[str, Any]:
 
 def plain_attributes(node: gs.Node) -> dict[str, object]:
     """The attributes with tensors as arrays."""
-    return {k: v.values if isinstance(v, gs.Constant) else v for k, v in node.attrs.items()}
+    return {k: constant_value(v) if isinstance(v, gs.Constant) else v for k, v in node.attrs.items()}
 
 
 def constant_of(node: gs.Node) -> Array:
     """The value of a Constant node.
 
     Raises:
-        KeyError: It is of a kind that no sampler uses (strings, sparse).
+        KeyError: It is of a kind that no sampler uses (strings, sparse), or lies in another file.
     """
     if "value" in node.attrs:
-        return np.asarray(node.attrs["value"].values)
+        value = constant_value(node.attrs["value"])
+        if value is None:
+            raise KeyError("value")
+        return value
     name = next(n for n in ("value_float", "value_floats", "value_int", "value_ints", "") if n in node.attrs or not n)
     return np.array(node.attrs[name], np.float32 if name.startswith("value_float") else np.int64)
 

@@ -25,7 +25,8 @@ from onnxgs_opt.importer import (
     readable_text,
     shell_of,
 )
-from onnxgs_opt.storage import check_model, read_model, write_model
+from onnxgs_opt.storage import read_model, write_model
+from onnxgs_opt.wellformed import check_model
 
 __all__ = [
     "SMALL",
@@ -49,6 +50,7 @@ class Graph:
         folder: Folder that external data is relative to, None for a model from memory.
         outer: The graph whose node carries this body; None for a main graph and for a function.
         path: Where the body is: first output and attribute of each node on the way to it. Empty without `outer`.
+        original: The model that this was made of, which stays as it came; None where there is none.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Graph:
         self.folder = folder
         self.outer: Graph | None = None
         self.path = ""
+        self.original: ModelProto | None = None
         self._names = names
 
     # -- in and out -------------------------------------------------------------------------------
@@ -93,6 +96,7 @@ class Graph:
             graph = cls(import_model(model), shell_of(model, ("graph", "functions")), folder)
             for part in (graph, *graph.subgraphs()):
                 sort_nodes(part.nodes)  # a cycle is found here, not in the middle of a pass
+        graph.original = model
         return graph
 
     def to_proto(self) -> ModelProto:
@@ -107,6 +111,10 @@ class Graph:
             UsageError: ``path`` cannot be written; nothing is left behind.
         """
         write_model(self.to_proto(), Path(path), self.folder)
+
+    def save_original(self, path: str | Path) -> None:
+        """Write the model that this was made of, whatever has become of the graph since; as `save`."""
+        write_model(self.to_proto() if self.original is None else self.original, Path(path), self.folder)
 
     def copy(self) -> Graph:
         """Make an independent graph; weights are shared, since nobody changes them in place."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
+import numpy as np
 import onnx_graphsurgeon as gs
 
 from onnxgs_opt.importer import operator
@@ -45,8 +46,13 @@ def _is_bilinear(node: gs.Node) -> bool:
     if image.shape is None or len(image.shape) != _RANK:
         return False
     padding = _text(node.attrs.get("padding_mode", "zeros"))
-    known = grid.shape is not None and len(grid.shape) == _RANK
+    known = grid.shape is not None and len(grid.shape) == _RANK and _is_float(image) and _is_float(grid)
     return known and padding in BORDERS and all(_size(image, axis) not in (0, 1) for axis in (2, 3))
+
+
+def _is_float(tensor: gs.Tensor) -> bool:
+    """Whether it may hold floats that numpy has too; bfloat16 is none."""
+    return tensor.dtype is None or (not isinstance(tensor.dtype, int) and np.dtype(tensor.dtype).kind == "f")
 
 
 def _site(node: gs.Node) -> Site:

@@ -51,7 +51,7 @@ def _remark(code: str, node: gs.Node, condition: str) -> Remark:
 def _of_nodes(nodes: Iterable[gs.Node], opset: int) -> Iterator[Remark]:
     """Hazards that one node shows by itself."""
     for node in nodes:
-        if operator(node) == GRID_SAMPLE:
+        if operator(node) == GRID_SAMPLE and len(node.inputs) > 1:  # at opsets without it, anything is called so
             yield from _of_grid_sample(node, opset)
         if operator(node) == "Clip" and 0 < opset < INTEGER_CLIP_SINCE and _is_integer(node.inputs[0]):
             yield _remark("GSO204", node, f"clamps integers at opset {opset}")

@@ -13,6 +13,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from onnxgs_opt.arithmetic import ARITHMETIC, EXACT_BELOW, taken_branch
+from onnxgs_opt.constants import constant_value
 from onnxgs_opt.dims import UNKNOWN, Fact
 from onnxgs_opt.expr import Algebra, Bound, Expr
 from onnxgs_opt.facts import infer
@@ -150,7 +151,7 @@ class Lift:
             if node is not None and node.op == "Constant" and isinstance(node.attrs.get("value"), gs.Constant):
                 tensor = node.attrs["value"]
             if isinstance(tensor, gs.Constant):
-                value = value if value is not None or _is_external(tensor) else np.asarray(tensor.values)
+                value = value if value is not None else constant_value(tensor)
             elif value is not None and value.size > 1 and (value.ndim > 1 or value.size > 8):
                 value = None
             self._tables[name] = value
@@ -215,11 +216,6 @@ class Lift:
         """Numpy's kind letter of a tensor's dtype, '?' when unknown."""
         dtype = self.facts.get(name, UNKNOWN).dtype
         return "?" if dtype is None else dtype.kind
-
-
-def _is_external(tensor: gs.Constant) -> bool:
-    proto = getattr(tensor._values, "_tensor", None)
-    return getattr(proto, "data_location", 0) == 1
 
 
 RANGES: dict[str, tuple[Number, Number]] = {"Sigmoid": (0, 1), "Softmax": (0, 1), "Tanh": (-1, 1)}

@@ -166,6 +166,8 @@ class Resolver:
         return Poly.atom(number)
 
     def _check_inside(self, tensor: str, values: tuple[Poly, ...], sizes: tuple[int, ...]) -> None:
+        if len(values) != len(sizes):
+            raise Unresolved(f"'{tensor}' is read as if it were of rank {len(values)}", "GSO114")
         for axis, (value, size) in enumerate(zip(values, sizes, strict=True)):
             lo, hi = self._range(value)[:2]
             if lo is None or hi is None or lo < 0 or hi > size - 1:

@@ -1,4 +1,4 @@
-"""Models on disk: read without weights, check that the graph is one, write atomically."""
+"""Models on disk: read without weights, written atomically."""
 
 from __future__ import annotations
 
@@ -6,20 +6,18 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from pathlib import Path
 
-import onnx
 from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped,unused-ignore]
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
+from onnx import ModelProto
 
 from onnxgs_opt.errors import ModelError, UsageError
-from onnxgs_opt.importer import DEFAULT_DOMAINS, opset_of, readable_text
+from onnxgs_opt.external import external_tensors, location_of
+from onnxgs_opt.importer import readable_text
+from onnxgs_opt.wellformed import check_model
 
 _PROTOBUF_LIMIT = 2**31
 _CHUNK = 1 << 22
-_EXPORT_AGAIN = "export the model again, or check it with onnx.checker.check_model"
 
 
 def read_model(path: Path) -> ModelProto:
@@ -59,123 +57,6 @@ def _read(path: Path) -> bytes:
     if not raw:
         raise ModelError(f"{path} is empty", "export the model again")
     return raw
-
-
-# -- checks ---------------------------------------------------------------------------------------
-
-
-def check_model(model: ModelProto) -> None:
-    """Check what every later step relies on: one linear walk, no weights read.
-
-    Raises:
-        ModelError: No graph, no opset, an undefined or doubly defined tensor, or weights out of reach.
-    """
-    if not model.HasField("graph") or not (model.graph.node or model.graph.output):
-        raise ModelError("there is no graph in it", "is it an ONNX model? " + _EXPORT_AGAIN)
-    if not 0 < model.ir_version <= onnx.IR_VERSION:
-        raise ModelError(
-            f"its IR version is {model.ir_version}, onnx {onnx.__version__} reads 1 to {onnx.IR_VERSION}",
-            "upgrade the onnx package, or export the model again",
-        )
-    opset = opset_of(model.opset_import)
-    if opset is None and (not model.opset_import or _uses_default_domain(model.graph)):
-        raise ModelError("it imports no ONNX opset", "the file may be truncated: " + _EXPORT_AGAIN)
-    if opset is not None and opset < 1:
-        raise ModelError(f"it imports ONNX opset {opset}, which does not exist", _EXPORT_AGAIN)
-    _check_graph(model.graph, frozenset())
-    for function in model.functions:
-        body = GraphProto(name=function.name, node=function.node)
-        _check_nodes(body, set(function.input), frozenset(), list(function.output))
-    for tensor in external_tensors(model):
-        location_of(tensor)
-
-
-def _uses_default_domain(graph: GraphProto) -> bool:
-    return any(node.domain in DEFAULT_DOMAINS for node in graph.node)
-
-
-def _check_graph(graph: GraphProto, outer: frozenset[str]) -> None:
-    inputs = [info.name for info in graph.input]
-    initializers = [t.name for t in graph.initializer] + [t.values.name for t in graph.sparse_initializer]
-    for names, kind in ((inputs, "inputs"), (initializers, "initialisers")):
-        if len(set(names)) != len(names):
-            raise ModelError(f"two {kind} have the name {_first_repeated(names)!r}", _EXPORT_AGAIN)
-    _check_nodes(graph, {*inputs, *initializers}, outer, [info.name for info in graph.output])
-
-
-def _check_nodes(graph: GraphProto, given: set[str], outer: frozenset[str], outputs: list[str]) -> None:
-    known = set(given)
-    for name in (name for node in graph.node for name in node.output if name):
-        if name in known:
-            raise ModelError(f"tensor {name!r} is defined twice", "every tensor is made once: " + _EXPORT_AGAIN)
-        known.add(name)
-    for node in graph.node:
-        _check_inputs(node, known, outer)
-    for name in outputs:
-        if name not in known and name not in outer:
-            raise ModelError(f"nothing makes the output {name!r} of graph {graph.name!r}", _EXPORT_AGAIN)
-
-
-def _check_inputs(node: NodeProto, known: set[str], outer: frozenset[str]) -> None:
-    for name in node.input:
-        if name and name not in known and name not in outer:
-            raise ModelError(f"node {node.name or node.op_type!r} reads {name!r}, which nothing makes", _EXPORT_AGAIN)
-    bodies = [a.g for a in node.attribute if a.type == AttributeProto.GRAPH]
-    scope = outer | known if bodies else outer
-    for body in bodies:
-        _check_graph(body, scope)
-
-
-def _first_repeated(names: list[str]) -> str:
-    seen: set[str] = set()
-    return next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-
-
-# -- external data --------------------------------------------------------------------------------
-
-
-def external_tensors(model: ModelProto) -> Iterator[TensorProto]:
-    """Every tensor of the model whose data lies in another file."""
-    yield from (t for t in _tensors_of_graph(model.graph) if t.data_location == TensorProto.EXTERNAL)
-    nodes = (node for function in model.functions for node in function.node)
-    yield from (t for t in _tensors_of_nodes(nodes) if t.data_location == TensorProto.EXTERNAL)
-
-
-def _tensors_of_graph(graph: GraphProto) -> Iterator[TensorProto]:
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    yield from _tensors_of_nodes(graph.node)
-
-
-def _tensors_of_nodes(nodes: Any) -> Iterator[TensorProto]:
-    for node in nodes:
-        for attr in node.attribute:
-            if attr.type == AttributeProto.TENSOR:
-                yield attr.t
-            elif attr.type == AttributeProto.GRAPH:
-                yield from _tensors_of_graph(attr.g)
-            elif attr.type in (AttributeProto.TENSORS, AttributeProto.GRAPHS):
-                yield from attr.tensors
-                for graph in attr.graphs:
-                    yield from _tensors_of_graph(graph)
-
-
-def location_of(tensor: TensorProto) -> PurePosixPath:
-    """Path of a tensor's data file, relative to the model's folder.
-
-    Raises:
-        ModelError: There is no location, or it leads out of the model's folder.
-    """
-    location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
-    path, windows = PurePosixPath(location), PureWindowsPath(location)
-    outside = path.is_absolute() or windows.drive or windows.root or ".." in windows.parts
-    if not location or outside or "\0" in location:
-        raise ModelError(
-            f"the data of tensor {tensor.name!r} is said to lie in {location!r}, outside the model's folder",
-            "external data must lie in the model's folder: save the model again with a relative location",
-        )
-    return path
 
 
 # -- writing --------------------------------------------------------------------------------------

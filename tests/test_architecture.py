@@ -13,7 +13,8 @@ PACKAGE = Path(__file__).parent.parent / "onnxgs_opt"
 
 LAYERS = (
     "_version errors remark codes poly expr region",
-    "storage importer exporter constants graph given conversion functions builder scope dims facts shapes evaluate",
+    "external wellformed storage importer exporter constants graph given conversion functions builder scope dims facts"
+    " shapes evaluate",
     "site tables contractions arithmetic lift layout joins reach bilinear mirror recognise views place cuts search"
     " prospects grid_sample_sites structural hazards survey",
     "lowering",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -25,6 +26,8 @@ from onnxgs_opt.passes.base import PassResult
 Known: TypeAlias = "tuple[Any, list[Any] | None]"
 
 _LOWEST_IR = 8  # below it the library wants every initialiser among the inputs, or knows no functions
+LONG_ROW, LONG_TENSOR = 2**18, 2**22
+"""Elements of a static row, and of another static tensor, beyond which the values of shapes are not followed."""
 _GENERATED = "unk__"  # first part of the names that the library gives to unknown dims
 
 
@@ -42,10 +45,32 @@ class InferShapes:
     def run(self, graph: Graph) -> PassResult:
         """Fill in types of the main graph and of subgraphs; a model that cannot be inferred stays."""
         try:
-            inferred = onnx.shape_inference.infer_shapes(_skeleton(graph), data_prop=True)
-        except (onnx.shape_inference.InferenceError, RuntimeError, ValueError, TypeError):
+            skeleton = _skeleton(graph)
+            inferred = onnx.shape_inference.infer_shapes(skeleton)
+            if not _holds_long_rows(inferred.graph, {t.name for t in graph.inputs}):
+                inferred = onnx.shape_inference.infer_shapes(skeleton, data_prop=True)
+        except (onnx.shape_inference.InferenceError, RuntimeError, ValueError, TypeError, MemoryError):
             return PassResult(changed=False)
         return PassResult(_take_over(graph.gs, inferred.graph))
+
+
+def _holds_long_rows(graph: GraphProto, inputs: set[str]) -> bool:
+    """Whether the values of shapes must not be followed: the library takes every row of numbers for a shape.
+
+    It keeps about 150 bytes for each element of a row that is cast, added or gathered from, which takes 19 GB for one
+    of 2^27 elements. Whatever is large and static may become such a row.
+    """
+    infos = (*graph.input, *graph.value_info, *graph.output)
+    weights = {info.name for info in graph.input} - inputs
+    return any(_is_long(info, info.name in weights) for info in infos)
+
+
+def _is_long(info: ValueInfoProto, is_weight: bool) -> bool:
+    shape = info_type(info)[1]
+    if shape is None or any(not isinstance(dim, int) for dim in shape):
+        return False
+    row = len(shape) == 1
+    return math.prod(shape) > (LONG_ROW if row else LONG_TENSOR) and (row or not is_weight)  # type: ignore[arg-type]
 
 
 def _skeleton(graph: Graph) -> ModelProto:

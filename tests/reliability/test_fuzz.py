@@ -1,0 +1,72 @@
+"""A sample of the fuzzers, their own parts, and every failure that they found, by what it was."""
+
+from __future__ import annotations
+
+import random
+
+import onnx
+import pytest
+
+from onnxgs_opt import optimize
+from tests.reliability import fuzz, graphs, wire
+from tests.reliability.corpus import seeds
+from tests.reliability.judge import CAMPAIGNS
+
+
+@pytest.mark.parametrize(("campaign", "count"), [("bytes", 1500), ("graphs", 300)])
+def test_sample(campaign: str, count: int) -> None:
+    total = fuzz.Tally()
+    for _, tally in fuzz.run(campaign, 0, count):
+        total.outcomes += tally.outcomes
+        total.failures += tally.failures
+    assert total.failures == []
+    assert total.executions == count
+    assert total.outcomes["refused"] > 0 < total.outcomes["unchanged"]
+
+
+@pytest.mark.parametrize("name", list(seeds()))
+def test_a_seed_is_accepted(name: str) -> None:
+    model = onnx.ModelProto.FromString(seeds()[name])
+    assert optimize(model, validate=False, lowering="merged-gather").report.exit_code == 0
+
+
+def test_the_corpus_is_small() -> None:
+    assert sum(map(len, seeds().values())) < 200_000
+
+
+@pytest.mark.parametrize("name", list(seeds()))
+def test_wire_format(name: str) -> None:
+    raw = seeds()[name]
+    fields = wire.parse(raw)
+    assert fields is not None
+    assert wire.write(fields) == raw
+    assert wire.mutate(raw, random.Random(1)) == wire.mutate(raw, random.Random(1))
+
+
+def test_edits_change_a_copy() -> None:
+    model = onnx.ModelProto.FromString(seeds()["rich"])
+    before = model.SerializeToString(deterministic=True)
+    drawn = {graphs.draw(model, random.Random(k)).SerializeToString(deterministic=True) for k in range(100)}
+    assert model.SerializeToString(deterministic=True) == before
+    assert len(drawn) > 50
+
+
+def test_the_watchdog_counts_what_dies_and_what_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+    import signal
+
+    def judge(seed: int, _: object) -> tuple[int, str]:
+        if seed == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        while seed == 2:
+            pass
+        if seed == 3:
+            raise KeyError("a bug")
+        return 1, ""
+
+    monkeypatch.setitem(CAMPAIGNS, "broken", judge)  # type: ignore[arg-type]
+    monkeypatch.setattr(fuzz, "LIMIT", 0.2)
+    tallies = [tally for _, tally in fuzz.run("broken", 0, 5)]
+    found = {(failure["seed"], failure["outcome"]) for tally in tallies for failure in tally.failures}
+    assert found == {(1, "died"), (2, "hang"), (3, "crash")}
+    assert sum(tally.executions for tally in tallies) == 5
