@@ -9,6 +9,7 @@ from onnxgs_opt.lowering.lerp_gather import LerpGather
 from onnxgs_opt.lowering.merged_gather import MergedGather
 from onnxgs_opt.lowering.packed_gather import PackedGather
 from onnxgs_opt.lowering.plugin import Plugin, tolerance_from_grid
+from onnxgs_opt.lowering.roi_align import RoiAlign
 from onnxgs_opt.lowering.row_gather import RowGather
 from onnxgs_opt.site import Site
 
@@ -19,9 +20,9 @@ LOWERINGS: dict[str, Lowering] = {
     "row-gather": RowGather(),
     "packed-gather": PackedGather(),
     "grid-sample": GridSample(),
+    "roi-align": RoiAlign(),
     "plugin": Plugin(),
 }
-
 
 
 def tolerance_of(lowering: Lowering, site: Site) -> Tolerance:

@@ -180,6 +180,12 @@ def with_unit_axis(view: View, axis: int) -> View:
     return replace(view, groups=groups, units=view.units - len(spare))
 
 
+def is_inside_image(policy: Policy) -> bool:
+    """Whether every coordinate of the window lies in [0, S-1]."""
+    window = WINDOWS[policy.window]
+    return window.lo is not None and window.lo >= 0 and window.hi is not None and window.hi <= -1
+
+
 def float_type(tensor: gs.Tensor) -> Any:
     """Element type of a float tensor, fp32 where it is not known."""
     return np.dtype(np.float32) if tensor.dtype is None else tensor.dtype
@@ -205,7 +211,7 @@ def _cell(builder: Builder, p: gs.Tensor, size: Dim) -> AxisCell:
 
 def _weights(builder: Builder, cell: AxisCell, policy: Policy, mask: gs.Tensor | None) -> tuple[gs.Tensor, gs.Tensor]:
     """Weights of both pixels of the cell along one axis, times the mask."""
-    contained = _inside_image(WINDOWS[policy.window])
+    contained = is_inside_image(policy)
     clamps = policy.border == "border" and not contained
     p = _clamp(builder, cell.p, cell.size, -1) if clamps else cell.p
     offset = builder.op("Sub", p, cell.first)
@@ -230,11 +236,6 @@ def _masked(
     if mask is None:
         return weights
     return builder.op("Mul", weights[0], mask), builder.op("Mul", weights[1], mask)
-
-
-def _inside_image(window: Window) -> bool:
-    """Whether every coordinate of the window lies in [0, S-1]."""
-    return window.lo is not None and window.lo >= 0 and window.hi is not None and window.hi <= -1
 
 
 def _clamp(builder: Builder, p: gs.Tensor, size: Dim, last: int) -> gs.Tensor:

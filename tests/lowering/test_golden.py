@@ -45,3 +45,10 @@ def test_grid_sample() -> None:
     assert found[-2:] == ["Where", "GridSample"]  # the window acts on the grid
     assert found.count("GridSample") == 1
     assert found.count("Div") == 1
+
+
+def test_roi_align() -> None:
+    found = [node.op for node in lower(Case(), LOWERINGS["roi-align"]).topological() if node.op != "Constant"]
+    assert not set(found) & {"Gather", "GatherElements", "Mul", "Div"}  # weights and indices are the operator's own
+    assert [found.count(op) for op in ("RoiAlign", "Sub", "Where", "Concat")] == [1] * 4
+    assert found[-3:] == ["RoiAlign", "Reshape", "Transpose"]

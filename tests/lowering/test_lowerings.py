@@ -15,7 +15,7 @@ from onnxgs_opt.site import Policy, View
 from tests.lowering.samplers import POLICIES, Case, feeds, graph_and_site, lower, sample, variants
 
 OPSETS = (11, 12, 13, 16, 18, 20, 21)
-WRITING = ("merged-gather", "lerp-gather", "row-gather", "packed-gather", "grid-sample", "plugin")
+WRITING = ("merged-gather", "lerp-gather", "row-gather", "packed-gather", "grid-sample", "roi-align", "plugin")
 
 
 def run(case: Case, name: str) -> float:
@@ -119,6 +119,12 @@ def test_one_function_serves_sites_of_different_policies() -> None:
         ("grid-sample", Case(), Target(17, atol=1e-7), "1e-07 is allowed"),
         ("grid-sample", Case(dynamic=True), Target(17), "dynamic"),
         ("grid-sample", Case(policy=Policy("reflection")), Target(17), "mirroring"),
+        ("roi-align", Case(), Target(10), "opset >= 11"),
+        ("roi-align", Case(), Target(17, "tensorrt"), "a plugin"),
+        ("roi-align", Case(policy=Policy("zeros")), Target(17), "fades to zero"),
+        ("roi-align", Case(policy=Policy("zeros", "cells")), Target(17), "fades to zero"),
+        ("roi-align", Case(policy=Policy("reflection")), Target(17), "reflection"),
+        ("roi-align", Case(dtype="float16"), Target(17), "float16"),
         ("merged-gather", Case(policy=Policy("reflection")), Target(17), "reflection"),
         ("merged-gather", Case(), Target(10), "opset >= 11"),
         ("plugin", Case(policy=Policy("reflection")), Target(17), "reflection"),
