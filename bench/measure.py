@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
+from onnx import ModelProto
 
 from bench.cases import Row, feeds, rows
 from onnxgs_opt.timing import PROVIDERS, prepare, race
@@ -38,7 +39,7 @@ def measure(
                 record[row.name]["note"] = f"does not run: {str(reason).splitlines()[0][:200]}"
                 continue
             calls[row.name] = call
-        _add_errors(record, found, inputs, kind)
+        _add_errors(record, found, inputs, kind, target)
         result = race(calls, budget_s)
         for name in calls:
             record[name][kind] = {
@@ -97,13 +98,21 @@ def _torch_call(name: str, inputs: dict[str, Any], device: str) -> Callable[[], 
     return call
 
 
-def _add_errors(record: dict[str, Any], found: Sequence[Row], inputs: dict[str, Any], kind: str) -> None:
-    """The largest difference from the exported model, on the CPU, for all that is ONNX."""
+def _add_errors(
+    record: dict[str, Any], found: Sequence[Row], inputs: dict[str, Any], kind: str, target: str
+) -> None:
+    """The largest difference on the target from the exported model on the CPU, for all that is ONNX."""
     reference = None
     for row in found:
         if row.model is None or "does not run" in record[row.name]["note"]:
             continue
-        session = ort.InferenceSession(row.model.SerializeToString(), providers=[PROVIDERS["ort-cpu"]])
-        result = session.run(None, inputs)[0]
-        reference = result if reference is None else reference
+        result = _result(row.model, inputs, target)
+        if reference is None:  # the first row is the exported model
+            reference = result if target == "ort-cpu" else _result(row.model, inputs, "ort-cpu")
         record[row.name][f"error_{kind}"] = float(np.abs(result - reference).max())
+
+
+def _result(model: ModelProto, inputs: dict[str, Any], target: str) -> Any:
+    providers = list(dict.fromkeys([PROVIDERS[target], PROVIDERS["ort-cpu"]]))
+    session = ort.InferenceSession(model.SerializeToString(), providers=providers)
+    return session.run(None, inputs)[0]

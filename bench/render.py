@@ -17,7 +17,7 @@ def to_markdown(result: dict[str, Any]) -> str:
         f"# {run['target']}, {run['machine']}, {run['date']}",
         "",
         f"`{run['command']}`; {versions}; {run['cores']} cores. Medians of interleaved rounds; a ratio is",
-        "exported / this row, above 1 is faster. The error is the largest difference from the exported model.",
+        "exported / this row, above 1 is faster. The error is the largest difference from the exported model on a CPU.",
     ]
     for case, rows in result["cases"].items():
         lines += ["", f"## {case}", "", *TABLE]

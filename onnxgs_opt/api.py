@@ -232,10 +232,10 @@ class _Run:
     def tune(
         self, found: Survey, choices: Mapping[str, Choice], checks: _Checks, cache: Path | None
     ) -> tuple[dict[str, Choice], dict[str, Comparison]]:
-        """Let measurements choose for every sampler that is not this tool's own."""
-        sites = [s for s in found.samplers if not all(name.startswith(OWN) for name in s.reads)]
+        """Let measurements choose for every site that is not this tool's own."""
+        sites = [s for s in found.sites if not all(name.startswith(OWN) for name in s.reads)]
 
-        def check(site: Site, name: str) -> Comparison:
+        def check(site: AnySite, name: str) -> Comparison:
             return self._check(found, site, name, checks)
 
         with self.clock.stage("tune"):

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from onnxgs_opt.report import Report
     from onnxgs_opt.timing import Race
 
-LOWERINGS = ("auto", "keep", "merged-gather", "lerp-gather", "row-gather", "packed-gather", "grid-sample", "roi-align", "plugin")
+LOWERINGS = (
+    *("auto", "keep", "merged-gather", "lerp-gather", "row-gather", "packed-gather"),
+    *("grid-sample", "roi-align", "plugin"),
+)
 TARGETS = ("ort-cpu", "ort-cuda", "tensorrt", "tensorrt-rtx")
 FORMATS = ("text", "json", "markdown", "sarif", "github")
 INTERRUPTED = 130

@@ -22,7 +22,6 @@ STRUCTURAL_LOWERINGS = (KEEP, "merged-gather")
 NO_SEMANTICS = "it is a sum of reads and no known sampler: its reads can merge, nothing else"
 KEPT: Mapping[str, str] = {
     "GSO002": "GridSample is the runtime's own operator",
-    "GSO003": "one read is not proven to be faster than several",
 }
 """Rules whose sites `auto` leaves alone where nothing was measured, and why."""
 OWN = "onnxgs/"

@@ -14,24 +14,48 @@ from onnxgs_opt.site import AnySite, Site
 KEEP = "keep"
 GAIN = 1.05
 """A recorded ratio below this is not worth a change on a machine where it cannot be measured."""
+HOPELESS = 0.9
+"""A lowering that never came near the exported form's speed is not tried again on the same target."""
 
 
 def recorded(site: AnySite, runtime: str, refusals: Mapping[str, str]) -> tuple[str, str]:
     """The lowering that was fastest for the recorded case nearest to a site, and where that was seen.
 
-    Cases are compared by channels and by number of points, in powers of two; a dynamic size is near to any.
+    Samplers are compared by channels and by number of points, other sums of reads by the number of elements that they
+    read, in powers of two; a dynamic size is near to any.
     """
-    record = next((r for r in _records() if r["target"] == runtime), None)
-    if record is None or not isinstance(site, Site):
-        return KEEP, f"nothing was measured, and nothing is recorded for {runtime}"
-    case = min(record["cases"], key=lambda case: _distance(site, case))
+    record = next((r for r in _records() if r["target"] == runtime), {})
+    cases = [case for case in record.get(_kind(site), ()) if case.get("read_op", "") == _read_op(site)]
+    if not cases:
+        what = "" if isinstance(site, Site) else f"{site.read_op} reads of sums on "
+        return KEEP, f"nothing was measured, and nothing is recorded for {what}{runtime}"
+    case = min(cases, key=lambda case: _distance(site, case))
     possible = {name: ratio for name, ratio in case["ratios"].items() if name not in refusals and ratio >= GAIN}
-    where = f"{record['runtime']} on {record['machine']}, {record['date']}"
-    size = "x".join(map(str, case["image"]))
+    where = f"{record['runtime']} on {record['machine']}, {case.get('date', record['date'])}"
+    size = "x".join(map(str, case["image"] if isinstance(site, Site) else case["data"]))
     if not possible:
         return KEEP, f"nothing that is possible here was faster at {size} in the recorded run ({where})"
     best = max(possible, key=lambda name: possible[name])
     return best, f"recorded for {runtime}, not measured here: {possible[best]:.1f} times as fast at {size} ({where})"
+
+
+def hopeless(site: AnySite, runtime: str) -> tuple[str, ...]:
+    """Lowerings that were clearly slower than the exported form in every recorded case of a target.
+
+    To measure them costs more time than any other, and never paid.
+    """
+    record = next((r for r in _records() if r["target"] == runtime), {})
+    cases = record.get(_kind(site), ()) if isinstance(site, Site) else ()
+    names = {name for case in cases for name in case["ratios"]}
+    return tuple(sorted(n for n in names if all(case["ratios"].get(n, 0.0) < HOPELESS for case in cases)))
+
+
+def _kind(site: AnySite) -> str:
+    return "cases" if isinstance(site, Site) else "reads"
+
+
+def _read_op(site: AnySite) -> str:
+    return "" if isinstance(site, Site) else site.read_op
 
 
 @lru_cache(maxsize=1)
@@ -41,7 +65,10 @@ def _records() -> list[dict[str, Any]]:
     return loaded
 
 
-def _distance(site: Site, case: Mapping[str, Any]) -> float:
+def _distance(site: AnySite, case: Mapping[str, Any]) -> float:
+    if not isinstance(site, Site):
+        index = site.shapes[0][1]
+        return _apart(len(site.reads) * prod(index), case["count"] * prod(case["index"]))
     sizes = (site.batch, *site.sample_size)
     points = None if None in sizes else prod(size for size in sizes if size is not None)
     batch, channels = case["image"][:2]

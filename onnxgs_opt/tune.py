@@ -15,28 +15,24 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from onnx import ModelProto
 
 from onnxgs_opt.comparison import Comparison
 from onnxgs_opt.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
-from onnxgs_opt.passes import PASSES, Pipeline
 from onnxgs_opt.plan import KEEP, Choice
-from onnxgs_opt.probe import Layout, coordinates_of, layouts_of, spans
-from onnxgs_opt.recorded import recorded
+from onnxgs_opt.probe import coordinates_of
+from onnxgs_opt.recorded import hopeless, recorded
 from onnxgs_opt.report import Measurement
-from onnxgs_opt.runs import model_runs, site_feeds
+from onnxgs_opt.runs import model_runs
 from onnxgs_opt.sessions import in_words
-from onnxgs_opt.signature import signature
-from onnxgs_opt.site import Site, View
+from onnxgs_opt.site import AnySite, Site
 from onnxgs_opt.timing import Call, Feeds, Race, SlowError, prepare, race, run_within, runtime_version
-from onnxgs_opt.validate import NotRunnableError, cone_of, lowered_cone
+from onnxgs_opt.trials import Trial, trial_of, with_shapes
+from onnxgs_opt.validate import NotRunnableError
 
 VERSION = 1
 """Of the lowerings' text: a change of what they write makes old measurements void."""
-DEFAULT = Layout(1, 3, (256, 256), (256, 256))
-"""What dynamic sizes are measured at where the caller says nothing."""
 SITE_BUDGET_S = 0.15
 LONG_BUDGET_S = 4.0
 """Time for the rounds of one signature: the least, and what a site may take whose every call is slow."""
@@ -55,7 +51,7 @@ ROUNDINGS = 1e-5
 UNMEASURED = ("plugin",)
 """Lowerings that the runtime cannot run faster than others without a library of its own."""
 
-Check = Callable[[Site, str], Comparison]
+Check = Callable[[AnySite, str], Comparison]
 Progress = Callable[[str], None]
 
 
@@ -88,75 +84,73 @@ class Tuner:
     custom_ops: Sequence[str] = ()
 
     def tune(
-        self, sites: Sequence[Site], choices: Mapping[str, Choice]
+        self, sites: Sequence[AnySite], choices: Mapping[str, Choice]
     ) -> tuple[dict[str, Choice], dict[str, Comparison]]:
         """A measured choice for each of `sites`, and the checks that were made of chosen lowerings."""
-        sized = _with_shapes(self.graph, self.shapes)
+        sized = with_shapes(self.graph, self.shapes)
         chosen, comparisons = dict(choices), {}
         done: dict[str, Tuning] = {}
         for count, site in enumerate(sites, 1):
-            layout = layout_of(sized, site)
-            own = signature(self.graph, site, layout if _is_dynamic(site) else None)
+            trial = trial_of(self.graph, sized, site)
+            own = trial.signature
             if own not in done:
                 if self.progress is not None:
                     self.progress(f"tune site {count} of {len(sites)}")
-                done[own], checks = self._found(site, own, layout, choices[site.id].refusals)
+                done[own], checks = self._found(trial, choices[site.id].refusals)
                 if done[own].lowering in checks:
                     comparisons[site.id] = checks[done[own].lowering]
             chosen[site.id] = done[own].choice(choices[site.id].refusals)
         return chosen, comparisons
 
-    def _found(
-        self, site: Site, own: str, layout: Layout, refusals: Mapping[str, str]
-    ) -> tuple[Tuning, dict[str, Comparison]]:
-        known = self._recall(own)
+    def _found(self, trial: Trial, refusals: Mapping[str, str]) -> tuple[Tuning, dict[str, Comparison]]:
+        known = self._recall(trial.signature)
         if known is not None:
             return known
-        if _is_dynamic(site) and not self.shapes:
-            return self._untimed(site, own, refusals, "--shape NAME=... gives sizes to measure at"), {}
-        return self._measure(site, own, layout, refusals)
+        if trial.is_dynamic and not self.shapes:
+            return self._untimed(trial, refusals, "--shape NAME=... gives sizes to measure at"), {}
+        return self._measure(trial, refusals)
 
     # -- one signature ----------------------------------------------------------------------------
 
-    def _measure(
-        self, site: Site, own: str, layout: Layout, refusals: Mapping[str, str]
-    ) -> tuple[Tuning, dict[str, Comparison]]:
-        names = [name for name in LOWERINGS if name != KEEP and name not in UNMEASURED]
+    def _measure(self, trial: Trial, refusals: Mapping[str, str]) -> tuple[Tuning, dict[str, Comparison]]:
+        own = trial.signature
+        slow = hopeless(trial.site, self.target.runtime)
+        names = [name for name in LOWERINGS if name not in (KEEP, *UNMEASURED, *slow)]
         rows = {name: Measurement(name, "refused") for name in names if name in refusals}
         try:
-            cone = cone_of(self.graph, site)
-            feeds = feeds_of(cone, site, layout, self.seed)
+            cone = trial.cone(self.graph)
+            feeds = trial.feeds(cone, self.seed)
             calls = {KEEP: prepare(cone, feeds, self.target.runtime, custom_ops=self.custom_ops)}
             first = {KEEP: max(run_within(calls[KEEP], 600), 1e-6)}
             if min(first[KEEP], run_within(calls[KEEP], 600)) < self.least_call_s:
-                return self._untimed(site, own, refusals, "a call of it is too short to be worth measuring"), {}
+                return self._untimed(trial, refusals, "a call of it is too short to be worth measuring"), {}
         except Exception as reason:  # a cone that does not run alone is not timed; onnxruntime's errors have no base
             return Tuning(own, KEEP, f"it could not be measured: {in_words(reason)}", tuple(rows.values())), {}
         checks: dict[str, Comparison] = {}
         for name in (name for name in names if name not in refusals):
-            checks[name] = self.check(site, name)
-            found = self._prepare(cone, site, name, feeds, checks[name], first[KEEP])
+            checks[name] = self.check(trial.site, name)
+            found = self._prepare(trial, cone, name, feeds, checks[name], first[KEEP])
             if isinstance(found, str):
                 rows[name] = Measurement(name, found)
                 continue
             calls[name], first[name] = found
-        result = self._race(own, calls, first, rows, layout if _is_dynamic(site) else None)
+        result = self._race(trial, calls, first, rows)
         self._remember(result)
         return result, checks
 
-    def _untimed(self, site: Site, own: str, refusals: Mapping[str, str], why: str) -> Tuning:
+    def _untimed(self, trial: Trial, refusals: Mapping[str, str], why: str) -> Tuning:
         """What is recorded, for a site that is not measured; the whole model is timed all the same."""
-        lowering, reason = recorded(site, self.target.runtime, refusals)
-        return Tuning(own, lowering, f"{reason}; {why}", ())
+        lowering, reason = recorded(trial.site, self.target.runtime, refusals)
+        return Tuning(trial.signature, lowering, f"{reason}; {why}", ())
 
     def _prepare(
-        self, cone: ModelProto, site: Site, name: str, feeds: Feeds, check: Comparison, keep_s: float
+        self, trial: Trial, cone: ModelProto, name: str, feeds: Feeds, check: Comparison, keep_s: float
     ) -> tuple[Call, float] | str:
         """The call of a candidate and its first time, or the status of one that failed."""
         if check.status == "mismatch":
             return "wrong"
         try:
-            lowered = lowered_cone(cone, site, LOWERINGS[name])
+            lowered = trial.lowered(self.graph, cone, name)
             call = prepare(lowered, feeds, self.target.runtime, custom_ops=self.custom_ops)
             return call, run_within(call, max(LEAST_LIMIT_S, PATIENCE * keep_s))
         except SlowError:
@@ -165,12 +159,7 @@ class Tuner:
             return "build_failed"
 
     def _race(
-        self,
-        own: str,
-        calls: Mapping[str, Call],
-        first: Mapping[str, float],
-        rows: dict[str, Measurement],
-        layout: Layout | None,
+        self, trial: Trial, calls: Mapping[str, Call], first: Mapping[str, float], rows: dict[str, Measurement]
     ) -> Tuning:
         again = {name: min(first[name], run_within(call, 600)) for name, call in calls.items()}
         best = min(again.values())
@@ -179,9 +168,10 @@ class Tuner:
         for name in calls:
             rows[name] = _row(result, name) if name in racing else _slow_row(again, name)
         winner, reason = _winner(result)
-        where = "" if layout is None else f", sizes taken as {_text(layout)}"
+        where = f", sizes taken as {trial.sizes}" if trial.is_dynamic else ""
         order = [KEEP, *(name for name in LOWERINGS if name in rows and name != KEEP)]
-        return Tuning(own, winner, f"{reason} on {self.target.runtime}{where}", tuple(rows[name] for name in order))
+        reason = f"{reason} on {self.target.runtime}{where}"
+        return Tuning(trial.signature, winner, reason, tuple(rows[name] for name in order))
 
     # -- the cache --------------------------------------------------------------------------------
 
@@ -243,65 +233,6 @@ def _winner(result: Race) -> tuple[str, str]:
 
 def _is_exact(name: str) -> bool:
     return LOWERINGS[name].tolerance.atol <= ROUNDINGS
-
-
-def _text(layout: Layout) -> str:
-    return "x".join(map(str, layout.of_image())) + " at " + "x".join(map(str, layout.samples)) + " points"
-
-
-# -- sizes and inputs -----------------------------------------------------------------------------
-
-
-def _is_dynamic(site: Site) -> bool:
-    return None in (site.batch, site.channels, *site.image_size, *site.sample_size)
-
-
-def _with_shapes(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> Graph:
-    """The graph with sizes for its inputs, for shapes to be read off; the graph itself when there are none."""
-    if not shapes:
-        return graph
-    model = graph.to_proto()
-    del model.graph.value_info[:]
-    for value in model.graph.input:
-        for dim, size in zip(value.type.tensor_type.shape.dim, shapes.get(value.name, ()), strict=False):
-            dim.dim_value = size
-    sized = Graph.from_proto(model, graph.folder)
-    Pipeline("sizes", (PASSES["infer-shapes"], PASSES["fold-constants"]), rounds=8).run(sized)
-    return sized
-
-
-def layout_of(sized: Graph, site: Site) -> Layout:
-    """Sizes to measure a site at: its own, then those that follow from the inputs' shapes, then `DEFAULT`."""
-    tensors = sized.at(site.body).tensors()
-    own = layouts_of(site, [DEFAULT])[0]
-    image = _told(tensors, site.image)
-    points = [sizes for view in site.coordinate_views if (sizes := _told(tensors, view)) is not None]
-    if image is not None:
-        own = Layout(image[0], image[1], (image[2], image[3]), own.samples)
-    if points:
-        own = replace(own, samples=(max(p[1] for p in points), max(p[2] for p in points)))
-    return layouts_of(site, [own])[0]
-
-
-def _told(tensors: Mapping[str, Any], view: View) -> list[int] | None:
-    """The canonical sizes of a view, where its tensor's are all known."""
-    shape = getattr(tensors.get(view.tensor), "shape", None)
-    if shape is None or not all(isinstance(d, int) and d > 0 for d in shape):
-        return None
-    return spans(view, shape)
-
-
-def feeds_of(cone: ModelProto, site: Site, layout: Layout, seed: int) -> Feeds:
-    """Inputs of a cone with points all over the image and a little beyond, in no order."""
-    rng = np.random.default_rng(seed)
-    shape = layout.of_samples()
-    aimed = set(coordinates_of([site]))
-    kinds = [v.type.tensor_type.elem_type for v in cone.graph.input if v.name in aimed]
-    dtype = np.float16 if kinds == [10] else np.float32
-    height, width = layout.image
-    margin = 0.0 if site.inside else 2.0
-    x, y = ((rng.random(shape) * (size - 1 + 2 * margin) - margin).astype(dtype) for size in (width, height))
-    return site_feeds(cone, site, layout, x, y, rng)
 
 
 # -- the whole model ------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import onnx
 import pytest
 
 import onnxgs_opt.timing
-from onnxgs_opt import tune
+from onnxgs_opt import trials, tune
 from onnxgs_opt.api import _Clock, _load, _Run, optimize
 from onnxgs_opt.comparison import Comparison
 from onnxgs_opt.graph import Graph
@@ -21,7 +21,7 @@ from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.plan import KEEP, choose
 from onnxgs_opt.site import Site
 from onnxgs_opt.timing import Race, SlowError, describe, race, run_within
-from onnxgs_opt.tune import Tuner, layout_of
+from onnxgs_opt.tune import Tuner
 from onnxgs_opt.validate import check_site
 
 MODELS = Path(__file__).parent / "fixtures/models"
@@ -103,7 +103,7 @@ def test_what_does_not_build_is_said(canonical: tuple[Graph, Site], monkeypatch:
     def no_model(cone: onnx.ModelProto, site: Site, lowering: Any) -> onnx.ModelProto:
         return onnx.ModelProto()
 
-    monkeypatch.setattr(tune, "lowered_cone", no_model)
+    monkeypatch.setattr(trials, "lowered_cone", no_model)
     statuses = {row.lowering: row.status for row in tuned(*canonical).measurements}
     assert statuses["merged-gather"] == statuses["row-gather"] == "build_failed"
 
@@ -168,10 +168,10 @@ def test_another_version_of_the_runtime_measures_anew(
 
 def test_dynamic_sizes_follow_from_the_inputs(canonical: tuple[Graph, Site]) -> None:
     graph, site = canonical
-    sized = tune._with_shapes(graph, {"img": (2, 3, 30, 40), "grid": (2, 11, 12, 2)})
-    layout = layout_of(sized, site)
+    sized = trials.with_shapes(graph, {"img": (2, 3, 30, 40), "grid": (2, 11, 12, 2)})
+    layout = trials.layout_of(sized, site)
     assert (layout.of_image(), layout.samples) == ((2, 3, 30, 40), (11, 12))
-    assert layout_of(graph, site).image == tune.DEFAULT.image
+    assert trials.layout_of(graph, site).image == trials.DEFAULT.image
 
 
 def test_a_model_that_is_no_faster_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -253,14 +253,15 @@ def _tests(builder: Builder, cell: AxisCell, window: Window) -> list[gs.Tensor]:
     tests = []
     if window.lo is not None:
         low = builder.const(window.lo, cell.dtype)
-        tests.append(_compare(builder, "Greater", "Less", cell.p, low, window.lo_closed))
+        tests.append(compare(builder, "Greater", "Less", cell.p, low, window.lo_closed))
     if window.hi is not None:
         high = _bound(builder, cell.size, window.hi, cell.dtype)
-        tests.append(_compare(builder, "Less", "Greater", cell.p, high, window.hi_closed))
+        tests.append(compare(builder, "Less", "Greater", cell.p, high, window.hi_closed))
     return tests
 
 
-def _compare(builder: Builder, op_type: str, opposite: str, p: gs.Tensor, bound: gs.Tensor, closed: bool) -> gs.Tensor:
+def compare(builder: Builder, op_type: str, opposite: str, p: gs.Tensor, bound: gs.Tensor, closed: bool) -> gs.Tensor:
+    """Compare p with a bound, by `op_type` where that is open, else by its opposite negated or a newer operator."""
     if not closed:
         return cast(gs.Tensor, builder.op(op_type, p, bound))
     if builder.opset >= 12:  # they are this young

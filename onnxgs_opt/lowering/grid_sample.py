@@ -10,15 +10,14 @@ import onnx_graphsurgeon as gs
 
 from onnxgs_opt.builder import Builder, Dim
 from onnxgs_opt.lowering.base import Target, Tolerance
-from onnxgs_opt.lowering.cells import AxisCell, emit_inside, emit_pixels, float_type
+from onnxgs_opt.lowering.cells import float_type
 from onnxgs_opt.lowering.grids import emit_pixel_grid, for_batch
+from onnxgs_opt.lowering.windows import both_sides, emit_sides, far_where_outside
 from onnxgs_opt.site import Site
 from onnxgs_opt.views import emit_view
 
 FIRST_OPSET = 16
 RENAMED_IN = 20  # mode "bilinear" became "linear"
-OUTSIDE = -10.0
-"""A normalised coordinate from which no pixel of any image is in reach."""
 SLOPE = 6.0
 """Pixels of a unit-normal image differ by about this at the worst of a few million points."""
 
@@ -57,19 +56,23 @@ class GridSample:
         sizes = (builder.dim(image, 2), builder.dim(image, 3))
         normalised = site.grid is not None and site.coordinates == "normalised"
         grid = _normalised_grid(builder, site, image, sizes)
-        inside = _window(builder, site, sizes)
+        # A point far outside samples 0 where the border is zeros: the window then acts on the grid, not on the samples.
+        on_grid = site.policy.border == "zeros"
+        points = None if site.policy.window == "all" else emit_pixel_grid(builder, site, image)
         samples = builder.op(
             "GridSample",
             image,
-            grid if inside is None or not _hides(site) else _outside_where_not(builder, inside, grid),
+            grid if points is None or not on_grid else far_where_outside(builder, site, points, grid, sizes),
             dtype=image.dtype,
             align_corners=int(bool(site.align_corners)) if normalised else 1,
             mode="linear" if builder.opset >= RENAMED_IN else "bilinear",
             padding_mode=site.policy.border,
         )
-        if inside is None or _hides(site):
+        inside = None if points is None or on_grid else emit_sides(builder, site, points, sizes)
+        if inside is None:
             return cast(gs.Tensor, samples)
-        return cast(gs.Tensor, builder.op("Mul", samples, builder.cast(inside, samples.dtype)))
+        mask = builder.unsqueeze(builder.squeeze(both_sides(builder, inside, samples.dtype), [3]), [1])
+        return cast(gs.Tensor, builder.op("Mul", samples, mask))
 
 
 def _normalised_grid(builder: Builder, site: Site, image: gs.Tensor, sizes: tuple[Dim, Dim]) -> gs.Tensor:
@@ -89,23 +92,6 @@ def _half_spans(builder: Builder, sizes: tuple[Dim, Dim], dtype: Any) -> gs.Tens
         return builder.const(np.array([width - 1, height - 1]) / 2, dtype)
     both = builder.concat([d if isinstance(d, gs.Tensor) else builder.const([d], np.int64) for d in (width, height)], 0)
     return cast(gs.Tensor, builder.op("Mul", builder.cast(builder.op("Sub", both, 1), dtype), 0.5))
-
-
-def _hides(site: Site) -> bool:
-    """Whether a point far outside samples 0: then the window acts on the grid, which is smaller than the samples."""
-    return site.policy.border == "zeros"
-
-
-def _window(builder: Builder, site: Site, sizes: tuple[Dim, Dim]) -> gs.Tensor | None:
-    if site.policy.window == "all":
-        return None
-    x, y = emit_pixels(builder, site, sizes, 1)
-    return emit_inside(builder, site, AxisCell(x, sizes[1]), AxisCell(y, sizes[0]))
-
-
-def _outside_where_not(builder: Builder, inside: gs.Tensor, grid: gs.Tensor) -> gs.Tensor:
-    chosen = builder.unsqueeze(builder.squeeze(inside, [1]), [3])
-    return cast(gs.Tensor, builder.op("Where", chosen, grid, builder.const(OUTSIDE, float_type(grid))))
 
 
 def _too_imprecise(site: Site, target: Target, tolerance: Tolerance) -> str | None:

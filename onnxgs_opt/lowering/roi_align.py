@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import cast
 
 import numpy as np
@@ -10,16 +11,17 @@ import onnx_graphsurgeon as gs
 
 from onnxgs_opt.builder import Builder, Dim
 from onnxgs_opt.lowering.base import Target, Tolerance
-from onnxgs_opt.lowering.cells import AxisCell, emit_inside, emit_pixels, is_inside_image
+from onnxgs_opt.lowering.cells import SINGLE, is_inside_image
 from onnxgs_opt.lowering.grids import emit_pixel_grid
 from onnxgs_opt.lowering.merged_gather import REORDERED
+from onnxgs_opt.lowering.windows import bounds, far_where_outside
 from onnxgs_opt.site import Site
 from onnxgs_opt.views import emit_view
 
 FIRST_OPSET = 11
 HALF_PIXELS_SINCE = 16
-OUTSIDE = -10.0
-"""A region that starts here is outside of any image by more than a pixel: RoiAlign makes 0 of it."""
+CACHED = 16 * 2**20
+"""Bytes of an image beyond which its channels are read in groups: the operator reads all planes at every point."""
 
 
 @dataclass(frozen=True)
@@ -51,62 +53,63 @@ class RoiAlign:
     def emit(self, builder: Builder, site: Site) -> gs.Tensor:
         """Write the sampler; see `Lowering.emit`."""
         image = emit_view(builder, site.image)
-        points = _points(builder, site, image)
-        start = builder.op("Sub", points, 0.5)
-        inside = _window(builder, site, image)
-        if inside is not None:
-            chosen = builder.unsqueeze(builder.squeeze(inside, [1]), [3])
-            start = builder.op("Where", chosen, start, builder.const(OUTSIDE, np.float32))
-        regions = builder.reshape(builder.concat([start, start], 3), [-1, 4])
-        batch, height, width = (builder.dim(points, axis) for axis in (0, 1, 2))
-        channels = builder.dim(image, 1)
+        points = builder.cast(emit_pixel_grid(builder, site, image), np.float32)
+        batch, channels, height, width = (builder.dim(image, axis) for axis in range(4))
+        start = builder.op("Sub", _clamped(builder, site, points, (height, width)), 0.5)
+        start = far_where_outside(builder, site, points, start, (height, width))
+        regions = builder.concat([start, start], 3)
+        items, lines, columns = (builder.dim(points, axis) for axis in range(3))
+        groups = _groups(site)
+        if groups > 1:  # all sizes are known
+            image = builder.reshape(image, [cast(int, batch) * groups, cast(int, channels) // groups, height, width])
+            regions = _repeated(builder, regions, groups)
+            items, channels = builder.dim(image, 0), builder.dim(image, 1)
         samples = builder.op(
             "RoiAlign",
             image,
-            regions,
-            _items(builder, site, batch, builder.dims_product([height, width])),
+            builder.reshape(regions, [-1, 4]),
+            _items(builder, items, builder.dims_product([lines, columns])),
             dtype=image.dtype,
             output_height=1,
             output_width=1,
             sampling_ratio=1,
             coordinate_transformation_mode="output_half_pixel" if builder.opset >= HALF_PIXELS_SINCE else None,
         )
-        return builder.transpose(builder.reshape(samples, [batch, height, width, channels]), [0, 3, 1, 2])
+        planes = builder.transpose(builder.reshape(samples, [items, lines, columns, channels]), [0, 3, 1, 2])
+        return planes if groups == 1 else builder.reshape(planes, [batch, -1, lines, columns])
 
 
-def _points(builder: Builder, site: Site, image: gs.Tensor) -> gs.Tensor:
-    """Pixel coordinates [N, Ho, Wo, 2], clamped to the image where the sampler clamps."""
-    points = builder.cast(emit_pixel_grid(builder, site, image), np.float32)
+def _clamped(builder: Builder, site: Site, points: gs.Tensor, sizes: tuple[Dim, Dim]) -> gs.Tensor:
+    """The points, clamped to the image where the sampler clamps."""
     if site.inside or is_inside_image(site.policy):
         return points
-    return cast(gs.Tensor, builder.op("Min", builder.op("Max", points, 0.0), _last(builder, image)))
+    return cast(gs.Tensor, builder.op("Min", builder.op("Max", points, 0.0), bounds(builder, sizes, -1, np.float32)))
 
 
-def _last(builder: Builder, image: gs.Tensor) -> gs.Tensor:
-    """W-1 and H-1."""
-    sizes = [builder.dim(image, axis) for axis in (3, 2)]
-    if all(isinstance(size, int) for size in sizes):
-        return builder.const(np.array(sizes, np.float32) - 1)
-    both = builder.concat([s if isinstance(s, gs.Tensor) else builder.const([s], np.int64) for s in sizes], 0)
-    return builder.cast(builder.op("Sub", both, 1), np.float32)
+def _groups(site: Site) -> int:
+    """How many groups of channels are images of their own, so that the planes of one stay in the GPU's cache."""
+    sizes = (site.channels, *site.image_size)
+    if None in (site.batch, *sizes, *site.sample_size):
+        return 1
+    channels, wanted = cast(int, site.channels), SINGLE * prod(s for s in sizes if s is not None) / CACHED
+    return next((g for g in range(1, channels + 1) if channels % g == 0 and g >= wanted), 1)
 
 
-def _window(builder: Builder, site: Site, image: gs.Tensor) -> gs.Tensor | None:
-    if site.policy.window == "all":
-        return None
-    sizes = (builder.dim(image, 2), builder.dim(image, 3))
-    x, y = emit_pixels(builder, site, sizes, 1)
-    return emit_inside(builder, site, AxisCell(x, sizes[1]), AxisCell(y, sizes[0]))
+def _repeated(builder: Builder, regions: gs.Tensor, groups: int) -> gs.Tensor:
+    """Regions [N, Ho, Wo, 4] for each group of each item: [N, groups, Ho*Wo*4]."""
+    batch, *rest = (cast(int, builder.dim(regions, axis)) for axis in range(4))
+    flat = builder.reshape(regions, [batch, 1, prod(rest)])
+    return cast(gs.Tensor, builder.op("Expand", flat, np.array([batch, groups, 1], np.int64)))
 
 
-def _items(builder: Builder, site: Site, batch: Dim, points: Dim) -> gs.Tensor:
+def _items(builder: Builder, batch: Dim, points: Dim) -> gs.Tensor:
     """For every region the item of the batch that it is of: one number an item, repeated; runtimes fold it."""
-    sizes = [d if isinstance(d, gs.Tensor) else builder.const([d], np.int64) for d in (batch, points)]
-    if site.batch == 1:
-        zero = builder.const([0], np.int64)
-        return cast(gs.Tensor, builder.op("Expand", zero, sizes[1]))
+    if isinstance(batch, int) and batch == 1:
+        sizes = points if isinstance(points, gs.Tensor) else builder.const([points], np.int64)
+        return cast(gs.Tensor, builder.op("Expand", builder.const([0], np.int64), sizes))
+    both = [d if isinstance(d, gs.Tensor) else builder.const([d], np.int64) for d in (batch, points)]
     if isinstance(batch, int):
         numbers = builder.const(np.arange(batch, dtype=np.int64).reshape(-1, 1))
     else:
         numbers = builder.unsqueeze(builder.op("Range", 0, builder.op("Squeeze", batch), 1), [1])
-    return builder.reshape(builder.op("Expand", numbers, builder.concat(sizes, 0)), [-1])
+    return builder.reshape(builder.op("Expand", numbers, builder.concat(both, 0)), [-1])

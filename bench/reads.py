@@ -1,0 +1,117 @@
+"""Sums of reads whose meaning is not known: several reads against one, cut up again.
+
+`python -m bench.reads` writes a table into bench/results; `python -m bench.record` puts it into the recorded table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from onnx import ModelProto, TensorProto, helper
+
+from bench.measure import header
+from onnxgs_opt.graph import Graph
+from onnxgs_opt.passes import CANONICALISE
+from onnxgs_opt.survey import survey
+from onnxgs_opt.timing import prepare, race
+from onnxgs_opt.trials import trial_of
+
+CASES = {
+    "colours from a 33x33x33 table": ("Gather", 8, (35937, 3), (540, 960)),
+    "bicubic, channels last": ("Gather", 16, (16384, 64), (128, 128)),
+    "bicubic, planes": ("GatherElements", 16, (1, 3, 262144), (1, 3, 262144)),
+    "trilinear, planes": ("GatherElements", 8, (1, 16, 262144), (1, 16, 262144)),
+    "trilinear, channels last": ("GatherND", 8, (32, 64, 64, 16), (131072, 3)),
+}
+"""Operator, number of reads, shape of the data and of each index."""
+
+
+def model(op: str, count: int, data: tuple[int, ...], index: tuple[int, ...]) -> ModelProto:
+    """The sum of `count` reads of one tensor, each at an index that is an input."""
+    names = [f"index{k}" for k in range(count)]
+    nodes = [helper.make_node(op, ["data", name], [f"read{name}"], **_axis(op)) for name in names]
+    total = f"read{names[0]}"
+    for name in names[1:]:
+        nodes.append(helper.make_node("Add", [total, f"read{name}"], [f"sum{name}"]))
+        total = f"sum{name}"
+    inputs = [helper.make_tensor_value_info("data", TensorProto.FLOAT, data)]
+    inputs += [helper.make_tensor_value_info(name, TensorProto.INT64, index) for name in names]
+    outputs = [helper.make_tensor_value_info(total, TensorProto.FLOAT, None)]
+    return helper.make_model(
+        helper.make_graph(nodes, "sum", inputs, outputs), opset_imports=[helper.make_opsetid("", 17)], ir_version=8
+    )
+
+
+def _axis(op: str) -> dict[str, int]:
+    return {"Gather": {"axis": 0}, "GatherElements": {"axis": 2}}.get(op, {})
+
+
+def measure(op: str, count: int, data: tuple[int, ...], index: tuple[int, ...], target: str) -> dict[str, Any]:
+    """The reads alone, as they are and merged, in turn."""
+    graph = Graph.from_proto(model(op, count, data, index))
+    CANONICALISE.run(graph)
+    (site,) = survey(graph).sums
+    trial = trial_of(graph, graph, site)
+    cone = trial.cone(graph)
+    feeds = trial.feeds(cone, 0)
+    calls = {"keep": prepare(cone, feeds, target)}
+    calls["merged-gather"] = prepare(trial.lowered(graph, cone, "merged-gather"), feeds, target)
+    for call in calls.values():
+        call(), call()
+    times = race(calls, 4.0)
+    return {
+        "read_op": op,
+        "count": len(site.reads),
+        "data": list(data),
+        "index": list(index),
+        "keep_ms": times.median_ms("keep"),
+        "ratios": {"merged-gather": round(times.ratio("keep", "merged-gather"), 2)},
+        "spread": round(times.spread("merged-gather"), 2),
+    }
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m bench.reads", description=__doc__)
+    parser.add_argument("--target", choices=("ort-cpu", "ort-cuda"), default="ort-cpu")
+    parser.add_argument("--machine", default="this machine", help="how the tables name it")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    options = parser.parse_args()
+    with contextlib.suppress(ImportError):
+        import torch  # noqa: F401  onnxruntime-gpu finds the CUDA libraries that it loads
+    result = {"run": header(options.target, options.machine, ["python -m bench.reads", *sys.argv[1:]]), "reads": {}}
+    for name, case in CASES.items():
+        result["reads"][name] = measure(*case, options.target)
+        sys.stderr.write(f"{name}: {result['reads'][name]}\n")
+    stem = options.out / f"reads-{options.target}-{result['run']['date']}"
+    stem.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    stem.with_suffix(".md").write_text(to_markdown(result), encoding="utf-8")
+    return 0
+
+
+def to_markdown(result: dict[str, Any]) -> str:
+    """One row a case."""
+    run = result["run"]
+    lines = [
+        f"# Sums of reads: {run['target']}, {run['machine']}, {run['date']}",
+        "",
+        f"`{run['command']}`; onnxruntime {run['versions']['onnxruntime']}. The reads alone, medians of",
+        "rounds in turn; the ratio is several reads / one read that is cut up again, above 1 the one is faster.",
+        "",
+        "| | reads | data | each index | several, ms | ratio |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, row in result["reads"].items():
+        data, index = ("x".join(map(str, row[key])) for key in ("data", "index"))
+        ratio = row["ratios"]["merged-gather"]
+        lines.append(f"| {name} | {row['count']} {row['read_op']} | {data} | {index} | {row['keep_ms']:.3g} | {ratio} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
