@@ -98,9 +98,7 @@ def _torch_call(name: str, inputs: dict[str, Any], device: str) -> Callable[[], 
     return call
 
 
-def _add_errors(
-    record: dict[str, Any], found: Sequence[Row], inputs: dict[str, Any], kind: str, target: str
-) -> None:
+def _add_errors(record: dict[str, Any], found: Sequence[Row], inputs: dict[str, Any], kind: str, target: str) -> None:
     """The largest difference on the target from the exported model on the CPU, for all that is ONNX."""
     reference = None
     for row in found:

@@ -109,7 +109,9 @@ def to_markdown(result: dict[str, Any]) -> str:
     for name, row in result["reads"].items():
         data, index = ("x".join(map(str, row[key])) for key in ("data", "index"))
         ratio = row["ratios"]["merged-gather"]
-        lines.append(f"| {name} | {row['count']} {row['read_op']} | {data} | {index} | {row['keep_ms']:.3g} | {ratio} |")
+        lines.append(
+            f"| {name} | {row['count']} {row['read_op']} | {data} | {index} | {row['keep_ms']:.3g} | {ratio} |"
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -1,4 +1,7 @@
-"""`python -m bench.record RESULT.json...`: put results into the table that `auto` goes by where it cannot measure."""
+"""`python -m bench.record RESULT.json...`: put results into the table that `auto` goes by where it cannot measure.
+
+Results of `bench` make a target's record, those of `bench.reads` the sums of reads in it.
+"""
 
 from __future__ import annotations
 
@@ -41,13 +44,24 @@ def entry(path: Path) -> dict[str, Any]:
     }
 
 
+def reads(path: Path) -> dict[str, Any]:
+    """Sums of reads, for the record of their target."""
+    result = json.loads(path.read_text(encoding="utf-8"))
+    own = ("read_op", "count", "data", "index", "ratios")
+    said = {"date": result["run"]["date"], "source": f"bench/results/{path.name}"}
+    rows = [{**{key: row[key] for key in own}, **said} for row in result["reads"].values()]
+    return {"target": result["run"]["target"], "reads": rows}
+
+
 def main() -> int:
-    """Replace the records of the targets that the results are for."""
-    new = [entry(Path(name)) for name in sys.argv[1:]]
-    old = json.loads(TABLE.read_text(encoding="utf-8"))["records"]
-    kept = [record for record in old if record["target"] not in {record["target"] for record in new}]
-    records = sorted([*kept, *new], key=lambda record: str(record["target"]))
-    TABLE.write_text(json.dumps({"format": 1, "records": records}, indent=1) + "\n", encoding="utf-8")
+    """Replace what the results are for in the records of their targets."""
+    paths = [Path(name) for name in sys.argv[1:]]
+    records = {record["target"]: record for record in json.loads(TABLE.read_text(encoding="utf-8"))["records"]}
+    for path in paths:
+        new = reads(path) if path.name.startswith("reads-") else entry(path)
+        records[new["target"]] = {**records.get(new["target"], {}), **new}
+    ordered = [records[target] for target in sorted(records)]
+    TABLE.write_text(json.dumps({"format": 1, "records": ordered}, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

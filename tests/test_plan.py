@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from onnxgs_opt import cli
+from onnxgs_opt import recorded as table
 from onnxgs_opt.api import optimize
 from onnxgs_opt.errors import UsageError
 from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.plan import KEEP, Choice, choose, load_plan, replay, save_plan
-from onnxgs_opt.recorded import recorded
+from onnxgs_opt.recorded import hopeless, recorded
 from onnxgs_opt.signature import signature
+from onnxgs_opt.site import StructuralSite
 from tests.lowering.samplers import Case, graph_and_site
 
 MODEL = Path(__file__).parent / "fixtures/models/masked_interior.ts17.dyn.onnx"
@@ -39,6 +41,37 @@ def test_no_record_is_no_change() -> None:
     name, reason = recorded(site, "some-runtime", {})
     assert name == KEEP
     assert "nothing is recorded" in reason
+
+
+def sum_of_reads(count: int, index: tuple[int, ...], read_op: str = "Gather") -> StructuralSite:
+    names = tuple(f"index{k}" for k in range(count))
+    attributes = (("axis", 0),)
+    where = names, names, 0, 0, (((100, 3), index),)
+    return StructuralSite("site0", "GSO003", "data", "float32", "out", names, read_op, attributes, *where)
+
+
+def test_sums_of_reads_have_records_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    few, many = (
+        {"read_op": "Gather", "count": 4, "data": [9, 3], "index": [size], "ratios": {"merged-gather": ratio}}
+        for size, ratio in ((100, 1.5), (1_000_000, 0.7))
+    )
+    record = {"target": "ort-cpu", "machine": "m", "runtime": "r", "date": "2020-01-02", "cases": []}
+    monkeypatch.setattr(table, "_records", lambda: [{**record, "reads": [few, {**many, "date": "2021-03-04"}]}])
+    name, reason = recorded(sum_of_reads(4, (200,)), "ort-cpu", {})
+    assert (name, "1.5 times as fast at 9x3 (r on m, 2020-01-02)" in reason) == ("merged-gather", True)
+    assert recorded(sum_of_reads(4, (200,)), "ort-cpu", {"merged-gather": "no"})[0] == KEEP
+    name, reason = recorded(sum_of_reads(16, (500_000,)), "ort-cpu", {})
+    assert (name, "2021-03-04" in reason) == (KEEP, True)
+    name, reason = recorded(sum_of_reads(4, (200, 1), "GatherND"), "ort-cpu", {})
+    assert (name, "nothing is recorded for GatherND" in reason) == (KEEP, True)
+
+
+def test_what_lost_everywhere_is_hopeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, site = graph_and_site(Case())
+    cases = [{"ratios": {"a": 0.5, "b": 0.5}}, {"ratios": {"a": 0.8, "b": 1.2}}, {"ratios": {"b": 0.1}}]
+    monkeypatch.setattr(table, "_records", lambda: [{"target": "ort-cpu", "cases": cases}])
+    assert hopeless(site, "ort-cpu") == ("a",)
+    assert hopeless(site, "ort-cuda") == hopeless(sum_of_reads(2, (5,)), "ort-cpu") == ()
 
 
 def test_every_recorded_lowering_exists() -> None:

@@ -19,6 +19,7 @@ from onnxgs_opt.comparison import Comparison
 from onnxgs_opt.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.plan import KEEP, choose
+from onnxgs_opt.reads_check import check_reads
 from onnxgs_opt.site import Site
 from onnxgs_opt.timing import Race, SlowError, describe, race, run_within
 from onnxgs_opt.tune import Tuner
@@ -129,6 +130,59 @@ def test_sites_of_one_signature_are_measured_once(canonical: tuple[Graph, Site],
     chosen, _ = tuner(graph, progress=seen.append).tune([site, twin], choices)
     assert seen == ["tune site 1 of 2"]
     assert chosen["site0"].lowering == chosen["site1"].lowering
+
+
+def sum_of_reads(size: int | str = 50) -> onnx.ModelProto:
+    """Two reads at indices of which nothing is known, added."""
+    text = f"""<ir_version: 8, opset_import: ["": 17]>
+g (float[100, 3] data, int64[{size}] i, int64[{size}] j) => (float[{size}, 3] out) {{
+   a = Gather <axis = 0> (data, i)
+   b = Gather <axis = 0> (data, j)
+   out = Add (a, b)
+}}"""
+    return onnx.parser.parse_model(text)
+
+
+def tuned_sum(model: onnx.ModelProto, **options: Any) -> Any:
+    run = _Run(_load(model), Target(17), _Clock(None))
+    (site,) = run.find().sums
+    options = {"shapes": {}, "check": lambda site, name: check_reads(run.graph, site), **options}
+    choices, comparisons = tuner(run.graph, **options).tune([site], choose([site], Target(17), "auto"))
+    return choices[site.id], comparisons
+
+
+@pytest.mark.parametrize(("seconds", "winner"), [(0.5, "merged-gather"), (0.99, KEEP), (2.0, KEEP)])
+def test_sums_of_reads_are_measured_too(monkeypatch: pytest.MonkeyPatch, seconds: float, winner: str) -> None:
+    monkeypatch.setattr(tune, "race", steady({"merged-gather": seconds}))
+    monkeypatch.setattr(tune, "RIVAL", 1e9)
+    choice, comparisons = tuned_sum(sum_of_reads())
+    assert choice.lowering == winner
+    rows = {row.lowering: row.status for row in choice.measurements}
+    assert (rows[KEEP], rows["merged-gather"], rows["row-gather"]) == ("ok", "ok", "refused")
+    assert {c.status for c in comparisons.values()} == ({"ok"} if winner != KEEP else set())
+
+
+def test_a_sum_of_reads_goes_by_the_record_where_it_is_not_measured() -> None:
+    assert "too short" in tuned_sum(sum_of_reads(), least_call_s=1e9)[0].reason
+    choice, _ = tuned_sum(sum_of_reads("n"))
+    assert "--shape" in choice.reason
+    assert choice.measurements == ()
+
+
+def test_a_dynamic_sum_of_reads_is_measured_at_the_given_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune, "race", steady({"merged-gather": 0.5}))
+    monkeypatch.setattr(tune, "RIVAL", 1e9)
+    choice, _ = tuned_sum(sum_of_reads("n"), shapes={"i": (70,), "j": (70,)})
+    assert choice.lowering == "merged-gather"
+    assert "sizes taken as 100x3 at indices 70" in choice.reason
+
+
+def test_a_merged_sum_of_reads_goes_through_the_whole_tool(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune, "race", steady({"merged-gather": 0.5, "after": 0.5}))
+    monkeypatch.setattr(tune, "RIVAL", 1e9)
+    result = optimize(sum_of_reads(300_000))  # not too short to be measured
+    assert [s.lowering for s in result.report.sites] == ["merged-gather"]
+    assert [node.op_type for node in result.model.graph.node].count("Gather") == 1
 
 
 def test_measurements_are_remembered(

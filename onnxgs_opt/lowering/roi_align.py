@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
 from typing import cast
 
 import numpy as np
@@ -11,7 +10,7 @@ import onnx_graphsurgeon as gs
 
 from onnxgs_opt.builder import Builder, Dim
 from onnxgs_opt.lowering.base import Target, Tolerance
-from onnxgs_opt.lowering.cells import SINGLE, is_inside_image
+from onnxgs_opt.lowering.cells import is_inside_image
 from onnxgs_opt.lowering.grids import emit_pixel_grid
 from onnxgs_opt.lowering.merged_gather import REORDERED
 from onnxgs_opt.lowering.windows import bounds, far_where_outside
@@ -20,8 +19,6 @@ from onnxgs_opt.views import emit_view
 
 FIRST_OPSET = 11
 HALF_PIXELS_SINCE = 16
-CACHED = 16 * 2**20
-"""Bytes of an image beyond which its channels are read in groups: the operator reads all planes at every point."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +51,11 @@ class RoiAlign:
         """Write the sampler; see `Lowering.emit`."""
         image = emit_view(builder, site.image)
         points = builder.cast(emit_pixel_grid(builder, site, image), np.float32)
-        batch, channels, height, width = (builder.dim(image, axis) for axis in range(4))
+        channels, height, width = (builder.dim(image, axis) for axis in (1, 2, 3))
         start = builder.op("Sub", _clamped(builder, site, points, (height, width)), 0.5)
         start = far_where_outside(builder, site, points, start, (height, width))
         regions = builder.concat([start, start], 3)
         items, lines, columns = (builder.dim(points, axis) for axis in range(3))
-        groups = _groups(site)
-        if groups > 1:  # all sizes are known
-            image = builder.reshape(image, [cast(int, batch) * groups, cast(int, channels) // groups, height, width])
-            regions = _repeated(builder, regions, groups)
-            items, channels = builder.dim(image, 0), builder.dim(image, 1)
         samples = builder.op(
             "RoiAlign",
             image,
@@ -75,8 +67,7 @@ class RoiAlign:
             sampling_ratio=1,
             coordinate_transformation_mode="output_half_pixel" if builder.opset >= HALF_PIXELS_SINCE else None,
         )
-        planes = builder.transpose(builder.reshape(samples, [items, lines, columns, channels]), [0, 3, 1, 2])
-        return planes if groups == 1 else builder.reshape(planes, [batch, -1, lines, columns])
+        return builder.transpose(builder.reshape(samples, [items, lines, columns, channels]), [0, 3, 1, 2])
 
 
 def _clamped(builder: Builder, site: Site, points: gs.Tensor, sizes: tuple[Dim, Dim]) -> gs.Tensor:
@@ -84,22 +75,6 @@ def _clamped(builder: Builder, site: Site, points: gs.Tensor, sizes: tuple[Dim, 
     if site.inside or is_inside_image(site.policy):
         return points
     return cast(gs.Tensor, builder.op("Min", builder.op("Max", points, 0.0), bounds(builder, sizes, -1, np.float32)))
-
-
-def _groups(site: Site) -> int:
-    """How many groups of channels are images of their own, so that the planes of one stay in the GPU's cache."""
-    sizes = (site.channels, *site.image_size)
-    if None in (site.batch, *sizes, *site.sample_size):
-        return 1
-    channels, wanted = cast(int, site.channels), SINGLE * prod(s for s in sizes if s is not None) / CACHED
-    return next((g for g in range(1, channels + 1) if channels % g == 0 and g >= wanted), 1)
-
-
-def _repeated(builder: Builder, regions: gs.Tensor, groups: int) -> gs.Tensor:
-    """Regions [N, Ho, Wo, 4] for each group of each item: [N, groups, Ho*Wo*4]."""
-    batch, *rest = (cast(int, builder.dim(regions, axis)) for axis in range(4))
-    flat = builder.reshape(regions, [batch, 1, prod(rest)])
-    return cast(gs.Tensor, builder.op("Expand", flat, np.array([batch, groups, 1], np.int64)))
 
 
 def _items(builder: Builder, batch: Dim, points: Dim) -> gs.Tensor:

@@ -10,7 +10,7 @@ import onnxruntime as ort
 import pytest
 
 from onnxgs_opt.builder import Builder
-from onnxgs_opt.lowering import LOWERINGS, Target, roi_align
+from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.site import Policy, View
 from tests.lowering.samplers import POLICIES, Case, feeds, graph_and_site, lower, sample, variants
 
@@ -90,16 +90,6 @@ def test_plane_and_row_indices_are_int64_unless_sizes_are_known() -> None:
 
     assert index_types(Case()) == {int(onnx.TensorProto.INT32)}
     assert index_types(Case(dynamic=True)) == {int(onnx.TensorProto.INT64)}
-
-
-@pytest.mark.parametrize("one_grid", [False, True])
-def test_roi_align_reads_large_images_in_groups_of_channels(monkeypatch: pytest.MonkeyPatch, one_grid: bool) -> None:
-    case = Case(channels=6, one_grid=one_grid)
-    monkeypatch.setattr(roi_align, "CACHED", 3 * 7 * 12 * 4)  # three planes
-    (node,) = (n for n in lower(case, LOWERINGS["roi-align"]).nodes if n.op == "RoiAlign")
-    assert node.inputs[0].shape == [4, 3, 7, 12]
-    assert run(case, "roi-align") <= 1e-6
-    assert run(replace(case, policy=Policy("border")), "roi-align") <= 1e-6
 
 
 def test_plugin_node_carries_the_policy() -> None:
