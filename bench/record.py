@@ -1,6 +1,7 @@
 """`python -m bench.record RESULT.json...`: put results into the table that `auto` goes by where it cannot measure.
 
-Results of `bench` make a target's record, those of `bench.reads` the sums of reads in it.
+Results of `bench` make a target's record, those of `bench.reads` the sums of reads in it; those of
+`bench.tensorrt.engines`, in the folder tensorrt, add their cases to what is there.
 """
 
 from __future__ import annotations
@@ -33,15 +34,47 @@ def entry(path: Path) -> dict[str, Any]:
             {
                 "image": list(SIZES[case]),
                 "points": list(SIZES[case][2:]),
-                "ratios": {
-                    name: round(row["random"]["ratio"], 2)
-                    for name, row in rows.items()
-                    if name in LOWERINGS and "random" in row
+                **{
+                    key: {name: round(row[kind]["ratio"], 2) for name, row in rows.items() if _is_own(name, row)}
+                    for key, kind in (("ratios", "random"), ("smooth", "smooth"))
                 },
             }
             for case, rows in result["cases"].items()
         ],
     }
+
+
+def _is_own(name: str, row: dict[str, Any]) -> bool:
+    return name in LOWERINGS and "random" in row
+
+
+ENGINE_CASES = {
+    "a": (1, 1, 1080, 1920),
+    "b": (1, 64, 135, 240),
+    "c": (4, 256, 64, 64),
+    "d": (8, 64, 270, 480),
+    "a8": (8, 3, 1080, 1920),
+}
+"""Sizes of the cases of `bench.tensorrt`."""
+
+
+def engines(path: Path) -> dict[str, Any]:
+    """The record of engines, for the sizes that the result has: one result may add cases to another's."""
+    result = json.loads(path.read_text(encoding="utf-8"))
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    latest = [{"case": "a", "lowering": "plugin", **row} for row in result.get("case_a", {}).get("rows", ())]
+    for row in (*result["rows"], *latest):  # the kernel of that case was measured again
+        if row["lowering"] in LOWERINGS:
+            ratio = row["ratio"] if isinstance(row["ratio"], float) else sum(row["ratio"]) / len(row["ratio"])
+            kind = {"random": "ratios", "smooth": "smooth"}[row["grid"]]
+            found.setdefault(row["case"], {}).setdefault(kind, {})[row["lowering"]] = round(ratio, 2)
+    said = {"date": result["date"], "source": f"bench/results/tensorrt/{path.name}"}
+    cases = [
+        {"image": list(ENGINE_CASES[case]), "points": list(ENGINE_CASES[case][2:]), **ratios, **said}
+        for case, ratios in found.items()
+    ]
+    machine, runtime = result["machine"].partition(",")[0], f"TensorRT {result['tensorrt']}"
+    return {"target": "tensorrt", "machine": machine, "runtime": runtime, **said, "cases": cases}
 
 
 def reads(path: Path) -> dict[str, Any]:
@@ -53,13 +86,23 @@ def reads(path: Path) -> dict[str, Any]:
     return {"target": result["run"]["target"], "reads": rows}
 
 
+def _record(path: Path) -> dict[str, Any]:
+    if path.parent.name == "tensorrt":
+        return engines(path)
+    return reads(path) if path.name.startswith("reads-") else entry(path)
+
+
 def main() -> int:
     """Replace what the results are for in the records of their targets."""
     paths = [Path(name) for name in sys.argv[1:]]
     records = {record["target"]: record for record in json.loads(TABLE.read_text(encoding="utf-8"))["records"]}
     for path in paths:
-        new = reads(path) if path.name.startswith("reads-") else entry(path)
-        records[new["target"]] = {**records.get(new["target"], {}), **new}
+        new = _record(path)
+        old = records.get(new["target"], {})
+        if path.parent.name == "tensorrt":  # cases of several results
+            sizes = [case["image"] for case in new["cases"]]
+            new["cases"] += [case for case in old.get("cases", ()) if case["image"] not in sizes]
+        records[new["target"]] = {**old, **new}
     ordered = [records[target] for target in sorted(records)]
     TABLE.write_text(json.dumps({"format": 1, "records": ordered}, indent=1) + "\n", encoding="utf-8")
     return 0

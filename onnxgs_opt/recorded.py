@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
-from math import log2, prod
+from math import log2, prod, sqrt
 from typing import Any
 
 from onnxgs_opt.site import AnySite, Site
@@ -14,6 +14,8 @@ from onnxgs_opt.site import AnySite, Site
 KEEP = "keep"
 GAIN = 1.05
 """A recorded ratio below this is not worth a change on a machine where it cannot be measured."""
+LOSS = 0.9
+"""What gains for one kind of coordinates may lose this much for the other."""
 HOPELESS = 0.9
 """A lowering that never came near the exported form's speed is not tried again on the same target."""
 
@@ -30,13 +32,31 @@ def recorded(site: AnySite, runtime: str, refusals: Mapping[str, str]) -> tuple[
         what = "" if isinstance(site, Site) else f"{site.read_op} reads of sums on "
         return KEEP, f"nothing was measured, and nothing is recorded for {what}{runtime}"
     case = min(cases, key=lambda case: _distance(site, case))
-    possible = {name: ratio for name, ratio in case["ratios"].items() if name not in refusals and ratio >= GAIN}
+    gains = {name: _gain(case, name) for name in case["ratios"] if name not in refusals}
+    possible = {name: gain for name, gain in gains.items() if gain >= GAIN}
     where = f"{record['runtime']} on {record['machine']}, {case.get('date', record['date'])}"
     size = "x".join(map(str, case["image"] if isinstance(site, Site) else case["data"]))
     if not possible:
         return KEEP, f"nothing that is possible here was faster at {size} in the recorded run ({where})"
     best = max(possible, key=lambda name: possible[name])
-    return best, f"recorded for {runtime}, not measured here: {possible[best]:.1f} times as fast at {size} ({where})"
+    ratio = f"{possible[best]:.1f} times as fast at {size}{_by_kind(case, best)}"
+    return best, f"recorded for {runtime}, not measured here: {ratio} ({where})"
+
+
+def _gain(case: Mapping[str, Any], name: str) -> float:
+    """What to expect where nobody knows how the points lie: the mean of scattered and smooth ones.
+
+    0 where one of the two loses more than a little.
+    """
+    random = float(case["ratios"][name])
+    smooth = float(case.get("smooth", {}).get(name, random))
+    return sqrt(random * smooth) if min(random, smooth) >= LOSS else 0.0
+
+
+def _by_kind(case: Mapping[str, Any], name: str) -> str:
+    if name not in case.get("smooth", {}):
+        return ""
+    return f", {case['smooth'][name]:.1f} where neighbouring points lie together, {case['ratios'][name]:.1f} scattered"
 
 
 def hopeless(site: AnySite, runtime: str) -> tuple[str, ...]:
@@ -46,8 +66,9 @@ def hopeless(site: AnySite, runtime: str) -> tuple[str, ...]:
     """
     record = next((r for r in _records() if r["target"] == runtime), {})
     cases = record.get(_kind(site), ()) if isinstance(site, Site) else ()
-    names = {name for case in cases for name in case["ratios"]}
-    return tuple(sorted(n for n in names if all(case["ratios"].get(n, 0.0) < HOPELESS for case in cases)))
+    ratios = [case[kind] for case in cases for kind in ("ratios", "smooth") if kind in case]
+    names = {name for seen in ratios for name in seen}
+    return tuple(sorted(n for n in names if all(seen.get(n, 0.0) < HOPELESS for seen in ratios)))
 
 
 def _kind(site: AnySite) -> str:

@@ -43,6 +43,24 @@ def test_no_record_is_no_change() -> None:
     assert "nothing is recorded" in reason
 
 
+def test_a_record_of_both_kinds_of_coordinates_counts_as_their_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    random, smooth = {"plugin": 0.9, "grid-sample": 0.8, "row-gather": 1.1}, {"plugin": 2.5, "grid-sample": 9.0}
+    case = {"image": [1, 3, 9, 9], "points": [9, 9], "ratios": random, "smooth": smooth}
+    record = {"target": "tensorrt", "machine": "m", "runtime": "r", "date": "d", "cases": [case]}
+    monkeypatch.setattr(table, "_records", lambda: [record])
+    _, site = graph_and_site(Case())
+    name, reason = recorded(site, "tensorrt", {})
+    assert (name, "1.5 times as fast at 1x3x9x9, 2.5 where neighbouring" in reason) == ("plugin", True)
+    assert recorded(site, "tensorrt", {"plugin": "no library"})[0] == "row-gather"  # the other loses a fifth
+
+
+@pytest.mark.parametrize(("refusals", "name"), [({}, "plugin"), ({"plugin": "no library was named"}, KEEP)])
+def test_tensorrt_has_records(refusals: dict[str, str], name: str) -> None:
+    for case in (Case(channels=64, image=(135, 240), samples=(135, 240)), Case(channels=1, image=(1080, 1920))):
+        chosen, reason = recorded(graph_and_site(case)[1], "tensorrt", refusals)
+        assert (chosen, "TensorRT 8.6.0 on NVIDIA H200, 2026-" in reason) == (name, True)
+
+
 def sum_of_reads(count: int, index: tuple[int, ...], read_op: str = "Gather") -> StructuralSite:
     names = tuple(f"index{k}" for k in range(count))
     attributes = (("axis", 0),)
