@@ -7,7 +7,7 @@ this creator wherever it is loaded, and is slower than with the library: for tes
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,62 +84,70 @@ class _Launcher:
         self._driver.launch(self._kernels[element], -(-points // THREADS), THREADS, stream, arguments)
 
 
-def _creator(trt: Any) -> Any:  # noqa: C901 (the methods of two classes)
+class _Plugin:
+    """The plugin of one node; `_creator` adds the bases, which are TensorRT's own."""
+
+    trt: Any
+    bases: tuple[Any, ...]
+    launcher: _Launcher
+
+    def __init__(self, codes: Sequence[int]) -> None:
+        for base in self.bases:
+            base.__init__(self)
+        self.codes = tuple(codes)
+        self.plugin_name, self.plugin_version, self.plugin_namespace = NAME, VERSION, DOMAIN
+        self.num_outputs = 1
+
+    def get_capability_interface(self, kind: Any) -> Any:
+        return self
+
+    def clone(self) -> Any:
+        return type(self)(self.codes)
+
+    def attach_to_context(self, context: Any) -> Any:
+        return self.clone()
+
+    def configure_plugin(self, inputs: Any, outputs: Any) -> None:
+        pass
+
+    def on_shape_change(self, inputs: Any, outputs: Any) -> None:
+        pass
+
+    def get_output_data_types(self, types: Sequence[Any]) -> list[Any]:
+        return [types[0]]
+
+    def get_output_shapes(self, inputs: Any, shape_inputs: Any, builder: Any) -> list[Any]:
+        output = self.trt.DimsExprs(4)
+        for i, size in enumerate(output_shape(self.codes[3], inputs[0], inputs[1])):
+            output[i] = size
+        return [output]
+
+    def supports_format_combination(self, pos: int, in_out: Any, num_inputs: int) -> bool:
+        image, desc = in_out[0].desc, in_out[pos].desc
+        if desc.format != self.trt.TensorFormat.LINEAR:
+            return False
+        if pos == 0:
+            return desc.type in (self.trt.float32, self.trt.float16)
+        return bool(desc.type == (self.trt.float32 if pos == 1 else image.type))
+
+    def get_fields_to_serialize(self) -> Any:
+        return _fields(self.trt, {name: [code] for name, code in zip(FIELDS, self.codes, strict=True)})
+
+    def enqueue(self, in_desc: Any, out_desc: Any, inputs: Any, outputs: Any, workspace: Any, stream: int) -> None:
+        element = "onnxgs::half_t" if in_desc[0].type == self.trt.float16 else "float"
+        call = _call(self.codes, tuple(in_desc[0].dims), tuple(in_desc[1].dims))
+        self.launcher(element, call, (*inputs, *outputs), stream)
+
+
+def _fields(trt: Any, values: Mapping[str, Sequence[int]]) -> Any:
+    kind = trt.PluginFieldType.INT32
+    return trt.PluginFieldCollection([trt.PluginField(n, np.array(v, np.int32), kind) for n, v in values.items()])
+
+
+def _creator(trt: Any) -> Any:
     """The creator; its classes derive from the module's own, which is known only now."""
-    launcher = _Launcher()
-
-    class Plugin(trt.IPluginV3, trt.IPluginV3OneCore, trt.IPluginV3OneBuild, trt.IPluginV3OneRuntime):  # type: ignore[misc]
-        """The plugin of one node."""
-
-        def __init__(self, codes: Sequence[int]) -> None:
-            for base in (trt.IPluginV3, trt.IPluginV3OneCore, trt.IPluginV3OneBuild, trt.IPluginV3OneRuntime):
-                base.__init__(self)
-            self.codes = tuple(codes)
-            self.plugin_name, self.plugin_version, self.plugin_namespace = NAME, VERSION, DOMAIN
-            self.num_outputs = 1
-
-        def get_capability_interface(self, kind: Any) -> Any:
-            return self
-
-        def clone(self) -> Any:
-            return Plugin(self.codes)
-
-        def attach_to_context(self, context: Any) -> Any:
-            return self.clone()
-
-        def configure_plugin(self, inputs: Any, outputs: Any) -> None:
-            pass
-
-        def on_shape_change(self, inputs: Any, outputs: Any) -> None:
-            pass
-
-        def get_output_data_types(self, types: Sequence[Any]) -> list[Any]:
-            return [types[0]]
-
-        def get_output_shapes(self, inputs: Any, shape_inputs: Any, builder: Any) -> list[Any]:
-            output = trt.DimsExprs(4)
-            for i, size in enumerate(output_shape(self.codes[3], inputs[0], inputs[1])):
-                output[i] = size
-            return [output]
-
-        def supports_format_combination(self, pos: int, in_out: Any, num_inputs: int) -> bool:
-            image, desc = in_out[0].desc, in_out[pos].desc
-            if desc.format != trt.TensorFormat.LINEAR:
-                return False
-            if pos == 0:
-                return desc.type in (trt.float32, trt.float16)
-            return bool(desc.type == (trt.float32 if pos == 1 else image.type))
-
-        def get_fields_to_serialize(self) -> Any:
-            fields = zip(FIELDS, self.codes, strict=True)
-            return trt.PluginFieldCollection(
-                [trt.PluginField(n, np.array([v], np.int32), trt.PluginFieldType.INT32) for n, v in fields]
-            )
-
-        def enqueue(self, in_desc: Any, out_desc: Any, inputs: Any, outputs: Any, workspace: Any, stream: int) -> None:
-            element = "onnxgs::half_t" if in_desc[0].type == trt.float16 else "float"
-            call = _call(self.codes, tuple(in_desc[0].dims), tuple(in_desc[1].dims))
-            launcher(element, call, (*inputs, *outputs), stream)
+    bases = (trt.IPluginV3, trt.IPluginV3OneCore, trt.IPluginV3OneBuild, trt.IPluginV3OneRuntime)
+    plugin = type("Plugin", (_Plugin, *bases), {"trt": trt, "bases": bases, "launcher": _Launcher()})
 
     class Creator(trt.IPluginCreatorV3One):  # type: ignore[misc]
         """Makes plugins from a node's attributes or from an engine."""
@@ -147,12 +155,10 @@ def _creator(trt: Any) -> Any:  # noqa: C901 (the methods of two classes)
         def __init__(self) -> None:
             trt.IPluginCreatorV3One.__init__(self)
             self.name, self.plugin_version, self.plugin_namespace = NAME, VERSION, DOMAIN
-            self.field_names = trt.PluginFieldCollection(
-                [trt.PluginField(name, np.array([]), trt.PluginFieldType.INT32) for name in FIELDS]
-            )
+            self.field_names = _fields(trt, dict.fromkeys(FIELDS, ()))
 
         def create_plugin(self, name: str, fields: Any, phase: Any) -> Any:
             given = {field.name: int(np.asarray(field.data).ravel()[0]) for field in fields if field.name in FIELDS}
-            return Plugin([given.get(field, 0) for field in FIELDS])
+            return plugin([given.get(field, 0) for field in FIELDS])
 
     return Creator()
