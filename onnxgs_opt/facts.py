@@ -20,6 +20,7 @@ from onnxgs_opt.dims import MAX_VALUE_SIZE, SHAPES, UNKNOWN, Conflict, Fact, of_
 from onnxgs_opt.evaluate import evaluate
 from onnxgs_opt.importer import operator
 from onnxgs_opt.scope import Array, Scope, subgraphs_of
+from onnxgs_opt.shapes import inferred
 
 
 def symbols(scope: Scope) -> list[str]:
@@ -208,7 +209,7 @@ def _branch(node: gs.Node, condition: bool, facts: Mapping[str, Fact], opset: in
 
 def _library(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
     """Shapes by onnx's own inference of one node, for the operators that have no rule here."""
-    if subgraphs_of(node) or not onnx.defs.has(node.op):
+    if subgraphs_of(node):
         return []
     named = {t.name: f for t, f in zip(node.inputs, inputs, strict=True) if t.name}
     if any(f.shape is None or f.dtype is None for f in named.values()):
@@ -218,14 +219,8 @@ def _library(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
         for name, f in named.items()
     }
     data = {name: onnx.numpy_helper.from_array(f.value, name) for name, f in named.items() if f.value is not None}
-    proto = onnx.helper.make_node(
-        node.op, [t.name for t in node.inputs], [t.name for t in node.outputs], **_attributes(node)
-    )
-    schema = onnx.defs.get_schema(node.op, opset)
-    try:
-        result = onnx.shape_inference.infer_node_outputs(schema, proto, types, data)
-    except Exception:  # the library raises its own untyped errors for nodes it cannot infer
-        return []
+    read, made = ([t.name for t in tensors] for tensors in (node.inputs, node.outputs))
+    result = inferred(onnx.helper.make_node(node.op, read, made, **_attributes(node)), opset, types, data)
     return [_of_type(result.get(t.name)) for t in node.outputs]
 
 
