@@ -238,3 +238,16 @@ def test_no_evaluator_survives_nonsense() -> None:
     for op in EVALUATORS:
         for inputs in ([], [None], [np.zeros((0, 2), np.int64)], [np.asarray([1.0], np.float32)] * 3):
             evaluate(op, inputs, {"axis": 99, "axes": [99], "perm": [7], "to": 1, "split": [5]}, 17)
+
+
+@pytest.mark.parametrize("opset", [o for o in OPSETS if o >= 16])
+def test_results_have_types_and_shapes_with_names(opset: int) -> None:
+    graph = empty(opset, [None, None])
+    build, x = Builder(graph, "p"), graph.tensor("x")
+    for op_type in ("GreaterOrEqual", "LessOrEqual", "Less", "Equal"):
+        test = build.op(op_type, x, 0.5)
+        assert (test.dtype, test.shape) == (np.dtype(bool), ["N", 4, 6])
+    assert build.transpose(x, [2, 0, 1]).shape == [6, "N", 4]
+    assert build.op("GridSample", build.unsqueeze(x, [1]), np.zeros((1, 5, 7, 2), np.float32)).shape[1:] == [1, 5, 7]
+    foreign = build.op("Unheard", x, domain="a.example")
+    assert (build.op("Relu", foreign).dtype, build.op("Relu", foreign).shape) == (None, None)
