@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import onnx
@@ -40,15 +40,30 @@ def result_type(
 ) -> list[Known]:
     """(dtype, shape) of each output of a standard operator, None for what is not known; dims may be names or None."""
     operands = {f"input{k}": t for k, t in enumerate(tensors) if t is not None}
-    if any(t.dtype is None for t in operands.values()):
-        return [(None, None)] * outputs
-    types = {k: onnx.helper.make_tensor_type_proto(to_onnx_type(t.dtype), t.shape) for k, t in operands.items()}
     values = {k: value for k, t in operands.items() if (value := _small_value(t, k)) is not None}
     plain = {k: onnx.numpy_helper.from_array(v.values) if isinstance(v, gs.Constant) else v for k, v in attrs.items()}
     read = [f"input{k}" if f"input{k}" in operands else "" for k in range(len(tensors))]
     made = [f"output{k}" for k in range(outputs)]
-    found = inferred(onnx.helper.make_node(op, read, made, **plain), opset, types, values)
-    return [_known(found.get(name)) for name in made]
+    node = onnx.helper.make_node(op, read, made, **plain)
+    found = [types for guess in _guesses(operands) if (types := inferred(node, opset, guess, values))]
+    return [_common([_known(types.get(name)) for types in found]) for name in made]
+
+
+def _guesses(operands: Mapping[str, gs.Tensor]) -> Iterator[dict[str, TypeProto]]:
+    """The operands' types; where the element type of one is not known, once with each of some that it may be."""
+    told = {k: to_onnx_type(t.dtype) for k, t in operands.items() if t.dtype is not None}
+    any_of = {TensorProto.FLOAT, TensorProto.INT64, *told.values()}
+    for guess in any_of if len(told) < len(operands) else (TensorProto.UNDEFINED,):
+        yield {k: onnx.helper.make_tensor_type_proto(told.get(k, guess), t.shape) for k, t in operands.items()}
+
+
+def _common(found: Sequence[Known]) -> Known:
+    """What holds whichever of the guesses is right."""
+    dtypes, shapes = ([known[k] for known in found] for k in (0, 1))
+    if not found:
+        return None, None
+    same_type, same_shape = (all(each == values[0] for each in values) for values in (dtypes, shapes))
+    return dtypes[0] if same_type else None, shapes[0] if same_shape else None
 
 
 def _small_value(tensor: gs.Tensor, name: str) -> TensorProto | None:

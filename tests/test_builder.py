@@ -251,3 +251,5 @@ def test_results_have_types_and_shapes_with_names(opset: int) -> None:
     assert build.op("GridSample", build.unsqueeze(x, [1]), np.zeros((1, 5, 7, 2), np.float32)).shape[1:] == [1, 5, 7]
     foreign = build.op("Unheard", x, domain="a.example")
     assert (build.op("Relu", foreign).dtype, build.op("Relu", foreign).shape) == (None, None)
+    assert [build.op(op_type, foreign, 0).dtype for op_type in ("Less", "Gather")] == [np.dtype(bool), None]
+    assert (build.op("Cast", foreign, to=7).dtype, build.op("Shape", foreign).dtype) == (np.int64, np.int64)
