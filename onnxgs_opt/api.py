@@ -105,6 +105,7 @@ def optimize(
     *,
     lowering: str = "auto",
     target: str | None = None,
+    plugin: bool = False,
     opset: int | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     inputs: str | os.PathLike[str] | None = None,
@@ -128,6 +129,7 @@ def optimize(
         output: Where to write; None writes nothing. It may be the path that was read.
         lowering: "auto" or the name of the lowering to force.
         target: The runtime to be fast on: "ort-cpu" (the default), "ort-cuda", "tensorrt" or "tensorrt-rtx".
+        plugin: Whether the target will have the plugin for BilinearSample: "auto" may choose it then.
         opset: Convert the model up to this opset first, for lowerings that need it; None leaves it.
         shapes: By input name, the sizes that validation uses for dynamic dims.
         inputs: An .npz file with real inputs for the whole-model check.
@@ -158,7 +160,7 @@ def optimize(
     )
     start = inlined(graph)
     start = start if opset is None else converted(start, opset)
-    run = _Run(graph, Target(start.opset, target or "ort-cpu", atol, rtol), clock, start)
+    run = _Run(graph, Target(start.opset, target or "ort-cpu", atol, rtol, plugin=plugin), clock, start)
     found = run.find()
     choices = choose(found.sites, run.target, lowering)
     if plan is not None:

@@ -210,8 +210,8 @@ def _run(asked: Options, voice: Voice) -> Report:
     report_paths = [report_path(text, asked.model, asked.output) for text in asked.report_files]
     asked_to_write = not (asked.dry_run or asked.check)
     source = _source(asked.model, asked.output, asked_to_write)
-    _require_available(asked.target)
-    asked.engine.require_engine(source, asked.output)
+    target = asked.engine.target(asked.target)
+    asked.engine.require_engine(source, asked.output, target)
     profiles = dict(parse_profile(text) for text in asked.shapes)
     sizes = {name: best for name, (_, best, _) in profiles.items()}
 
@@ -225,7 +225,8 @@ def _run(asked: Options, voice: Voice) -> Report:
             source,
             asked.output if writes else None,
             lowering=asked.lowering,
-            target=asked.target,
+            target=target,
+            plugin=asked.engine.plugin_library is not None,
             opset=asked.opset,
             shapes=sizes,
             inputs=asked.inputs,
@@ -297,11 +298,6 @@ def _source(model: str | None, output: str | None, writes: bool) -> str:
     if writes and output is not None:
         require_folder(Path(output), "OUT")
     return model
-
-
-def _require_available(target: str | None) -> None:
-    if target not in (None, "ort-cpu", "ort-cuda"):
-        raise UsageError(f"target {target} is not available in {__version__}", "use --target ort-cpu, or leave it out")
 
 
 def _cache_folder() -> Path:

@@ -15,7 +15,7 @@ from onnxgs_opt.errors import UsageError
 
 if TYPE_CHECKING:
     from onnxgs_opt.api import Result
-    from onnxgs_opt.engine import EngineOptions
+    from onnxgs_opt.engine import Backend, EngineOptions
     from onnxgs_opt.report import Report
 
 Shape = tuple[int, ...]
@@ -47,8 +47,20 @@ class EngineFlags:
     workspace: str | None
     compute_capability: tuple[str, ...]
 
-    def require_engine(self, source: str, output: str | None) -> None:
-        """Refuse, before any work, what cannot be built.
+    def target(self, named: str | None) -> str | None:
+        """The runtime to be fast on: the one that was named, else with --engine the one that builds it.
+
+        Raises:
+            UsageError: No TensorRT is installed.
+        """
+        if named is not None or self.engine_file is None:
+            return named
+        from onnxgs_opt.engine import choose_backend
+
+        return choose_backend(None)
+
+    def require_engine(self, source: str, output: str | None, target: str | None) -> None:
+        """Refuse, before any work, what cannot be built for the target.
 
         Raises:
             UsageError: An option without --engine, a path that is taken, or no TensorRT.
@@ -62,7 +74,7 @@ class EngineFlags:
 
         if any(other is not None and _same(other, self.engine_file) for other in (source, output)):
             raise UsageError(f"--engine {self.engine_file} is the model's own path", "give the engine another name")
-        choose_backend(None)
+        choose_backend(_backend(target))
         self._workspace()
 
     def add_to(self, result: Result, report: Report, source: str, profiles: Profiles, inputs: str | None) -> Report:
@@ -81,12 +93,13 @@ class EngineFlags:
             origin=Path(source),
             inputs=read_inputs(result.graph, inputs),
         )
-        return add_engine(report, task, Path(self.engine_file), self._options(profiles))
+        return add_engine(report, task, Path(self.engine_file), self._options(profiles, report.target))
 
-    def _options(self, profiles: Profiles) -> EngineOptions:
+    def _options(self, profiles: Profiles, target: str) -> EngineOptions:
         from onnxgs_opt.engine import EngineOptions, Profile
 
         return EngineOptions(
+            backend=_backend(target),
             precisions=tuple(name for name in ("fp16", "bf16") if getattr(self, name)),
             profiles={name: Profile(*three) for name, three in profiles.items()},
             timing_cache=None if self.timing_cache is None else Path(self.timing_cache),
@@ -117,6 +130,11 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_OPTIONS):
         decorated = option(decorated)
     return decorated
+
+
+def _backend(target: str | None) -> Backend | None:
+    """The builder for a target; None, which is any, for one that runs no engines."""
+    return target if target in ("tensorrt", "tensorrt-rtx") else None  # type: ignore[return-value]
 
 
 def _same(a: str, b: str) -> bool:

@@ -165,6 +165,13 @@ _ALL = (
         "Clip on integers needs opset 12; exporters write it at 11, and onnxruntime rejects the model.",
         "Export at opset 12 or later.",
     ),
+    Code(
+        "GSO205",
+        "start or end of Shape",
+        "TensorRT 8.6 takes the whole shape where Shape has a start or an end. The longer shape broadcasts on, or "
+        "a view with too many dims is refused.",
+        "Use TensorRT 10 or later, or --engine, which writes Shape and Slice in the engine's copy of the model.",
+    ),
 )
 
 CODES: dict[str, Code] = {entry.code: entry for entry in _ALL}

@@ -36,7 +36,7 @@ MAX_STEPS = 64
 
 def node_hazards(graph: gs.Graph) -> tuple[Remark, ...]:
     """What single nodes of a graph show by themselves, those of its subgraphs included."""
-    return tuple(_of_nodes(graph.nodes, int(graph.opset or 0)))
+    return (*_of_nodes(graph.nodes, int(graph.opset or 0)), *_partial_shapes(graph.nodes))
 
 
 def read_hazards(scope: Scope, sums: Sequence[StructuralSite]) -> tuple[Remark, ...]:
@@ -57,6 +57,31 @@ def _of_nodes(nodes: Iterable[gs.Node], opset: int) -> Iterator[Remark]:
             yield _remark("GSO204", node, f"clamps integers at opset {opset}")
         for body in subgraphs_of(node):
             yield from _of_nodes(body.nodes, opset)
+
+
+def _partial_shapes(nodes: Iterable[gs.Node]) -> Iterator[Remark]:
+    """One remark, at the first Shape that leaves dims out: exporters write one for every size that they need."""
+    parts = list(_parts_of_shapes(nodes))
+    if parts:
+        others = f", as {len(parts) - 1} others do" if len(parts) > 1 else ""
+        yield _remark("GSO205", parts[0], f"takes part of the shape of '{parts[0].inputs[0].name}'{others}")
+
+
+def _parts_of_shapes(nodes: Iterable[gs.Node]) -> Iterator[gs.Node]:
+    for node in nodes:
+        if operator(node) == "Shape" and _takes_part(node):
+            yield node
+        for body in subgraphs_of(node):
+            yield from _parts_of_shapes(body.nodes)
+
+
+def _takes_part(node: gs.Node) -> bool:
+    """Whether a Shape leaves dims out; where the rank is not known, any bound but 0 may."""
+    shape = node.inputs[0].shape
+    start, end = int(node.attrs.get("start", 0)), node.attrs.get("end")
+    if shape is None:
+        return start != 0 or end is not None
+    return len(range(len(shape))[start : None if end is None else int(end)]) != len(shape)
 
 
 def _of_grid_sample(node: gs.Node, opset: int) -> Iterator[Remark]:

@@ -24,6 +24,7 @@ KEPT: Mapping[str, str] = {
     "GSO002": "GridSample is the runtime's own operator",
 }
 """Rules whose sites `auto` leaves alone where nothing was measured, and why."""
+NO_PLUGIN = "no plugin library was named"
 OWN = "onnxgs/"
 """What the names of this tool's own nodes start with."""
 
@@ -75,7 +76,8 @@ def _choice(site: AnySite, target: Target, lowering: str) -> Choice:
     if lowering == AUTO and site.rule in KEPT:
         return Choice(KEEP, KEPT[site.rule], refusals)
     if lowering == AUTO:
-        return Choice(*recorded(site, target.runtime, refusals), refusals)
+        without = {} if target.plugin else {"plugin": NO_PLUGIN}
+        return Choice(*recorded(site, target.runtime, {**without, **refusals}), refusals)
     if lowering in refusals:
         return Choice(KEEP, f"{lowering} refused: {refusals[lowering]}", refusals)
     return Choice(lowering, "asked for", refusals)

@@ -108,6 +108,7 @@ def test_run_passes_the_options_on(api: Api, tmp_path: Path) -> None:
     assert api.options == {
         "lowering": "merged-gather",
         "target": "ort-cpu",
+        "plugin": False,
         "opset": None,
         "shapes": {"img": (1, 3, 8, 9), "a=b": (4,)},
         "inputs": str(inputs),
@@ -153,6 +154,31 @@ def test_the_options_of_an_engine_need_one(api: Api, capsys: pytest.CaptureFixtu
     first, second = error_lines(capsys)
     assert first == f"error: {option[0]} needs --engine FILE"
     assert second.startswith("hint: ")
+    assert api.calls == []
+
+
+@pytest.mark.parametrize("target", ["ort-cpu", "ort-cuda", "tensorrt", "tensorrt-rtx"])
+def test_every_target_is_taken(api: Api, target: str) -> None:
+    assert cli.main(["in.onnx", "out.onnx", "--target", target]) == 0
+    assert api.options["target"] == target
+
+
+def test_an_engine_is_what_the_choice_is_for(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onnxgs_opt.engine.installed", lambda: ("tensorrt", "tensorrt-rtx"))
+    flags = ["in.onnx", "out.onnx", "--engine", "out.engine", "--dry-run"]
+    cli.main(flags)
+    assert (api.options["target"], api.options["plugin"]) == ("tensorrt", False)
+    api.calls.clear()
+    cli.main([*flags, "--target", "tensorrt-rtx", "--plugin-library", "p.so"])
+    assert (api.options["target"], api.options["plugin"]) == ("tensorrt-rtx", True)
+
+
+def test_an_engine_for_another_builder_than_the_installed_is_refused(
+    api: Api, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onnxgs_opt.engine.installed", lambda: ("tensorrt-rtx",))
+    assert cli.main(["in.onnx", "out.onnx", "--engine", "out.engine", "--target", "tensorrt"]) == 2
+    assert error_lines(capsys)[0] == "error: tensorrt is not installed"
     assert api.calls == []
 
 
@@ -356,7 +382,7 @@ def test_interrupt(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
         (["in.onnx"], "no output was named"),
         (["in.onnx", "out.onnx", "third"], "Got unexpected extra argument"),
         (["in.onnx", "out.onnx", "--lowering", "magic"], "Invalid value for '--lowering'"),
-        (["in.onnx", "out.onnx", "--target", "tensorrt"], "target tensorrt is not available"),
+        (["in.onnx", "out.onnx", "--target", "cuda"], "Invalid value for '--target'"),
         (["in.onnx", "out.onnx", "--shape", "img"], "--shape img is no shape"),
         (["in.onnx", "out.onnx", "--shape", "=1x2"], "--shape =1x2 is no shape"),
         (["in.onnx", "out.onnx", "--shape", "img=1x0"], "--shape img=1x0 is no shape"),

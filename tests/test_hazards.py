@@ -139,6 +139,30 @@ def test_other_clips_are_no_hazard(opset: int, dtype: int) -> None:
     assert of_model(clip(opset, dtype=dtype)) == []
 
 
+def shape_of(bounds: str, rank: str = "[a, b, c, d]") -> str:
+    return (
+        f'<ir_version: 8, opset_import: ["": 17]> g (float{rank} x) => (int64[n] out)'
+        f"{{ [part] out = Shape {bounds} (x) }}"
+    )
+
+
+@pytest.mark.parametrize("bounds", ["<start = 1>", "<end = 2>", "<start = -1>", "<start: int = 1, end: int = 3>"])
+def test_a_part_of_a_shape(bounds: str) -> None:
+    [found] = hazards(shape_of(bounds))
+    assert (found.code, found.node) == ("GSO205", "part")
+
+
+@pytest.mark.parametrize("bounds", ["", "<start = 0>", "<start = 0, end = 4>", "<end = 9>", "<start = -4>"])
+def test_a_whole_shape_is_no_hazard(bounds: str) -> None:
+    assert hazards(shape_of(bounds)) == []
+
+
+def test_parts_of_shapes_are_one_hazard() -> None:
+    text = shape_of("<start = 1>").replace("(x) }", "(x) [more] b = Shape <end = 2> (x) }")
+    [found] = hazards(text.replace("out)", "out, int64[m] b)"))
+    assert (found.code, found.node) == ("GSO205", "part")
+
+
 def test_a_hazard_inside_a_branch_is_named_too() -> None:
     text = """
         <ir_version: 8, opset_import: ["": 20]>

@@ -92,6 +92,17 @@ def test_what_lost_everywhere_is_hopeless(monkeypatch: pytest.MonkeyPatch) -> No
     assert hopeless(site, "ort-cuda") == hopeless(sum_of_reads(2, (5,)), "ort-cpu") == ()
 
 
+def test_the_plugin_is_chosen_only_where_its_library_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = {"image": [1, 64, 135, 240], "points": [135, 240], "ratios": {"plugin": 2.7, "row-gather": 1.2}}
+    record = {"target": "tensorrt", "machine": "GPU", "runtime": "TensorRT", "date": "2026-11-22", "cases": [case]}
+    monkeypatch.setattr("onnxgs_opt.recorded._records", lambda: [record])
+    for with_library, name in ((True, "plugin"), (False, "row-gather")):
+        [site] = optimize(MODEL, target="tensorrt", plugin=with_library, validate=False).report.sites
+        assert (site.lowering, site.reason[:40]) == (name, "recorded for tensorrt, not measured here")
+    [site] = optimize(MODEL, target="tensorrt", lowering="plugin", validate=False).report.sites
+    assert site.lowering == "plugin"
+
+
 def test_every_recorded_lowering_exists() -> None:
     text = (Path(cli.__file__).parent / "data/recorded.json").read_text(encoding="utf-8")
     for record in json.loads(text)["records"]:
