@@ -25,8 +25,7 @@ from onnxgs_opt.graph import Graph
 from onnxgs_opt.grid_sample_sites import has_grid_samples
 from onnxgs_opt.lowering import LOWERINGS, Target, Tolerance, tolerance_of
 from onnxgs_opt.passes import CANONICALISE, PASSES, EliminateDead, LowerBilinear, MergeReads, Pipeline, RaiseBilinear
-from onnxgs_opt.plan import AUTO, KEEP, OWN, Choice, choose, load_plan, replay
-from onnxgs_opt.plan import save_plan as write_plan
+from onnxgs_opt.plan import AUTO, KEEP, OWN, Choice, choose, load_plan, replay, write_plan
 from onnxgs_opt.prospects import may_hold_sums
 from onnxgs_opt.reads_check import check_reads
 from onnxgs_opt.records import hazard, image_reads, near_miss, site_record, validation_record
@@ -35,6 +34,7 @@ from onnxgs_opt.sessions import load_custom_ops
 from onnxgs_opt.site import AnySite, Site, StructuralSite
 from onnxgs_opt.survey import Survey, survey
 from onnxgs_opt.timing import Race, can_time
+from onnxgs_opt.trials import image_sizes
 from onnxgs_opt.tune import Tuner, race_models
 from onnxgs_opt.validate import DEFAULT, NotRunnableError, check_model, check_site
 
@@ -108,6 +108,7 @@ def optimize(
     plugin: bool = False,
     opset: int | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
+    largest: Mapping[str, Sequence[int]] | None = None,
     inputs: str | os.PathLike[str] | None = None,
     rtol: float | None = None,
     atol: float | None = None,
@@ -132,14 +133,14 @@ def optimize(
         plugin: Whether the target will have the plugin for BilinearSample: "auto" may choose it then.
         opset: Convert the model up to this opset first, for lowerings that need it; None leaves it.
         shapes: By input name, the sizes that validation uses for dynamic dims.
+        largest: By input name, the largest sizes that dynamic dims will have; `shapes` where it says nothing.
         inputs: An .npz file with real inputs for the whole-model check.
         rtol: Relative tolerance of validation; None is each lowering's own.
         atol: Absolute tolerance of validation; None is each lowering's own.
         seed: Seed of the generated inputs.
         validate: False skips every check.
         dry_run: True only reports.
-        measure: False lets "auto" go by the recorded table, as it does where the target cannot run here, in a dry run
-            and without validation.
+        measure: False lets "auto" go by the recorded table, as where the target cannot run here, and in a dry run.
         plan: A file that an earlier run saved: its choices are taken and nothing is measured.
         save_plan: Where to write this run's choices.
         bench: True times the model before and after; `Result.race` holds the times.
@@ -155,14 +156,13 @@ def optimize(
     libraries = load_custom_ops(custom_ops)
     with clock.stage("load"):
         graph = _load(model)
-    checks = _Checks(
-        known_shapes(graph, shapes or {}), read_inputs(graph, inputs), rtol, atol, seed, validate, libraries
-    )
-    start = inlined(graph)
-    start = start if opset is None else converted(start, opset)
+    known, arrays = known_shapes(graph, shapes or {}), read_inputs(graph, inputs)
+    checks = _Checks(known, arrays, rtol, atol, seed, validate, libraries)
+    start = inlined(graph) if opset is None else converted(inlined(graph), opset)
     run = _Run(graph, Target(start.opset, target or "ort-cpu", atol, rtol, plugin=plugin), clock, start)
     found = run.find()
-    choices = choose(found.sites, run.target, lowering)
+    sizes = image_sizes(run.graph, found.sites, known_shapes(graph, {**known, **(largest or {})}))
+    choices = choose(found.sites, run.target, lowering, sizes)
     if plan is not None:
         choices = replay(run.graph, found.sites, choices, load_plan(Path(plan)))
     if dry_run or not found.sites:

@@ -229,6 +229,7 @@ def _run(asked: Options, voice: Voice) -> Report:
             plugin=asked.engine.plugin_library is not None,
             opset=asked.opset,
             shapes=sizes,
+            largest={name: most for name, (_, _, most) in profiles.items()},
             inputs=asked.inputs,
             rtol=asked.rtol,
             atol=asked.atol,

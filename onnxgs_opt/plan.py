@@ -49,8 +49,15 @@ Plan = Mapping[str, Choice]
 """Choices by site id."""
 
 
-def choose(sites: Sequence[AnySite], target: Target, lowering: str) -> dict[str, Choice]:
+def choose(
+    sites: Sequence[AnySite],
+    target: Target,
+    lowering: str,
+    image_sizes: Mapping[str, tuple[int, int]] | None = None,
+) -> dict[str, Choice]:
     """A choice for every site: the forced lowering, or for `auto` the one that was fastest in recorded runs.
+
+    `image_sizes` has, by site id, the largest (H, W) of dynamic images, where they are known.
 
     Raises:
         UsageError: No lowering or target of that name.
@@ -59,7 +66,9 @@ def choose(sites: Sequence[AnySite], target: Target, lowering: str) -> dict[str,
         raise UsageError(f"no lowering '{lowering}'", f"one of {', '.join((AUTO, *LOWERINGS))}")
     if target.runtime not in TARGETS:
         raise UsageError(f"no target '{target.runtime}'", f"one of {', '.join(TARGETS)}")
-    return {site.id: _choice(site, target, lowering) for site in sites}
+    known = image_sizes or {}
+    unknown = target.image_size
+    return {s.id: _choice(s, replace(target, image_size=known.get(s.id, unknown)), lowering) for s in sites}
 
 
 def refusals_of(site: AnySite, target: Target) -> dict[str, str]:
@@ -88,7 +97,7 @@ def _choice(site: AnySite, target: Target, lowering: str) -> Choice:
 PLAN_VERSION = "1"
 
 
-def save_plan(
+def write_plan(
     path: Path, graph: Graph, sites: Sequence[AnySite], choices: Mapping[str, Choice], target: Target
 ) -> None:
     """Write the choices by site signature, for `load_plan`.

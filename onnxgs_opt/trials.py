@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -125,6 +125,18 @@ def layout_of(sized: Graph, site: Site) -> Layout:
     if points:
         own = replace(own, samples=(max(p[1] for p in points), max(p[2] for p in points)))
     return layouts_of(site, [own])[0]
+
+
+def image_sizes(
+    graph: Graph, sites: Iterable[AnySite], shapes: Mapping[str, Sequence[int]]
+) -> dict[str, tuple[int, int]]:
+    """(H, W) by site id for samplers of dynamic images, where they follow from the inputs' shapes."""
+    dynamic = [site for site in sites if isinstance(site, Site) and None in site.image_size]
+    if not dynamic or not shapes:
+        return {}
+    sized = with_shapes(graph, shapes)
+    told = {site.id: _told(sized.at(site.body).tensors(), site.image) for site in dynamic}
+    return {name: (sizes[2], sizes[3]) for name, sizes in told.items() if sizes is not None}
 
 
 def _told(tensors: Mapping[str, Any], view: View) -> list[int] | None:

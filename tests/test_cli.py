@@ -111,6 +111,7 @@ def test_run_passes_the_options_on(api: Api, tmp_path: Path) -> None:
         "plugin": False,
         "opset": None,
         "shapes": {"img": (1, 3, 8, 9), "a=b": (4,)},
+        "largest": {"img": (1, 3, 8, 9), "a=b": (4,)},
         "inputs": str(inputs),
         "rtol": 1e-5,
         "atol": 1e-6,

@@ -13,7 +13,7 @@ from onnxgs_opt import recorded as table
 from onnxgs_opt.api import optimize
 from onnxgs_opt.errors import UsageError
 from onnxgs_opt.lowering import LOWERINGS, Target
-from onnxgs_opt.plan import KEEP, Choice, choose, load_plan, replay, save_plan
+from onnxgs_opt.plan import KEEP, Choice, choose, load_plan, replay, write_plan
 from onnxgs_opt.recorded import hopeless, recorded
 from onnxgs_opt.signature import signature
 from onnxgs_opt.site import StructuralSite
@@ -103,6 +103,25 @@ def test_the_plugin_is_chosen_only_where_its_library_is(monkeypatch: pytest.Monk
     assert site.lowering == "plugin"
 
 
+@pytest.mark.parametrize(
+    ("shapes", "largest", "lowering", "part"),
+    [
+        ({}, {}, KEEP, "--shape tells it"),
+        ({"img": (1, 3, 48, 80)}, {}, "grid-sample", "asked for"),
+        ({"img": (1, 3, 48, 80)}, {"img": (1, 3, 1080, 1920)}, KEEP, "is allowed"),
+        ({"grid": (1, 48, 80, 2)}, {}, KEEP, "--shape tells it"),
+    ],
+    ids=["nothing is told", "a small image", "small, but it may be large", "the grid says nothing"],
+)
+def test_the_shapes_of_inputs_bound_the_image(
+    shapes: dict[str, tuple[int, ...]], largest: dict[str, tuple[int, ...]], lowering: str, part: str
+) -> None:
+    result = optimize(MODEL, lowering="grid-sample", shapes=shapes, largest=largest, validate=False)
+    [site] = result.report.sites
+    assert site.lowering == lowering
+    assert part in site.reason
+
+
 def test_every_recorded_lowering_exists() -> None:
     text = (Path(cli.__file__).parent / "data/recorded.json").read_text(encoding="utf-8")
     for record in json.loads(text)["records"]:
@@ -122,7 +141,7 @@ def test_a_signature_says_what_counts_and_no_name() -> None:
 def test_a_plan_survives_the_disk(tmp_path: Path) -> None:
     graph, site = graph_and_site(Case())
     path = tmp_path / "plan.json"
-    save_plan(path, graph, [site], {site.id: Choice("row-gather", "measured")}, Target(graph.opset))
+    write_plan(path, graph, [site], {site.id: Choice("row-gather", "measured")}, Target(graph.opset))
     choices = choose([site], Target(graph.opset), "auto")
     again = replay(graph, [site], choices, load_plan(path))[site.id]
     assert (again.lowering, again.reason) == ("row-gather", "the plan says so")

@@ -102,7 +102,8 @@ def _too_imprecise(site: Site, target: Target, tolerance: Tolerance) -> str | No
     sizes = [own if own is not None else told for own, told in zip(site.image_size, target.image_size, strict=True)]
     largest = int(allowed / (SLOPE * 2.0**-24))
     if any(size is None for size in sizes):
-        return f"the image's size is dynamic, and beyond H + W = {largest} the error exceeds {allowed:g}"
+        beyond = f"beyond H + W = {largest} the error exceeds {allowed:g}"
+        return f"the image's size is dynamic, and {beyond}; --shape tells it"
     error = SLOPE * sum(size for size in sizes if size) * 2.0**-24
     if error <= allowed:
         return None
