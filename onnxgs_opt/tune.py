@@ -31,7 +31,7 @@ from onnxgs_opt.timing import Call, Feeds, Race, SlowError, prepare, race, run_w
 from onnxgs_opt.trials import Trial, trial_of, with_shapes
 from onnxgs_opt.validate import NotRunnableError
 
-VERSION = 1
+VERSION = 2
 """Of the lowerings' text: a change of what they write makes old measurements void."""
 SITE_BUDGET_S = 0.15
 LONG_BUDGET_S = 4.0

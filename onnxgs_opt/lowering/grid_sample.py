@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil, log2
 from typing import Any, cast
 
 import numpy as np
@@ -10,7 +11,7 @@ import onnx_graphsurgeon as gs
 
 from onnxgs_opt.builder import Builder, Dim
 from onnxgs_opt.lowering.base import Target, Tolerance
-from onnxgs_opt.lowering.cells import float_type
+from onnxgs_opt.lowering.cells import float_type, is_inside_image
 from onnxgs_opt.lowering.grids import emit_pixel_grid, for_batch
 from onnxgs_opt.lowering.windows import both_sides, emit_sides, far_where_outside
 from onnxgs_opt.site import Site
@@ -100,11 +101,22 @@ def _too_imprecise(site: Site, target: Target, tolerance: Tolerance) -> str | No
         return None
     allowed = tolerance.atol if target.atol is None else target.atol
     sizes = [own if own is not None else told for own, told in zip(site.image_size, target.image_size, strict=True)]
-    largest = int(allowed / (SLOPE * 2.0**-24))
     if any(size is None for size in sizes):
-        beyond = f"beyond H + W = {largest} the error exceeds {allowed:g}"
+        beyond = f"beyond H + W = {int(allowed / (SLOPE * 2.0**-24))} the error may exceed {allowed:g}"
         return f"the image's size is dynamic, and {beyond}; --shape tells it"
-    error = SLOPE * sum(size for size in sizes if size) * 2.0**-24
+    fades = site.policy.border == "zeros" and not (site.inside or is_inside_image(site.policy))
+    error = SLOPE * sum(displacement(size, fades) for size in sizes if size)
     if error <= allowed:
         return None
     return f"normalising its pixel coordinates would cost about {error:.1e}, and {allowed:g} is allowed"
+
+
+def displacement(size: int, outside: bool) -> float:
+    """How far fl(fl(p / h) - 1) + 1 times h is from p in [0, S-1] at most, h being (S-1)/2; in pixels.
+
+    GridSample's sum n + 1 is a multiple of 2^-24 up to 1 and of 2^-23 up to 2, which is up to one ulp of p between h
+    and the next power of two; elsewhere p comes back as it was, or is off by half as much below h/2. `outside`: up to
+    a pixel beyond, where n + 1 exceeds 2.
+    """
+    half = max(size - 1, 1) / 2
+    return float(2.0 ** (ceil(log2(half)) - 24 + outside))

@@ -11,7 +11,7 @@ from onnxgs_opt.builder import Builder
 from onnxgs_opt.lowering.base import Target, Tolerance
 from onnxgs_opt.lowering.cells import emit_cells
 from onnxgs_opt.lowering.merged_gather import REORDERED
-from onnxgs_opt.lowering.rows import emit_points, emit_rows, in_result_type
+from onnxgs_opt.lowering.rows import emit_points, emit_rows, in_result_type, sum_of
 from onnxgs_opt.site import Site
 from onnxgs_opt.views import emit_view
 
@@ -53,5 +53,4 @@ class PackedGather:
         corners = builder.split(in_result_type(builder, site, read), 3, [channels] * 4)
         weights = [builder.squeeze(in_result_type(builder, site, w), [1]) for w in cells.corner_weights(builder)]
         terms = [builder.op("Mul", c, builder.unsqueeze(w, [3])) for c, w in zip(corners, weights, strict=True)]
-        total = builder.op("Add", builder.op("Add", *terms[:2]), builder.op("Add", *terms[2:]))
-        return builder.transpose(total, [0, 3, 1, 2])
+        return builder.transpose(sum_of(builder, terms), [0, 3, 1, 2])

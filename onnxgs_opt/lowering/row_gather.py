@@ -10,7 +10,7 @@ from onnxgs_opt.builder import Builder
 from onnxgs_opt.lowering.base import Target, Tolerance
 from onnxgs_opt.lowering.cells import emit_cells
 from onnxgs_opt.lowering.merged_gather import REORDERED
-from onnxgs_opt.lowering.rows import emit_points, emit_rows, in_result_type
+from onnxgs_opt.lowering.rows import emit_points, emit_rows, in_result_type, sum_of
 from onnxgs_opt.site import Site
 from onnxgs_opt.views import emit_view
 
@@ -37,10 +37,10 @@ class RowGather:
         rows, first = emit_rows(builder, image), emit_points(builder, site, image, cells)
         below = builder.op("Add", first, cells.width)
         corners = (first, builder.op("Add", first, 1), below, builder.op("Add", below, 1))
-        total = None
+        terms = []
         for index, weight in zip(corners, cells.corner_weights(builder), strict=True):
             read = in_result_type(builder, site, builder.op("Gather", rows, index, axis=0))
             column = builder.unsqueeze(builder.squeeze(in_result_type(builder, site, weight), [1]), [3])
-            term = builder.op("Mul", read, column)
-            total = term if total is None else builder.op("Add", total, term)
+            terms.append(builder.op("Mul", read, column))
+        total = sum_of(builder, terms)
         return builder.transpose(total, [0, 3, 1, 2])

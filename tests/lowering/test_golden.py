@@ -24,12 +24,12 @@ GOLDEN = {
     "row-gather": (
         *("Transpose", "Reshape", "Squeeze", "Add", "Add", "Add", "Add"),
         *(("Mul", "Reshape", "Gather", "Mul") * 4),
-        *("Add", "Add", "Add", "Transpose"),
+        *("Sum", "Transpose"),
     ),
     "packed-gather": (
         *("Transpose", "Reshape", "Slice", "Slice", "Slice", "Slice", "Concat", "Squeeze", "Add", "Gather", "Split"),
         *(("Mul", "Reshape", "Mul") * 4),
-        *("Add", "Add", "Add", "Transpose"),
+        *("Sum", "Transpose"),
     ),
 }
 
