@@ -11,7 +11,7 @@ from onnxgs_opt.builder import Builder
 from onnxgs_opt.evaluate import EVALUATORS, evaluate
 from onnxgs_opt.graph import Graph, constant_value
 
-OPSETS = [11, 12, 13, 16, 17, 18, 20, 21, 23, 24]
+OPSETS = [o for o in (11, 12, 13, 16, 17, 18, 20, 21, 23, 24) if o <= onnx.defs.onnx_opset_version()]
 X = np.random.default_rng(0).normal(size=(3, 4, 6)).astype(np.float32)
 
 
@@ -27,6 +27,14 @@ def empty(opset: int, shape: list[int | str | None]) -> Graph:
     return Graph.from_proto(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", opset)]))
 
 
+def require_runnable(opset: int) -> None:
+    """Skip where onnxruntime is too old to load models of an opset."""
+    try:
+        ort.InferenceSession(empty(opset, [None, None]).to_proto().SerializeToString())
+    except ort.capi.onnxruntime_pybind11_state.InvalidArgument:
+        pytest.skip(f"onnxruntime {ort.__version__} loads no model of opset {opset}")
+
+
 def result(graph: Graph, tensor: gs.Tensor) -> np.ndarray:
     graph.replace_all_uses(graph.outputs[0], tensor)
     graph.remove_dead()
@@ -38,6 +46,7 @@ def result(graph: Graph, tensor: gs.Tensor) -> np.ndarray:
 
 @pytest.mark.parametrize("opset", [o for o in OPSETS if o <= 23])
 def test_every_spelling_runs_at_every_opset(opset: int) -> None:
+    require_runnable(opset)
     graph = empty(opset, [None, None])
     build, x = Builder(graph, "p"), graph.tensor("x")
     left, right = build.split(x, 2, [2, 4])
@@ -70,6 +79,7 @@ def test_dims_and_reshapes(opset: int) -> None:
     flat = build.reshape(x, [batch, 2, 12])
     square = build.reshape(flat, [build.dims_product([batch, 4]), build.dims_product([2, 3])])
     if opset <= 23:
+        require_runnable(opset)
         np.testing.assert_array_equal(result(graph, square), X.reshape(12, 6))
 
 

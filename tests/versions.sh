@@ -29,7 +29,9 @@ for version; do
   constraints=
   if [ "$version" = oldest ]; then
     constraints=build/oldest.txt
-    sed -n '/^dependencies = \[/,/^\]/s/.*"\([a-z-]*\)>=\([0-9.]*\)".*/\1==\2/p' pyproject.toml >"$constraints"
+    # Later releases of check-jsonschema do not run with the oldest click.
+    sed -n -e '/^dependencies = \[/,/^\]/s/.*"\([a-z-]*\)>=\([0-9.]*\)".*/\1==\2/p' \
+      -e 's/.*"\(check-jsonschema\)>=\([0-9.]*\)".*/\1==\2/p' pyproject.toml >"$constraints"
   fi
   log=build/suite-$version.log
   make --no-print-directory PYTHON="$python" VENV=".venv-$version" CONSTRAINTS="$constraints" test 2>&1 | tee "$log"
