@@ -1,6 +1,7 @@
 # make demo   optimise a committed real export and show the report
 # make test   the whole test suite
 # make soundness  generated samplers must be found, mutants of them must not: COUNT=10000 of each, JOBS=2
+# make engines    TensorRT-RTX engines, without a GPU, of every lowering of every spelling; MODELS=FOLDER of models, JOBS=2
 # make real-models   looks for samplers in models that packages ship, which it fetches
 # make lint   ruff and mypy --strict
 # make bench  time every lowering on this machine: tables and a chart in bench/results
@@ -24,7 +25,7 @@ DEMO := build/demo
 COUNT ?= 10000
 JOBS ?= 2
 
-.PHONY: demo test soundness real-models lint bench docs examples constraints audit versions clean
+.PHONY: demo test soundness engines real-models lint bench docs examples constraints audit versions clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -37,6 +38,9 @@ test: $(VENV)/.installed-test
 
 soundness: $(VENV)/.installed-test
 	$(BIN)/python -m tests.soundness --spellings $(COUNT) --mutants $(COUNT) --jobs $(JOBS)
+
+engines: $(VENV)/.installed-test
+	$(BIN)/python -m tests.engines --jobs $(JOBS) $(MODELS)
 
 real-models: $(VENV)/.installed-test
 	$(BIN)/python -m tests.real_models

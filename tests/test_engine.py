@@ -30,7 +30,6 @@ NVRTC = pytest.mark.skipif(not is_installed(), reason="nvidia-cuda-nvrtc is not 
 GPUS = ("8.9",)
 STATIC = sorted(MODELS.glob("*.st.onnx"))
 DYNAMIC = sorted(MODELS.glob("*.dyn.onnx"))
-LOWERINGS = ("merged-gather", "grid-sample", "plugin")
 
 
 def profiles(model: ModelProto) -> dict[str, Profile]:
@@ -53,16 +52,12 @@ def lowered(path: Path, name: str) -> ModelProto:
 
 
 @RTX
-@pytest.mark.parametrize("path", [*STATIC, *DYNAMIC], ids=lambda p: p.name)
-@pytest.mark.parametrize("name", LOWERINGS)
-def test_every_lowering_of_every_export_builds(path: Path, name: str, tmp_path: Path) -> None:
-    model = lowered(path, name)
+def test_a_dynamic_engine_takes_a_range_of_shapes(tmp_path: Path) -> None:
+    model = lowered(DYNAMIC[0], "plugin")
     options = EngineOptions(profiles=profiles(model), capabilities=GPUS, python_plugin=True)
-    built = build_engine(model, path, tmp_path / "out.engine", options)
+    built = build_engine(model, DYNAMIC[0], tmp_path / "out.engine", options)
     assert built.path.stat().st_size > 1000
-    plugins = sum(layer.type == "PLUGIN_V3" for layer in built.layers)
-    assert plugins == sum(node.op_type == "BilinearSample" for node in model.graph.node)
-    assert plugins == (name == "plugin")
+    assert [layer.type for layer in built.layers].count("PLUGIN_V3") == 1
     assert [p.name for p in tmp_path.iterdir()] == ["out.engine"]
 
 
