@@ -116,8 +116,14 @@ def timed(call: Call, calls: int = 1) -> float:
     return (time.perf_counter() - start) / calls
 
 
+def settled(call: Call) -> float:
+    """Seconds of a call in this thread, after one that is not timed: the first of a thread sets up what others find."""
+    call()
+    return timed(call)
+
+
 def run_within(call: Call, seconds: float) -> float:
-    """Seconds that one call took.
+    """Seconds that one call took in a thread of its own, in which a GPU's libraries are set up first.
 
     Raises:
         SlowError: It is not done by then; it is left to finish by itself.
@@ -141,14 +147,15 @@ def run_within(call: Call, seconds: float) -> float:
     return taken[0]
 
 
-def race(calls: Mapping[str, Call], budget_s: float, seed: int = 0) -> Race:
+def race(calls: Mapping[str, Call], budget_s: float, once: Mapping[str, float] | None = None, seed: int = 0) -> Race:
     """Time calls that have run before, in turn, for about `budget_s`, in an order that `seed` shuffles every round.
 
+    `once` are seconds that a call takes, where they are known.
     Before each sample its call is made once untimed: whatever ran before, it then finds its own data in the caches, as
     in a program that runs one model over and over, and no thread of the one before still waits actively for work.
     """
     shuffled = Random(seed)
-    once = {name: min(timed(call), timed(call)) for name, call in calls.items()}
+    once = once or {name: settled(call) for name, call in calls.items()}
     repeats = {name: max(1, min(MAX_CALLS, round(SAMPLE_S / max(t, 1e-6)))) for name, t in once.items()}
     a_round = sum(once[name] * (1 + repeats[name]) for name in calls)
     rounds = max(MIN_ROUNDS, min(MAX_ROUNDS, int(budget_s / max(a_round, 1e-6))))

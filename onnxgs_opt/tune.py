@@ -27,7 +27,7 @@ from onnxgs_opt.report import Measurement
 from onnxgs_opt.runs import model_runs
 from onnxgs_opt.sessions import in_words
 from onnxgs_opt.site import AnySite, Site
-from onnxgs_opt.timing import Call, Feeds, Race, SlowError, prepare, race, run_within, runtime_version
+from onnxgs_opt.timing import Call, Feeds, Race, SlowError, prepare, race, run_within, runtime_version, settled
 from onnxgs_opt.trials import Trial, trial_of, with_shapes
 from onnxgs_opt.validate import NotRunnableError
 
@@ -121,20 +121,20 @@ class Tuner:
             cone = trial.cone(self.graph)
             feeds = trial.feeds(cone, self.seed)
             calls = {KEEP: prepare(cone, feeds, self.target.runtime, custom_ops=self.custom_ops)}
-            first = {KEEP: max(run_within(calls[KEEP], 600), 1e-6)}
-            if min(first[KEEP], run_within(calls[KEEP], 600)) < self.least_call_s:
+            first = run_within(calls[KEEP], 600)
+            if min(first, settled(calls[KEEP])) < self.least_call_s:
                 return self._untimed(trial, refusals, "a call of it is too short to be worth measuring"), {}
         except Exception as reason:  # a cone that does not run alone is not timed; onnxruntime's errors have no base
             return Tuning(own, KEEP, f"it could not be measured: {in_words(reason)}", tuple(rows.values())), {}
         checks: dict[str, Comparison] = {}
         for name in (name for name in names if name not in refusals):
             checks[name] = self.check(trial.site, name)
-            found = self._prepare(trial, cone, name, feeds, checks[name], first[KEEP])
+            found = self._prepare(trial, cone, name, feeds, checks[name], first)
             if isinstance(found, str):
                 rows[name] = Measurement(name, found)
                 continue
-            calls[name], first[name] = found
-        result = self._race(trial, calls, first, rows)
+            calls[name] = found
+        result = self._race(trial, calls, rows)
         self._remember(result)
         return result, checks
 
@@ -145,28 +145,27 @@ class Tuner:
 
     def _prepare(
         self, trial: Trial, cone: ModelProto, name: str, feeds: Feeds, check: Comparison, keep_s: float
-    ) -> tuple[Call, float] | str:
-        """The call of a candidate and its first time, or the status of one that failed."""
+    ) -> Call | str:
+        """The call of a candidate, or the status of one that failed."""
         if check.status == "mismatch":
             return "wrong"
         try:
             lowered = trial.lowered(self.graph, cone, name)
             call = prepare(lowered, feeds, self.target.runtime, custom_ops=self.custom_ops)
-            return call, run_within(call, max(LEAST_LIMIT_S, PATIENCE * keep_s))
+            run_within(call, max(LEAST_LIMIT_S, PATIENCE * keep_s))
+            return call
         except SlowError:
             return "timeout"
         except Exception:  # onnxruntime's errors have no other base
             return "build_failed"
 
-    def _race(
-        self, trial: Trial, calls: Mapping[str, Call], first: Mapping[str, float], rows: dict[str, Measurement]
-    ) -> Tuning:
-        again = {name: min(first[name], run_within(call, 600)) for name, call in calls.items()}
-        best = min(again.values())
-        racing = {name: call for name, call in calls.items() if name == KEEP or again[name] <= RIVAL * best}
-        result = race(racing, min(LONG_BUDGET_S, max(SITE_BUDGET_S, 8 * sum(again[name] for name in racing))))
+    def _race(self, trial: Trial, calls: Mapping[str, Call], rows: dict[str, Measurement]) -> Tuning:
+        once = {name: settled(call) for name, call in calls.items()}
+        best = min(once.values())
+        racing = {name: call for name, call in calls.items() if name == KEEP or once[name] <= RIVAL * best}
+        result = race(racing, min(LONG_BUDGET_S, max(SITE_BUDGET_S, 8 * sum(once[name] for name in racing))), once)
         for name in calls:
-            rows[name] = _row(result, name) if name in racing else _slow_row(again, name)
+            rows[name] = _row(result, name) if name in racing else _slow_row(once, name)
         winner, reason = _winner(result)
         where = f", sizes taken as {trial.sizes}" if trial.is_dynamic else ""
         order = [KEEP, *(name for name in LOWERINGS if name in rows and name != KEEP)]

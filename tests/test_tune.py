@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -34,7 +35,7 @@ Pace = Mapping[str, float]
 def steady(pace: Pace) -> Callable[..., Race]:
     """A race in which every lowering always takes the same time."""
 
-    def run(calls: Mapping[str, Any], budget_s: float) -> Race:
+    def run(calls: Mapping[str, Any], budget_s: float, once: Pace | None = None) -> Race:
         return Race({name: (pace.get(name, 1.0),) * 8 for name in calls})
 
     return run
@@ -90,6 +91,30 @@ def test_a_gain_within_the_noise_is_none() -> None:
     times = Race({KEEP: (1.0, 1.0, 1.0, 1.0), "a": (0.5, 0.9, 1.1, 1.2)})
     assert not times.is_faster(KEEP, "a")
     assert Race({KEEP: (1.0,) * 4, "a": (0.5, 0.9, 0.9, 1.2)}).is_faster(KEEP, "a")
+
+
+def test_what_a_new_thread_sets_up_does_not_count(
+    canonical: tuple[Graph, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU's libraries are set up anew in every thread: one candidate was dropped for it, and another not."""
+    now = [0.0]
+    seen: set[tuple[str, int]] = set()
+
+    def pretend(model: onnx.ModelProto, *_: Any, **__: Any) -> Callable[[], None]:
+        name = "row-gather" if any(n.op_type == "Sum" for n in model.graph.node) else "other"
+
+        def call() -> None:
+            here = name, threading.get_ident()
+            now[0] += (1e-3 if name == "row-gather" else 2e-3) + (name == "row-gather" and here not in seen)
+            seen.add(here)
+
+        return call
+
+    monkeypatch.setattr(tune, "prepare", pretend)
+    monkeypatch.setattr(onnxgs_opt.timing.time, "perf_counter", lambda: now[0])
+    choice = tuned(*canonical)
+    assert choice.lowering == "row-gather"
+    assert "measured 2.00 times" in choice.reason
 
 
 def test_a_wrong_lowering_is_not_timed(canonical: tuple[Graph, Site], monkeypatch: pytest.MonkeyPatch) -> None:
