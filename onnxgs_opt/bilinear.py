@@ -73,7 +73,10 @@ class Axis:
 
 @dataclass(frozen=True)
 class Match:
-    """A proven sampler: what it reads and where; `index` gives the other image axes' index, `sizes` all sizes."""
+    """A proven sampler: what it reads and where; `index` gives the other image axes' index, `sizes` all sizes.
+
+    The expression is `factor` times the sample plus `addend`; neither depends on the coordinates.
+    """
 
     policy: Policy
     image: str
@@ -81,6 +84,13 @@ class Match:
     x: Axis
     index: tuple[Expr | None, ...]
     sizes: tuple[int, ...]
+    factor: Expr
+    addend: Expr
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the expression is the sample itself."""
+        return self.factor.value == 1 and self.addend.value == 0
 
 
 @dataclass(frozen=True)

@@ -23,21 +23,23 @@ class Cuts:
     """Where the lift ends: by default nowhere, it goes as far as it can.
 
     `stop` is the image, seen as `split` if its pixels are one axis; `coordinates` ends it where these are rounded.
+    `ends` are tensors that nothing looks behind: samples that are known already.
     """
 
     stop: str | None = None
     split: tuple[int, tuple[int, ...]] | None = None
     coordinates: bool = False
+    ends: frozenset[str] = frozenset()
 
     def lift(self, scope: Scope, facts: Mapping[str, Fact], output: str) -> Lift:
         """A lift that ends there, `output` being lifted already where that tells the coordinates' bounds."""
         stops = frozenset(() if self.stop is None else (self.stop,))
         splits = {} if self.stop is None or self.split is None else {self.stop: self.split}
-        first = Lift(scope, facts, stops, splits)
+        first = Lift(scope, facts, stops, splits, ends=self.ends)
         if not self.coordinates:
             return first
         first.root(output)
-        return Lift(scope, facts, stops, splits, first.rounded)
+        return Lift(scope, facts, stops, splits, first.rounded, self.ends)
 
 
 def other_cuts(cuts: Cuts, miss: Miss, lift: Lift) -> list[Cuts]:

@@ -8,7 +8,7 @@ it is built. What is left piecewise (clamps, masks, floors of coordinates) is re
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import Literal
 
@@ -317,3 +317,28 @@ def _product_bounds(a: Expr, b: Expr) -> tuple[Bound, Bound]:
         return (0, None) if known else (None, None)
     corners = [x * y for x in (a.lo, a.hi) for y in (b.lo, b.hi)]
     return min(corners), max(corners)
+
+
+def walk(roots: Sequence[Expr]) -> Iterator[Expr]:
+    """Every expression below `roots`, each once, operands first."""
+    seen: set[Expr] = set()
+    stack: list[tuple[Expr, bool]] = [(root, False) for root in roots]
+    while stack:
+        expr, done = stack.pop()
+        if done:
+            yield expr
+            continue
+        if expr in seen:
+            continue
+        seen.add(expr)
+        stack.append((expr, True))
+        stack.extend((child, False) for child in children(expr))
+
+
+def children(expr: Expr) -> tuple[Expr, ...]:
+    """The operands of an expression, the index of an element included."""
+    if expr.op == "lin":
+        return tuple(t for t, _ in expr.terms)
+    if expr.op == "elem":
+        return expr.args[1]  # type: ignore[return-value]
+    return tuple(a for a in expr.args if isinstance(a, Expr))

@@ -245,6 +245,12 @@ class Graph:
         if any(t is old for t in self.outputs):
             self._replace_output(old, new)
 
+    def stand_in(self, old: gs.Tensor, new: gs.Tensor) -> None:
+        """Let ``new``, which a node of this graph makes, take the place and the name of ``old``."""
+        self.replace_all_uses(old, new)
+        if not any(t is old or t is new for t in self.outputs):
+            old.name, new.name = new.name, old.name
+
     def _replace_output(self, old: gs.Tensor, new: gs.Tensor) -> None:
         local = any(any(node is p for node in self.nodes) for p in new.inputs)
         if not local or any(t is new for t in self.outputs):

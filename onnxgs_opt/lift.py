@@ -39,7 +39,8 @@ class Lift:
     """Lifts tensors of one scope at concrete sizes.
 
     `stops` are tensors that reads do not look behind. `splits` gives, for a stop, an axis and the sizes that it is seen
-    as (an image whose rows are linear). `cuts` are coordinates that nothing looks behind, with their bounds.
+    as (an image whose rows are linear). `cuts` are coordinates that nothing looks behind, with their bounds; `ends` are
+    tensors that nothing looks behind.
 
     Seen on the way: `levels`, the tensors that reads were pulled through; `images`, those where they ended; `rounded`,
     the coordinates that a floor, ceil or cast rounds; `exact_below`, the largest index that the type it is computed in
@@ -53,6 +54,7 @@ class Lift:
         stops: frozenset[str] = frozenset(),
         splits: Mapping[str, tuple[int, tuple[int, ...]]] | None = None,
         cuts: Mapping[Element, tuple[Bound, Bound]] | None = None,
+        ends: frozenset[str] = frozenset(),
     ) -> None:
         self.algebra = Algebra()
         self.facts = dict(facts)
@@ -67,6 +69,7 @@ class Lift:
         self._order = scope.order
         self._stops = stops
         self._cuts = cuts or {}
+        self._ends = ends
         self._splits = dict(splits or {})
         self._depth = 0
         self._tables: dict[str, Array | None] = {}
@@ -98,7 +101,8 @@ class Lift:
         reading = any(i.leaves for i in index)
         if reading:
             self.levels[name] = None
-        if (name, constants(index)) in self._cuts or (reading and name in self._stops) or self._depth > MAX_DEPTH:
+        cut = name in self._ends or (name, constants(index)) in self._cuts
+        if cut or (reading and name in self._stops) or self._depth > MAX_DEPTH:
             return self.leaf(name, index)
         table = self._table(name)
         if table is not None:
@@ -211,6 +215,10 @@ class Lift:
             None if lo is None or value.lo is None else min(lo, value.lo),
             None if hi is None or value.hi is None else max(hi, value.hi),
         )
+
+    def place_of(self, name: str) -> int:
+        """The place of the node that makes a tensor, -1 for an input or a constant."""
+        return self._order.get(name, -1)
 
     def dtype_kind(self, name: str) -> str:
         """Numpy's kind letter of a tensor's dtype, '?' when unknown."""

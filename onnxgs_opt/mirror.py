@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 
-from onnxgs_opt.expr import Algebra, Expr
+from onnxgs_opt.expr import Algebra, Expr, walk
 from onnxgs_opt.poly import Number
-from onnxgs_opt.region import Cell, Coordinate, Resolver, Split, Unresolved, walk
+from onnxgs_opt.region import Cell, Coordinate, Resolver, Split, Unresolved
 
 SPANS = (
     Fraction(-11, 4),

@@ -136,6 +136,7 @@ def _settle(dims: list[Size], group: Sequence[int], size: int) -> None:
 
 def lay_out(view: View, canonical: Array, shape: Sequence[int]) -> Array:
     """A tensor of `shape` whose view is `canonical`, or a part of it where the tensor has an axis of 1."""
+    canonical = canonical - np.asarray(view.shift, canonical.dtype) if view.shift else canonical
     inner = _inner_shape(view, shape)
     part = canonical[tuple(slice(0, size) for size in spans(view, shape))]
     apart = part.reshape([inner[a] for a in view.order])

@@ -8,9 +8,9 @@ from fractions import Fraction
 from itertools import product
 
 from onnxgs_opt.bilinear import Axis, Match, Miss, policies, reference, window_condition
-from onnxgs_opt.expr import Algebra, Expr
-from onnxgs_opt.poly import ZERO, Number, Poly
-from onnxgs_opt.region import MAX_CELLS, Cell, Coordinate, Resolver, Split, Unresolved, walk
+from onnxgs_opt.expr import Algebra, Expr, walk
+from onnxgs_opt.poly import ZERO, Monomial, Number, Poly
+from onnxgs_opt.region import MAX_CELLS, Cell, Coordinate, Resolver, Split, Unresolved
 from onnxgs_opt.site import WINDOWS, BorderName, Policy
 
 
@@ -98,9 +98,10 @@ def _match(algebra: Algebra, root: Expr, coordinates: list[Coordinate]) -> Match
     grid = partitions(rough, cells, [root])
     seen: Miss | None = None
     for region in sorted(product(*grid), key=lambda r: -_width(r[0]) * _width(r[1])):
-        taps = _taps(rough, rough.evaluate(root, region))
+        poly = rough.evaluate(root, region)
+        taps = _taps(rough, poly)
         if len(taps) == 4:
-            return _identify(algebra, root, coordinates, rough, region, taps)
+            return _identify(algebra, root, coordinates, rough, region, taps, outside(algebra, rough, poly, taps))
         if seen is None or len(taps) > seen.taps:
             where = " and ".join(c.describe(n) for c, n in zip(region, "pq", strict=True))
             seen = Miss(f"{len(taps)} reads are summed where {where}, not 4", len(taps))
@@ -140,6 +141,7 @@ def _identify(
     rough: Resolver,
     region: tuple[Cell, ...],
     taps: set[int],
+    affine: tuple[Expr, Expr],
 ) -> Match | Miss:
     """Name the image's axes from one region with four taps, then prove the rest."""
     elements = [rough.elements[t] for t in sorted(taps)]
@@ -161,7 +163,7 @@ def _identify(
         axes = _axes(algebra, coordinates, order, spatial, columns, region, sizes)
         if axes is None:
             continue
-        result = _prove(algebra, root, image, axes, tuple(rest))
+        result = _prove(algebra, root, image, axes, tuple(rest), affine)
         if isinstance(result, Match):
             return result
         best = result
@@ -192,10 +194,37 @@ def _axes(
     return out[0], out[1]
 
 
+def outside(algebra: Algebra, resolver: Resolver, poly: Poly, taps: set[int]) -> tuple[Expr, Expr]:
+    """The factor and the addend that the sum of four taps has if it is a sampler's: `factor` * sample + `addend`.
+
+    The weights of the corners of a cell add up to 1, and at its first corner they are 1, 0, 0, 0. What the coordinates
+    have a part in is none of either; then the factor is 1 and the addend 0.
+    """
+    first: dict[Monomial, Number] = {}
+    rest: dict[Monomial, Number] = {}
+    for monomial, coefficient in poly:
+        others = tuple(atom for atom in monomial if atom not in taps)
+        if len(others) == len(monomial):
+            rest[monomial] = coefficient
+        elif len(others) == len(monomial) - 1 and all(resolver.is_apart(atom) for atom in others):
+            first[others] = first.get(others, 0) + coefficient
+    factor = resolver.expr_of(algebra, Poly({m: c for m, c in first.items() if c}))
+    addend = resolver.expr_of(algebra, Poly(rest))
+    plain = factor is None or factor.value == 0 or addend is None
+    return (algebra.one, algebra.zero) if plain else (factor, addend)  # type: ignore[return-value]
+
+
 def _prove(
-    algebra: Algebra, root: Expr, image: str, axes: tuple[Axis, Axis], rest: tuple[Expr | None, ...]
+    algebra: Algebra,
+    root: Expr,
+    image: str,
+    axes: tuple[Axis, Axis],
+    rest: tuple[Expr | None, ...],
+    affine: tuple[Expr, Expr],
 ) -> Match | Miss:
-    """Compare `root` with every policy on every region."""
+    """Compare `root` with every policy on every region, `affine` being the factor and the addend of the sample."""
+    factor, addend = affine
+    root = algebra.sub(root, addend)
     coordinates = [Coordinate(a.leaf, a.slope, a.offset) for a in axes]
     resolver = Resolver(coordinates)
     y, x = (algebra.add(a.offset, a.leaf, a.slope) for a in axes)
@@ -209,7 +238,9 @@ def _prove(
         index[axes[0].position], index[axes[1].position] = row, column
         return algebra.elem(image, tuple(index), sizes=sizes)  # type: ignore[arg-type]
 
-    borders: dict[BorderName, Expr] = {name: reference(algebra, name, y, x, size, read) for name in ("zeros", "border")}
+    borders: dict[BorderName, Expr] = {
+        name: algebra.mul(factor, reference(algebra, name, y, x, size, read)) for name in ("zeros", "border")
+    }
     domains = [domain(c) for c in coordinates]
     early = _differs_far_outside(resolver, root, borders, domains)
     if early is not None:
@@ -221,7 +252,7 @@ def _prove(
             window_condition(algebra, WINDOWS[policy.window], p, s) for p, s in zip((y, x), size, strict=True)
         ]
         if table.agrees(policy, conditions):
-            return Match(policy, image, axes[0], axes[1], rest, sizes)
+            return Match(policy, image, axes[0], axes[1], rest, sizes, factor, addend)
     return table.first_difference()
 
 

@@ -8,11 +8,11 @@ samplers are the same function iff their polynomials agree on every region.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from onnxgs_opt.expr import Algebra, Bound, Expr
+from onnxgs_opt.expr import Algebra, Bound, Expr, walk
 from onnxgs_opt.poly import ONE, ZERO, Number, Poly
 
 MAX_CELLS = 24
@@ -78,6 +78,8 @@ class Resolver:
         self._bounds: dict[int, tuple[Bound, Bound, bool]] = {}
         # What was read: the atom of each data-dependent element, its tensor and resolved index.
         self.elements: dict[int, tuple[str, tuple[Poly, ...]]] = {}
+        # What the coordinates have no part in, by its atom.
+        self.apart: dict[int, Expr] = {}
         self._memo: dict[tuple[Cell, ...], dict[Expr, Poly]] = {}
         self._cells: tuple[Cell, ...] = ()
         self._axis_memo: dict[tuple[int, Cell], dict[Expr, Poly]] = {}
@@ -131,6 +133,8 @@ class Resolver:
         return self._memos[axes[0]] if len(axes) == 1 else self._pair_memo
 
     def _compute(self, expr: Expr) -> Poly:
+        if expr.op in ("select", "ge", "floor") and self._leaves.keys().isdisjoint(expr.leaves):
+            return self._as_atom(expr, expr)
         if expr.op == "lin":
             total = Poly.const(expr.constant)
             for term, coefficient in expr.terms:
@@ -143,15 +147,21 @@ class Resolver:
             condition, a, b = expr.args
             chosen = self._value(condition)  # type: ignore[arg-type]
             if chosen not in (ONE, ZERO):
-                raise Unresolved("a condition is not decided by the coordinates alone")
+                raise Unresolved("a condition is not decided by the coordinates alone", "GSO102")
             return self._value(a if chosen == ONE else b)  # type: ignore[arg-type]
         if expr.op == "ge":
             return ONE if self._at_least_zero(self._value(expr.args[0])) else ZERO  # type: ignore[arg-type]
         if expr.op == "floor":
             return self._floor(self._value(expr.args[0]))  # type: ignore[arg-type]
         if expr.op == "idx":
-            return Poly.atom(self._atom(expr, expr.lo, expr.hi, True))
+            return self._as_atom(expr, expr)
         return self._element(expr)
+
+    def _as_atom(self, expr: Expr, key: object) -> Poly:
+        """An expression that stays what it is wherever the coordinates are."""
+        number = self._atom(key, expr.lo, expr.hi, expr.integral)
+        self.apart[number] = expr
+        return Poly.atom(number)
 
     def _element(self, expr: Expr) -> Poly:
         axis = self._leaves.get(expr)
@@ -159,10 +169,11 @@ class Resolver:
             return self._leaf(axis)
         tensor, index, sizes = expr.args
         values = tuple(self._value(i) for i in index)  # type: ignore[attr-defined]
+        if frozenset(expr.leaves) == frozenset((expr,)):
+            return self._as_atom(expr, (tensor, values))
         number = self._atom((tensor, values), expr.lo, expr.hi, expr.integral)
-        if frozenset(expr.leaves) != frozenset((expr,)):
-            self._check_inside(str(tensor), values, sizes)  # type: ignore[arg-type]
-            self.elements[number] = (str(tensor), values)
+        self._check_inside(str(tensor), values, sizes)  # type: ignore[arg-type]
+        self.elements[number] = (str(tensor), values)
         return Poly.atom(number)
 
     def _check_inside(self, tensor: str, values: tuple[Poly, ...], sizes: tuple[int, ...]) -> None:
@@ -182,6 +193,22 @@ class Resolver:
         u = Poly.const(cell.u_lo) if cell.u_lo == cell.u_hi else Poly.atom(2 * axis + 1)
         pixel = f + u - self._value(coordinate.offset)
         return pixel if coordinate.slope == 1 else pixel.scale(Fraction(1) / coordinate.slope)
+
+    def is_apart(self, atom: int) -> bool:
+        """Whether an atom is what the coordinates have no part in."""
+        return atom in self.apart
+
+    def expr_of(self, algebra: Algebra, poly: Poly) -> Expr | None:
+        """The expression that a polynomial is; None where the coordinates or what is read have a part in it."""
+        total = algebra.zero
+        for monomial, coefficient in poly:
+            if any(atom not in self.apart for atom in monomial):
+                return None
+            term = algebra.num(coefficient)
+            for atom in monomial:
+                term = algebra.mul(term, self.apart[atom])
+            total = algebra.add(total, term)
+        return total
 
     def index_expr(self, algebra: Algebra, poly: Poly) -> Expr | None:
         """The index variable or number that a polynomial is; None for anything else."""
@@ -358,28 +385,3 @@ def refine(cells: list[Cell], axis: int, probe: Callable[[Cell], None]) -> list[
             continue
         settled.append(cell)
     return settled
-
-
-def walk(roots: Sequence[Expr]) -> Iterator[Expr]:
-    """Every expression below `roots`, each once, operands first."""
-    seen: set[Expr] = set()
-    stack: list[tuple[Expr, bool]] = [(root, False) for root in roots]
-    while stack:
-        expr, done = stack.pop()
-        if done:
-            yield expr
-            continue
-        if expr in seen:
-            continue
-        seen.add(expr)
-        stack.append((expr, True))
-        stack.extend((child, False) for child in children(expr))
-
-
-def children(expr: Expr) -> tuple[Expr, ...]:
-    """The operands of an expression, the index of an element included."""
-    if expr.op == "lin":
-        return tuple(t for t, _ in expr.terms)
-    if expr.op == "elem":
-        return expr.args[1]  # type: ignore[return-value]
-    return tuple(a for a in expr.args if isinstance(a, Expr))

@@ -73,10 +73,14 @@ class _Search:
         claimed: set[str] = set()
         joins = list(joins_of(self._scope, self._facts_at(0)))
         wide = self._wide(joins, misses)
-        for join in sorted(joins, key=lambda j: (len(j.reads) > TAPS, -len(j.reads))):
-            if join.reads & claimed or any(join.reads <= reads for reads in wide):
+        for join in sorted(joins, key=lambda j: (len(j.reads) > TAPS, max(len(j.reads), 2 * TAPS), -len(j.reads))):
+            if join.reads & claimed:
+                join = replace(join, reads=join.reads - claimed)
+                if len(join.reads) < TAPS:
+                    continue
+            if any(join.reads <= reads for reads in wide):
                 continue
-            result = self._try(join)
+            result = self._try(join, frozenset(site.output for site in sites))
             if isinstance(result, Miss):
                 misses[join.node.outputs[0].name] = join, result
                 continue
@@ -118,18 +122,21 @@ class _Search:
 
     # ---- one join -------------------------------------------------------------------------------------------------
 
-    def _try(self, join: Join) -> _Hit | Miss:
-        """The widest match behind a join: masks and layout that follow the sum belong to the sampler."""
+    def _try(self, join: Join, ends: frozenset[str]) -> _Hit | Miss:
+        """The widest match behind a join: masks and layout that follow the sum belong to the sampler.
+
+        Nothing looks behind `ends`, the outputs of sites that are known already.
+        """
         best: _Hit | None = None
         miss: Miss | None = None
         for node, midway in _through_layouts(reach(self._scope, join.node)):
             if midway and best is None and miss is not None and miss.code != PLACEMENT:
                 continue  # the same elements elsewhere: the same miss, but where rows get the output's axes
-            result = self._match(node.outputs[0].name, Cuts() if best is None else best.cuts)
+            result = self._match(node.outputs[0].name, Cuts(ends=ends) if best is None else best.cuts)
+            if best is not None and (isinstance(result, Miss) or not _adds_nothing(best, result)):
+                break
             if isinstance(result, Miss):
                 miss = miss or result
-                if best is not None:
-                    break
                 continue
             best = result
         return best or miss or Miss("nothing to lift")
@@ -240,7 +247,8 @@ class _Search:
 
     def _between(self, hit: _Hit) -> list[gs.Node]:
         """The nodes from the image and the coordinates to the output."""
-        views = (hit.placement.image, *hit.placement.coordinate_views)
+        affine = hit.placement.affine
+        views = (hit.placement.image, *hit.placement.coordinate_views, *affine.factors, *affine.addends)
         return cone(self._scope, hit.output, frozenset(view.tensor for view in views))
 
     def _group_sizes(self, view: View) -> list[int | None]:
@@ -263,6 +271,12 @@ class _Search:
         """Dims that are the same at every analysed size; None for a dynamic one."""
         shapes = [self._facts_at(k).get(tensor, UNKNOWN).shape or () for k in range(len(self._sizes))]
         return [dims[0] if len(set(dims)) == 1 else None for dims in zip(*shapes, strict=True)]
+
+
+def _adds_nothing(inner: _Hit, outer: _Hit) -> bool:
+    """Whether a match further on neither scales the sample nor is added to: that is left outside."""
+    a, b = inner.placement.affine, outer.placement.affine
+    return (a.scale, a.names) == (b.scale, b.names)
 
 
 def _through_layouts(nodes: Iterable[gs.Node]) -> Iterator[tuple[gs.Node, bool]]:

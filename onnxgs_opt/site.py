@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from onnxgs_opt.poly import Number
+
 BorderName = Literal["zeros", "border", "reflection"]
 CoordinateName = Literal["pixel", "normalised", "unit"]
 """Pixels; GridSample's -1 to 1 under `align_corners`; or 0 to 1 over the same span."""
@@ -66,13 +68,15 @@ class View:
 
     The operand is `tensor`, with axis `split[0]` first reshaped into sizes `split[1]` (one may be -1), transposed so
     that the axes stand in the order of `groups`, and each group merged into one axis; an empty group is an axis of 1.
-    Axes of the (split) tensor, `rank` in all, that are in no group have size 1 and are dropped.
+    Axes of the (split) tensor, `rank` in all, that are in no group have size 1 and are dropped. `shift` is added: the
+    model may count its pixels from another one.
     """
 
     tensor: str
     groups: tuple[tuple[int, ...], ...]
     split: tuple[int, tuple[int, ...]] | None = None
     units: int = 0
+    shift: int = 0
 
     @property
     def rank(self) -> int:
@@ -86,6 +90,23 @@ class View:
 
 
 @dataclass(frozen=True)
+class Affine:
+    """An output that is `scale` times a sample times every one of `factors`, plus every one of `addends`."""
+
+    scale: Number = 1
+    factors: tuple[View, ...] = ()
+    addends: tuple[View, ...] = ()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The tensors."""
+        return frozenset(view.tensor for view in (*self.factors, *self.addends))
+
+
+AS_IT_IS = Affine()
+
+
+@dataclass(frozen=True)
 class Site:
     """One sampler: out[N, C, Ho, Wo] = sample(image[N, C, H, W] at x, y [N, Ho, Wo]).
 
@@ -96,6 +117,7 @@ class Site:
     "normalised", GridSample's units under `align_corners`. `mask` [N, Ho, Wo] is a 0/1 tensor of the model's own that
     equals the window's condition. `output_groups` says which axes of `output` make N, C, Ho and Wo. `body` is the path
     of the If, Loop or Scan body that the sampler is in, empty in the main graph; its operands may lie outside.
+    What the output holds is not the sample but what `affine` makes of it.
     """
 
     id: str
@@ -122,6 +144,7 @@ class Site:
     layout: str
     flipped: bool = False
     inside: bool = False
+    affine: Affine = AS_IT_IS
     body: str = ""
 
     @property

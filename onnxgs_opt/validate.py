@@ -84,8 +84,8 @@ def cone_of(graph: Graph, site: Site) -> ModelProto:
         NotRunnableError: The cone reads something else whose shape or type is not known.
     """
     tensors = graph.at(site.body).tensors()
-    cuts = {site.image.tensor, *coordinates_of([site])}
-    views = (site.image, site.x, site.y, site.grid, site.mask)
+    cuts = {site.image.tensor, *coordinates_of([site]), *site.affine.names}
+    views = (site.image, site.x, site.y, site.grid, site.mask, *site.affine.factors, *site.affine.addends)
     wanted = [tensors[name] for name in (site.output, *(v.tensor for v in views if v is not None))]
     nodes, leaves = _slice(wanted, cuts)
     for leaf in leaves:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import onnx_graphsurgeon as gs
@@ -13,6 +14,8 @@ from onnxgs_opt.site import Site, View
 def emit_view(builder: Builder, view: View) -> gs.Tensor:
     """The canonical operand that a view describes; what changes nothing is not written."""
     tensor = builder.graph.tensor(view.tensor)
+    if view.shift:
+        tensor = builder.op("Add", tensor, float(view.shift))
     if view.split is not None:
         tensor = _split_axis(builder, tensor, view.rank, *view.split)
     units = [axis for axis in range(view.rank) if axis not in view.order]
@@ -33,7 +36,23 @@ def _split_axis(builder: Builder, tensor: gs.Tensor, rank: int, axis: int, sizes
 
 
 def emit_output(builder: Builder, site: Site, samples: gs.Tensor) -> gs.Tensor:
-    """The samples [N, C, Ho, Wo] laid out as the exported output was."""
+    """The output of a site from its samples [N, C, Ho, Wo]: laid out, scaled and added to as exported."""
+    return _emit_affine(builder, site, _laid_out(builder, site, samples))
+
+
+def _emit_affine(builder: Builder, site: Site, output: gs.Tensor) -> gs.Tensor:
+    """What `affine` makes of the samples, in the type of the exported output."""
+    dtype = builder.graph.tensor(site.output).dtype or output.dtype
+    for view in site.affine.factors:
+        output = builder.op("Mul", output, builder.cast(emit_view(builder, view), dtype))
+    if site.affine.scale != 1:
+        output = builder.op("Mul", output, float(site.affine.scale))
+    for view in site.affine.addends:
+        output = builder.op("Add", output, builder.cast(emit_view(builder, view), dtype))
+    return output
+
+
+def _laid_out(builder: Builder, site: Site, samples: gs.Tensor) -> gs.Tensor:
     groups = site.output_groups
     order = [axis for group in groups for axis in group]
     if all(len(group) <= 1 for group in groups):
@@ -49,10 +68,22 @@ def _output_dim(builder: Builder, site: Site, axis: int) -> Dim:
     group = next(k for k, axes in enumerate(site.output_groups) if axis in axes)
     place = site.output_groups[group].index(axis)
     if group == 1:
-        source = site.image.groups[1][place]
-        if site.image.split is not None and source > site.image.split[0]:
-            source -= len(site.image.split[1]) - 1
-        return builder.dim(builder.graph.tensor(site.image.tensor), source)
+        return _dim(builder, site.image, site.image.groups[1][place])
     kind = {0: 0, 2: 1, 3: 2}[group]
     view = next(v for v in site.coordinate_views if v.groups[kind])
-    return builder.dim(builder.graph.tensor(view.tensor), view.groups[kind][place])
+    return _dim(builder, view, view.groups[kind][place])
+
+
+def _dim(builder: Builder, view: View, axis: int) -> Dim:
+    """The size of one axis of a (split) tensor."""
+    tensor = builder.graph.tensor(view.tensor)
+    if view.split is None or axis < view.split[0]:
+        return builder.dim(tensor, axis)
+    first, sizes = view.split
+    if axis >= first + len(sizes):
+        return builder.dim(tensor, axis - len(sizes) + 1)
+    size = sizes[axis - first]
+    if size >= 0:
+        return size
+    whole, others = builder.dim(tensor, first), math.prod(s for s in sizes if s >= 0)
+    return whole // others if isinstance(whole, int) else builder.op("Div", whole, others)

@@ -15,8 +15,8 @@ LAYERS = (
     "_version errors remark codes poly expr region",
     "external wellformed storage importer exporter constants graph given conversion functions builder scope dims facts"
     " shapes evaluate",
-    "site tables contractions arithmetic lift layout joins reach bilinear mirror recognise views place cuts search"
-    " prospects grid_sample_sites structural hazards survey",
+    "site tables contractions arithmetic lift layout joins reach bilinear mirror recognise views affine roles"
+    " pairs place cuts search prospects grid_sample_sites structural hazards survey",
     "lowering",
     "passes",
     "doubles probe sessions runs points comparison timing validate reads_check"

@@ -38,9 +38,9 @@ class LowerBilinear:
             builder = Builder(part, prefix_of(site))
             samples = LOWERINGS[lowering].emit(builder, site)
             if node is None:
-                part.replace_all_uses(part.tensor(site.output), emit_output(builder, site, samples))
+                part.stand_in(part.tensor(site.output), emit_output(builder, site, samples))
             else:
-                part.replace_all_uses(node.outputs[0], samples)
+                part.stand_in(node.outputs[0], samples)
                 part.remove_nodes([node])
             changed = True
         if changed and not raised_nodes(graph):

@@ -54,7 +54,7 @@ class RaiseBilinear:
             builder = Builder(part, prefix_of(site))
             samples = Plugin().emit(builder, site)
             output = part.tensor(site.output)
-            part.replace_all_uses(output, emit_output(builder, site, samples))
+            part.stand_in(output, emit_output(builder, site, samples))
             what = f"{site.policy.name} bilinear sampling of '{site.image.tensor}' in {len(site.cone)} nodes"
             remarks.append(Remark(site.rule, site.reads[0], what))
         return PassResult(bool(remarks), tuple(remarks))

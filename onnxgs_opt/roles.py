@@ -1,0 +1,85 @@
+"""Which axes of a sampler's output are batch, channels and samples, and which tensors lie along them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from onnxgs_opt.bilinear import Axis, Match, Miss
+from onnxgs_opt.expr import Expr
+from onnxgs_opt.layout import Index
+from onnxgs_opt.lift import Lift
+from onnxgs_opt.site import View
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The output's index variables as batch (in image and coordinates), channel (image) and sample (coordinates)."""
+
+    batch: tuple[Expr, ...]
+    channel: tuple[Expr, ...]
+    sample: tuple[Expr, ...]
+
+    @property
+    def sample_groups(self) -> tuple[tuple[Expr, ...], tuple[Expr, ...]]:
+        """The sample variables as Ho and Wo: the last is Wo, the others Ho."""
+        return self.sample[:-1], self.sample[-1:]
+
+
+def roles_of(index: Index, match: Match) -> Roles | Miss:
+    """The roles of the index variables of an output; a miss where one of them only repeats samples."""
+    variables = [i for i in index if i.op == "idx"]
+    in_image = {i for i in match.index if i is not None and i.op == "idx"}
+    in_coordinates = {i for axis in (match.x, match.y) for i in _variables(axis)}
+    lost = [i for i in variables if i not in in_image | in_coordinates]
+    if lost:
+        return Miss(f"output axis {lost[0].args[0]} repeats the samples", 4, "GSO108")
+    return Roles(
+        batch=tuple(i for i in variables if i in in_image and i in in_coordinates),
+        channel=tuple(i for i in variables if i in in_image and i not in in_coordinates),
+        sample=tuple(i for i in variables if i not in in_image),
+    )
+
+
+def _variables(axis: Axis) -> set[Expr]:
+    """The index variables that a coordinate depends on."""
+    index: Index = axis.leaf.args[1]  # type: ignore[assignment]
+    return {t for i in (*index, axis.offset) for t, _ in i.terms if t.op == "idx"}
+
+
+def view_of(name: str, index: Index, shape: Sequence[int], roles: Roles, pair: int | None = None) -> View | None:
+    """The view [N, Ho, Wo] of a tensor at an index; None when that is not the output's.
+
+    `pair` is an axis that holds x and y, which becomes the last one.
+    """
+    where: dict[Expr, int] = {}
+    for axis, (i, size) in enumerate(zip(index, shape, strict=True)):
+        if axis == pair:
+            continue
+        if i.op == "idx" and i not in where and i.hi == size - 1:
+            where[i] = axis
+        elif not (size == 1 and i.value == 0):
+            return None
+    groups = []
+    for group in (roles.batch, *roles.sample_groups):
+        present = [v for v in group if v in where]
+        if present and len(present) != len(group):
+            return None
+        groups.append(tuple(where.pop(v) for v in present))
+    if pair is not None:
+        groups.append((pair,))
+    return None if where else View(name, tuple(groups), units=len(shape) - sum(map(len, groups)))
+
+
+def shift_of(lift: Lift, value: Expr, axis: Axis, exact: bool) -> int | None:
+    """What is missing from a value to the pixel coordinate, a whole number; None where it is no such value.
+
+    Where a window is, none may be missing: added to a float it may round to the other side of a border.
+    """
+    pixel = lift.algebra.add(axis.offset, axis.leaf, axis.slope)
+    if value is pixel:
+        return 0
+    if exact or value.leaves != pixel.leaves or value.floored or dict(value.terms) != dict(pixel.terms):
+        return None
+    missing = pixel.constant - value.constant
+    return missing if isinstance(missing, int) else None
