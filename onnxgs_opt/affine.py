@@ -1,71 +1,72 @@
-"""What a sum of taps does to the sample beside sampling: tensors that scale it, and tensors that are added."""
+"""Find the tensors that stand beside a sample: those that scale it and those that are added to it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterator
+from fractions import Fraction
+from itertools import combinations
+from typing import NamedTuple
 
 from onnxgs_opt.bilinear import Match, Miss
 from onnxgs_opt.expr import Expr
 from onnxgs_opt.layout import Index
 from onnxgs_opt.lift import Lift
-from onnxgs_opt.poly import Number
+from onnxgs_opt.poly import Number, Poly
+from onnxgs_opt.region import Resolver, Split, Unresolved
 from onnxgs_opt.site import Affine, View
+
+MAX_CANDIDATES = 24
+"""Of how many tensors pairs are tried."""
+
+
+class _Candidate(NamedTuple):
+    """A tensor that lies as the output does, and what its elements are."""
+
+    view: View
+    poly: Poly
 
 
 def affine_of(lift: Lift, index: Index, match: Match, like: Affine | None = None) -> Affine | Miss:
     """Find the tensors that a match's factor and addend are; `like` has those found at other sizes."""
+    if match.is_plain:
+        return Affine()
     names = None if like is None else like.names
-    scale, parts = _product(match.factor)
-    factors = _views(lift, index, [match.factor] if scale == 1 else [], names) or _views(lift, index, parts, names)
-    if factors is None:
+    resolver = Resolver(())
+    try:
+        factor, addend = (resolver.evaluate(expr, ()) for expr in (match.factor, match.addend))
+    except (Split, Unresolved):
+        return Miss("what scales the taps has no formula", 4, "GSO108")
+    product = _product(factor, list(_candidates(lift, index, match.factor, resolver, names)))
+    if product is None:
         return Miss("no tensor that lies as the output does holds a factor of all taps", 4, "GSO108")
-    whole = [] if match.addend.value == 0 else [match.addend]
-    addends = _views(lift, index, whole, names)
-    if addends is None:
-        addends = _views(lift, index, _sum(match.addend), names)
+    addends = _sum(addend, list(_candidates(lift, index, match.addend, resolver, names)))
     if addends is None:
         return Miss("no tensor that lies as the output does holds what is added to the taps", 4, "GSO108")
-    return Affine(scale, tuple(factors), tuple(addends))
+    return Affine(product[0], product[1], addends)
 
 
-def _product(expr: Expr) -> tuple[Number, list[Expr]]:
-    """A number and what it is multiplied by."""
-    if expr.value is not None:
-        return expr.value, []
-    if expr.op == "lin" and expr.constant == 0 and len(expr.terms) == 1:
-        ((term, scale),) = expr.terms
-        return scale, _product(term)[1]
-    if expr.op == "mul":
-        left, right = expr.args
-        return 1, [*_product(left)[1], *_product(right)[1]]  # type: ignore[arg-type]
-    return 1, [expr]
-
-
-def _sum(expr: Expr) -> list[Expr]:
-    """The terms of a sum without numbers; the sum itself where it has some."""
-    plain = expr.constant == 0 and all(scale == 1 for _, scale in expr.terms)
-    return [term for term, _ in expr.terms] if plain else [expr]
-
-
-def _views(lift: Lift, index: Index, parts: Iterable[Expr], names: Collection[str] | None) -> list[View] | None:
-    found = [_view(lift, index, part, names) for part in parts]
-    return None if None in found else [view for view in found if view is not None]
-
-
-def _view(lift: Lift, index: Index, value: Expr, names: Collection[str] | None) -> View | None:
-    """The tensor that holds a value along the axes of the output: the one made last of those in the same order."""
-    best: tuple[bool, int, View] | None = None
+def _candidates(
+    lift: Lift, index: Index, value: Expr, resolver: Resolver, names: Collection[str] | None
+) -> Iterator[_Candidate]:
+    """Tensors that a value may consist of, the ones made last of those with the output's order of axes first."""
+    found: list[tuple[bool, int, View, Expr]] = []
     for (name, at), held in lift.values.items():
-        if held is not value or (names is not None and name not in names) or lift.dtype_kind(name) != "f":
+        constant = held.value is not None
+        if lift.dtype_kind(name) != "f" or (names is not None and name not in names):
+            continue
+        if (constant and value.value is None) or not held.leaves <= value.leaves or (value.leaves and not held.leaves):
             continue
         groups = _groups(at, lift.shape(name), index)
-        if groups is None:
+        if groups is not None:
+            axes = [axis for group in groups for axis in group]
+            view = View(name, groups, units=len(at) - len(axes))
+            found.append((axes == sorted(axes), lift.place_of(name), view, held))
+    found.sort(key=lambda entry: entry[:2], reverse=True)
+    for *_, view, held in found:
+        try:
+            yield _Candidate(view, resolver.evaluate(held, ()))
+        except (Split, Unresolved):
             continue
-        axes = [axis for group in groups for axis in group]
-        rank = axes == sorted(axes), lift.place_of(name)
-        if best is None or rank > best[:2]:
-            best = *rank, View(name, groups, units=len(at) - len(axes))
-    return None if best is None else best[2]
 
 
 def _groups(at: Index, shape: tuple[int, ...], index: Index) -> tuple[tuple[int, ...], ...] | None:
@@ -78,3 +79,44 @@ def _groups(at: Index, shape: tuple[int, ...], index: Index) -> tuple[tuple[int,
             return None
     groups = tuple((where.pop(i),) if i in where else () for i in index)
     return None if where else groups
+
+
+def _product(factor: Poly, candidates: list[_Candidate]) -> tuple[Number, tuple[View, ...]] | None:
+    """A number and the tensors, as few as may be, whose product a polynomial is."""
+    if factor.constant is not None:
+        return factor.constant, ()
+    for one in candidates:
+        scale = _ratio(factor, one.poly)
+        if scale is not None:
+            return scale, (one.view,)
+    for count in (2, 3):
+        for several in combinations(candidates[:MAX_CANDIDATES], count):
+            product = several[0].poly
+            for candidate in several[1:]:
+                product = product * candidate.poly
+            scale = _ratio(factor, product)
+            if scale is not None:
+                return scale, tuple(candidate.view for candidate in several)
+    return None
+
+
+def _ratio(a: Poly, b: Poly) -> Number | None:
+    """The number that `b` times it is `a`."""
+    if not b.terms or a.terms.keys() != b.terms.keys():
+        return None
+    monomial = next(iter(b.terms))
+    scale = Fraction(a.terms[monomial]) / b.terms[monomial]
+    return scale if b.scale(scale) == a else None
+
+
+def _sum(addend: Poly, candidates: list[_Candidate]) -> tuple[View, ...] | None:
+    """The tensors, one or two, whose sum a polynomial is."""
+    if not addend:
+        return ()
+    for one in candidates:
+        if one.poly == addend:
+            return (one.view,)
+    for several in combinations(candidates[:MAX_CANDIDATES], 2):
+        if several[0].poly + several[1].poly == addend:
+            return tuple(candidate.view for candidate in several)
+    return None

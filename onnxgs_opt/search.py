@@ -274,9 +274,9 @@ class _Search:
 
 
 def _adds_nothing(inner: _Hit, outer: _Hit) -> bool:
-    """Whether a match further on neither scales the sample nor is added to: that is left outside."""
+    """Whether a match further on has nothing more beside the sample: what scales it there is left outside."""
     a, b = inner.placement.affine, outer.placement.affine
-    return (a.scale, a.names) == (b.scale, b.names)
+    return b.names <= a.names and b.scale in (a.scale, 1)
 
 
 def _through_layouts(nodes: Iterable[gs.Node]) -> Iterator[tuple[gs.Node, bool]]:
