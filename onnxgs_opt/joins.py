@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import onnx_graphsurgeon as gs
@@ -28,9 +28,9 @@ Part = tuple[str, str]
 """A read, and the tensor that holds a part of it: "" for all of it."""
 
 
-def has_reads(scope: Scope) -> bool:
-    """Whether any read exists: most models are told apart here."""
-    return any(operator(node) in READS and not _is_lookup(node) for node in scope.own)
+def has_reads(nodes: Iterable[gs.Node]) -> bool:
+    """Whether any of the nodes may read an image: most models are told apart here."""
+    return any(operator(node) in READS and not _is_lookup(node) for node in nodes)
 
 
 def _is_lookup(node: gs.Node) -> bool:

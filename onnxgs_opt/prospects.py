@@ -27,13 +27,14 @@ def may_hold_sums(graph: Graph) -> bool:
 
     Bodies are looked at too.
     """
-    return any(_may_hold_sums(part) for part in (graph, *graph.bodies()))
+    scopes: dict[str, Scope] = {}
+    return any(_may_hold_sums(part, scopes) for part in (graph, *graph.bodies()))
 
 
-def _may_hold_sums(graph: Graph) -> bool:
+def _may_hold_sums(graph: Graph, scopes: dict[str, Scope]) -> bool:
     if not any(operator(node) in READS and _may_read(node, {}) for node in graph.nodes):
         return False
-    scope = Scope.at(graph)
+    scope = Scope.at(graph, scopes)
     groups = {join.reads for join in joins_of(scope, {}, _may_read)}
     return any(_may_be_sampler(scope, reads) for reads in groups)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from onnx import ModelProto, helper
@@ -31,7 +32,7 @@ def read_models(graph: Graph, site: StructuralSite) -> tuple[ModelProto, ModelPr
     """A site's reads alone, as exported and merged, from data and indices to what each read makes."""
     before = _reads(graph, site)
     merged = Graph.from_proto(ModelProto.FromString(before.SerializeToString()))
-    MergeReads((site,)).run(merged)
+    MergeReads((replace(site, body=""),)).run(merged)
     merged.remove_dead()
     return before, merged.to_proto()
 

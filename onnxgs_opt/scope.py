@@ -7,7 +7,7 @@ a loop, with everything outside as it is then.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ import onnx_graphsurgeon as gs
 
 from onnxgs_opt.graph import Graph
 
+MAX_OUTSIDE = 1000
+"""Nodes around a body that are looked at: the farther ones, a network that computes the image, say, tell nothing."""
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -23,8 +25,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class Scope:
     """The nodes of one graph, topologically sorted, and its tensors by name (names are unique in a graph).
 
-    Those of the graphs around a body come first and count too; `own` are the body's nodes alone. `order` is the place
-    of the node that makes a tensor.
+    Of the graphs around a body, the nodes that it depends on come first and count too; `own` are the body's nodes
+    alone. `order` is the place of the node that makes a tensor.
     """
 
     nodes: tuple[gs.Node, ...]
@@ -65,26 +67,44 @@ class Scope:
         return own if outer is None else own._inside(outer)
 
     @classmethod
-    def at(cls, graph: Graph) -> Scope:
-        """The scope of a main graph or of a body, in what is around it."""
-        return cls.of(graph.gs, None if graph.outer is None else cls.at(graph.outer))
+    def at(cls, graph: Graph, known: dict[str, Scope]) -> Scope:
+        """The scope of a main graph or of a body, in what is around it; `known` are those made before, by path."""
+        if graph.path not in known:
+            known[graph.path] = cls.of(graph.gs, None if graph.outer is None else cls.at(graph.outer, known))
+        return known[graph.path]
 
     def _inside(self, outer: Scope) -> Scope:
+        """This body's scope together with what lies in front of it."""
+        before = outer._leading_to(name for name in self.tensors if name not in self.producer)
+        nodes = (*before, *self.nodes)
+        made = {t.name for node in nodes for t in node.outputs} | {t.name for t in self.inputs}
+        read = {t.name: t for node in before for t in reads_of(node)} | dict(self.tensors)
+        outside = [t for name, t in read.items() if name not in made and not isinstance(t, gs.Constant)]
         consumers = dict(outer.consumers)
-        for name, nodes in self.consumers.items():
-            consumers[name] = (*consumers.get(name, ()), *nodes)
-        start = len(outer.nodes)
+        for name, readers in self.consumers.items():
+            consumers[name] = (*consumers.get(name, ()), *readers)
         return Scope(
-            nodes=(*outer.nodes, *self.nodes),
+            nodes=nodes,
             own=self.nodes,
-            producer={**outer.producer, **self.producer},
+            producer={t.name: (node, k) for node in nodes for k, t in enumerate(node.outputs)},
             consumers=consumers,
-            tensors={**outer.tensors, **self.tensors},
-            inputs=(*outer.inputs, *self.inputs),
+            tensors={**{t.name: t for node in before for t in node.outputs}, **read},
+            inputs=(*outside, *self.inputs),
             outputs=outer.outputs | self.outputs,
             opset=self.opset,
-            order={**outer.order, **{name: start + k for name, k in self.order.items()}},
+            order={t.name: k for k, node in enumerate(nodes) for t in node.outputs},
         )
+
+    def _leading_to(self, names: Iterable[str]) -> list[gs.Node]:
+        """The nodes that `names` depend on, in execution order; of many the nearest."""
+        found: dict[int, gs.Node] = {}
+        pending = deque(names)
+        while pending and len(found) < MAX_OUTSIDE:
+            node, _ = self.producer.get(pending.popleft(), (None, 0))
+            if node is not None and id(node) not in found:
+                found[id(node)] = node
+                pending.extend(t.name for t in reads_of(node))
+        return sorted(found.values(), key=lambda node: self.order[node.outputs[0].name])
 
 
 def reads_of(node: gs.Node) -> list[gs.Tensor]:

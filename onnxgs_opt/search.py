@@ -55,7 +55,7 @@ class _Hit:
 
 def find_sites(scope: Scope) -> Found:
     """Every sampler of one graph (not of its subgraphs)."""
-    return _Search(scope).run() if has_reads(scope) else Found((), ())
+    return _Search(scope).run() if has_reads(scope.own) else Found((), ())
 
 
 class _Search:

@@ -57,7 +57,8 @@ class Survey:
 
 def survey(graph: Graph, has_sums: bool = True) -> Survey:
     """Look at one canonical graph and the bodies in it; `has_sums` is False where there surely is no sum of reads."""
-    parts = [_look(part, has_sums) for part in (graph, *graph.bodies())]
+    scopes: dict[str, Scope] = {}
+    parts = [_look(part, has_sums, scopes) for part in (graph, *graph.bodies())]
     samplers = [site for part in parts for site in part.samplers]
     sums = [site for part in parts for site in part.sums]
     ids = iter(range(len(samplers) + len(sums)))
@@ -70,12 +71,11 @@ def survey(graph: Graph, has_sums: bool = True) -> Survey:
     )
 
 
-def _look(part: Graph, has_sums: bool) -> Survey:
+def _look(part: Graph, has_sums: bool, scopes: dict[str, Scope]) -> Survey:
     """What one graph holds, its bodies left out; no site has an id yet."""
-    has_reads = any(operator(node) in READS for node in part.nodes)
-    if not has_reads and not has_grid_samples(part.nodes):
+    if not any(map(_reads_floats, part.nodes)) and not has_grid_samples(part.nodes):
         return Survey()
-    scope = Scope.at(part)
+    scope = Scope.at(part, scopes)
     found = find_sites(scope) if has_sums else Found((), ())
     samplers = [*found.sites, *grid_sample_sites(scope)]
     claimed = {name for site in samplers for name in site.reads}
@@ -87,6 +87,11 @@ def _look(part: Graph, has_sums: bool) -> Survey:
         hazards=read_hazards(scope, sums),
         shapes={part.path: found.shapes},
     )
+
+
+def _reads_floats(node: gs.Node) -> bool:
+    """Whether a node may read something else than sizes, which bodies are full of."""
+    return operator(node) in READS and not str(node.inputs[0].dtype).startswith(("int", "uint", "bool"))
 
 
 def _unanswered(scope: Scope, found: Found, sums: tuple[StructuralSite, ...]) -> tuple[Remark, ...]:

@@ -125,7 +125,7 @@ def merged(model: onnx.ModelProto) -> tuple[onnx.ModelProto, StructuralSite]:
     """The model with its one read sum merged; its outputs have the same bits. No sampler is looked for."""
     graph = Graph.from_proto(onnx.ModelProto.FromString(model.SerializeToString()))
     CANONICALISE.run(graph)
-    [found] = structural_sites(Scope.at(graph), ())
+    [found] = structural_sites(Scope.at(graph, {}), ())
     site = replace(found, id="site0")
     comparison = check_reads(graph, site)
     assert (comparison.status, comparison.max_abs) == ("ok", 0)
@@ -318,7 +318,7 @@ def test_wrong_samplers_of_every_spelling_merge_exactly() -> None:
         model = fitting[number % len(fitting)].build(spelling)
         graph = Graph.from_proto(onnx.ModelProto.FromString(model.SerializeToString()))
         CANONICALISE.run(graph)
-        sites = [replace(site, id=f"site{k}") for k, site in enumerate(structural_sites(Scope.at(graph), ()))]
+        sites = [replace(site, id=f"site{k}") for k, site in enumerate(structural_sites(Scope.at(graph, {}), ()))]
         assert all(check_reads(graph, site).status == "ok" for site in sites)
         MergeReads(tuple(sites)).run(graph)
         graph.remove_dead()
