@@ -40,11 +40,11 @@ def _is_lookup(node: gs.Node) -> bool:
 
 
 def _is_sample(node: gs.Node, facts: Mapping[str, Fact]) -> bool:
-    """A read of floats at an index that is more than a few fixed numbers, which only select."""
+    """A read of floats at an index that is more than one number or a few fixed ones, which only select."""
     if _is_lookup(node):
         return False
     data, index = (facts.get(t.name, UNKNOWN) for t in node.inputs[:2])
-    if data.dtype is not None and data.dtype.kind != "f":
+    if (data.dtype is not None and data.dtype.kind != "f") or index.shape == ():
         return False
     return index.value is None or index.value.size > TAPS
 

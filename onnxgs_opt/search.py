@@ -84,17 +84,24 @@ class _Search:
             if isinstance(result, Miss):
                 misses[join.node.outputs[0].name] = join, result
                 continue
-            site = self._site(join, result)
+            whole = self._whole(join, result, joins)
+            site = self._site(whole, result)
             if isinstance(site, Miss):
                 misses[join.node.outputs[0].name] = join, site
                 continue
             sites.append(site)
-            claimed |= join.reads
+            claimed |= whole.reads
         sites.sort(key=lambda site: self._scope.order[site.output])
         named = tuple(replace(site, id=f"site{k}") for k, site in enumerate(sites))
         shapes = (*map(_shapes, map(self._facts_at, range(len(self._sizes)))), *self._single(named))
         shapes = shapes if len(self._sizes) > 1 else ()
         return Found(named, tuple(_remarks(misses, claimed)), tuple(self._sizes), shapes)
+
+    def _whole(self, join: Join, hit: _Hit, joins: Sequence[Join]) -> Join:
+        """The join with every read of the match: it may have begun at a part of the sum, or where weights are read."""
+        cone = {id(node) for node in self._between(hit)}
+        reads = join.reads.union(*(other.reads for other in joins if id(other.node) in cone))
+        return Join(join.node, frozenset(name for name in reads if id(self._scope.producer[name][0]) in cone))
 
     def _single(self, sites: Sequence[Site]) -> list[dict[str, Shape]]:
         """Shapes where every dynamic dim is 1 but those of the images, which are 3: a branch may hang on it.

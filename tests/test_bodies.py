@@ -79,6 +79,7 @@ def test_what_is_broken_there_is_refused(name: str) -> None:
 def test_exported_loops_branches_and_scans(path: Path, lowering: str) -> None:
     result = optimize(path, lowering=lowering)
     assert {(s.policy.border, s.lowering) for s in result.report.sites} == {("border", lowering)}
+    assert {len(s.reads) for s in result.report.sites} == {4}
     assert all(s.error.max_abs is not None and s.error.max_abs <= 1e-5 for s in result.report.sites)
     assert result.report.validation.status == "ok"
     assert result.report.nodes.after < result.report.nodes.before
