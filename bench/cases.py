@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,19 +50,31 @@ def feeds(case: str, smooth: bool, seed: int = 0) -> dict[str, Any]:
     return {"image": image, "grid": np.stack([x, y], -1).astype(np.float32)}
 
 
-def rows(case: str, target: str, frameworks: bool = True) -> Iterator[Row]:
-    """The exported model, what other tools and each lowering make of it, what auto makes of it, and PyTorch."""
+def rows(case: str, target: str, frameworks: bool = True, only: Sequence[str] = ()) -> Iterator[Row]:
+    """The exported model, what other tools and each lowering make of it, what auto makes of it, and PyTorch.
+
+    `only` names rows to make beside the exported model; all of them by default.
+    """
     path = MODELS / f"{case}.onnx"
     yield Row("exported", onnx.load(path))
-    yield from _other_tools(path)
-    for name in LOWERINGS:
-        if name not in ("keep", "plugin"):
-            yield _lowered(path, name, target, lowering=name, atol=LOOSE, validate=False)
-    yield _lowered(path, "auto", target)
+    makers: dict[str, Callable[[], Row | None]] = {
+        "onnxsim": partial(_simplified, path),
+        "onnxslim": partial(_slimmed, path),
+        **{
+            name: partial(_lowered, path, name, target, lowering=name, atol=LOOSE, validate=False)
+            for name in LOWERINGS
+            if name not in ("keep", "plugin")
+        },
+        "auto": partial(_lowered, path, "auto", target),
+    }
     if target != "ort-cpu":
-        yield _lowered(path, "auto --atol 2e-3", target, atol=2e-3)
-    if frameworks:
-        yield from (Row(f"PyTorch {name}", sampler=name) for name in ("eager", "compile", "grid_sample"))
+        makers["auto --atol 2e-3"] = partial(_lowered, path, "auto --atol 2e-3", target, atol=2e-3)
+    for name in ("eager", "compile", "grid_sample") if frameworks else ():
+        makers[f"PyTorch {name}"] = partial(Row, f"PyTorch {name}", sampler=name)
+    for name, make in makers.items():
+        row = make() if not only or name in only else None
+        if row is not None:
+            yield row
 
 
 def _lowered(path: Path, name: str, target: str, **options: Any) -> Row:
@@ -74,13 +86,17 @@ def _lowered(path: Path, name: str, target: str, **options: Any) -> Row:
     return Row(name, result.model, note=note)
 
 
-def _other_tools(path: Path) -> Iterator[Row]:
-    with contextlib.suppress(ImportError):
+def _simplified(path: Path) -> Row | None:
+    try:
         import onnxsim
+    except ImportError:
+        return None
+    return Row("onnxsim", onnxsim.simplify(onnx.load(path))[0])
 
-        simplified, _ = onnxsim.simplify(onnx.load(path))
-        yield Row("onnxsim", simplified)
-    with contextlib.suppress(ImportError):
+
+def _slimmed(path: Path) -> Row | None:
+    try:
         import onnxslim
-
-        yield Row("onnxslim", onnxslim.slim(onnx.load(path)))
+    except ImportError:
+        return None
+    return Row("onnxslim", onnxslim.slim(onnx.load(path)))

@@ -26,7 +26,7 @@ def measure(
 ) -> dict[str, Any]:
     """One case as a record: for every row its times, ratios to the exported model and largest difference from it."""
     with_torch = importlib.util.find_spec("torch") is not None
-    found = [row for row in rows(case, target, with_torch) if not only or row.name in ("exported", *only)]
+    found = list(rows(case, target, with_torch, only))
     record: dict[str, Any] = {row.name: {"note": row.note} for row in found}
     for smooth, kind in KINDS.items():
         inputs = feeds(case, smooth)
