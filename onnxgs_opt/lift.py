@@ -129,7 +129,7 @@ class Lift:
             index, sizes = self._split(index, sizes, *self._splits[name])
         integral = fact.dtype is not None and fact.dtype.kind in "iub"
         node, _ = self._producer.get(name, (None, 0))
-        own = RANGES.get("" if node is None else node.op, (None, None))
+        own = RANGES.get("" if node is None else operator(node), (None, None))
         lo, hi = self._cuts.get((name, constants(index)), own)
         return self.algebra.elem(name, index, lo, hi, integral, sizes)
 
@@ -152,7 +152,7 @@ class Lift:
             tensor = self._tensors.get(name)
             value = self.facts.get(name, UNKNOWN).value
             node, _ = self._producer.get(name, (None, 0))
-            if node is not None and node.op == "Constant" and isinstance(node.attrs.get("value"), gs.Constant):
+            if node is not None and operator(node) == "Constant" and isinstance(node.attrs.get("value"), gs.Constant):
                 tensor = node.attrs["value"]
             if isinstance(tensor, gs.Constant):
                 value = value if value is not None else constant_value(tensor)

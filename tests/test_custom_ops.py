@@ -14,11 +14,12 @@ import onnxruntime.capi.onnxruntime_pybind11_state as binary
 import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
-from onnxgs_opt import api, cli, optimize
+from onnxgs_opt import api, cli, find, optimize
 from onnxgs_opt.errors import UsageError
 from onnxgs_opt.rendering import ENDINGS, render
 from onnxgs_opt.rendering.text import to_text
 from onnxgs_opt.rendering.words import verdict
+from tests.fixtures.spellings import build, parse
 
 MODELS = Path(__file__).parent / "fixtures" / "models"
 EXPORT = MODELS / "masked_interior.ts17.st.onnx"
@@ -250,6 +251,17 @@ def test_an_operator_of_another_domain_is_never_taken_for_its_namesake(name: str
     assert (kept.op_type, kept.name, kept.attribute, len(kept.input)) == (
         *(node.op_type, name, node.attribute, len(node.input)),
     )
+
+
+@pytest.mark.parametrize("op_type", ["Sigmoid", "Constant"])
+def test_nothing_is_known_of_what_a_namesake_gives(op_type: str) -> None:
+    """A standard Sigmoid keeps the coordinate inside, a standard Constant is a number: these may give anything."""
+    model = onnx.shape_inference.infer_shapes(build(parse("policy=ranged constants=node")))
+    assert [site.inside for site in find(model)] == [True]
+    for node in (node for node in model.graph.node if node.op_type == op_type):
+        node.domain = "a.example"
+    model.opset_import.add(domain="a.example", version=1)
+    assert find(model) == []
 
 
 def test_the_checked_models_share_their_operators(library: str) -> None:
