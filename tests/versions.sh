@@ -10,8 +10,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
 OLDEST_PYTHON=3.10
 mkdir -p build
 
+# A shim of pyenv is on the path whether its Python is chosen or not: only what answers counts.
 find_python() {
-  command -v "python$1" || find "${PYENV_ROOT:-$HOME/.pyenv}/versions" -path "*/$1.*/bin/python" 2>/dev/null | sort -V | tail -n 1
+  "python$1" -c 'import sys; print(sys.executable)' 2>/dev/null ||
+    find "${PYENV_ROOT:-$HOME/.pyenv}/versions" -path "*/$1.*/bin/python" 2>/dev/null | sort -V | tail -n 1
 }
 
 installed() {
