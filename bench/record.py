@@ -93,19 +93,29 @@ def _record(path: Path) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Replace what the results are for in the records of their targets."""
-    paths = [Path(name) for name in sys.argv[1:]]
+    """Replace what the results are for in the records of their targets; several for one target add to each other."""
     records = {record["target"]: record for record in json.loads(TABLE.read_text(encoding="utf-8"))["records"]}
-    for path in paths:
+    made: dict[str, dict[str, Any]] = {}
+    for path in map(Path, sys.argv[1:]):
         new = _record(path)
-        old = records.get(new["target"], {})
-        if path.parent.name == "tensorrt":  # cases of several results
-            sizes = [case["image"] for case in new["cases"]]
-            new["cases"] += [case for case in old.get("cases", ()) if case["image"] not in sizes]
-        records[new["target"]] = {**old, **new}
+        made[new["target"]] = _joined(made.get(new["target"], {}), new)
+    for target, new in made.items():
+        records[target] = {**records.get(target, {}), **new}
     ordered = [records[target] for target in sorted(records)]
     TABLE.write_text(json.dumps({"format": 1, "records": ordered}, indent=1) + "\n", encoding="utf-8")
     return 0
+
+
+def _joined(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """One record of two: ratios of the same case stand together, the later one for a lowering that both have."""
+    if "cases" not in old or "cases" not in new:
+        return {**old, **new}
+    cases = {tuple(case["image"]): case for case in old["cases"]}
+    for case in new["cases"]:
+        before = cases.get(tuple(case["image"]), {})
+        ratios = {kind: {**before.get(kind, {}), **case.get(kind, {})} for kind in ("ratios", "smooth")}
+        cases[tuple(case["image"])] = {**before, **case, **ratios}
+    return {**old, **new, "cases": list(cases.values())}
 
 
 if __name__ == "__main__":
