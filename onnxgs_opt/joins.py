@@ -55,6 +55,12 @@ class Join:
 
     node: gs.Node
     reads: frozenset[str]
+    whole: bool = False
+
+    @property
+    def too_few(self) -> bool:
+        """Whether there are not the four reads of a sampler that takes one element of each: `whole` says that it does."""
+        return self.whole and len(self.reads) < TAPS
 
 
 def joins_of(
@@ -80,11 +86,11 @@ def joins_of(
             continue
         for tensor in node.outputs:
             flow[tensor.name] = union
-            if op in PARTS and len(union) == 1:
-                ((read, _),) = union
-                flow[tensor.name] = frozenset(((read, tensor.name),))
+            if op in CONTRACTIONS or (op in PARTS and len(union) == 1):
+                flow[tensor.name] = frozenset((read, tensor.name) for read, _ in union)
         if op in CONTRACTIONS or (op in SUMS and len(union) > max(map(len, parts))):
-            yield Join(node, frozenset(read for read, _ in union))
+            whole = op not in CONTRACTIONS and not any(part for _, part in union)
+            yield Join(node, frozenset(read for read, _ in union), whole)
 
 
 def _selects(node: gs.Node, facts: Mapping[str, Fact]) -> bool:

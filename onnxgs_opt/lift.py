@@ -57,16 +57,17 @@ class Lift:
         ends: frozenset[str] = frozenset(),
     ) -> None:
         self.algebra = Algebra()
-        self.facts = dict(facts)
+        self.facts = facts
         self.levels: dict[str, None] = {}
         self.images: set[str] = set()
         self.exact_below = EXACT_BELOW[8]
         self.values: dict[tuple[str, Index], Expr] = {}
-        self._producer = dict(scope.producer)
-        self._tensors = dict(scope.tensors)
+        self._producer = scope.producer
+        self._tensors = scope.tensors
         self.rounded: dict[Element, tuple[Bound, Bound]] = {}
         self._rounded_as: dict[Expr, Element] = {}
         self._order = scope.order
+        self._entered: set[int] = set()
         self._stops = stops
         self._cuts = cuts or {}
         self._ends = ends
@@ -182,10 +183,13 @@ class Lift:
 
     def enter(self, body: gs.Graph) -> None:
         """Make the tensors of a subgraph, whose names are unique in the model, known to the lift."""
+        if id(body) in self._entered:
+            return
+        self._entered.add(id(body))
         scope = Scope.of(body)
-        self.facts.update(infer(scope, {}, self.facts))
-        self._producer.update(scope.producer)
-        self._tensors.update(scope.tensors)
+        self.facts = {**self.facts, **infer(scope, {}, self.facts)}
+        self._producer = {**self._producer, **scope.producer}
+        self._tensors = {**self._tensors, **scope.tensors}
 
     def operands(self, node: gs.Node, index: Index) -> list[Expr]:
         """The inputs of an elementwise operator at output index `index`."""

@@ -49,24 +49,24 @@ def _meeting(scope: Scope, output: str) -> gs.Node | None:
 
 def alive(scope: Scope, output: str) -> frozenset[str]:
     """Tensors that stay when the sampler goes: outputs, and what something outside its cone reads."""
-    inside = {id(node) for node in cone(scope, output)}
+    nodes = cone(scope, output)
+    inside = {id(node) for node in nodes}
     return frozenset(
         name
-        for node in scope.nodes
-        if id(node) in inside
-        for name in (t.name for t in node.outputs)
-        if name != output and (name in scope.outputs or any(id(c) not in inside for c in scope.consumers.get(name, ())))
+        for name in (t.name for node in nodes for t in node.outputs)
+        if name != output
+        and (name in scope.outputs or any(id(c) not in inside for c in scope.consumers.get(name, ())))
     )
 
 
 def cone(scope: Scope, output: str, stops: frozenset[str] = frozenset()) -> list[gs.Node]:
-    """Every node that `output` depends on, not looking behind `stops`."""
-    seen: set[int] = set()
+    """Every node that `output` depends on, not looking behind `stops`, in execution order."""
+    found: dict[int, gs.Node] = {}
     pending = [output]
     while pending:
         name = pending.pop()
         node, _ = scope.producer.get(name, (None, 0))
-        if node is not None and id(node) not in seen and name not in stops:
-            seen.add(id(node))
+        if node is not None and id(node) not in found and name not in stops:
+            found[id(node)] = node
             pending.extend(t.name for t in reads_of(node))
-    return [n for n in scope.nodes if id(n) in seen]
+    return sorted(found.values(), key=lambda node: scope.order[node.outputs[0].name])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -65,22 +65,26 @@ class _Search:
         self._scope = scope
         self._sizes = assignments(symbols(scope))
         self._facts: dict[int, Mapping[str, Fact]] = {}
+        self._tried: dict[tuple[str, Cuts], _Hit | Miss] = {}
 
     def run(self) -> Found:
         """Try the joins of four reads first, then the smaller and the larger; a read belongs to one site only."""
         sites: list[Site] = []
         misses: dict[str, tuple[Join, Miss]] = {}
-        claimed: set[str] = set()
+        claimed: dict[str, str] = {}
         joins = list(joins_of(self._scope, self._facts_at(0)))
         wide = self._wide(joins, misses)
         for join in sorted(joins, key=lambda j: (len(j.reads) > TAPS, max(len(j.reads), 2 * TAPS), -len(j.reads))):
-            if join.reads & claimed:
-                join = replace(join, reads=join.reads - claimed)
+            known = {claimed[read] for read in join.reads if read in claimed}
+            if known:
+                join = replace(join, reads=join.reads - claimed.keys())
                 if len(join.reads) < TAPS:
                     continue
             if any(join.reads <= reads for reads in wide):
                 continue
-            result = self._try(join, frozenset(site.output for site in sites))
+            if join.too_few and any(join.reads < other.reads for other, _ in misses.values()):
+                continue
+            result = self._try(join, frozenset(known))
             if isinstance(result, Miss):
                 misses[join.node.outputs[0].name] = join, result
                 continue
@@ -90,12 +94,12 @@ class _Search:
                 misses[join.node.outputs[0].name] = join, site
                 continue
             sites.append(site)
-            claimed |= whole.reads
+            claimed |= dict.fromkeys(whole.reads, site.output)
         sites.sort(key=lambda site: self._scope.order[site.output])
         named = tuple(replace(site, id=f"site{k}") for k, site in enumerate(sites))
         shapes = (*map(_shapes, map(self._facts_at, range(len(self._sizes)))), *self._single(named))
         shapes = shapes if len(self._sizes) > 1 else ()
-        return Found(named, tuple(_remarks(misses, claimed)), tuple(self._sizes), shapes)
+        return Found(named, tuple(_remarks(misses, claimed.keys())), tuple(self._sizes), shapes)
 
     def _whole(self, join: Join, hit: _Hit, joins: Sequence[Join]) -> Join:
         """The join with every read of the match: it may have begun at a part of the sum, or where weights are read."""
@@ -149,7 +153,16 @@ class _Search:
         return best or miss or Miss("nothing to lift")
 
     def _match(self, output: str, first: Cuts) -> _Hit | Miss:
-        """Recognise one tensor at the first sizes, the lift ending at `first` or where its misses point to."""
+        """Recognise one tensor at the first sizes, the lift ending at `first` or where its misses point to.
+
+        Sums come behind one another, so that one tensor is asked for several times.
+        """
+        key = output, first
+        if key not in self._tried:
+            self._tried[key] = self._matched(output, first)
+        return self._tried[key]
+
+    def _matched(self, output: str, first: Cuts) -> _Hit | Miss:
         miss = Miss("nothing to lift")
         seen: set[Cuts] = set()
         pending = [first]
@@ -360,7 +373,7 @@ def _layout(placement: Placement) -> str:
     return "".join(letters.get(axis, "1") for axis in range(placement.image.rank))
 
 
-def _remarks(misses: dict[str, tuple[Join, Miss]], claimed: set[str]) -> Iterator[Remark]:
+def _remarks(misses: dict[str, tuple[Join, Miss]], claimed: Set[str]) -> Iterator[Remark]:
     """One near-miss for the widest sum of each group of reads that no site took."""
     kept: list[tuple[Join, Miss]] = []
     for join, miss in sorted(misses.values(), key=lambda entry: -len(entry[0].reads)):
