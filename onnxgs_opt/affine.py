@@ -52,7 +52,7 @@ def _candidates(
     found: list[tuple[bool, int, View, Expr]] = []
     for (name, at), held in lift.values.items():
         constant = held.value is not None
-        if lift.dtype_kind(name) != "f" or (names is not None and name not in names):
+        if lift.dtype_kind(name) not in "fb" or (names is not None and name not in names):
             continue
         if (constant and value.value is None) or not held.leaves <= value.leaves or (value.leaves and not held.leaves):
             continue

@@ -23,28 +23,32 @@ class Cuts:
     """Where the lift ends: by default nowhere, it goes as far as it can.
 
     `stop` is the image, seen as `split` if its pixels are one axis; `coordinates` ends it where these are rounded.
-    `ends` are tensors that nothing looks behind: samples that are known already.
+    `ends` are tensors that nothing looks behind: samples that are known already. `through`: what is read may be
+    computed from reads, as rows are that are put together before their columns are read.
     """
 
     stop: str | None = None
     split: tuple[int, tuple[int, ...]] | None = None
     coordinates: bool = False
     ends: frozenset[str] = frozenset()
+    through: bool = False
 
     def lift(self, scope: Scope, facts: Mapping[str, Fact], output: str) -> Lift:
         """A lift that ends there, `output` being lifted already where that tells the coordinates' bounds."""
         stops = frozenset(() if self.stop is None else (self.stop,))
         splits = {} if self.stop is None or self.split is None else {self.stop: self.split}
-        first = Lift(scope, facts, stops, splits, ends=self.ends)
+        first = Lift(scope, facts, stops, splits, ends=self.ends, through=self.through)
         if not self.coordinates:
             return first
         first.root(output)
-        return Lift(scope, facts, stops, splits, first.rounded, self.ends)
+        return Lift(scope, facts, stops, splits, first.rounded, self.ends, self.through)
 
 
 def other_cuts(cuts: Cuts, miss: Miss, lift: Lift) -> list[Cuts]:
     """How else to look at what was missed: with the image or the coordinates cut further down the graph."""
     out = []
+    if miss.degenerate and not cuts.through:
+        out.append(replace(cuts, through=True))
     if miss.split is not None and cuts.split is None:
         out.append(replace(cuts, stop=miss.split[0], split=miss.split[1:]))
     if miss.code in COORDINATE_MISSES and not cuts.coordinates and lift.rounded:

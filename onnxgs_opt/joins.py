@@ -59,7 +59,7 @@ class Join:
 
     @property
     def too_few(self) -> bool:
-        """Whether there are not the four reads of a sampler that takes one element of each: `whole` says that it does."""
+        """Whether the sum takes one element of each read (`whole`), and there are not four."""
         return self.whole and len(self.reads) < TAPS
 
 

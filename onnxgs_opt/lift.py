@@ -40,7 +40,7 @@ class Lift:
 
     `stops` are tensors that reads do not look behind. `splits` gives, for a stop, an axis and the sizes that it is seen
     as (an image whose rows are linear). `cuts` are coordinates that nothing looks behind, with their bounds; `ends` are
-    tensors that nothing looks behind.
+    tensors that nothing looks behind. `through`: what is read may itself be computed from reads, rows first, say.
 
     Seen on the way: `levels`, the tensors that reads were pulled through; `images`, those where they ended; `rounded`,
     the coordinates that a floor, ceil or cast rounds; `exact_below`, the largest index that the type it is computed in
@@ -55,6 +55,7 @@ class Lift:
         splits: Mapping[str, tuple[int, tuple[int, ...]]] | None = None,
         cuts: Mapping[Element, tuple[Bound, Bound]] | None = None,
         ends: frozenset[str] = frozenset(),
+        through: bool = False,
     ) -> None:
         self.algebra = Algebra()
         self.facts = facts
@@ -71,6 +72,7 @@ class Lift:
         self._stops = stops
         self._cuts = cuts or {}
         self._ends = ends
+        self._reading = RULES if through else READING
         self._splits = dict(splits or {})
         self._depth = 0
         self._tables: dict[str, Array | None] = {}
@@ -111,7 +113,7 @@ class Lift:
         node, position = self._producer.get(name, (None, 0))
         if node is None:
             return self.leaf(name, index)
-        rules = READING if reading else RULES
+        rules = self._reading if reading else RULES
         rule = rules.get(operator(node))
         if rule is None:
             return self.leaf(name, index)

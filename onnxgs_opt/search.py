@@ -175,7 +175,7 @@ class _Search:
             if isinstance(result, _Hit):
                 return result
             found, lift = result
-            if len(seen) == 1 or found.taps > miss.taps or miss.split is not None:
+            if len(seen) == 1 or (not cuts.through and (found.taps > miss.taps or miss.split is not None)):
                 miss = found
             if lift is not None:
                 pending += other_cuts(cuts, found, lift)
@@ -231,9 +231,10 @@ class _Search:
         if escaped is not None:
             return escaped
         reads = [self._scope.producer[t][0] for t in sorted(join.reads, key=self._scope.order.__getitem__)]
-        image, x = hit.placement.image, hit.placement.coordinate_views[0]
+        image = hit.placement.image
         batch, channels, height, width = self._group_sizes(image)
-        sample_size = self._group_sizes(x)[1:3]
+        points = [self._group_sizes(view)[1:3] for view in hit.placement.coordinate_views]
+        rows, columns = (None if None in sizes else max(s or 1 for s in sizes) for sizes in zip(*points, strict=True))
         fact = self._facts_at(0).get(image.tensor, UNKNOWN)
         return Site(
             id="",
@@ -247,7 +248,7 @@ class _Search:
             batch=batch,
             channels=channels,
             image_size=(height, width),
-            sample_size=(sample_size[0], sample_size[1]),
+            sample_size=(rows, columns),
             dtype="unknown" if fact.dtype is None else str(fact.dtype),
             layout=_layout(hit.placement),
             **{f: getattr(hit.placement, f) for f in Placement.__dataclass_fields__},

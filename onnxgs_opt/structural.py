@@ -146,6 +146,8 @@ def _independent(scope: Scope, nodes: Sequence[gs.Node]) -> list[gs.Node]:
     for node in _from(scope, nodes[0]):
         if id(node) in group and not any(t.name in tainted for t in reads_of(node)):
             free.append(node)
+        if node is nodes[-1]:
+            break
         if id(node) in group or any(t.name in tainted for t in reads_of(node)):
             tainted.update(t.name for t in node.outputs)
     return free

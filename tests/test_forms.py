@@ -304,3 +304,77 @@ def test_it_is_lowered_and_proven(form):
 def test_its_mutants_are_none(form, change):
     broken = find(form.model(change))
     assert len(broken) < len(form.beside)
+
+
+GRID = """
+<ir_version: 8, opset_import: ["" : 17]>
+grid (float[3,6,7] image, float[5] x, float[4] y) => (float[3,4,5] out)
+<float zero = {0}, int64 one = {1}, float unit = {1}, float xl = {6}, float yl = {5}, int64 xm = {6}, int64 ym = {5},
+ int64[1] k0 = {0}, int64[1] k1 = {1}>
+{
+  xc = Clip(x, zero, xl)
+  yc = Clip(y, zero, yl)
+  x0 = Floor(xc)
+  y0 = Floor(yc)
+  xa = Cast<to=7>(x0)
+  ya = Cast<to=7>(y0)
+  xn = Add(xa, one)
+  yn = Add(ya, one)
+  xb = Min(xn, xm)
+  yb = Min(yn, ym)
+  u = Sub(xc, x0)
+  v0 = Sub(yc, y0)
+  v = Unsqueeze(v0, k1)
+  nu = Sub(unit, u)
+  nv = Sub(unit, v)
+  upper = Gather<axis=1>(image, ya)
+  lower = Gather<axis=1>(image, yb)
+"""
+ROWS_FIRST = """
+  a = Mul(upper, nv)
+  b = Mul(lower, v)
+  rows = Add(a, b)
+  left = Gather<axis=2>(rows, xa)
+  right = Gather<axis=2>(rows, xb)
+  c = Mul(left, nu)
+  d = Mul(right, u)
+  out = Add(c, d)
+}
+"""
+COLUMNS_OF_ROWS = """
+  p = Gather<axis=2>(upper, xa)
+  q = Gather<axis=2>(upper, xb)
+  r = Gather<axis=2>(lower, xa)
+  s = Gather<axis=2>(lower, xb)
+  p1 = Mul(p, nu)
+  q1 = Mul(q, u)
+  r1 = Mul(r, nu)
+  s1 = Mul(s, u)
+  top = Add(p1, q1)
+  bottom = Add(r1, s1)
+  top1 = Mul(top, nv)
+  bottom1 = Mul(bottom, v)
+  out = Add(top1, bottom1)
+}
+"""
+each_grid = pytest.mark.parametrize("body", [ROWS_FIRST, COLUMNS_OF_ROWS], ids=["rows first", "columns of rows"])
+
+
+@each_grid
+def test_rows_and_columns_of_their_own_are_one_sampler(body):
+    """x is the same in every row and y in every column; rows may be put together before their columns are read."""
+    model = onnx.parser.parse_model(GRID + body)
+    [site] = find(model)
+    assert (site.policy.name, site.image_size, site.sample_size) == ("border", (6, 7), (4, 5))
+    result = optimize(model, lowering="merged-gather", measure=False)
+    assert (result.report.status, result.report.validation.status) == ("optimised", "ok")
+    assert sum(node.op_type in ("Gather", "GatherElements") for node in result.model.graph.node) == 1
+
+
+@each_grid
+@pytest.mark.parametrize("change", [("v = Uns", "w = Uns"), ("xb = Min(xn, xm)", "xb = Min(xn, ym)")])
+def test_rows_and_columns_that_do_not_fit_are_none(body, change):
+    text = GRID.replace(*change).replace(
+        "nv = Sub(unit, v)", "v = Mul(w, w)\n  nv = Sub(unit, v)" if "w =" in change[1] else "nv = Sub(unit, v)"
+    )
+    assert not find(onnx.parser.parse_model(text + body))
