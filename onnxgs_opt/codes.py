@@ -96,7 +96,7 @@ _ALL = (
         "GSO108",
         "an operator or a layout without a rule",
         "The cone holds an operator, a reshape or an order of axes whose meaning for the index space is "
-        "not known, or no tensor holds the coordinates by themselves.",
+        "not known, or no tensor holds the coordinates, or a factor of all taps, by itself.",
         "Report it with a small model; until then the reads stay as exported.",
     ),
     Code(
