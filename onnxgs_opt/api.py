@@ -33,7 +33,7 @@ from onnxgs_opt.report import Count, Report, Status
 from onnxgs_opt.sessions import load_custom_ops
 from onnxgs_opt.site import AnySite, Site, StructuralSite
 from onnxgs_opt.survey import Survey, survey
-from onnxgs_opt.timing import Race, can_time
+from onnxgs_opt.timing import CLEAR, Race, can_time
 from onnxgs_opt.trials import image_sizes
 from onnxgs_opt.tune import Tuner, race_models
 from onnxgs_opt.validate import DEFAULT, NotRunnableError, check_model, check_site
@@ -313,7 +313,7 @@ class _Run:
                 return self.rewrite(model, found, {**choices, **left}, comparisons, checks, output)
         failed = whole is not None and whole.status == "mismatch"
         times = None if failed or not (self.confirms or self.times) else self.race(lowered, found, checks)
-        if times is not None and self.confirms and times.ratio("before", "after") < 1:
+        if times is not None and self.confirms and times.ratio("before", "after") < CLEAR:
             reason = f"the whole model ran at {times.ratio('before', 'after'):.2f} of its speed with {{}}"
             slower = {s.id: choices[s.id].kept(reason.format(choices[s.id].lowering)) for s in sites}
             kept = self.untouched(model, found, {**choices, **slower}, "nothing-to-do", output, comparisons)
