@@ -19,6 +19,7 @@ from onnx import ModelProto
 
 from onnxgs_opt.doubles import in_double
 from onnxgs_opt.lowering.base import Tolerance
+from onnxgs_opt.memory import TooLargeError, require_sessions
 from onnxgs_opt.points import Points, points_of
 from onnxgs_opt.probe import Array, describe
 from onnxgs_opt.runs import Run
@@ -96,7 +97,7 @@ def compare(expected: Array, actual: Array, tolerance: Tolerance, slack: Array |
 def gaps(a: Array, b: Array) -> Array:
     """|a - b| by element: a NaN equals a NaN and an infinity itself; anything else against them is infinitely far."""
     with np.errstate(invalid="ignore"):
-        gap = np.abs(a.astype(np.float64) - b.astype(np.float64))
+        gap = np.asarray(np.abs(a.astype(np.float64) - b.astype(np.float64)))  # of two scalars it is none
     gap[(a == b) | (np.isnan(a) & np.isnan(b))] = 0
     gap[np.isnan(gap)] = np.inf
     return gap
@@ -119,7 +120,10 @@ def compare_runs(
     """Run both over all inputs; a result that does not run where the original does is a mismatch."""
     seen = Comparison("not-run", seed=seed, worst="no inputs were tried")
     try:
+        require_sessions((before, after))
         reference = open_session(before, folder, custom_ops, optimise=False, threads=THREADS)
+    except TooLargeError as reason:
+        return replace(seen, worst=str(reason))
     except Exception as reason:  # onnxruntime's errors have no other base
         return replace(seen, worst=f"onnxruntime does not load the original: {in_words(reason)}")
     try:
@@ -129,8 +133,11 @@ def compare_runs(
             seen, status="mismatch", max_abs=float("inf"), worst=f"the result does not load: {in_words(reason)}"
         )
     sessions = _Sessions(reference, checked, before, folder, custom_ops)
-    for run in runs:
-        seen = _add_run(seen, sessions, run, tolerance, site)
+    try:
+        for run in runs:
+            seen = _add_run(seen, sessions, run, tolerance, site)
+    except TooLargeError as reason:  # the inputs of the next run
+        return replace(seen, worst=str(reason)) if seen.status == "not-run" else seen
     return seen
 
 

@@ -40,7 +40,7 @@ def is_linear(node: gs.Node) -> bool:
 
 
 def _is_bilinear(node: gs.Node) -> bool:
-    if not is_linear(node):
+    if not is_linear(node) or len(node.inputs) < 2:
         return False
     image, grid = node.inputs[:2]
     if image.shape is None or len(image.shape) != _RANK:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxgs_opt.memory import require_array
 from onnxgs_opt.site import Site, View
 
 Array = NDArray[Any]
@@ -57,6 +58,7 @@ def pixels(size: int, count: int, rng: np.random.Generator, dtype: Any = np.floa
     A half are edges (-1, 0, S-1, S, the halves between, integers), exact and an ulp to either side, signed
     zeros, tiny negatives and points far outside; the rest is uniform over [-2, S+2).
     """
+    require_array((count,))
     edges = edge_pixels(size, dtype)
     first = rng.permutation(edges)[: -(-count // 2)]
     more = rng.choice(edges, -(-count // 2) - len(first))
@@ -200,6 +202,7 @@ def coordinate_values(aim: Aim, layout: Layout, x: Array, y: Array, shape: Seque
 
 def image_values(shape: Sequence[int], rng: np.random.Generator, dtype: Any) -> Array:
     """Unit-normal values, to which the tolerances refer."""
+    require_array(shape)
     return rng.standard_normal(tuple(shape)).astype(dtype)
 
 

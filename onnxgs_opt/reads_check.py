@@ -11,8 +11,9 @@ from onnx import ModelProto, helper
 from onnxgs_opt.comparison import Comparison, compare_runs
 from onnxgs_opt.graph import Graph
 from onnxgs_opt.lowering.base import Tolerance
+from onnxgs_opt.memory import require_array
 from onnxgs_opt.passes.merge_reads import MergeReads
-from onnxgs_opt.probe import Array
+from onnxgs_opt.probe import Array, image_values
 from onnxgs_opt.runs import Run
 from onnxgs_opt.site import StructuralSite
 
@@ -84,7 +85,8 @@ def read_runs(model: ModelProto, site: StructuralSite, seed: int) -> Iterator[Ru
         value.name: helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type) for value in model.graph.input
     }
     for data_shape, index_shape in dict.fromkeys(site.shapes):
-        feeds = {site.data: rng.standard_normal(data_shape).astype(types[site.data])}
+        require_array(index_shape)
+        feeds = {site.data: image_values(data_shape, rng, types[site.data])}
         for name in site.indices:
             feeds[name] = _indices(site, data_shape, index_shape, rng).astype(types[name])
         yield Run(feeds)

@@ -110,6 +110,9 @@ class Resolver:
                     self.evaluate(condition, region)
                 except Unresolved:
                     continue
+                except Split as split:
+                    if split.axis == axis:
+                        raise
 
         return refine(list(cells), axis, probe)
 
@@ -325,6 +328,8 @@ def _split_f(cell: Cell, slope: Number, rest: tuple[Bound, Bound, bool, bool]) -
     else:
         last = math.floor(surely)  # f <= last: at least zero
         first = math.floor(never) + 1 if high_in or never.denominator != 1 else int(never)  # f >= first: below
+    if first - last > MAX_CELLS:
+        return ()
     parts = [
         (cell.lo, _min(cell.hi, last)),
         *((f, f) for f in range(last + 1, first)),

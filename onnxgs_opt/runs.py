@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto
 
+from onnxgs_opt.memory import require_array
 from onnxgs_opt.probe import (
     Aim,
     Array,
@@ -57,7 +59,7 @@ def site_runs(
     rng = np.random.default_rng(seed)
     for k, layout in enumerate(layouts):
         known = shapes[k] if k < len(shapes) else {}
-        points = int(np.prod(layout.of_samples()))
+        points = math.prod(layout.of_samples())
         for _ in range(max(1, min(MAX_ROUNDS, -(-POINTS // points)))):
             yield _site_run(cone, site, layout, rng, known)
 
@@ -70,7 +72,7 @@ def _site_run(
     types = {v.name: _type_of(v) for v in cone.graph.input}
     dtype = next((types[name][0] for name in aims if name in types), np.dtype(np.float32))
     height, width = layout.image
-    x = pixels(width, int(np.prod(layout.of_samples())), rng, dtype).reshape(layout.of_samples())
+    x = pixels(width, math.prod(layout.of_samples()), rng, dtype).reshape(layout.of_samples())
     y = pixels(height, x.size, rng, dtype).reshape(x.shape)
     if site.inside:
         x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
@@ -197,7 +199,7 @@ def _aimed(
     if height is None or width is None or aim.view.split is not None:
         return None
     canonical = tuple(int(np.prod([shape[a] for a in group], dtype=np.int64)) for group in aim.view.groups[:3])
-    count = int(np.prod(canonical))
+    count = math.prod(canonical)
     x = pixels(width, count, rng, kind).reshape(canonical)
     y = pixels(height, count, rng, kind).reshape(canonical)
     return coordinate_values(aim, Layout(1, 1, (height, width), (1, 1)), x, y, shape)
@@ -208,7 +210,8 @@ def _loose_values(
 ) -> Array:
     """Pixels and normalised coordinates of every image size that the other inputs may have."""
     spans = sorted({s for dims in others if len(dims) >= 2 for s in dims[-3:] if s > 1}) or [8, 32]
-    count = int(np.prod(shape))
+    require_array(shape)
+    count = math.prod(shape)
     share = -(-count // (2 * len(spans)))
     parts = []
     for span in spans:
@@ -220,6 +223,7 @@ def _loose_values(
 def _plain_values(shape: tuple[int, ...], kind: Any, rng: np.random.Generator) -> Array:
     if np.dtype(kind).kind == "f":
         return image_values(shape, rng, kind)
+    require_array(shape)
     return rng.integers(0, 2, shape).astype(kind)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +18,9 @@ from onnxgs_opt.site import StructuralSite
 RULE = "GSO003"
 RESHAPES = frozenset(("Reshape", "Flatten", "Squeeze", "Unsqueeze"))
 """Operators that keep the elements in their order: the result's shape says all that they did."""
+
+LONGEST = 2**31 - 1
+"""Elements of the one index: the shape inference of onnx and of some runtimes counts no further."""
 
 Facts = Mapping[str, Fact]
 
@@ -69,7 +73,7 @@ def _sites(
         nodes = [scope.producer[name][0] for name in sorted(join.reads, key=position.__getitem__)]
         for kind, group in _by_kind([n for n in nodes if n.name not in claimed], scope, facts).items():
             free = _independent(scope, group)
-            if len(free) < 2:
+            if len(free) < 2 or len(free) * max(math.prod(index) for _, index in kind.shapes) > LONGEST:
                 continue
             claimed |= {node.name for node in free}
             yield _site(join, kind, free, facts[0])

@@ -20,6 +20,7 @@ from onnx import ModelProto
 from onnxgs_opt.comparison import Comparison
 from onnxgs_opt.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
+from onnxgs_opt.memory import TooLargeError, require_sessions
 from onnxgs_opt.plan import KEEP, Choice
 from onnxgs_opt.probe import coordinates_of
 from onnxgs_opt.recorded import hopeless, recorded
@@ -257,6 +258,10 @@ def race_models(
         NotRunnableError: One of them does not run on the target.
     """
     old, new = before.to_proto(), after.to_proto()
+    try:
+        require_sessions((old, new))
+    except TooLargeError as reason:
+        raise NotRunnableError(str(reason)) from reason
     ways: list[Sequence[Mapping[str, Sequence[int]]]] = [()] if inputs or not fitting else [(), fitting]
     for way in ways:
         try:

@@ -19,7 +19,7 @@ LAYERS = (
     " pairs place cuts search prospects grid_sample_sites structural hazards survey",
     "lowering",
     "passes",
-    "doubles probe sessions runs points comparison timing validate reads_check"
+    "doubles memory probe sessions runs points comparison timing validate reads_check"
     " cuda_driver nvrtc plugin_build plugin_python engine_model engine engine_worker engine_run",
     "signature recorded trials tune plan evidence report records rendering",
     "api outputs engine_check",

@@ -9,6 +9,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from onnxgs_opt.builder import Builder
+from onnxgs_opt.constants import SMALL
 from onnxgs_opt.lowering.cells import Cells, index_type
 from onnxgs_opt.site import Site
 
@@ -29,7 +30,7 @@ def plus_batch(builder: Builder, site: Site, image: gs.Tensor, index: gs.Tensor,
         return index
     column = [-1] + [1] * (rank - 1)
     batch, plane = builder.dim(image, 0), builder.dims_product([builder.dim(image, 2), builder.dim(image, 3)])
-    if isinstance(batch, int) and isinstance(plane, int):
+    if isinstance(batch, int) and isinstance(plane, int) and batch <= SMALL:
         first = np.arange(batch, dtype=np.int64) * plane
         return cast(gs.Tensor, builder.op("Add", index, first.astype(index_type(site)).reshape(column)))
     count = builder.op("Squeeze", batch) if isinstance(batch, gs.Tensor) else builder.const(batch, np.int64)
