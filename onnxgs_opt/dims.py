@@ -120,6 +120,8 @@ def _unsqueeze(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
     shape, axes = _known(inputs[0]), _ints(node, "axes", 1, inputs) or []
     rank = len(shape) + len(axes)
     places, rest = {a % rank for a in axes}, iter(shape)
+    if len(places) < len(axes):
+        raise ValueError("an axis is put in twice")
     return [Fact(tuple(1 if i in places else next(rest) for i in range(rank)), inputs[0].dtype)]
 
 

@@ -49,6 +49,8 @@ def location_of(tensor: TensorProto) -> PurePosixPath:
         ModelError: There is no location, or it leads out of the model's folder.
     """
     location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
+    if not isinstance(location, str):  # protobuf hands out text that is not UTF-8 as bytes
+        raise ModelError(f"the location of tensor {tensor.name!r} is not UTF-8", "export the model again")
     path, windows = PurePosixPath(location), PureWindowsPath(location)
     outside = path.is_absolute() or windows.drive or windows.root or ".." in windows.parts
     if not location or outside or "\0" in location:

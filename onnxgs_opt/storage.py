@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import secrets
 import shutil
-import tempfile
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
 from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped,unused-ignore]
 from onnx import ModelProto
@@ -18,6 +20,8 @@ from onnxgs_opt.wellformed import check_model
 
 _PROTOBUF_LIMIT = 2**31
 _CHUNK = 1 << 22
+_MARK = ".onnxgs-"
+"""In the name of every temporary file."""
 
 
 def read_model(path: Path) -> ModelProto:
@@ -65,6 +69,9 @@ def _read(path: Path) -> bytes:
 def write_model(model: ModelProto, path: Path, source: Path | None) -> None:
     """Write ``model`` to ``path`` in one step, and see that its external data lies beside it.
 
+    Whatever ends the process, ``path`` is what it was or the whole model with its data. Two runs that write into one
+    folder take turns.
+
     Args:
         model: The model; its external tensors stay references.
         path: The file to make or replace.
@@ -74,19 +81,29 @@ def write_model(model: ModelProto, path: Path, source: Path | None) -> None:
         UsageError: The folder or a file in it cannot be written. Nothing is left behind.
         ModelError: The model is too big for one file, or its data file is missing.
     """
-    with contextlib.ExitStack() as undo:
-        try:
-            if path.is_dir():
-                raise UsageError(f"cannot write {path}: it is a folder", "name a file, such as out.onnx")
-            if source is not None:
-                _bring_data(model, source, path.parent, undo)
-            _replace(path, _serialize(model), undo)
-        except OSError as error:
-            raise UsageError(
-                f"cannot write {path}: {_reason(error)}",
-                "choose a folder that exists, is writable and has space",
-            ) from error
-        undo.pop_all()
+    raw = _serialize(model)
+    folder = path.parent if source is None else source
+    locations = [] if source is None else data_files(model)
+    try:
+        if path.is_dir():
+            raise UsageError(f"cannot write {path}: it is a folder", "name a file, such as out.onnx")
+        with _turn(path.parent), contextlib.ExitStack() as undo:
+            unfinished = _temporary(path, undo)
+            for location in locations:
+                _bring(folder / location, path.parent / location, path.parent, unfinished, undo)
+            _fill(unfinished, raw, _mode_for(path))
+            unfinished.replace(path)
+            _sync_folder(path.parent)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {path}: {_reason(error)}",
+            "choose a folder that exists, is writable and has space",
+        ) from error
+
+
+def data_files(model: ModelProto) -> list[PurePosixPath]:
+    """The files that external tensors of the model lie in, relative to its folder."""
+    return sorted({location_of(tensor) for tensor in external_tensors(model)})
 
 
 def _serialize(model: ModelProto) -> bytes:
@@ -96,17 +113,41 @@ def _serialize(model: ModelProto) -> bytes:
         raise ModelError("the model is over 2 GiB in one file", "save its weights as external data") from error
 
 
-def _replace(path: Path, raw: bytes, undo: contextlib.ExitStack) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:64]}.", suffix=".tmp", dir=path.parent)
-    temporary = Path(name)
+@contextlib.contextmanager
+def _turn(folder: Path) -> Iterator[None]:
+    """Wait until no other run writes into the folder; the system ends a turn with its process."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some network file systems know no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _temporary(path: Path, undo: contextlib.ExitStack) -> Path:
+    """Make an empty file beside ``path`` that goes with the end of ``undo``, and remove what killed runs have left."""
+    prefix = f".{path.name[:64]}{_MARK}"
+    for stale in path.parent.iterdir():
+        if stale.name.startswith(prefix) and stale.name.endswith(".tmp"):
+            stale.unlink(missing_ok=True)
+    temporary = path.with_name(f"{prefix}{secrets.token_hex(4)}.tmp")
     undo.callback(temporary.unlink, missing_ok=True)
-    with os.fdopen(descriptor, "wb") as file:
+    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    return temporary
+
+
+def _fill(path: Path, raw: bytes, mode: int) -> None:
+    with path.open("wb") as file:
         file.write(raw)
         file.flush()
-        os.fchmod(file.fileno(), _mode_for(path))
+        os.fchmod(file.fileno(), mode)
         os.fsync(file.fileno())
-    temporary.replace(path)
-    _sync_folder(path.parent)
 
 
 def _mode_for(path: Path) -> int:
@@ -128,18 +169,29 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _bring_data(model: ModelProto, source: Path, folder: Path, undo: contextlib.ExitStack) -> None:
-    for location in sorted({location_of(tensor) for tensor in external_tensors(model)}):
-        here, there = source / location, folder / location
-        if not here.is_file():
-            raise ModelError(f"the model's data file {here} does not exist", "put it back beside the model")
-        if there.exists():
-            _check_same_data(here, there)
-            continue
-        for parent in reversed([p for p in there.parents if folder in p.parents and not p.exists()]):
-            parent.mkdir()
-            undo.callback(_remove_empty, parent)
-        _copy(here, there, undo)
+# -- external data --------------------------------------------------------------------------------
+
+
+def _bring(here: Path, there: Path, folder: Path, unfinished: Path, undo: contextlib.ExitStack) -> None:
+    """Copy a data file to where the model in ``folder`` looks for it; it goes again while the model is unfinished."""
+    if not here.is_file():
+        raise ModelError(f"the model's data file {here} does not exist", "put it back beside the model")
+    if there.exists():
+        _check_same_data(here, there)
+        return
+    for parent in reversed([p for p in there.parents if folder in p.parents and not p.exists()]):
+        undo.callback(_remove_empty, parent)
+        parent.mkdir()
+    copy = _temporary(there, undo)
+    _copy(here, copy)
+    undo.callback(_withdraw, there, unfinished)
+    copy.replace(there)
+
+
+def _withdraw(data: Path, unfinished: Path) -> None:
+    # The model is in place as soon as its temporary file is not: then its data stays, whatever happens.
+    if unfinished.exists():
+        data.unlink(missing_ok=True)
 
 
 def _remove_empty(folder: Path) -> None:
@@ -158,11 +210,9 @@ def _check_same_data(here: Path, there: Path) -> None:
     )
 
 
-def _copy(here: Path, there: Path, undo: contextlib.ExitStack) -> None:
+def _copy(here: Path, there: Path) -> None:
     # Never a link: onnx refuses to load data files with several links, the original's from then on too.
-    temporary = there.with_name(f".{there.name[:64]}.{os.getpid()}.tmp")
-    undo.callback(temporary.unlink, missing_ok=True)
-    with here.open("rb") as source, temporary.open("wb") as target:
+    with here.open("rb") as source, there.open("wb") as target:
         try:
             _clone(source.fileno(), target.fileno(), here.stat().st_size)
         except (OSError, AttributeError):
@@ -171,18 +221,30 @@ def _copy(here: Path, there: Path, undo: contextlib.ExitStack) -> None:
             shutil.copyfileobj(source, target, _CHUNK)
             target.truncate()
         os.fsync(target.fileno())
-    shutil.copystat(here, temporary)
-    undo.callback(there.unlink, missing_ok=True)
-    temporary.replace(there)
+    shutil.copystat(here, there)
 
 
 def _clone(source: int, target: int, size: int) -> None:
-    """Copy inside the kernel; file systems that can share the blocks do."""
-    while size > 0:
-        copied = os.copy_file_range(source, target, size)
+    """Copy inside the kernel; file systems that can share the blocks do, and holes stay holes."""
+    os.ftruncate(target, size)
+    at = 0
+    while at < size:
+        try:
+            start = os.lseek(source, at, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # nothing but a hole follows
+                return
+            raise
+        at = os.lseek(source, start, os.SEEK_HOLE)
+        _clone_part(source, target, start, at)
+
+
+def _clone_part(source: int, target: int, start: int, end: int) -> None:
+    while start < end:
+        copied = os.copy_file_range(source, target, end - start, start, start)
         if not copied:
             raise OSError("the file became shorter")
-        size -= copied
+        start += copied
 
 
 def _reason(error: Exception) -> str:

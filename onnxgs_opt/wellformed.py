@@ -131,6 +131,8 @@ class _Checks:
             if shape is not None:
                 shape.check(node)
         for attr in node.attribute:
+            if not isinstance(attr.name, str):
+                raise _no_text()
             if attr.type == AttributeProto.GRAPH:
                 self.graph(attr.g, (*outer, known))
             elif attr.ref_attr_name and not self.in_function:
@@ -148,7 +150,11 @@ def _check_text(names: Iterable[str]) -> None:
     try:
         "".join(names)
     except TypeError as error:
-        raise ModelError("a name in the model is not UTF-8", "the file is damaged: export the model again") from error
+        raise _no_text() from error
+
+
+def _no_text() -> ModelError:
+    return ModelError("a name in the model is not UTF-8", "the file is damaged: export the model again")
 
 
 def _called(node: NodeProto) -> str:

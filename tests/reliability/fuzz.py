@@ -67,12 +67,13 @@ def _chunk(campaign: str, start: int, count: int) -> tuple[Tally, int]:
     """Run up to `count` executions in a child; fewer when it had to be ended or died."""
     outcomes = mmap.mmap(-1, count)
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as name:
-        folder = Path(name)
+        found = Path(name) / "failures"
+        (folder := Path(name) / "files").mkdir()
         child = os.fork()
         if not child:
-            _work(campaign, start, count, outcomes, folder)
+            _work(campaign, start, count, outcomes, folder, found)
         status = _watch(child, outcomes, count)
-        failures = [json.loads(line) for line in _lines(folder / "failures")]
+        failures = [json.loads(line) for line in _lines(found)]
     done = outcomes[:count].rstrip(b"\0")
     tally = Tally(Counter(Outcome(code).name.lower() for code in done), failures)
     if len(done) == count:
@@ -103,7 +104,7 @@ def _watch(child: int, outcomes: mmap.mmap, count: int) -> int:
         time.sleep(0.05)
 
 
-def _work(campaign: str, start: int, count: int, outcomes: mmap.mmap, folder: Path) -> None:
+def _work(campaign: str, start: int, count: int, outcomes: mmap.mmap, folder: Path, found: Path) -> None:
     """Execute in the child; it never returns."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -116,7 +117,7 @@ def _work(campaign: str, start: int, count: int, outcomes: mmap.mmap, folder: Pa
             except Exception as error:
                 outcome, detail = Outcome.CRASH, _where(error)
             if outcome >= Outcome.CRASH:
-                with (folder / "failures").open("a", encoding="utf-8") as file:
+                with found.open("a", encoding="utf-8") as file:
                     record = {"seed": start + k, "outcome": outcome.name.lower(), "detail": detail}
                     file.write(json.dumps(record) + "\n")
             outcomes[k] = outcome

@@ -76,12 +76,17 @@ CAMPAIGNS = {"bytes": judge_bytes, "graphs": judge_graph}
 
 
 def judge(
-    source: Path | ModelProto, rng: random.Random, validate: bool, output: Path | None = None
+    source: Path | ModelProto,
+    rng: random.Random,
+    validate: bool,
+    output: Path | None = None,
+    lowering: str | None = None,
 ) -> tuple[Outcome, str]:
     """Run once; the detail says what went wrong, or what the refusal was."""
     before = source.SerializeToString() if isinstance(source, ModelProto) else b""
     try:
-        result = optimize(source, output, lowering=rng.choice(LOWERINGS), validate=validate, measure=False)
+        chosen = lowering or rng.choice(LOWERINGS)
+        result = optimize(source, output, lowering=chosen, validate=validate, measure=False)
     except OptError as error:
         fine = error.exit_code == 2 and str(error).strip() and "\n" not in str(error) + error.hint
         fine = fine and (output is None or [p.name for p in output.parent.iterdir()] == ["in.onnx"])

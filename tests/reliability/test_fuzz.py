@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import onnx
 import pytest
 
-from onnxgs_opt import optimize
+from onnxgs_opt import memory, optimize
 from tests.reliability import fuzz, graphs, wire
-from tests.reliability.corpus import seeds
-from tests.reliability.judge import CAMPAIGNS
+from tests.reliability.corpus import FOLDER, seeds
+from tests.reliability.judge import CAMPAIGNS, LOWERINGS, Outcome, judge
+
+CRASHES = sorted((FOLDER.parent / "crashes").glob("*.onnx"))
+"""Models that the fuzzers made and that the package once failed on, named by what failed."""
 
 
 @pytest.mark.parametrize(("campaign", "count"), [("bytes", 1500), ("graphs", 300)])
@@ -31,7 +35,15 @@ def test_a_seed_is_accepted(name: str) -> None:
 
 
 def test_the_corpus_is_small() -> None:
-    assert sum(map(len, seeds().values())) < 200_000
+    assert sum(path.stat().st_size for path in FOLDER.parent.rglob("*.onnx")) < 200_000
+
+
+@pytest.mark.parametrize("lowering", sorted(set(LOWERINGS)))
+@pytest.mark.parametrize("path", CRASHES, ids=lambda path: path.stem)
+def test_what_once_failed(path: Path, lowering: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "free_bytes", lambda: 1 << 32)
+    outcome, detail = judge(path, random.Random(0), validate=True, lowering=lowering)
+    assert outcome < Outcome.CRASH, detail
 
 
 @pytest.mark.parametrize("name", list(seeds()))
