@@ -25,7 +25,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_at_some_lines(fault: str, stride: int, kind: str) -> None:
     tally = faults.at_every_line(fault, stride, **KINDS[kind])
     assert tally.broken == []
-    assert {"OUT is old", "OUT is new"} == set(tally.outcomes)
+    assert tally.outcomes["OUT is old"] > 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
