@@ -41,6 +41,8 @@ def _may_hold_sums(graph: Graph, scopes: dict[str, Scope]) -> bool:
 
 def _may_read(node: gs.Node, facts: Mapping[str, Fact]) -> bool:
     """Not of integers, such as shapes, and not at a few fixed positions, which only select."""
+    if len(node.inputs) < 2:  # an opset that has no such operator: anything may be called so
+        return False
     data, index = node.inputs[:2]
     if str(data.dtype).startswith(("int", "uint", "bool")) or (data.inputs and operator(data.inputs[0]) == "Shape"):
         return False

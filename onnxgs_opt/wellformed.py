@@ -196,6 +196,8 @@ class _Shape:
             wanted = self.types.get(name, attr.type)
             if attr.type != wanted:
                 raise ModelError(f"the attribute {name!r} of {_called(node)} is of another type", _EXPORT_AGAIN)
+            if name == "keepdims" and attr.i not in (0, 1):  # readers do not agree on what else it means
+                raise ModelError(f"keepdims of {_called(node)} is {attr.i}, not 0 or 1", _EXPORT_AGAIN)
         if not self.required <= seen:
             missing = ", ".join(sorted(self.required - seen))
             raise ModelError(f"{_called(node)} lacks the attribute {missing}", _EXPORT_AGAIN)
@@ -215,11 +217,16 @@ def _check_count(node: NodeProto, kind: str, names: Iterable[str], allowed: tupl
 
 @cache
 def _shape_of(op_type: str, opset: int) -> _Shape | None:
-    """None for operators that this opset does not have: plugins are often written into the default domain."""
+    """None for operators that ONNX does not have: plugins are often written into the default domain.
+
+    One that only a later opset has is taken as it is there.
+    """
+    if not onnx.defs.has(op_type):
+        return None
     try:
         schema = onnx.defs.get_schema(op_type, opset, "")
     except onnx.defs.SchemaError:
-        return None
+        schema = onnx.defs.get_schema(op_type, onnx.defs.onnx_opset_version(), "")
     if schema.deprecated:
         return None
     return _Shape(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
 import onnx_graphsurgeon as gs
 
 from onnxgs_opt.builder import Builder
@@ -57,6 +58,7 @@ class Plugin:
         """Write the node, its function, the import of its domain and the IR version that functions need."""
         image = emit_view(builder, site.image)
         grid, coordinates = _grid(builder, site, image)
+        grid = builder.cast(grid, np.float32) if grid.dtype not in (None, np.float32) else grid
         graph = builder.graph
         graph.add_function(sample_function(graph.opset))
         graph.import_domain(DOMAIN, 1)
