@@ -36,11 +36,13 @@ class LerpGather:
     tolerance: Tolerance = REORDERED
 
     def refusal(self, site: Site, target: Target) -> str | None:
-        """Refuse mirrored borders and opsets without GatherElements."""
+        """Refuse mirrored borders, opsets without GatherElements, and what TensorRT was seen to compute wrong."""
         if site.policy.border == "reflection":
             return "lerp-gather has no reflection padding yet"
         if target.opset < 11:
             return f"lerp-gather needs opset >= 11, the model has {target.opset}"
+        if target.runtime == "tensorrt" and None in (site.batch, site.channels, *site.image_size, *site.sample_size):
+            return "an engine of TensorRT 8.6 with dynamic sizes made NaN of half of its samples"
         return None
 
     def emit(self, builder: Builder, site: Site) -> gs.Tensor:

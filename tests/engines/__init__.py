@@ -36,6 +36,11 @@ class Lowered:
     shapes: dict[str, Shape]
 
     @property
+    def opset(self) -> int:
+        """Of ONNX's own operators."""
+        return next(entry.version for entry in self.model.opset_import if not entry.domain)
+
+    @property
     def samplers(self) -> int:
         """Nodes that a plugin has to take."""
         return sum(node.op_type == "BilinearSample" for node in self.model.graph.node)

@@ -1,6 +1,7 @@
 """Engines of every lowering of every model in the folders, or of every curated spelling, static and dynamic.
 
-python -m tests.engines [FOLDER]... [--jobs 2]; exit code 1 when one does not build.
+python -m tests.engines [FOLDER]... [--jobs 2]; exit code 1 when one does not build. Models of one opset are built
+beside each other, a dozen at a time; where that fails, one by one.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +19,13 @@ from pathlib import Path
 from onnx import ModelProto
 
 from onnxgs_opt.errors import OptError
-from tests.engines import Lowered, build, lowered
+from tests.engines import Lowered, build, lowered, together
 from tests.fixtures.spellings import build as spelt
 from tests.fixtures.spellings import valid
 from tests.fixtures.spellings.curated import curated
 
-Source = tuple[str, Path | ModelProto]
+Named = tuple[str, Lowered]
+DOZEN = 12
 
 
 def main() -> int:
@@ -33,33 +35,45 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     start = time.monotonic()
-    sources = list(_files(options.folders) if options.folders else _spellings())
-    counts, failures = Counter[str](), []
+    found, built, failures = Counter[str](), Counter[str](), []
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.jobs) as pool:
-        pending = [pool.submit(_build_all, source, Path(folder)) for source in sources]
-        for (name, _), future in zip(sources, pending, strict=True):
-            built, failed = future.result()
-            counts.update(built)
-            counts.update([] if built or failed else ["no lowering"])
-            failures += [f"{name} {line}" for line in failed]
+        pending = [pool.submit(_failures, group, Path(folder)) for group in _groups(options.folders, found)]
+        for future in pending:
+            group, failed = future.result()
+            built.update(one.lowering for _, one in group)
+            failures += failed
     for line in failures:
         sys.stdout.write(f"FAILED {line}\n")
-    engines = sum(count for name, count in counts.items() if name != "no lowering")
-    table = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
-    took = time.monotonic() - start
+    table = ", ".join(f"{name} {count}" for name, count in sorted(built.items()))
     sys.stdout.write(
-        f"{len(sources)} models, {engines} engines built ({table}), {len(failures)} failed, {took:.0f} s\n"
+        f"{found['models']} models, {found['with a lowering']} of them with a lowering, {built.total()} lowered models"
+        f" ({table}) in {len(pending)} engines, {len(failures)} failed, {time.monotonic() - start:.0f} s\n"
     )
     return 1 if failures else 0
 
 
-def _files(folders: list[Path]) -> Iterator[Source]:
+def _groups(folders: Sequence[Path], found: Counter[str]) -> Iterator[list[Named]]:
+    """Lowered models that may stand beside each other: of one lowering and one opset."""
+    open_groups: dict[tuple[str, int], list[Named]] = {}
+    for name, model in _files(folders) if folders else _spellings():
+        ways = list(lowered(model))
+        found.update(["models", *(["with a lowering"] if ways else [])])
+        sys.stderr.write(f"{name}: {', '.join(one.lowering for one in ways)}\n")
+        for one in ways:
+            group = open_groups.setdefault((one.lowering, one.opset), [])
+            group.append((name, one))
+            if len(group) == DOZEN:
+                yield open_groups.pop((one.lowering, one.opset))
+    yield from open_groups.values()
+
+
+def _files(folders: Sequence[Path]) -> Iterator[tuple[str, str]]:
     for folder in folders:
         for path in sorted(folder.glob("*.onnx")):
-            yield path.name, path
+            yield path.name, str(path)
 
 
-def _spellings() -> Iterator[Source]:
+def _spellings() -> Iterator[tuple[str, ModelProto]]:
     for name, spelling in curated().items():
         for dims in ("static", "dynamic"):
             wanted = replace(spelling, dims=dims)
@@ -67,21 +81,19 @@ def _spellings() -> Iterator[Source]:
                 yield f"{name} {dims}", spelt(wanted)
 
 
-def _build_all(source: Source, folder: Path) -> tuple[list[str], list[str]]:
-    """The lowerings that built, and a line for each that did not."""
-    name, model = source
-    origin = model if isinstance(model, Path) else folder / "model.onnx"
-    built, failed = [], []
-    for one in lowered(str(model) if isinstance(model, Path) else model):
-        problem = _problem(one, origin, folder / f"{abs(hash(name))}.engine")
-        built += [one.lowering] if problem is None else []
-        failed += [] if problem is None else [f"{one.lowering}: {problem}"]
-    return built, failed
+def _failures(group: list[Named], folder: Path) -> tuple[list[Named], list[str]]:
+    """The group, and a line for each of its models that does not build."""
+    if _problem(together([one for _, one in group]), folder) is None:
+        return group, []
+    problems = {name: _problem(one, folder) for name, one in group}
+    lines = [f"{name} {group[0][1].lowering}: {problem}" for name, problem in problems.items() if problem is not None]
+    return group, lines or [f"{', '.join(problems)} {group[0][1].lowering}: only beside each other"]
 
 
-def _problem(one: Lowered, origin: Path, output: Path) -> str | None:
+def _problem(one: Lowered, folder: Path) -> str | None:
+    output = folder / f"{id(one)}.engine"
     try:
-        build(one, origin, output).path.unlink()
+        build(one, folder / "model.onnx", output).path.unlink()
     except (OptError, AssertionError) as error:
         return str(error)
     return None

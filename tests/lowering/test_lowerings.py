@@ -127,6 +127,8 @@ def test_one_function_serves_sites_of_different_policies() -> None:
         ("roi-align", Case(policy=Policy("reflection")), Target(17), "reflection"),
         ("roi-align", Case(dtype="float16"), Target(17), "float16"),
         ("merged-gather", Case(policy=Policy("reflection")), Target(17), "reflection"),
+        ("lerp-gather", Case(policy=Policy("reflection")), Target(17), "reflection"),
+        ("lerp-gather", Case(dynamic=True), Target(17, "tensorrt"), "NaN"),
         ("merged-gather", Case(), Target(10), "opset >= 11"),
         ("plugin", Case(policy=Policy("reflection")), Target(17), "reflection"),
         ("plugin", Case(), Target(10), "opset >= 11"),

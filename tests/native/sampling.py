@@ -72,8 +72,18 @@ def cases() -> Iterator[Case]:
             for smooth in (False, True):
                 yield Case(size, "zeros", "all", "pixel", "NCHW", dtype, True, smooth)
                 yield Case(size, "border", "interior", "normalised", "NCHW", dtype, True, smooth)
+    yield from one_channel()
     yield Case((1, 64, 4, 5, 3, 3), layout="NHWC")
     yield Case((1, 64, 4, 5, 3, 3), layout="NHWC", dtype="float16")
+
+
+def one_channel() -> Iterator[Case]:
+    """Several items, and more points than a block has; few where reflection about edges rounds the coordinates anew."""
+    for border in ("zeros", "border", "reflect-centres"):
+        for coordinates in COORDINATES:
+            yield Case((2, 1, 9, 13, 40, 41), border, "all", coordinates)
+    for border in BORDERS:
+        yield Case((3, 1, 2, 2, 30, 35), border, "interior", "pixel", "NCHW", "float16")
 
 
 def inputs(case: Case, rng: np.random.Generator) -> tuple[Array, Array]:

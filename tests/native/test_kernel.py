@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.native.sampling import Case, Library, cases, check
@@ -39,6 +40,19 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Library:
 @pytest.mark.parametrize("case", list(cases()), ids=str)
 def test_on_the_host(host: Library, case: Case) -> None:
     check(host, case)
+
+
+def test_an_axis_whose_pixels_fp32_cannot_tell_apart_is_refused(host: Library) -> None:
+    longest = 1 << 23
+    for height, width in ((1, longest + 1), (longest + 1, 1)):
+        with pytest.raises(AssertionError, match="error -1"):
+            host(Case((1, 1, height, width, 0, 0)), *empty())
+    host(Case((1, 1, 1, longest, 0, 0)), *empty())
+
+
+def empty() -> tuple[np.ndarray, np.ndarray]:
+    """Nothing to read: without points no image is looked at."""
+    return np.empty(0, np.float32), np.empty(0, np.float32)
 
 
 @pytest.mark.gpu
