@@ -3,6 +3,7 @@
 # make soundness  generated samplers must be found, mutants of them must not: COUNT=10000 of each, JOBS=2
 # make engines    TensorRT-RTX engines, without a GPU, of every lowering of every spelling; MODELS=FOLDER of models, JOBS=2
 # make real-models   looks for samplers in models that packages ship, which it fetches
+# make reliability   fuzzes, kills and fills up the disk; writes docs/reliability.md: EXECUTIONS=1000000, hours on two cores
 # make lint   ruff and mypy --strict
 # make bench  time every lowering on this machine: tables and a chart in bench/results
 # make docs   the documentation site, into build/site; warnings are errors
@@ -24,8 +25,9 @@ PIP := $(PINNED) $(BIN)/python -m pip -qq --disable-pip-version-check
 DEMO := build/demo
 COUNT ?= 10000
 JOBS ?= 2
+EXECUTIONS ?= 1000000
 
-.PHONY: demo test soundness engines real-models lint bench docs examples constraints audit versions clean
+.PHONY: demo test soundness engines real-models reliability lint bench docs examples constraints audit versions clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -44,6 +46,9 @@ engines: $(VENV)/.installed-test
 
 real-models: $(VENV)/.installed-test
 	$(BIN)/python -m tests.real_models
+
+reliability: $(VENV)/.installed-test
+	$(BIN)/python -m tests.reliability --executions $(EXECUTIONS)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
