@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -203,11 +203,11 @@ class _Shape:
             raise ModelError(f"{_called(node)} lacks the attribute {missing}", _EXPORT_AGAIN)
 
 
-def _check_count(node: NodeProto, kind: str, names: Iterable[str], allowed: tuple[int, int]) -> None:
+def _check_count(node: NodeProto, kind: str, names: Sequence[str], allowed: tuple[int, int]) -> None:
     low, high = allowed
-    given = list(names)
-    if low <= len(given) <= high:
+    if low <= len(names) <= high:
         return
+    given = list(names)
     while len(given) > high and not given[-1]:
         given.pop()
     if not low <= len(given) <= high:
