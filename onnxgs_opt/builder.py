@@ -92,7 +92,9 @@ class Builder:
         folded = None if domain else self._fold(op_type, tensors, attrs, outputs)
         if folded is not None:
             return folded
-        known = [(None, None)] * outputs if domain else result_type(op_type, tensors, attrs, self.opset, outputs)
+        told = dtype is not None and shape is not None
+        nothing = [(None, None)] * outputs
+        known = nothing if domain or told else result_type(op_type, tensors, attrs, self.opset, outputs)
         results = [
             self._variable(op_type, k, dtype if dtype is not None else own[0], shape if shape is not None else own[1])
             for k, own in enumerate(known)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from onnxgs_opt.timing import Race
 
 LOWERINGS = (
-    *("auto", "keep", "merged-gather", "lerp-gather", "row-gather", "packed-gather"),
+    *("auto", "keep", "merged-gather", "blocked-gather", "lerp-gather", "row-gather", "packed-gather"),
     *("grid-sample", "roi-align", "plugin"),
 )
 TARGETS = ("ort-cpu", "ort-cuda", "tensorrt", "tensorrt-rtx")

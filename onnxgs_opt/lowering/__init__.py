@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from onnxgs_opt.lowering.base import Lowering, Target, Tolerance
+from onnxgs_opt.lowering.blocked_gather import BlockedGather
 from onnxgs_opt.lowering.grid_sample import GridSample
 from onnxgs_opt.lowering.keep import Keep
 from onnxgs_opt.lowering.lerp_gather import LerpGather
@@ -16,6 +17,7 @@ from onnxgs_opt.site import Site
 LOWERINGS: dict[str, Lowering] = {
     "keep": Keep(),
     "merged-gather": MergedGather(),
+    "blocked-gather": BlockedGather(),
     "lerp-gather": LerpGather(),
     "row-gather": RowGather(),
     "packed-gather": PackedGather(),

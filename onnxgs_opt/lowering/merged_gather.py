@@ -66,10 +66,15 @@ def _from_planes(builder: Builder, site: Site, image: gs.Tensor) -> gs.Tensor:
 
 def _from_rows(builder: Builder, site: Site, image: gs.Tensor) -> gs.Tensor:
     """Rows of [N*H*W, C], weighted by a product of [1, 4] and [4, C] a point."""
+    rows, index, weights = emit_row_corners(builder, site, image)
+    read = in_result_type(builder, site, builder.op("Gather", rows, index, axis=0))
+    points = builder.op("MatMul", builder.unsqueeze(weights, [3]), read)
+    return builder.transpose(builder.squeeze(points, [3]), [0, 3, 1, 2])
+
+
+def emit_row_corners(builder: Builder, site: Site, image: gs.Tensor) -> tuple[gs.Tensor, gs.Tensor, gs.Tensor]:
+    """The image as rows [N*H*W, C]; the rows of each point's corners and their weights, both [N, Ho, Wo, 4]."""
     corners = emit_corners(builder, site, image)
     index = builder.transpose(plus_batch(builder, site, image, corners.index, rank=4), [0, 2, 3, 1])
-    read = builder.op("Gather", emit_rows(builder, image), index, axis=0)
-    read, weights = (in_result_type(builder, site, t) for t in (read, corners.weights))
-    weights = builder.unsqueeze(builder.transpose(weights, [0, 2, 3, 1]), [3])
-    points = builder.op("MatMul", weights, read)
-    return builder.transpose(builder.squeeze(points, [3]), [0, 3, 1, 2])
+    weights = builder.transpose(in_result_type(builder, site, corners.weights), [0, 2, 3, 1])
+    return emit_rows(builder, image), index, weights

@@ -130,6 +130,13 @@ def test_one_function_serves_sites_of_different_policies() -> None:
         ("lerp-gather", Case(policy=Policy("reflection")), Target(17), "reflection"),
         ("lerp-gather", Case(dynamic=True), Target(17, "tensorrt"), "NaN"),
         ("merged-gather", Case(), Target(10), "opset >= 11"),
+        ("blocked-gather", Case(), Target(17, "ort-cuda"), "CPU's caches"),
+        ("blocked-gather", Case(), Target(17), "more than 8 channels"),
+        ("blocked-gather", Case(channels=16), Target(17), "a block or two"),
+        ("blocked-gather", Case(channels=16, samples=(104729, 1)), Target(17), "do not divide"),
+        ("blocked-gather", Case(dynamic=True), Target(17), "dynamic"),
+        ("blocked-gather", Case(), Target(10), "opset >= 11"),
+        ("blocked-gather", Case(policy=Policy("reflection")), Target(17), "reflection"),
         ("plugin", Case(policy=Policy("reflection")), Target(17), "reflection"),
         ("plugin", Case(), Target(10), "opset >= 11"),
         ("plugin", Case(dtype="float16"), Target(17), "float16"),
@@ -153,7 +160,8 @@ def test_the_displacement_is_what_single_precision_makes_of_a_coordinate(size: i
 
 def test_what_is_not_refused() -> None:
     _, site = graph_and_site(Case())
-    assert all(lowering.refusal(site, Target(17)) is None for lowering in LOWERINGS.values())
+    refused = {name for name, lowering in LOWERINGS.items() if lowering.refusal(site, Target(17)) is not None}
+    assert refused == {"blocked-gather"}  # too few points
     _, site = graph_and_site(Case(dynamic=True))
     assert LOWERINGS["grid-sample"].refusal(site, Target(17, image_size=(64, 64))) is None
     _, site = graph_and_site(Case(dynamic=True, coordinates="normalised", align_corners=True))

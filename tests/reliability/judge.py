@@ -26,7 +26,7 @@ from onnxgs_opt.report import Report
 from tests.reliability import graphs, wire
 from tests.reliability.corpus import SLOW, seeds, small_seeds
 
-LOWERINGS = ("merged-gather", "merged-gather", "lerp-gather", "row-gather", "packed-gather", "grid-sample", "plugin")
+LOWERINGS = ("merged-gather", "blocked-gather", "lerp-gather", "row-gather", "packed-gather", "grid-sample", "plugin")
 SLOW_BYTES, SLOW_GRAPHS = 0.01, 0.15
 """Shares of executions that start from a seed with a site."""
 TOLERANCE = 1e-3
