@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
 
+from onnxgs_opt import optimize
 from onnxgs_opt.lowering import Target
 from onnxgs_opt.lowering.blocked_gather import BlockedGather
 from tests.lowering.samplers import POLICIES, Case, feeds, graph_and_site, lower, sample
@@ -58,3 +60,12 @@ def test_what_a_turn_reads_fits_the_block(case) -> None:
     assert index[0] > 2
     assert SMALL.elements / 4 <= index[1] * case.channels <= 4 * SMALL.elements
     assert [node.op for node in scan.attrs["body"].nodes] == ["Gather", "MatMul"]
+
+
+def test_a_real_export_of_many_channels() -> None:
+    path = Path(__file__).parents[2] / "bench" / "models" / "1x64x135x240.onnx"
+    result = optimize(path, lowering="blocked-gather")
+    assert (result.report.status, result.report.validation.status) == ("optimised", "ok")
+    assert (result.report.reads.before, result.report.reads.after) == (4, 1)
+    again = optimize(result.model, lowering="blocked-gather", dry_run=True).report
+    assert (again.sites, again.near_misses) == ((), ())
