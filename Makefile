@@ -2,6 +2,7 @@
 # make test   the whole test suite
 # make soundness  generated samplers must be found, mutants of them must not: COUNT=10000 of each, JOBS=2
 # make engines    TensorRT-RTX engines, without a GPU, of every lowering of every spelling; MODELS=FOLDER of models, JOBS=2
+# make field      exports of known samplers in MODELS=FOLDER, also after onnxsim and onnxslim: what each is, equal when lowered
 # make real-models   looks for samplers in models that packages ship, which it fetches
 # make reliability   fuzzes, kills and fills up the disk; writes docs/reliability.md: EXECUTIONS=1000000, hours on two cores
 # make lint   ruff and mypy --strict
@@ -27,7 +28,7 @@ COUNT ?= 10000
 JOBS ?= 2
 EXECUTIONS ?= 1000000
 
-.PHONY: demo test soundness engines real-models reliability lint bench docs examples constraints audit versions clean
+.PHONY: demo test soundness engines field real-models reliability lint bench docs examples constraints audit versions clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -43,6 +44,9 @@ soundness: $(VENV)/.installed-test
 
 engines: $(VENV)/.installed-test
 	$(BIN)/python -m tests.engines --jobs $(JOBS) $(MODELS)
+
+field: $(VENV)/.installed-test $(VENV)/.installed-bench
+	$(BIN)/python -m tests.field --after onnxsim onnxslim --jobs $(JOBS) $(MODELS)
 
 real-models: $(VENV)/.installed-test
 	$(BIN)/python -m tests.real_models

@@ -1,7 +1,7 @@
 """Every export in a folder, as it is and simplified: recognised as the table says, and equal under every lowering.
 
-python -m tests.field FOLDER [--after onnxsim onnxslim] [--jobs 2]; exit code 1 on any failure. A file is named after its
-sampler: NAME.anything.onnx. The simplifiers have to be installed.
+python -m tests.field FOLDER [--after onnxsim onnxslim] [--jobs 2]; exit code 1 on any failure. A file is named after
+its sampler: NAME.anything.onnx. The simplifiers have to be installed.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from onnx import ModelProto
 
 from onnxgs_opt import optimize
 from onnxgs_opt.lowering import LOWERINGS
+from onnxgs_opt.report import Report
 from tests.field.table import TABLE, Found
 
 NAMES = tuple(name for name in LOWERINGS if name != "keep")
@@ -96,9 +97,16 @@ def _lowered(model: ModelProto, name: str) -> str:
     lowered = [site for site in report.sites if site.lowering == name]
     if not lowered:
         return "refused" if all("refuse" in s.reason or s.refusals for s in report.sites) else report.sites[0].reason
-    if report.status != "optimised" or report.validation is None or report.validation.status != "ok":
-        return f"{report.status}, {report.validation}"
-    return "validated"
+    status = None if report.validation is None else report.validation.status
+    fine = report.status == "optimised" and (status == "ok" or _runs_inside_only(report))
+    return "validated" if fine else f"{report.status}, {report.validation}"
+
+
+def _runs_inside_only(report: Report) -> bool:
+    """Whether the exported model itself does not take points outside its image, and each site was checked alone."""
+    unchecked = report.validation is not None and report.validation.status == "not-run"
+    refuses = unchecked and str(report.validation.reason).startswith("the original does not run")
+    return refuses and all(site.error.max_abs is not None for site in report.sites)
 
 
 def _table(counts: dict[tuple[str, str], Counter[str]]) -> Iterator[str]:

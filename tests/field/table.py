@@ -9,7 +9,7 @@ from onnxgs_opt.report import Report
 
 @dataclass(frozen=True)
 class Found:
-    """What a report says of a model: (rule, border, coordinates, align_corners) of each site, and the near-misses' codes."""
+    """What a report says of a model: each site's (rule, border, coordinates, align_corners), the near-misses' codes."""
 
     sites: tuple[tuple[str, str, str, bool | None], ...]
     near_misses: tuple[str, ...] = ()
