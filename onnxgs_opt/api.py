@@ -36,7 +36,7 @@ from onnxgs_opt.survey import Survey, survey
 from onnxgs_opt.timing import CLEAR, Race, can_time
 from onnxgs_opt.trials import image_sizes
 from onnxgs_opt.tune import Tuner, race_models
-from onnxgs_opt.validate import DEFAULT, NotRunnableError, check_model, check_site
+from onnxgs_opt.validate import DEFAULT, NotRunnableError, SiteCheck, check_model
 
 ModelLike = str | os.PathLike[str] | ModelProto
 METADATA = "onnxgs_opt"
@@ -237,8 +237,8 @@ class _Run:
         """Let measurements choose for every site that is not this tool's own."""
         sites = [s for s in found.sites if not all(name.startswith(OWN) for name in s.reads)]
 
-        def check(site: AnySite, name: str) -> Comparison:
-            return self._check(found, site, name, checks)
+        def check(site: AnySite) -> Callable[[str], Comparison]:
+            return self._checker(found, site, checks)
 
         with self.clock.stage("tune"):
             how = self.graph, self.target, check, checks.shapes, cache, self.clock.progress, checks.seed
@@ -255,25 +255,22 @@ class _Run:
                 choice = choices[site.id]
                 if choice.lowering == KEEP or site.id in comparisons:
                     continue
-                comparisons[site.id] = result = self._check(found, site, choice.lowering, checks)
+                comparisons[site.id] = result = self._checker(found, site, checks)(choice.lowering)
                 if result.status == "mismatch":
                     kept[site.id] = choice.kept(f"its check failed: {result.worst}")
         return kept, comparisons
 
-    def _check(self, found: Survey, site: AnySite, name: str, checks: _Checks) -> Comparison:
+    def _checker(self, found: Survey, site: AnySite, checks: _Checks) -> Callable[[str], Comparison]:
+        """The check of one site's lowerings, by name: what they are compared with is made once."""
         if isinstance(site, StructuralSite):
-            return check_reads(self.graph, site, seed=checks.seed)
-        lowering = LOWERINGS[name]
-        tolerance = checks.tolerance(tolerance_of(lowering, site))
-        return check_site(
-            self.graph,
-            site,
-            lowering,
-            tolerance=tolerance,
-            seed=checks.seed,
-            shapes=found.shapes.get(site.body, ()),
-            custom_ops=checks.custom_ops,
-        )
+            return lambda _: check_reads(self.graph, site, seed=checks.seed)
+        shapes = found.shapes.get(site.body, ())
+        try:
+            check = SiteCheck.of(self.graph, site, checks.seed, shapes=shapes, custom_ops=checks.custom_ops)
+        except NotRunnableError as reason:
+            unchecked = Comparison("not-run", seed=checks.seed, worst=str(reason))
+            return lambda _: unchecked
+        return lambda name: check.compare(LOWERINGS[name], checks.tolerance(tolerance_of(LOWERINGS[name], site)))
 
     def rewrite(
         self,

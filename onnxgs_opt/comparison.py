@@ -8,7 +8,7 @@ infinity itself; anything else against them is an infinite difference.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -106,74 +106,89 @@ def gaps(a: Array, b: Array) -> Array:
 # -- running --------------------------------------------------------------------------------------
 
 
+@dataclass
+class Original:
+    """The model that results are compared with; each of its sessions is opened when it is first needed.
+
+    Where it `keeps`, what it made of inputs serves one result after another: then the same `Run` has to come again.
+    """
+
+    model: ModelProto
+    folder: Path | None = None
+    custom_ops: Sequence[str] = ()
+    keeps: bool = False
+    _made: dict[int, tuple[Run, list[Any]]] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def session(self) -> Any:
+        """Without graph optimisations: what it computes is the reference."""
+        return open_session(self.model, self.folder, self.custom_ops, optimise=False, threads=THREADS)
+
+    @cached_property
+    def optimised(self) -> Any:
+        """With graph optimisations."""
+        return open_session(self.model, self.folder, self.custom_ops, threads=THREADS)
+
+    @cached_property
+    def exact(self) -> Any:
+        """In double precision, None where that does not load."""
+        try:
+            return open_session(in_double(self.model), None, self.custom_ops, optimise=False, threads=THREADS)
+        except Exception:  # onnxruntime's errors have no other base; it lacks some operators in double
+            return None
+
+    def outputs(self, run: Run) -> list[Any]:
+        """What it makes of inputs."""
+        if id(run) in self._made:
+            return self._made[id(run)][1]
+        made: list[Any] = self.session.run(None, dict(run.feeds))
+        if self.keeps:
+            self._made[id(run)] = run, made  # holds the run, so that its id stays its own
+        return made
+
+
 def compare_runs(
-    before: ModelProto,
+    original: Original,
     after: ModelProto,
-    runs: Iterator[Run],
+    runs: Iterable[Run],
     tolerance: Tolerance,
     seed: int,
     site: Site | None,
-    folder: Path | None = None,
     result_folder: Path | None = None,
-    custom_ops: Sequence[str] = (),
 ) -> Comparison:
     """Run both over all inputs; a result that does not run where the original does is a mismatch."""
     seen = Comparison("not-run", seed=seed, worst="no inputs were tried")
     try:
-        require_sessions((before, after))
-        reference = open_session(before, folder, custom_ops, optimise=False, threads=THREADS)
+        require_sessions((original.model, after))
+        _ = original.session
     except TooLargeError as reason:
         return replace(seen, worst=str(reason))
     except Exception as reason:  # onnxruntime's errors have no other base
         return replace(seen, worst=f"onnxruntime does not load the original: {in_words(reason)}")
     try:
-        checked = open_session(after, result_folder, custom_ops, threads=THREADS)
+        checked = open_session(after, result_folder, original.custom_ops, threads=THREADS)
     except Exception as reason:
         return replace(
             seen, status="mismatch", max_abs=float("inf"), worst=f"the result does not load: {in_words(reason)}"
         )
-    sessions = _Sessions(reference, checked, before, folder, custom_ops)
     try:
         for run in runs:
-            seen = _add_run(seen, sessions, run, tolerance, site)
+            seen = _add_run(seen, original, checked, run, tolerance, site)
     except TooLargeError as reason:  # the inputs of the next run
         return replace(seen, worst=str(reason)) if seen.status == "not-run" else seen
     return seen
 
 
-@dataclass
-class _Sessions:
-    """The original without graph optimisations, the result with them."""
-
-    reference: Any
-    checked: Any
-    before: ModelProto
-    folder: Path | None
-    custom_ops: Sequence[str]
-
-    @cached_property
-    def exact(self) -> Any:
-        """The original in double precision, None where that does not load."""
-        try:
-            return open_session(in_double(self.before), None, self.custom_ops, optimise=False, threads=THREADS)
-        except Exception:  # onnxruntime's errors have no other base; it lacks some operators in double
-            return None
-
-    @cached_property
-    def optimised(self) -> Any:
-        """The original with graph optimisations; made only when it is needed."""
-        return open_session(self.before, self.folder, self.custom_ops, threads=THREADS)
-
-
-def _add_run(seen: Comparison, sessions: _Sessions, run: Run, tolerance: Tolerance, site: Site | None) -> Comparison:
-    reference, checked = sessions.reference, sessions.checked
+def _add_run(
+    seen: Comparison, original: Original, checked: Any, run: Run, tolerance: Tolerance, site: Site | None
+) -> Comparison:
     try:
-        expected = reference.run(None, dict(run.feeds))
+        expected = original.outputs(run)
     except Exception as reason:
         if seen.status == "not-run":
             return replace(seen, worst=f"the original does not run at {_shapes(run)}: {in_words(reason)}")
         return seen
-    names = [output.name for output in reference.get_outputs()]
+    names = [output.name for output in original.session.get_outputs()]
     shapes = (*seen.shapes, tuple(value.shape for value in run.feeds.values()))
     seen = replace(seen, shapes=tuple(dict.fromkeys(shapes)), status="ok" if seen.status == "not-run" else seen.status)
     try:
@@ -184,27 +199,27 @@ def _add_run(seen: Comparison, sessions: _Sessions, run: Run, tolerance: Toleran
     for name, a, b in zip(names, expected, actual, strict=True):
         found = compare(np.asarray(a), np.asarray(b), tolerance)
         if not found.within:
-            same = sessions.optimised.run([name], dict(run.feeds))[0]
+            same = original.optimised.run([name], dict(run.feeds))[0]
             found = min(found, compare(np.asarray(same), np.asarray(b), tolerance), key=_badness)
         if not found.within:
-            found = _beside_exact(sessions, run, name, np.asarray(a), np.asarray(b), tolerance) or found
+            found = _beside_exact(original, run, name, np.asarray(a), np.asarray(b), tolerance) or found
         seen = _add_difference(seen, name, found, run, site)
         seen = _add_points(seen, np.asarray(a), np.asarray(b), run, site)
     return seen
 
 
 def _beside_exact(
-    sessions: _Sessions, run: Run, name: str, a: Array, b: Array, tolerance: Tolerance
+    original: Original, run: Run, name: str, a: Array, b: Array, tolerance: Tolerance
 ) -> Difference | None:
     """The same comparison, with the original's own distance from what it computes in double precision as slack.
 
     Weights that cancel far outside an image leave roundings only, there of any size; None where it cannot be run.
     """
-    if sessions.exact is None or a.dtype != np.float32 or a.shape != b.shape:
+    if original.exact is None or a.dtype != np.float32 or a.shape != b.shape:
         return None
     wide = {n: v.astype(np.float64) if v.dtype == np.float32 else v for n, v in run.feeds.items()}
     try:
-        exact = np.asarray(sessions.exact.run([name], wide)[0])
+        exact = np.asarray(original.exact.run([name], wide)[0])
     except Exception:  # onnxruntime's errors have no other base
         return None
     slack = ROUNDINGS * gaps(a, exact)

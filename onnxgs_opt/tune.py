@@ -52,7 +52,8 @@ ROUNDINGS = 1e-5
 UNMEASURED = ("plugin",)
 """Lowerings that the runtime cannot run faster than others without a library of its own."""
 
-Check = Callable[[AnySite, str], Comparison]
+Check = Callable[[AnySite], Callable[[str], Comparison]]
+"""Of a site, the check of its lowerings by name."""
 Progress = Callable[[str], None]
 
 
@@ -128,8 +129,9 @@ class Tuner:
         except Exception as reason:  # a cone that does not run alone is not timed; onnxruntime's errors have no base
             return Tuning(own, KEEP, f"it could not be measured: {in_words(reason)}", tuple(rows.values())), {}
         checks: dict[str, Comparison] = {}
+        check = self.check(trial.site)
         for name in (name for name in names if name not in refusals):
-            checks[name] = self.check(trial.site, name)
+            checks[name] = check(name)
             found = self._prepare(trial, cone, name, feeds, checks[name], first)
             if isinstance(found, str):
                 rows[name] = Measurement(name, found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import onnx_graphsurgeon as gs
 from onnx import ModelProto
 
 from onnxgs_opt.builder import Builder
-from onnxgs_opt.comparison import Comparison, compare_runs
+from onnxgs_opt.comparison import Comparison, Original, compare_runs
 from onnxgs_opt.graph import Graph, captured, constant_value
 from onnxgs_opt.lowering import Lowering, Tolerance, tolerance_of
 from onnxgs_opt.probe import Array, Layout, coordinates_of, layout_at, layouts_of
@@ -55,16 +55,57 @@ def check_site(
         custom_ops: Libraries of operators that onnxruntime lacks.
     """
     try:
-        cone = cone_of(graph, site)
-        lowered = lowered_cone(cone, site, lowering)
+        return SiteCheck.of(graph, site, seed, picks, shapes, custom_ops).compare(lowering, tolerance)
     except NotRunnableError as reason:
         return Comparison("not-run", seed=seed, worst=str(reason))
-    needed = {view.tensor for view in (site.image, *site.coordinate_views)}
-    fitting = [known for known in shapes if needed <= set(known)]
-    layouts = [layout_at(site, known) for known in fitting] or layouts_of(site, picks)
-    runs = site_runs(cone, site, layouts, seed, fitting)
-    allowed = tolerance or _at_precision(tolerance_of(lowering, site), site.dtype)
-    return compare_runs(cone, lowered, runs, allowed, seed, site, custom_ops=custom_ops)
+
+
+@dataclass(frozen=True)
+class SiteCheck:
+    """What the checks of a site's lowerings share: its cone, the inputs, and what the cone makes of them.
+
+    `seen` are the inputs that were made, `rest` makes more.
+    """
+
+    site: Site
+    cone: Original
+    seed: int
+    rest: Iterator[Run]
+    seen: list[Run] = field(default_factory=list)
+
+    @classmethod
+    def of(
+        cls,
+        graph: Graph,
+        site: Site,
+        seed: int = 0,
+        picks: Sequence[Layout] = PICKS,
+        shapes: Sequence[Mapping[str, Sequence[int]]] = (),
+        custom_ops: Sequence[str] = (),
+    ) -> SiteCheck:
+        """Prepare the checks of a site; the arguments are those of `check_site`.
+
+        Raises:
+            NotRunnableError: The cone reads something else whose shape or type is not known.
+        """
+        cone = cone_of(graph, site)
+        needed = {view.tensor for view in (site.image, *site.coordinate_views)}
+        fitting = [known for known in shapes if needed <= set(known)]
+        layouts = [layout_at(site, known) for known in fitting] or layouts_of(site, picks)
+        runs = site_runs(cone, site, layouts, seed, fitting)
+        return cls(site, Original(cone, custom_ops=custom_ops, keeps=True), seed, runs)
+
+    def compare(self, lowering: Lowering, tolerance: Tolerance | None = None) -> Comparison:
+        """Compare the cone with what a lowering that does not refuse the site writes for it."""
+        lowered = lowered_cone(self.cone.model, self.site, lowering)
+        allowed = tolerance or _at_precision(tolerance_of(lowering, self.site), self.site.dtype)
+        return compare_runs(self.cone, lowered, self._runs(), allowed, self.seed, self.site)
+
+    def _runs(self) -> Iterator[Run]:
+        yield from self.seen
+        for run in self.rest:
+            self.seen.append(run)
+            yield run
 
 
 def _at_precision(tolerance: Tolerance, dtype: str) -> Tolerance:
@@ -169,7 +210,7 @@ def check_model(
         runs: Iterator[Run] = iter([Run(dict(inputs))])
     else:
         runs = model_runs(before, {n: a for n, a in coordinates_of(sites).items()}, shapes or {}, seed, fitting)
-    return compare_runs(before, after, runs, tolerance, seed, None, folder, result_folder, custom_ops)
+    return compare_runs(Original(before, folder, custom_ops), after, runs, tolerance, seed, None, result_folder)
 
 
 def _proto_of(model: Model) -> tuple[ModelProto, Path | None]:

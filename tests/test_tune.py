@@ -49,8 +49,8 @@ def canonical() -> tuple[Graph, Site]:
 
 
 def tuner(graph: Graph, **options: Any) -> Tuner:
-    def check(site: Site, name: str) -> Comparison:
-        return check_site(graph, site, LOWERINGS[name])
+    def check(site: Site) -> Callable[[str], Comparison]:
+        return lambda name: check_site(graph, site, LOWERINGS[name])
 
     options = {"shapes": {"img": (2, 3, 24, 40)}, "least_call_s": 0.0, **options}
     return Tuner(graph, Target(graph.opset), options.pop("check", check), options.pop("shapes"), **options)
@@ -120,7 +120,7 @@ def test_what_a_new_thread_sets_up_does_not_count(
 def test_a_wrong_lowering_is_not_timed(canonical: tuple[Graph, Site], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tune, "race", steady({"row-gather": 0.1, "lerp-gather": 0.5}))
     wrong = Comparison("mismatch", worst="by intent")
-    choice = tuned(*canonical, check=lambda site, name: wrong if name == "row-gather" else Comparison("ok"))
+    choice = tuned(*canonical, check=lambda site: lambda name: wrong if name == "row-gather" else Comparison("ok"))
     assert {row.lowering: row.status for row in choice.measurements}["row-gather"] == "wrong"
     assert choice.lowering != "row-gather"
 
@@ -171,7 +171,7 @@ g (float[100, 3] data, int64[{size}] i, int64[{size}] j) => (float[{size}, 3] ou
 def tuned_sum(model: onnx.ModelProto, **options: Any) -> Any:
     run = _Run(_load(model), Target(17), _Clock(None))
     (site,) = run.find().sums
-    options = {"shapes": {}, "check": lambda site, name: check_reads(run.graph, site), **options}
+    options = {"shapes": {}, "check": lambda site: lambda _: check_reads(run.graph, site), **options}
     choices, comparisons = tuner(run.graph, **options).tune([site], choose([site], Target(17), "auto"))
     return choices[site.id], comparisons
 

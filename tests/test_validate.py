@@ -16,7 +16,7 @@ from onnxgs_opt.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target, Tolerance
 from onnxgs_opt.probe import describe, edge_pixels, lay_out, pixels, tensor_shape
 from onnxgs_opt.site import Policy, Site, View
-from onnxgs_opt.validate import check_model, check_site
+from onnxgs_opt.validate import SiteCheck, check_model, check_site
 from onnxgs_opt.views import emit_view
 from tests.lowering.samplers import Case, graph_and_site, lower
 
@@ -235,3 +235,13 @@ def test_a_split_axis_is_laid_out_as_it_is_read() -> None:
 )
 def test_points_in_words(p: float, words: str) -> None:
     assert describe(p, 12, "x") == words
+
+
+def test_lowerings_of_one_site_are_compared_with_one_run_of_its_cone() -> None:
+    graph, site = sampler(Case(dynamic=True))
+    check = SiteCheck.of(graph, site)
+    alone = [check_site(graph, site, LOWERINGS[name]) for name in ("merged-gather", "row-gather")]
+    together = [check.compare(LOWERINGS[name]) for name in ("merged-gather", "row-gather")]
+    assert together == alone
+    assert all(check.cone.outputs(run) is check.cone.outputs(run) for run in check.seen)
+    assert check.compare(Wrong(WRONG["border"])).status == "mismatch"
