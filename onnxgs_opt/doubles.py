@@ -14,11 +14,17 @@ FLOAT, DOUBLE = TensorProto.FLOAT, TensorProto.DOUBLE
 def in_double(model: ModelProto) -> ModelProto:
     """A copy whose fp32 tensors, constants and casts are fp64; other types stay.
 
+    Opset 11 becomes 12, which differs in the types that its operators take, and in Dropout: the Clip of 11 knows fp32
+    only.
+
     Raises:
         ValueError: A weight is stored outside the model.
     """
     copy = ModelProto()
     copy.CopyFrom(model)
+    for entry in copy.opset_import:
+        if not entry.domain and entry.version == 11:
+            entry.version = 12
     _convert(copy.graph)
     for function in copy.functions:
         _convert_nodes(function.node)

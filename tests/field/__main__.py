@@ -96,7 +96,7 @@ def _lowered(model: ModelProto, name: str) -> str:
     report = optimize(model, lowering=name).report
     lowered = [site for site in report.sites if site.lowering == name]
     if not lowered:
-        return "refused" if all("refuse" in s.reason or s.refusals for s in report.sites) else report.sites[0].reason
+        return next((site.reason for site in report.sites if "check failed" in site.reason), "refused")
     status = None if report.validation is None else report.validation.status
     fine = report.status == "optimised" and (status == "ok" or _runs_inside_only(report))
     return "validated" if fine else f"{report.status}, {report.validation}"
