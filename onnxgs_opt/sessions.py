@@ -14,6 +14,9 @@ from onnxgs_opt.errors import UsageError
 
 CPU = "CPUExecutionProvider"
 FATAL_ONLY = 4
+NO_SPINNING_BETWEEN_RUNS = ("session.force_spinning_stop", "1")
+"""A session's threads wait actively for its next run. Where several sessions take turns, as here, each then took up to
+twice as long as by itself, and not all alike."""
 _CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 _SOURCE_LINE = re.compile(r"^/\S+:\d+ .*?\) (?=[A-Z])")
 _UNKNOWN_OP = "is not a registered function/op"
@@ -42,6 +45,7 @@ def open_session(
 
     options = ort.SessionOptions()
     options.log_severity_level = FATAL_ONLY
+    options.add_session_config_entry(*NO_SPINNING_BETWEEN_RUNS)
     if threads is not None:
         options.intra_op_num_threads = threads
     if not optimise:

@@ -86,8 +86,8 @@ def prepare(
 ) -> Call:
     """A call that runs a model once, with inputs and outputs where the target keeps them.
 
-    Everything is at onnxruntime's defaults, as users run it. `folder` holds the model's external data, `custom_ops`
-    are libraries of its operators.
+    Everything is at onnxruntime's defaults, as users run it, but that no thread waits actively between runs. `folder`
+    holds the model's external data, `custom_ops` are libraries of its operators.
     """
     session = open_session(model, folder, custom_ops, providers=list(dict.fromkeys([PROVIDERS[runtime], CPU])))
     known = {i.name for i in session.get_inputs()}
@@ -152,7 +152,7 @@ def race(calls: Mapping[str, Call], budget_s: float, once: Mapping[str, float] |
 
     `once` are seconds that a call takes, where they are known.
     Before each sample its call is made once untimed: whatever ran before, it then finds its own data in the caches, as
-    in a program that runs one model over and over, and no thread of the one before still waits actively for work.
+    in a program that runs one model over and over.
     """
     shuffled = Random(seed)
     once = once or {name: settled(call) for name, call in calls.items()}

@@ -32,8 +32,8 @@ from onnxgs_opt.timing import Call, Feeds, Race, SlowError, prepare, race, run_w
 from onnxgs_opt.trials import Trial, trial_of, with_shapes
 from onnxgs_opt.validate import NotRunnableError
 
-VERSION = 2
-"""Of the lowerings' text: a change of what they write makes old measurements void."""
+VERSION = 3
+"""Of what is timed and how: a change of what lowerings write, or of how they run, makes old measurements void."""
 SITE_BUDGET_S = 0.15
 LONG_BUDGET_S = 4.0
 """Time for the rounds of one signature: the least, and what a site may take whose every call is slow."""
