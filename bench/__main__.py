@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import sys
 from pathlib import Path
 
+from bench.alone import alone, header, measure
 from bench.cases import MODELS, SIZES
 
 
@@ -27,16 +27,12 @@ def main() -> int:
         return _export()
     if options.render is not None:
         return _write(json.loads(options.render.read_text(encoding="utf-8")), options.render.with_suffix(""))
-    with contextlib.suppress(ImportError):
-        import torch  # noqa: F401  onnxruntime-gpu finds the CUDA libraries that it loads
-    from bench.measure import header, measure
-
     command = ["python -m bench", *sys.argv[1:]]
-    result = {"run": header(options.target, options.machine, command), "cases": {}}
+    result = {"run": alone(header, options.target, options.machine, command), "cases": {}}
     options.out.mkdir(parents=True, exist_ok=True)
     stem = options.out / f"{options.target}-{result['run']['date']}"
     for case in options.cases:
-        result["cases"][case] = measure(case, options.target, options.budget, _say, options.rows)
+        result["cases"][case] = alone(measure, case, options.target, options.budget, options.rows)
         _write(result, stem)
     return 0
 
@@ -49,7 +45,7 @@ def _write(result: dict[str, object], stem: Path) -> int:
     try:
         draw(result, stem.with_suffix(".svg"))
     except ImportError:
-        _say("no chart: matplotlib is not installed")
+        sys.stderr.write("no chart: matplotlib is not installed\n")
     return 0
 
 
@@ -59,11 +55,6 @@ def _export() -> int:
     for name, shape in SIZES.items():
         export(str(MODELS / f"{name}.onnx"), shape)
     return 0
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
 
 
 if __name__ == "__main__":
