@@ -8,6 +8,7 @@ searching with that equality, so rewiring works on the bare lists.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,11 @@ class Graph:
 
     def bodies(self) -> Iterator[Graph]:
         """Bodies of If, Loop and Scan, however deep, over the same objects."""
+        for inner in self._own_bodies():
+            yield inner
+            yield from inner.bodies()
+
+    def _own_bodies(self) -> Iterator[Graph]:
         for node in self.nodes:
             for name, body in node.attrs.items():
                 if isinstance(body, gs.Graph):
@@ -188,13 +194,15 @@ class Graph:
                     here = f"{node.outputs[0].name}.{name}"
                     inner.outer, inner.path = self, f"{self.path} > {here}" if self.path else here
                     yield inner
-                    yield from inner.bodies()
 
     def at(self, path: str) -> Graph:
         """The body at a path, this graph itself where that is empty; KeyError when there is none."""
-        for part in (self, *self.bodies()) if path else (self,):
-            if part.path == path:
-                return part
+        if path in ("", self.path):
+            return self
+        for part in self._own_bodies():  # not all of them: there may be as many as sites
+            if f"{path} > ".startswith(f"{part.path} > "):
+                with suppress(KeyError):  # the name of another one may begin alike
+                    return part.at(path)
         raise KeyError(path)
 
     @property
@@ -276,10 +284,7 @@ class Graph:
 
         Initialisers that nothing reads go too; inputs and optional outputs stay.
         """
-        removed = _remove_dead(self.gs)
-        if not self.is_function:
-            removed += sum(_remove_dead(function) for function in self.gs.functions)
-        return removed
+        return sum(map(_remove_dead, (self.gs, *(() if self.is_function else self.gs.functions))))
 
     def remove_nodes(self, nodes: Sequence[gs.Node]) -> None:
         """Remove nodes of this graph whose outputs nobody reads any more."""
@@ -307,8 +312,9 @@ class Graph:
 
     def add_function(self, proto: FunctionProto) -> None:
         """Add a model-local function in place of one of the same domain and name."""
-        self.drop_function(proto.domain, proto.name)
-        self.root.gs.functions.append(import_function(proto, self.opset))
+        if all(function.__dict__.get("source") is not proto for function in self.root.gs.functions):
+            self.drop_function(proto.domain, proto.name)
+            self.root.gs.functions.append(import_function(proto, self.opset))
 
     def drop_function(self, domain: str, name: str) -> None:
         """Remove a model-local function; nothing happens when there is none."""

@@ -173,7 +173,7 @@ def import_function(proto: FunctionProto, opset: int | None) -> gs.Function:
         opset=opset,
         import_domains=proto.opset_import,
     )
-    function.origin = shell_of(proto, ("node", "input", "output", "value_info"))
+    function.source, function.origin = proto, shell_of(proto, ("node", "input", "output", "value_info"))
     function.value_infos = list(proto.value_info)
     return function
 
