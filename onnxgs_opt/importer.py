@@ -77,6 +77,11 @@ def from_onnx_type(elem_type: int) -> Any:
     return elem_type if dtype is None else dtype
 
 
+def no_text() -> ModelError:
+    """What to raise for text that is not UTF-8 and that protobuf hands out as bytes."""
+    return ModelError("a name in the model is not UTF-8", "the file is damaged: export the model again")
+
+
 @contextmanager
 def readable_text() -> Iterator[None]:
     """Report text that is not UTF-8 as the damage that it is; protobuf finds it only when it is read.
@@ -236,6 +241,8 @@ def info_type(info: ValueInfoProto) -> tuple[Any, list[Dim] | None]:
 def _dim(dim: TensorShapeProto.Dimension) -> Dim:
     """A size, a name, or None where nothing is known, for which some exporters write -1."""
     if dim.HasField("dim_param"):
+        if not isinstance(dim.dim_param, str):
+            raise no_text()
         return dim.dim_param or None
     return dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else None
 
