@@ -30,7 +30,9 @@ CHUNK = 2000
 ROUND = 4
 """Children one after another, in each of several jobs, between two writings of the state."""
 LIMIT = 10
-"""Seconds of processor time that one execution may take."""
+"""Seconds of processor time that one execution may take, on a model of up to `LARGE` bytes."""
+LARGE = 50_000
+"""Time is linear: what is larger may take longer in proportion. A seed in 1,024 branches has 250 kB."""
 WALL = 120
 """Seconds of wall time after which a child that does nothing is ended."""
 MEMORY = 6 << 30
@@ -136,9 +138,9 @@ def _work(campaign: str, start: int, count: int, outcomes: mmap.mmap, folder: Pa
     judge = CAMPAIGNS[campaign]
     try:
         for k in range(count):
-            signal.setitimer(signal.ITIMER_PROF, LIMIT)  # its signal ends the process
+            _allow(0)
             try:
-                outcome, detail = judge(start + k, folder)
+                outcome, detail = judge(start + k, folder, _allow)
             except Exception as error:
                 outcome, detail = Outcome.CRASH, _where(error)
             if outcome >= Outcome.CRASH:
@@ -148,6 +150,11 @@ def _work(campaign: str, start: int, count: int, outcomes: mmap.mmap, folder: Pa
             outcomes[k] = outcome
     finally:
         os._exit(0)
+
+
+def _allow(size: int) -> None:
+    """Give an execution on so many bytes its time; the timer's signal ends the process."""
+    signal.setitimer(signal.ITIMER_PROF, LIMIT * max(1.0, size / LARGE))
 
 
 def _where(error: Exception) -> str:

@@ -66,7 +66,7 @@ def test_the_watchdog_counts_what_dies_and_what_hangs(monkeypatch: pytest.Monkey
     import os
     import signal
 
-    def judge(seed: int, _: object) -> tuple[int, str]:
+    def judge(seed: int, *_: object) -> tuple[int, str]:
         if seed == 1:
             os.kill(os.getpid(), signal.SIGTERM)
         while seed == 2:
@@ -86,7 +86,7 @@ def test_the_watchdog_counts_what_dies_and_what_hangs(monkeypatch: pytest.Monkey
 
 def test_jobs_run_the_same_executions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in CAMPAIGNS:
-        monkeypatch.setitem(CAMPAIGNS, name, lambda seed, _: (Outcome.CRASH if seed % 5 == 3 else Outcome.REFUSED, ""))
+        monkeypatch.setitem(CAMPAIGNS, name, lambda seed, *_: (Outcome.CRASH if seed % 5 == 3 else Outcome.REFUSED, ""))
     monkeypatch.setattr(fuzz, "CHUNK", 4)
     alone, state = fuzz.resume(100, tmp_path / "alone.json"), tmp_path / "state.json"
     fuzz.resume(50, state, jobs=3)
