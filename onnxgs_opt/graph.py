@@ -20,6 +20,7 @@ from onnxgs_opt.exporter import captured, export_model, node_subgraphs, sort_nod
 from onnxgs_opt.importer import (
     DEFAULT_DOMAINS,
     clone_model,
+    first_name,
     import_function,
     import_model,
     paused_collector,
@@ -50,7 +51,7 @@ class Graph:
         envelope: The model without graph and functions: opset imports, metadata, IR version.
         folder: Folder that external data is relative to, None for a model from memory.
         outer: The graph whose node carries this body; None for a main graph and for a function.
-        path: Where the body is: first output and attribute of each node on the way to it. Empty without `outer`.
+        path: Where the body is: first named output and attribute of each node on the way to it. Empty without `outer`.
         original: The model that this was made of, which stays as it came; None where there is none.
     """
 
@@ -191,7 +192,7 @@ class Graph:
             for name, body in node.attrs.items():
                 if isinstance(body, gs.Graph):
                     inner = Graph(body, self.envelope, self.folder, self.names())
-                    here = f"{node.outputs[0].name}.{name}"
+                    here = f"{first_name(node)}.{name}"
                     inner.outer, inner.path = self, f"{self.path} > {here}" if self.path else here
                     yield inner
 

@@ -63,6 +63,11 @@ def operator(node: gs.Node) -> str:
     return str(node.op) if node.domain in (None, *DEFAULT_DOMAINS) else ""
 
 
+def first_name(node: gs.Node) -> str:
+    """The name of a node's first output that has one; "" where none has."""
+    return next((t.name for t in node.outputs if t.name), "")
+
+
 def opset_of(imports: Iterable[onnx.OperatorSetIdProto]) -> int | None:
     """Version of the default ONNX domain among ``imports``, None when it is not there."""
     return next((int(i.version) for i in imports if i.domain in DEFAULT_DOMAINS), None)
