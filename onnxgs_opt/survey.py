@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -83,7 +84,7 @@ def _look(part: Graph, has_sums: bool, scopes: dict[str, Scope]) -> Survey:
     scope = Scope.at(part, scopes)
     found = find_sites(scope) if has_sums else Found((), ())
     held = [*found.sites, *grid_sample_sites(scope)]
-    samplers = [site for site in held if site.elements <= MOST]
+    samplers = [site for site in held if not _is_vast(scope, site)]
     claimed = {name for site in held for name in site.reads}
     sums = tuple(structural_sites(scope, found.sizes, claimed)) if has_sums else ()
     return Survey(
@@ -96,10 +97,16 @@ def _look(part: Graph, has_sums: bool, scopes: dict[str, Scope]) -> Survey:
 
 
 def _vast(scope: Scope, sites: list[Site]) -> Iterator[Remark]:
-    why = "it is said to have more elements than any memory holds"
+    why = "its image, its points or its result are said to have more elements than any memory holds"
     for site in sites:
-        if site.elements > MOST:
+        if _is_vast(scope, site):
             yield Remark(UNSIZED, scope.producer[site.output][0].name, why)
+
+
+def _is_vast(scope: Scope, site: Site) -> bool:
+    shapes = [scope.tensors[view.tensor].shape or () for view in (site.image, *site.coordinate_views)]
+    known = [math.prod(size for size in shape if isinstance(size, int) and size > 0) for shape in shapes]
+    return max(site.elements, *known) > MOST
 
 
 def _reads_floats(node: gs.Node) -> bool:
