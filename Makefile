@@ -4,7 +4,7 @@
 # make engines    TensorRT-RTX engines, without a GPU, of every lowering of every spelling; MODELS=FOLDER of models, JOBS=2
 # make field      exports of known samplers in MODELS=FOLDER, also after onnxsim and onnxslim: what each is, equal when lowered
 # make real-models   looks for samplers in models that packages ship, which it fetches
-# make reliability   fuzzes, kills and fills up the disk; writes docs/reliability.md: EXECUTIONS=1000000, hours on two cores
+# make reliability   fuzzes, kills and fills up the disk; writes docs/reliability.md: EXECUTIONS=1000000, JOBS=2
 # make lint   ruff and mypy --strict
 # make bench  time every lowering on this machine: tables and a chart in bench/results
 # make docs   the documentation site, into build/site; warnings are errors
@@ -52,7 +52,7 @@ real-models: $(VENV)/.installed-test
 	$(BIN)/python -m tests.real_models
 
 reliability: $(VENV)/.installed-test
-	$(BIN)/python -m tests.reliability --executions $(EXECUTIONS)
+	$(BIN)/python -m tests.reliability --executions $(EXECUTIONS) --jobs $(JOBS)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

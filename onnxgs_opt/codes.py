@@ -130,7 +130,8 @@ _ALL = (
         "GSO113",
         "image size is not known",
         "The size that bounds, strides or normalises the coordinates could not be traced to the image, "
-        "what is computed changes with the dynamic sizes, or an axis has less than 2 pixels.",
+        "what is computed changes with the dynamic sizes, an axis has less than 2 pixels, or the sizes are more "
+        "than any memory holds.",
         "Export with a static size, or derive the size from the shape of the image that is read.",
     ),
     Code(

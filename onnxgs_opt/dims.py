@@ -58,7 +58,7 @@ def _ints(node: gs.Node, name: str, position: int, inputs: Sequence[Fact]) -> li
         return [value] if isinstance(value, int) else list(value)
     if position < len(inputs) and node.inputs[position].name:
         array = inputs[position].value
-        if array is None:
+        if array is None or array.dtype.kind not in "iu":
             raise ValueError(f"{name} is not known")
         return [int(v) for v in np.ravel(array)]
     return None
@@ -112,7 +112,9 @@ def _flatten(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
 
 def _transpose(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
     shape = _known(inputs[0])
-    perm = node.attrs.get("perm") or range(len(shape))[::-1]
+    perm = node.attrs.get("perm", range(len(shape))[::-1])
+    if sorted(perm) != list(range(len(shape))):
+        raise ValueError("perm is no order of the axes")
     return [Fact(tuple(shape[p] for p in perm), inputs[0].dtype)]
 
 
@@ -165,7 +167,10 @@ def _gather_elements(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact
 
 def _gather_nd(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
     data, index = _known(inputs[0]), _known(inputs[1])
-    return [Fact((*index[:-1], *data[node.attrs.get("batch_dims", 0) + index[-1] :]), inputs[0].dtype)]
+    first = node.attrs.get("batch_dims", 0) + index[-1]
+    if first > len(data):
+        raise ValueError("an index of more axes than there are")
+    return [Fact((*index[:-1], *data[first:]), inputs[0].dtype)]
 
 
 def _slice_bounds(node: gs.Node, values: Sequence[Array | None]) -> tuple[Sequence[int], ...]:

@@ -57,12 +57,16 @@ def evidence_of(
     """Evidence for every site of `graph`; `lowered` is the graph in which some are replaced."""
     old = {path: _by_name(graph.at(path)) for path in {site.body for site in sites}}
     new = {} if lowered is None else {n.name: n for part in (lowered, *lowered.bodies()) for n in part.nodes}
+    by_prefix: dict[str, list[gs.Node]] = {}
+    for name, node in new.items():
+        by_prefix.setdefault("/".join(name.split("/", 2)[:2]), []).append(node)
     out = []
     for site in sites:
         check = comparisons.get(site.id, Comparison("not-run"))
         names = _summing(graph.at(site.body), site) if isinstance(site, StructuralSite) else site.cone
         cone = cone_of([old[site.body][n] for n in names if n in old[site.body]], site.output, frozenset(site.reads))
-        out.append(Evidence(site.id, _policy(site), cone, _after(site, names, new), check.points, check.worst))
+        after = _after(site, by_prefix.get(prefix_of(site), ()), [new[n] for n in names if n in new])
+        out.append(Evidence(site.id, _policy(site), cone, after, check.points, check.worst))
     return tuple(out)
 
 
@@ -91,13 +95,11 @@ def _by_name(graph: Graph) -> dict[str, gs.Node]:
     return {node.name: node for node in graph.nodes}
 
 
-def _after(site: AnySite, names: Sequence[str], nodes: Mapping[str, gs.Node]) -> Cone | None:
-    """What stands for a site now: the new nodes, and of a sum what still sums."""
-    prefix = f"{prefix_of(site)}/"
-    new = [node for name, node in nodes.items() if name.startswith(prefix)]
+def _after(site: AnySite, new: Sequence[gs.Node], left: Sequence[gs.Node]) -> Cone | None:
+    """What stands for a site now: the new nodes, and of a sum what is left of it, which still sums."""
     if not new:
         return None
-    kept = [nodes[n] for n in names if n in nodes] if isinstance(site, StructuralSite) else []
+    kept = left if isinstance(site, StructuralSite) else ()
     image = site.data if isinstance(site, StructuralSite) else site.image.tensor
     return cone_of([*new, *kept], site.output, _new_reads(new, image))
 

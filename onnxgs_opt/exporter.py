@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
-from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto
+from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
 from onnx_graphsurgeon.ir.tensor import LazyValues, SparseValues
 
@@ -101,15 +101,18 @@ def export_model(graph: gs.Graph, shell: ModelProto) -> ModelProto:
     """Make a model of the graph objects, inside the envelope that the original came in."""
     model = ModelProto()
     model.CopyFrom(shell)
-    export_graph(graph, model.graph, set(), model.ir_version)
+    export_graph(graph, model.graph, set(), model.ir_version, is_body=False)
     for function in graph.functions:
         export_function(function, model.functions.add())
     _import_used_domains(model.opset_import, graph)
     return model
 
 
-def export_graph(graph: gs.Graph, proto: GraphProto, owned: set[int], ir: int) -> None:
-    """Fill ``proto``; ``owned`` are the ids of the constants that enclosing graphs already hold."""
+def export_graph(graph: gs.Graph, proto: GraphProto, owned: set[int], ir: int, is_body: bool = True) -> None:
+    """Fill ``proto``; ``owned`` are the ids of the constants that enclosing graphs already hold.
+
+    Before IR 4 an initialiser is an input too, and a branch has none: there, new constants of a body are nodes.
+    """
     state = graph.__dict__
     shell = state.get("origin")
     if shell is not None:
@@ -120,9 +123,12 @@ def export_graph(graph: gs.Graph, proto: GraphProto, owned: set[int], ir: int) -
     nodes = sort_nodes(graph.nodes)
     constants = _own_constants(graph, nodes, owned)
     owned = owned | {id(c) for c in constants}
+    order = state.get("initializer_order", {})
+    if is_body and ir < FIRST_IR_WITH_FREE_INITIALIZERS:
+        _export_as_nodes([c for c in constants if c.name not in order], proto)
+        constants = [c for c in constants if c.name in order]
     for node in nodes:
         export_node(node, proto.node, owned, ir)
-    order = state.get("initializer_order", {})
     held = [*constants, *state.get("defaults", ())]
     for constant in sorted(held, key=lambda c: order.get(c.name, len(order))):
         export_constant(constant, proto)
@@ -130,6 +136,12 @@ def export_graph(graph: gs.Graph, proto: GraphProto, owned: set[int], ir: int) -
     for tensor in graph.outputs:
         export_info(tensor, proto.output)
     _export_value_infos(graph, nodes, constants, proto.value_info)
+
+
+def _export_as_nodes(constants: Sequence[gs.Constant], proto: GraphProto | FunctionProto) -> None:
+    for constant in constants:
+        node = proto.node.add(op_type="Constant", output=[constant.name])
+        node.attribute.add(name="value", type=AttributeProto.TENSOR, t=export_tensor(constant))
 
 
 def _export_value_infos(graph: gs.Graph, nodes: list[gs.Node], constants: list[gs.Constant], target: Any) -> None:
@@ -145,7 +157,7 @@ def _export_value_infos(graph: gs.Graph, nodes: list[gs.Node], constants: list[g
     for info in graph.__dict__.get("value_infos", ()):
         tensor = told.pop(info.name, None)
         if isinstance(tensor, gs.Constant):
-            target.append(info)
+            _append_info(info, target)
         elif tensor is not None:
             export_info(tensor, target)
     for tensor in told.values():
@@ -170,7 +182,7 @@ def _export_inputs(graph: gs.Graph, proto: GraphProto, constants: list[gs.Consta
         if tensor is None:
             continue
         if isinstance(tensor, gs.Constant):
-            proto.input.append(info)
+            _append_info(info, proto.input)
         else:
             live.discard(id(tensor))
             export_info(tensor, proto.input)
@@ -193,9 +205,7 @@ def export_function(function: gs.Function, proto: FunctionProto) -> None:
     nodes = sort_nodes(function.nodes)
     # A function has no initialisers: constants are nodes, in front.
     constants = _own_constants(function, nodes, set())
-    for constant in constants:
-        node = proto.node.add(op_type="Constant", output=[constant.name])
-        node.attribute.add(name="value", type=AttributeProto.TENSOR, t=export_tensor(constant))
+    _export_as_nodes(constants, proto)
     for node in nodes:
         export_node(node, proto.node, {id(c) for c in constants}, onnx.IR_VERSION)
     _export_value_infos(function, nodes, constants, proto.value_info)
@@ -244,7 +254,7 @@ def export_info(tensor: gs.Tensor, target: Any) -> None:
     """Append the description of a tensor: the original one where it still holds."""
     info = tensor.__dict__.get("origin", (None,))[0]
     if info is not None and describes(tensor):
-        target.append(info)
+        _append_info(info, target)
         if info.name != tensor.name:
             target[-1].name = tensor.name
         return
@@ -258,6 +268,17 @@ def export_info(tensor: gs.Tensor, target: Any) -> None:
         target[-1].metadata_props.extend(info.metadata_props)
         if info.doc_string:
             target[-1].doc_string = info.doc_string
+
+
+def _append_info(info: ValueInfoProto, target: Any) -> None:
+    """Append a description; a size below 0, which some exporters write for one that they do not know, is left out.
+
+    Beside new nodes it would be computed with: onnx's checker refuses to add sizes of -1, and dies of smaller ones.
+    """
+    target.append(info)
+    for dim in target[-1].type.tensor_type.shape.dim:
+        if dim.dim_value < 0:
+            dim.ClearField("dim_value")
 
 
 def describes(tensor: gs.Tensor) -> bool:

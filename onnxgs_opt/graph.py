@@ -8,6 +8,7 @@ searching with that equality, so rewiring works on the bare lists.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from onnxgs_opt.exporter import captured, export_model, node_subgraphs, sort_nod
 from onnxgs_opt.importer import (
     DEFAULT_DOMAINS,
     clone_model,
+    first_name,
     import_function,
     import_model,
     paused_collector,
@@ -49,7 +51,7 @@ class Graph:
         envelope: The model without graph and functions: opset imports, metadata, IR version.
         folder: Folder that external data is relative to, None for a model from memory.
         outer: The graph whose node carries this body; None for a main graph and for a function.
-        path: Where the body is: first output and attribute of each node on the way to it. Empty without `outer`.
+        path: Where the body is: first named output and attribute of each node on the way to it. Empty without `outer`.
         original: The model that this was made of, which stays as it came; None where there is none.
     """
 
@@ -181,20 +183,27 @@ class Graph:
 
     def bodies(self) -> Iterator[Graph]:
         """Bodies of If, Loop and Scan, however deep, over the same objects."""
+        for inner in self._own_bodies():
+            yield inner
+            yield from inner.bodies()
+
+    def _own_bodies(self) -> Iterator[Graph]:
         for node in self.nodes:
             for name, body in node.attrs.items():
                 if isinstance(body, gs.Graph):
                     inner = Graph(body, self.envelope, self.folder, self.names())
-                    here = f"{node.outputs[0].name}.{name}"
+                    here = f"{first_name(node)}.{name}"
                     inner.outer, inner.path = self, f"{self.path} > {here}" if self.path else here
                     yield inner
-                    yield from inner.bodies()
 
     def at(self, path: str) -> Graph:
         """The body at a path, this graph itself where that is empty; KeyError when there is none."""
-        for part in (self, *self.bodies()) if path else (self,):
-            if part.path == path:
-                return part
+        if path in ("", self.path):
+            return self
+        for part in self._own_bodies():  # not all of them: there may be as many as sites
+            if f"{path} > ".startswith(f"{part.path} > "):
+                with suppress(KeyError):  # the name of another one may begin alike
+                    return part.at(path)
         raise KeyError(path)
 
     @property
@@ -276,10 +285,7 @@ class Graph:
 
         Initialisers that nothing reads go too; inputs and optional outputs stay.
         """
-        removed = _remove_dead(self.gs)
-        if not self.is_function:
-            removed += sum(_remove_dead(function) for function in self.gs.functions)
-        return removed
+        return sum(map(_remove_dead, (self.gs, *(() if self.is_function else self.gs.functions))))
 
     def remove_nodes(self, nodes: Sequence[gs.Node]) -> None:
         """Remove nodes of this graph whose outputs nobody reads any more."""
@@ -307,8 +313,9 @@ class Graph:
 
     def add_function(self, proto: FunctionProto) -> None:
         """Add a model-local function in place of one of the same domain and name."""
-        self.drop_function(proto.domain, proto.name)
-        self.root.gs.functions.append(import_function(proto, self.opset))
+        if all(function.__dict__.get("source") is not proto for function in self.root.gs.functions):
+            self.drop_function(proto.domain, proto.name)
+            self.root.gs.functions.append(import_function(proto, self.opset))
 
     def drop_function(self, domain: str, name: str) -> None:
         """Remove a model-local function; nothing happens when there is none."""

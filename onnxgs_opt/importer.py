@@ -63,6 +63,11 @@ def operator(node: gs.Node) -> str:
     return str(node.op) if node.domain in (None, *DEFAULT_DOMAINS) else ""
 
 
+def first_name(node: gs.Node) -> str:
+    """The name of a node's first output that has one; "" where none has."""
+    return next((t.name for t in node.outputs if t.name), "")
+
+
 def opset_of(imports: Iterable[onnx.OperatorSetIdProto]) -> int | None:
     """Version of the default ONNX domain among ``imports``, None when it is not there."""
     return next((int(i.version) for i in imports if i.domain in DEFAULT_DOMAINS), None)
@@ -75,6 +80,11 @@ def from_onnx_type(elem_type: int) -> Any:
         return None
     dtype = get_numpy_type(elem_type)
     return elem_type if dtype is None else dtype
+
+
+def no_text() -> ModelError:
+    """What to raise for text that is not UTF-8 and that protobuf hands out as bytes."""
+    return ModelError("a name in the model is not UTF-8", "the file is damaged: export the model again")
 
 
 @contextmanager
@@ -173,7 +183,7 @@ def import_function(proto: FunctionProto, opset: int | None) -> gs.Function:
         opset=opset,
         import_domains=proto.opset_import,
     )
-    function.origin = shell_of(proto, ("node", "input", "output", "value_info"))
+    function.source, function.origin = proto, shell_of(proto, ("node", "input", "output", "value_info"))
     function.value_infos = list(proto.value_info)
     return function
 
@@ -236,6 +246,8 @@ def info_type(info: ValueInfoProto) -> tuple[Any, list[Dim] | None]:
 def _dim(dim: TensorShapeProto.Dimension) -> Dim:
     """A size, a name, or None where nothing is known, for which some exporters write -1."""
     if dim.HasField("dim_param"):
+        if not isinstance(dim.dim_param, str):
+            raise no_text()
         return dim.dim_param or None
     return dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else None
 

@@ -33,7 +33,7 @@ def _identity(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
 
 
 def _transpose(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
-    perm = node.attrs.get("perm") or range(len(index))[::-1]
+    perm = node.attrs.get("perm", range(len(index))[::-1])
     source = dict(zip(perm, index, strict=True))
     return lift.value(node.inputs[0].name, tuple(source[axis] for axis in range(len(index))))
 

@@ -21,6 +21,7 @@ from onnxgs_opt.probe import (
     coordinates_of,
     image_values,
     pixels,
+    spans,
     tensor_shape,
 )
 from onnxgs_opt.site import Site
@@ -198,7 +199,10 @@ def _aimed(
         height, width = (int(np.prod([image[a] for a in group])) for group in aim.site.image.groups[2:])
     if height is None or width is None or aim.view.split is not None:
         return None
-    canonical = tuple(int(np.prod([shape[a] for a in group], dtype=np.int64)) for group in aim.view.groups[:3])
+    held = spans(aim.view, shape)
+    if held[3:] not in ([], [2]):  # the input serves something else, too, that gives it another size
+        return None
+    canonical = tuple(held[:3])
     count = math.prod(canonical)
     x = pixels(width, count, rng, kind).reshape(canonical)
     y = pixels(height, count, rng, kind).reshape(canonical)

@@ -235,7 +235,10 @@ class _Search:
         batch, channels, height, width = self._group_sizes(image)
         points = [self._group_sizes(view)[1:3] for view in hit.placement.coordinate_views]
         rows, columns = (None if None in sizes else max(s or 1 for s in sizes) for sizes in zip(*points, strict=True))
-        fact = self._facts_at(0).get(image.tensor, UNKNOWN)
+        facts = [self._facts_at(0).get(view.tensor, UNKNOWN) for view in (image, *hit.placement.coordinate_views)]
+        if any(fact.dtype is not None and fact.dtype.kind not in "fiu" for fact in facts):
+            return Miss("its image or its coordinates are no real numbers", 4, "GSO108")
+        fact = facts[0]
         return Site(
             id="",
             rule="GSO001",

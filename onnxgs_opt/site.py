@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -152,6 +153,12 @@ class Site:
         """Where the coordinates are: x and y, or the grid where the model has no pixels."""
         views = (self.grid,) if self.x is None else (self.x, self.y)
         return tuple(view for view in views if view is not None)
+
+    @property
+    def elements(self) -> int:
+        """The product of the sizes that are known, of the image or of the result: what the larger one has at least."""
+        ends = self.image_size, self.sample_size
+        return max(math.prod(size for size in (self.batch, self.channels, *end) if size) for end in ends)
 
 
 @dataclass(frozen=True)

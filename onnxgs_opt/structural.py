@@ -111,6 +111,8 @@ def _kind(node: gs.Node, scope: Scope, facts: Sequence[Facts]) -> _Kind | None:
     last = 1 if node.op == "GatherND" else 0
     if any(len(shape) <= stack + last or not len(data_shape) for data_shape, shape in shapes):
         return None
+    if last and any(shape[-1] > len(data_shape) - stack for data_shape, shape in shapes):
+        return None
     return _Kind(_origin(data.name, scope, facts), node.op, attributes, str(index_type), shapes)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import onnx_graphsurgeon as gs
@@ -21,8 +22,13 @@ from onnxgs_opt.structural import structural_sites
 
 FIXED = "GSO111"
 """The near-miss of reads at positions that no input moves."""
+UNSIZED = "GSO113"
+"""The near-miss of sizes that are not known, or that nothing can have."""
 LEAVES = "GSO114"
 """The near-miss of reads that nothing keeps in the image."""
+
+MOST = 2**48
+"""Elements of an image or a result: no memory holds more, and what is computed of their sizes fits in int64."""
 
 
 @dataclass(frozen=True)
@@ -77,16 +83,30 @@ def _look(part: Graph, has_sums: bool, scopes: dict[str, Scope]) -> Survey:
         return Survey()
     scope = Scope.at(part, scopes)
     found = find_sites(scope) if has_sums else Found((), ())
-    samplers = [*found.sites, *grid_sample_sites(scope)]
-    claimed = {name for site in samplers for name in site.reads}
+    held = [*found.sites, *grid_sample_sites(scope)]
+    samplers = [site for site in held if not _is_vast(scope, site)]
+    claimed = {name for site in held for name in site.reads}
     sums = tuple(structural_sites(scope, found.sizes, claimed)) if has_sums else ()
     return Survey(
         samplers=tuple(replace(site, body=part.path) for site in samplers),
         sums=tuple(replace(site, body=part.path) for site in sums),
-        near_misses=_unanswered(scope, found, sums),
+        near_misses=(*_unanswered(scope, found, sums), *_vast(scope, held)),
         hazards=read_hazards(scope, sums),
         shapes={part.path: found.shapes},
     )
+
+
+def _vast(scope: Scope, sites: list[Site]) -> Iterator[Remark]:
+    why = "its image, its points or its result are said to have more elements than any memory holds"
+    for site in sites:
+        if _is_vast(scope, site):
+            yield Remark(UNSIZED, scope.producer[site.output][0].name, why)
+
+
+def _is_vast(scope: Scope, site: Site) -> bool:
+    shapes = [scope.tensors[view.tensor].shape or () for view in (site.image, *site.coordinate_views)]
+    known = [math.prod(size for size in shape if isinstance(size, int) and size > 0) for shape in shapes]
+    return max(site.elements, *known) > MOST
 
 
 def _reads_floats(node: gs.Node) -> bool:

@@ -11,7 +11,7 @@ from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProt
 
 from onnxgs_opt.errors import ModelError
 from onnxgs_opt.external import location_of, tensors_of
-from onnxgs_opt.importer import DEFAULT_DOMAINS, opset_of
+from onnxgs_opt.importer import DEFAULT_DOMAINS, no_text, opset_of
 
 _EXPORT_AGAIN = "export the model again, or check it with onnx.checker.check_model"
 _FEW = 4096
@@ -115,7 +115,7 @@ class _Checks:
                 raise ModelError(f"tensor {name!r} is defined twice", "every tensor is made once: " + _EXPORT_AGAIN)
             known.add(name)
         _check_text(known)
-        _check_text(text for node in nodes for text in (node.name, node.op_type, node.domain))
+        _check_text(t for n in nodes for t in (n.name, n.op_type, n.domain, n.overload, n.doc_string))
         for node in nodes:
             self.node(node, known, outer)
         return known
@@ -132,7 +132,7 @@ class _Checks:
                 shape.check(node)
         for attr in node.attribute:
             if not isinstance(attr.name, str):
-                raise _no_text()
+                raise no_text()
             if attr.type == AttributeProto.GRAPH:
                 self.graph(attr.g, (*outer, known))
             elif attr.ref_attr_name and not self.in_function:
@@ -150,11 +150,7 @@ def _check_text(names: Iterable[str]) -> None:
     try:
         "".join(names)
     except TypeError as error:
-        raise _no_text() from error
-
-
-def _no_text() -> ModelError:
-    return ModelError("a name in the model is not UTF-8", "the file is damaged: export the model again")
+        raise no_text() from error
 
 
 def _called(node: NodeProto) -> str:

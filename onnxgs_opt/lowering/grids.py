@@ -26,9 +26,11 @@ def emit_pixel_grid(builder: Builder, site: Site, image: gs.Tensor) -> gs.Tensor
 
 def for_batch(builder: Builder, view: View, image: gs.Tensor, grid: gs.Tensor) -> gs.Tensor:
     """Repeat a grid that all items of a batch share, as the operators want one grid an item."""
-    if not has_one_item(builder, view) or builder.dim(image, 0) == 1:
+    if not has_one_item(builder, view):
         return grid
     batch = builder.dim(image, 0)
+    if isinstance(batch, int) and batch == 1:
+        return grid
     first = batch if isinstance(batch, gs.Tensor) else builder.const([batch], np.int64)
     repeated: gs.Tensor = builder.op("Expand", grid, builder.concat([first, builder.const([1, 1, 1], np.int64)], 0))
     return repeated

@@ -11,6 +11,8 @@ The arithmetic is the one of `cells`, with p clamped to [0, S-1] for border, to 
 
 from __future__ import annotations
 
+from functools import cache
+
 from onnx import FunctionProto, parser
 
 from onnxgs_opt.site import WINDOWS, Window
@@ -165,6 +167,7 @@ _AXIS = """
 """
 
 
+@cache
 def sample_function(opset: int) -> FunctionProto:
     """The function's body for models of this opset; only ReduceSum is spelt differently before 13."""
     if opset < _FIRST_OPSET_WITH_AXES_INPUT:

@@ -63,7 +63,7 @@ def _same_type(node: gs.Node) -> bool:
 
 def _nothing_moves(node: gs.Node) -> bool:
     perm = node.attrs.get("perm")
-    return isinstance(perm, list) and perm == list(range(len(perm)))
+    return bool(perm) and perm == list(range(len(perm)))  # an empty one fits scalars only
 
 
 def _same_shape(node: gs.Node) -> bool:

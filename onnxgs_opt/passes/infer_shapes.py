@@ -20,7 +20,7 @@ from onnxgs_opt.exporter import (
     to_onnx_type,
 )
 from onnxgs_opt.graph import SMALL, Graph, constant_value, element_count, node_subgraphs
-from onnxgs_opt.importer import info_type, operator
+from onnxgs_opt.importer import first_name, info_type, operator
 from onnxgs_opt.passes.base import PassResult
 
 Known: TypeAlias = "tuple[Any, list[Any] | None]"
@@ -123,10 +123,10 @@ def _take_over(graph: gs.Graph, proto: GraphProto) -> bool:
     stale = any(_contradicts(t.shape, found[t.name][1]) for t in inner)
     changed = [_refine(t, found[t.name], stale) for t in inner]
     changed += [_refine(t, found[t.name], False) for t in graph.outputs if _is_open(t, found)]
-    by_output = {node.output[0]: node for node in proto.node if node.output and _has_body(node)}
+    by_output = {next(filter(None, n.output)): n for n in proto.node if any(n.output) and _has_body(n)}
     for node in graph.nodes if by_output else ():
         if node_subgraphs(node):
-            changed += _bodies(node, by_output.get(node.outputs[0].name))
+            changed += _bodies(node, by_output.get(first_name(node)))
     return any(changed)
 
 

@@ -1,4 +1,4 @@
-"""Runs the campaigns and writes what came of them: `python -m tests.reliability [NAME...] [--executions 1000000]`.
+"""Runs the campaigns and writes what came of them: `python -m tests.reliability [NAME...] [--executions N] [--jobs 2]`.
 
 The names are fuzz, faults and size; all of them without any. Raw results go to results.json beside this file, where the
 fuzzers go on from, and from there into the table of docs/reliability.md.
@@ -28,13 +28,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("names", nargs="*", default=[], help="fuzz, faults, size")
     parser.add_argument("--executions", type=int, default=1_000_000)
+    parser.add_argument("--jobs", type=int, default=1, help="processes that fuzz at a time")
     options = parser.parse_args()
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     for name in options.names or ("fuzz", "faults", "size"):
         found: Any = None
         match name:
             case "fuzz":
-                found = _fuzz(options.executions, results.get("fuzz", {}).get("found", {}))
+                found = _fuzz(options.executions, options.jobs, results.get("fuzz", {}).get("found", {}))
             case "faults":
                 found = {k: t.to_json() if t else None for k, t in faults.campaigns().items()}
             case "size":
@@ -50,11 +51,11 @@ def main() -> int:
     return 1 if broken(results) else 0
 
 
-def _fuzz(executions: int, before: dict[str, Any]) -> dict[str, Any]:
+def _fuzz(executions: int, jobs: int, before: dict[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder) / "state.json"
         state.write_text(json.dumps(before), encoding="utf-8")
-        return {name: tally.to_json() for name, tally in fuzz.resume(executions, state).items()}
+        return {name: tally.to_json() for name, tally in fuzz.resume(executions, state, jobs).items()}
 
 
 def machine() -> str:

@@ -8,6 +8,7 @@ same. No name of the model steers a terminal, a browser or a build service throu
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -53,22 +54,27 @@ class Outcome(IntEnum):
     INJECTED = 17
 
 
-def judge_bytes(seed: int, folder: Path) -> tuple[Outcome, str]:
+Allow = Callable[[int], None]
+"""Is told how many bytes were drawn, before the package runs on them."""
+
+
+def judge_bytes(seed: int, folder: Path, allow: Allow) -> tuple[Outcome, str]:
     """Draw the bytes of this seed, write them as a file and run on it."""
     rng = random.Random(seed)
     files = seeds()
     names = SLOW if rng.random() < SLOW_BYTES else small_seeds()
     path = folder / "in.onnx"
-    path.write_bytes(wire.draw(files, names, rng))
+    allow(path.write_bytes(wire.draw(files, names, rng)))
     return judge(path, rng, validate=False, output=folder / "out.onnx" if rng.random() < WRITTEN else None)
 
 
-def judge_graph(seed: int, folder: Path) -> tuple[Outcome, str]:
+def judge_graph(seed: int, folder: Path, allow: Allow) -> tuple[Outcome, str]:
     """Draw the model of this seed and run on it in memory."""
     rng = random.Random(seed)
     files = seeds()
     names = SLOW if rng.random() < SLOW_GRAPHS else small_seeds()
     model = graphs.draw(ModelProto.FromString(files[rng.choice(names)]), rng)
+    allow(model.ByteSize())
     return judge(model, rng, validate=rng.random() < VALIDATED)
 
 

@@ -20,9 +20,8 @@ CRASHES = sorted((FOLDER.parent / "crashes").glob("*.onnx"))
 @pytest.mark.parametrize(("campaign", "count"), [("bytes", 1500), ("graphs", 300)])
 def test_sample(campaign: str, count: int) -> None:
     total = fuzz.Tally()
-    for _, tally in fuzz.run(campaign, 0, count):
-        total.outcomes += tally.outcomes
-        total.failures += tally.failures
+    for tally in fuzz.run(campaign, 0, count):
+        total.add(tally)
     assert total.failures == []
     assert total.executions == count
     assert total.outcomes["refused"] > 0 < total.outcomes["unchanged"]
@@ -67,7 +66,7 @@ def test_the_watchdog_counts_what_dies_and_what_hangs(monkeypatch: pytest.Monkey
     import os
     import signal
 
-    def judge(seed: int, _: object) -> tuple[int, str]:
+    def judge(seed: int, *_: object) -> tuple[int, str]:
         if seed == 1:
             os.kill(os.getpid(), signal.SIGTERM)
         while seed == 2:
@@ -78,7 +77,20 @@ def test_the_watchdog_counts_what_dies_and_what_hangs(monkeypatch: pytest.Monkey
 
     monkeypatch.setitem(CAMPAIGNS, "broken", judge)  # type: ignore[arg-type]
     monkeypatch.setattr(fuzz, "LIMIT", 0.2)
-    tallies = [tally for _, tally in fuzz.run("broken", 0, 5)]
-    found = {(failure["seed"], failure["outcome"]) for tally in tallies for failure in tally.failures}
-    assert found == {(1, "died"), (2, "hang"), (3, "crash")}
-    assert sum(tally.executions for tally in tallies) == 5
+    total = fuzz.Tally()
+    for tally in fuzz.run("broken", 0, 5):
+        total.add(tally)
+    assert [(f["seed"], f["outcome"]) for f in total.failures] == [(1, "died"), (2, "hang"), (3, "crash")]
+    assert total.executions == 5
+
+
+def test_jobs_run_the_same_executions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in CAMPAIGNS:
+        monkeypatch.setitem(CAMPAIGNS, name, lambda seed, *_: (Outcome.CRASH if seed % 5 == 3 else Outcome.REFUSED, ""))
+    monkeypatch.setattr(fuzz, "CHUNK", 4)
+    alone, state = fuzz.resume(100, tmp_path / "alone.json"), tmp_path / "state.json"
+    fuzz.resume(50, state, jobs=3)
+    together = fuzz.resume(100, state, jobs=2)
+    assert {name: tally.to_json() for name, tally in together.items()} == {
+        name: tally.to_json() for name, tally in alone.items()
+    }
