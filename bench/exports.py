@@ -46,6 +46,7 @@ def main() -> int:
     parser.add_argument("--machine", default="this machine")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
     models: dict[str, dict[str, Any]] = {}
     for path in sorted(options.folder.glob("*.onnx")):
         models[path.stem] = measure(path, options.target)

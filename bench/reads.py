@@ -82,6 +82,7 @@ def main() -> int:
     parser.add_argument("--machine", default="this machine", help="how the tables name it")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(ImportError):
         import torch  # noqa: F401  onnxruntime-gpu finds the CUDA libraries that it loads
     result = {"run": header(options.target, options.machine, ["python -m bench.reads", *sys.argv[1:]]), "reads": {}}
