@@ -32,8 +32,10 @@ def test_what_is_recorded_decides_where_nothing_is_measured() -> None:
 
 def test_the_nearest_case_counts() -> None:
     _, wide = graph_and_site(Case(channels=256, batch=4, image=(64, 64), samples=(64, 64)))
-    assert recorded(wide, "ort-cpu", {})[0] == "merged-gather"
-    assert recorded(wide, "ort-cpu", {"merged-gather": "no"})[0] != "merged-gather"
+    assert recorded(wide, "ort-cpu", {})[0] == "blocked-gather"
+    assert recorded(wide, "ort-cpu", {"blocked-gather": "no"})[0] == "merged-gather"
+    _, narrow = graph_and_site(Case(channels=1, batch=1, image=(1080, 1920), samples=(1080, 1920)))
+    assert recorded(narrow, "ort-cpu", {})[0] == "lerp-gather"
 
 
 def test_no_record_is_no_change() -> None:
