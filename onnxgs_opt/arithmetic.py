@@ -98,6 +98,8 @@ def _mod(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
     a, b = lift.operands(node, index)
     if b.value is None or b.value <= 0:
         raise NoRule("modulus is not a positive constant")
+    if b.value == 1:  # the fraction: what is left of rounding down
+        lift.note_rounded(node.inputs[0].name, index, a)
     whole = lift.algebra.scale(a, Fraction(1) / b.value)
     steps = lift.algebra.trunc(whole) if node.attrs.get("fmod") else lift.algebra.floor(whole)
     return lift.algebra.add(a, steps, -b.value)

@@ -9,22 +9,22 @@ import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, ValueInfoProto
 
 FLOAT, DOUBLE = TensorProto.FLOAT, TensorProto.DOUBLE
+CLIPS_NO_DOUBLES = 11
 
 
 def in_double(model: ModelProto) -> ModelProto:
     """A copy whose fp32 tensors, constants and casts are fp64; other types stay.
 
-    Opset 11 becomes 12, which differs in the types that its operators take, and in Dropout: the Clip of 11 knows fp32
-    only.
+    Of opset 11 it becomes opset 12, which says the same: onnxruntime has no Clip of doubles before.
 
     Raises:
         ValueError: A weight is stored outside the model.
     """
     copy = ModelProto()
     copy.CopyFrom(model)
-    for entry in copy.opset_import:
-        if not entry.domain and entry.version == 11:
-            entry.version = 12
+    for opset in copy.opset_import:
+        if opset.domain in ("", "ai.onnx") and opset.version == CLIPS_NO_DOUBLES:
+            opset.version += 1
     _convert(copy.graph)
     for function in copy.functions:
         _convert_nodes(function.node)

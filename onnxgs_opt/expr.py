@@ -241,8 +241,12 @@ class Algebra:
             return b
         made, new = self._make("select", condition, a, b)
         if new:
-            made.lo = None if a.lo is None or b.lo is None else min(a.lo, b.lo)
-            made.hi = None if a.hi is None or b.hi is None else max(a.hi, b.hi)
+            (a_lo, a_hi), (b_lo, b_hi) = (
+                _bounds_where(a, _known(condition, True)),
+                _bounds_where(b, _known(condition, False)),
+            )
+            made.lo = None if a_lo is None or b_lo is None else min(a_lo, b_lo)
+            made.hi = None if a_hi is None or b_hi is None else max(a_hi, b_hi)
             made.integral = a.integral and b.integral
             made.leaves = condition.leaves | a.leaves | b.leaves
             made.floored = a.floored or b.floored or not (a.leaves or b.leaves)  # the last: a mask, not a clamp
@@ -269,6 +273,34 @@ class Algebra:
         made = self.select(self.ge(a), a, self.scale(a, -1))
         made.lo = 0 if made.lo is None else max(made.lo, 0)
         return made
+
+
+def _known(condition: Expr, holds: bool) -> list[tuple[Expr, int]]:
+    """Expressions and signs: where a condition holds, or does not, sign * expression is at least 0."""
+    if condition.op == "ge":
+        return [(condition.args[0], 1 if holds else -1)]  # type: ignore[list-item]
+    if condition.op == "mul" and holds:
+        return [fact for factor in condition.args for fact in _known(factor, True)]  # type: ignore[arg-type]
+    if condition.constant == 1 and len(condition.terms) == 1 and condition.terms[0][1] == -1:
+        return _known(condition.terms[0][0], not holds)  # 1 - m
+    return []
+
+
+def _bounds_where(value: Expr, known: Iterable[tuple[Expr, int]]) -> tuple[Bound, Bound]:
+    """Bounds of a value where each sign * expression is at least 0: those of k * expression + c, besides its own."""
+    lo, hi = value.lo, value.hi
+    for expr, sign in known:
+        slopes = dict(value.terms)
+        first, slope = expr.terms[0]
+        k = Fraction(slopes.get(first, 0)) / slope
+        if not k or slopes != {t: k * c for t, c in expr.terms}:
+            continue
+        end = _tidy(value.constant - k * expr.constant)
+        if k * sign > 0:
+            lo = end if lo is None else max(lo, end)
+        else:
+            hi = end if hi is None else min(hi, end)
+    return lo, hi
 
 
 def _remainder_bounds(made: Expr) -> tuple[Bound, Bound] | None:

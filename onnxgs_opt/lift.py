@@ -207,6 +207,7 @@ class Lift:
         """Remember a coordinate that is about to be rounded, and the bounds of all its elements."""
         if not value.leaves or value.integral:
             return
+        name = self._first_of(name, index, value)
         element = name, constants(index)
         rest = self.algebra.sub(value, self.algebra.num(math.floor(value.constant)))
         other = self._rounded_as.setdefault(rest, element)
@@ -221,6 +222,18 @@ class Lift:
             None if lo is None or value.lo is None else min(lo, value.lo),
             None if hi is None or value.hi is None else max(hi, value.hi),
         )
+
+    def _first_of(self, name: str, index: Index, value: Expr) -> str:
+        """The first tensor on the way to `name` that holds the same there: a division by 1 makes no new coordinate."""
+        while True:
+            node, _ = self._producer.get(name, (None, 0))
+            if node is None or operator(node) == "Cast":
+                return name
+            same = (t.name for t in node.inputs if self.values.get((t.name, index)) is value)
+            before = next(same, None)
+            if before is None:
+                return name
+            name = before
 
     def place_of(self, name: str) -> int:
         """The place of the node that makes a tensor, -1 for an input or a constant."""

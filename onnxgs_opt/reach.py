@@ -10,6 +10,8 @@ from onnxgs_opt.importer import operator
 from onnxgs_opt.joins import CARRIES
 from onnxgs_opt.scope import Scope, reads_of
 
+FOLLOWS = CARRIES | frozenset(("Shape", "ConstantOfShape"))
+"""Operators on the way to where everything made of a tensor comes together; a mask may be made in its shape."""
 MAX_REACH = 12
 """How many operators behind the sum may still belong to the sampler: a mask and layout."""
 
@@ -37,7 +39,7 @@ def _meeting(scope: Scope, output: str) -> gs.Node | None:
         if not pending or any(name in scope.outputs for name in made):
             return None
         node = pending.pop(min(pending))
-        if operator(node) not in CARRIES:
+        if operator(node) not in FOLLOWS:
             return None
         if not pending:
             return node

@@ -144,6 +144,8 @@ class _Search:
             if midway and best is None and miss is not None and miss.code != PLACEMENT:
                 continue  # the same elements elsewhere: the same miss, but where rows get the output's axes
             result = self._match(node.outputs[0].name, Cuts(ends=ends) if best is None else best.cuts)
+            if isinstance(result, Miss) and best is not None and best.cuts.coordinates:
+                result = self._match(node.outputs[0].name, Cuts(ends=ends))  # a mask of what is behind the cut
             if best is not None and (isinstance(result, Miss) or not _adds_nothing(best, result)):
                 break
             if isinstance(result, Miss):

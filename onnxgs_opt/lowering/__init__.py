@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
 from onnxgs_opt.lowering.base import Lowering, Target, Tolerance
 from onnxgs_opt.lowering.blocked_gather import BlockedGather
 from onnxgs_opt.lowering.grid_sample import GridSample
@@ -28,9 +32,13 @@ LOWERINGS: dict[str, Lowering] = {
 
 
 def tolerance_of(lowering: Lowering, site: Site) -> Tolerance:
-    """How far a site lowered so may be from the exported one."""
+    """How far a site lowered so may be from the exported one: as many roundings, of the type that it computes in."""
     own = tolerance_from_grid(site) if isinstance(lowering, Plugin) else None
-    return own or lowering.tolerance
+    tolerance = own or lowering.tolerance
+    if site.dtype != "float16":
+        return tolerance
+    scale = float(np.finfo(np.float16).eps / np.finfo(np.float32).eps)
+    return replace(tolerance, rtol=scale * tolerance.rtol, atol=scale * tolerance.atol)
 
 
 __all__ = ["LOWERINGS", "Lowering", "Target", "Tolerance", "tolerance_of"]
