@@ -20,10 +20,6 @@ AUTO = "auto"
 STRUCTURAL_LOWERINGS = (KEEP, "merged-gather")
 """What a sum of reads of unknown meaning can become."""
 NO_SEMANTICS = "it is a sum of reads and no known sampler: its reads can merge, nothing else"
-KEPT: Mapping[str, str] = {
-    "GSO002": "GridSample is the runtime's own operator",
-}
-"""Rules whose sites `auto` leaves alone where nothing was measured, and why."""
 NO_PLUGIN = "no plugin library was named"
 OWN = "onnxgs/"
 """What the names of this tool's own nodes start with."""
@@ -82,8 +78,6 @@ def _choice(site: AnySite, target: Target, lowering: str) -> Choice:
     refusals = refusals_of(site, target)
     if lowering == AUTO and all(name.startswith(OWN) for name in site.reads):
         return Choice(KEEP, "already lowered by onnxgs-opt", refusals)
-    if lowering == AUTO and site.rule in KEPT:
-        return Choice(KEEP, KEPT[site.rule], refusals)
     if lowering == AUTO:
         without = {} if target.plugin else {"plugin": NO_PLUGIN}
         return Choice(*recorded(site, target.runtime, {**without, **refusals}), refusals)

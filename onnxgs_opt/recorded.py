@@ -16,6 +16,8 @@ GAIN = 1.05
 """A recorded ratio below this is not worth a change on a machine where it cannot be measured."""
 LOSS = 0.9
 """What gains for one kind of coordinates may lose this much for the other."""
+KINDS = ("ratios", "smooth")
+"""What is recorded of scattered and of smooth coordinates."""
 HOPELESS = 0.9
 """A lowering that never came near the exported form's speed is not tried again on the same target."""
 
@@ -31,7 +33,7 @@ def recorded(site: AnySite, runtime: str, refusals: Mapping[str, str]) -> tuple[
     if not cases:
         what = "" if isinstance(site, Site) else f"{site.read_op} reads of sums on "
         return KEEP, f"nothing was measured, and nothing is recorded for {what}{runtime}"
-    case = min(cases, key=lambda case: _distance(site, case))
+    case = _beside(min(cases, key=lambda case: _distance(site, case)), site)
     gains = {name: _gain(case, name) for name in case["ratios"] if name not in refusals}
     possible = {name: gain for name, gain in gains.items() if gain >= GAIN}
     where = f"{record['runtime']} on {record['machine']}, {case.get('date', record['date'])}"
@@ -41,6 +43,14 @@ def recorded(site: AnySite, runtime: str, refusals: Mapping[str, str]) -> tuple[
     best = max(possible, key=lambda name: possible[name])
     ratio = f"{possible[best]:.1f} times as fast at {size}{_by_kind(case, best)}"
     return best, f"recorded for {runtime}, not measured here: {ratio} ({where})"
+
+
+def _beside(case: Mapping[str, Any], site: AnySite) -> dict[str, Any]:
+    """A case with ratios to what the site is: they are recorded as ratios to the hand-written form."""
+    if site.rule != "GSO002":
+        return dict(case)
+    bases = {kind: case[kind].get("grid-sample") for kind in KINDS if kind in case}
+    return {**case, **{k: {n: r / base for n, r in case[k].items()} if base else {} for k, base in bases.items()}}
 
 
 def _gain(case: Mapping[str, Any], name: str) -> float:
@@ -65,8 +75,8 @@ def hopeless(site: AnySite, runtime: str) -> tuple[str, ...]:
     To measure them costs more time than any other, and never paid.
     """
     record = next((r for r in _records() if r["target"] == runtime), {})
-    cases = record.get(_kind(site), ()) if isinstance(site, Site) else ()
-    ratios = [case[kind] for case in cases for kind in ("ratios", "smooth") if kind in case]
+    cases = [_beside(case, site) for case in record.get(_kind(site), ())] if isinstance(site, Site) else []
+    ratios = [case[kind] for case in cases for kind in KINDS if kind in case]
     names = {name for seen in ratios for name in seen}
     return tuple(sorted(n for n in names if all(seen.get(n, 0.0) < HOPELESS for seen in ratios)))
 

@@ -200,3 +200,24 @@ def test_a_replayed_plan_measures_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("onnxgs_opt.timing.race", lambda *_: pytest.fail("it was timed"))
     monkeypatch.setattr("onnxgs_opt.tune.race", lambda *_: pytest.fail("it was timed"))
     assert optimize(MODEL, plan=plan).report.sites[0].lowering == "lerp-gather"
+
+
+def test_a_grid_sample_node_is_compared_with_what_grid_sample_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    ratios, smooth = {"grid-sample": 4.0, "roi-align": 3.6, "row-gather": 1.5}, {"grid-sample": 0.5, "row-gather": 1.5}
+    case = {"image": [1, 3, 9, 9], "points": [9, 9]}
+    said = {"machine": "m", "runtime": "r", "date": "d"}
+    records = [
+        {"target": "ort-cuda", **said, "cases": [{**case, "ratios": ratios}]},
+        {"target": "ort-cpu", **said, "cases": [{**case, "ratios": smooth}]},
+        {"target": "tensorrt", **said, "cases": [{**case, "ratios": {"row-gather": 1.5}}]},
+    ]
+    monkeypatch.setattr(table, "_records", lambda: records)
+    _, written = graph_and_site(Case())
+    node = replace(written, rule="GSO002")
+    refusals = {"grid-sample": "it is one"}
+    assert recorded(written, "ort-cuda", refusals)[0] == "roi-align"
+    assert recorded(node, "ort-cuda", refusals)[0] == KEEP
+    assert recorded(node, "tensorrt", refusals)[0] == KEEP  # nobody measured what GridSample takes there
+    name, reason = recorded(node, "ort-cpu", refusals)
+    assert (name, "3.0 times as fast" in reason) == ("row-gather", True)
+    assert hopeless(node, "ort-cuda") == ("row-gather",)
