@@ -297,9 +297,14 @@ class _Search:
 
 
 def _adds_nothing(inner: _Hit, outer: _Hit) -> bool:
-    """Whether a match further on has nothing more beside the sample: what scales it there is left outside."""
+    """Whether a match further on has nothing more beside the sample: what scales it there is left outside.
+
+    Nor are coordinates split that lie as the samples do before these are laid out: what follows is layout alone.
+    """
     a, b = inner.placement.affine, outer.placement.affine
-    return b.names <= a.names and b.scale in (a.scale, 1)
+    splits = {view.split for view in inner.placement.coordinate_views}
+    whole = all(view.split in (None, *splits) for view in outer.placement.coordinate_views)
+    return whole and b.names <= a.names and b.scale in (a.scale, 1)
 
 
 def _through_layouts(nodes: Iterable[gs.Node]) -> Iterator[tuple[gs.Node, bool]]:

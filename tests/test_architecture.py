@@ -21,7 +21,7 @@ LAYERS = (
     "passes",
     "doubles memory probe sessions runs points comparison timing validate reads_check"
     " cuda_driver nvrtc plugin_build plugin_python engine_model engine engine_worker engine_run",
-    "signature recorded trials tune plan evidence report records rendering",
+    "signature recorded trials tune plan flattened evidence report records rendering",
     "api outputs engine_check",
     "cli cli_engine plugin_cli",
 )
