@@ -249,6 +249,10 @@ class Lift:
         if self.values.get((source, apart)) is value:
             self.unmerged[element] = source, constants(apart)
 
+    def maker(self, name: str) -> gs.Node | None:
+        """The node that makes a tensor, None for an input or a constant."""
+        return self._producer.get(name, (None, 0))[0]
+
     def place_of(self, name: str) -> int:
         """The place of the node that makes a tensor, -1 for an input or a constant."""
         return self._order.get(name, -1)

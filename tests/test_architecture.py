@@ -15,7 +15,7 @@ LAYERS = (
     "_version errors remark codes poly expr region",
     "external wellformed storage importer exporter constants graph given conversion functions builder scope dims facts"
     " shapes evaluate",
-    "site tables contractions arithmetic lift layout joins reach bilinear mirror recognise views affine roles"
+    "site tables assigned contractions arithmetic lift layout joins reach bilinear mirror recognise views affine roles"
     " pairs place cuts search prospects grid_sample_sites structural hazards survey",
     "lowering",
     "passes",
