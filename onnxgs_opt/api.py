@@ -19,6 +19,7 @@ from onnxgs_opt.comparison import Comparison
 from onnxgs_opt.conversion import converted
 from onnxgs_opt.errors import UsageError
 from onnxgs_opt.evidence import Evidence, evidence_of
+from onnxgs_opt.flattened import surveyed
 from onnxgs_opt.functions import inlined
 from onnxgs_opt.given import known_shapes, read_inputs
 from onnxgs_opt.graph import Graph
@@ -32,7 +33,7 @@ from onnxgs_opt.records import hazard, image_reads, near_miss, site_record, vali
 from onnxgs_opt.report import Count, Report, Status
 from onnxgs_opt.sessions import load_custom_ops
 from onnxgs_opt.site import AnySite, Site, StructuralSite
-from onnxgs_opt.survey import Survey, survey
+from onnxgs_opt.survey import Survey
 from onnxgs_opt.timing import CLEAR, Race, can_time
 from onnxgs_opt.trials import image_sizes
 from onnxgs_opt.tune import Tuner, race_models
@@ -198,9 +199,8 @@ class _Checks:
         """`own` with what the user gave instead; None when that is nothing."""
         if self.rtol is None and self.atol is None:
             return None
-        rtol = own.rtol if self.rtol is None else self.rtol
-        atol = own.atol if self.atol is None else self.atol
-        return Tolerance(rtol, atol, "given by the user")
+        given = (own.rtol if self.rtol is None else self.rtol, own.atol if self.atol is None else self.atol)
+        return Tolerance(*given, "given by the user")
 
 
 def _load(model: ModelLike) -> Graph:
@@ -229,7 +229,8 @@ class _Run:
                 self.graph = self.start.copy()
                 CANONICALISE.run(self.graph)
         with self.clock.stage("find"):
-            return survey(self.graph, has_sums)
+            self.graph, found = surveyed(self.graph, has_sums)
+        return found
 
     def tune(
         self, found: Survey, choices: Mapping[str, Choice], checks: _Checks, cache: Path | None
@@ -311,8 +312,8 @@ class _Run:
         failed = whole is not None and whole.status == "mismatch"
         times = None if failed or not (self.confirms or self.times) else self.race(lowered, found, checks)
         if times is not None and self.confirms and times.ratio("before", "after") < CLEAR:
-            reason = f"the whole model ran at {times.ratio('before', 'after'):.2f} of its speed with {{}}"
-            slower = {s.id: choices[s.id].kept(reason.format(choices[s.id].lowering)) for s in sites}
+            reason = f"the whole model ran at {times.ratio('before', 'after'):.2f} of its speed with "
+            slower = {s.id: choices[s.id].kept(reason + choices[s.id].lowering) for s in sites}
             kept = self.untouched(model, found, {**choices, **slower}, "nothing-to-do", output, comparisons)
             return replace(kept, race=times)
         written = None if failed or output is None else os.fspath(output)
@@ -320,8 +321,8 @@ class _Run:
             with self.clock.stage("save"):
                 lowered.save(written)
         status: Status = "mismatch" if failed else "optimised"
-        report = self._report(model, found, choices, comparisons, lowered, written, status)
-        report = replace(report, validation=validation_record(whole, self.source))
+        made = self._report(model, found, choices, comparisons, lowered, written, status)
+        report = replace(made, validation=validation_record(whole, self.source))
         evidence = evidence_of(self.graph, lowered, found.sites, comparisons)
         return Result(report, None if failed else lowered, evidence, times)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from onnxgs_opt.assigned import scatter_nd
 from onnxgs_opt.constants import constant_value
 from onnxgs_opt.contractions import CONTRACT
 from onnxgs_opt.dims import UNKNOWN
@@ -211,6 +212,7 @@ ARITHMETIC: dict[str, Rule] = {
     "Reciprocal": _reciprocal,
     "Relu": _unary(lambda algebra, a: algebra.maximum(a, algebra.zero)),
     "Round": _round,
+    "ScatterND": scatter_nd,
     "Sign": _unary(lambda algebra, a: algebra.sub(algebra.ge(a), algebra.ge(algebra.scale(a, -1)))),
     "Sub": _arithmetic(Algebra.sub),
     "Sum": _arithmetic(Algebra.add),

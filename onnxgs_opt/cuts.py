@@ -22,7 +22,8 @@ COORDINATE_MISSES = frozenset(("GSO102", "GSO103", "GSO108", "GSO109"))
 class Cuts:
     """Where the lift ends: by default nowhere, it goes as far as it can.
 
-    `stop` is the image, seen as `split` if its pixels are one axis; `coordinates` ends it where these are rounded.
+    `stop` is the image, seen as `split` if its pixels are one axis; `coordinates` ends it where these are rounded, or
+    if they are to be `apart` before a Reshape in front of that, which put the points of several axes into one.
     `ends` are tensors that nothing looks behind: samples that are known already. `through`: what is read may be
     computed from reads, as rows are that are put together before their columns are read.
     """
@@ -30,6 +31,7 @@ class Cuts:
     stop: str | None = None
     split: tuple[int, tuple[int, ...]] | None = None
     coordinates: bool = False
+    apart: bool = False
     ends: frozenset[str] = frozenset()
     through: bool = False
 
@@ -41,7 +43,8 @@ class Cuts:
         if not self.coordinates:
             return first
         first.root(output)
-        return Lift(scope, facts, stops, splits, first.rounded, self.ends, self.through)
+        ends = {first.unmerged.get(e, e) if self.apart else e: bounds for e, bounds in first.rounded.items()}
+        return Lift(scope, facts, stops, splits, ends, self.ends, self.through)
 
 
 def other_cuts(cuts: Cuts, miss: Miss, lift: Lift) -> list[Cuts]:
@@ -52,6 +55,8 @@ def other_cuts(cuts: Cuts, miss: Miss, lift: Lift) -> list[Cuts]:
     if miss.split is not None and cuts.split is None:
         out.append(replace(cuts, stop=miss.split[0], split=miss.split[1:]))
     if miss.code in COORDINATE_MISSES and not cuts.coordinates and lift.rounded:
+        if lift.unmerged:
+            out.append(replace(cuts, coordinates=True, apart=True))
         out.append(replace(cuts, coordinates=True))
     if miss.code in IMAGE_MISSES and cuts.stop is None:
         out += [replace(cuts, stop=level) for level in reversed(lift.levels) if level not in lift.images]

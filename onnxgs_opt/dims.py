@@ -332,6 +332,7 @@ SHAPES: dict[str, ShapeRule] = {
     "GatherND": _gather_nd,
     "Pad": _pad,
     "Reshape": _reshape,
+    "ScatterND": _same,
     "Shape": _shape_of,
     "Size": _size_of,
     "Slice": _slice,

@@ -18,7 +18,7 @@ from onnxgs_opt.dims import UNKNOWN, Fact
 from onnxgs_opt.expr import Algebra, Bound, Expr
 from onnxgs_opt.facts import infer
 from onnxgs_opt.importer import operator
-from onnxgs_opt.layout import LAYOUT, Index, NoRule, Rule
+from onnxgs_opt.layout import LAYOUT, Index, NoRule, Rule, reindex
 from onnxgs_opt.poly import Number
 from onnxgs_opt.scope import Array, Scope
 from onnxgs_opt.tables import affine, exact, sampled
@@ -43,7 +43,8 @@ class Lift:
     tensors that nothing looks behind. `through`: what is read may itself be computed from reads, rows first, say.
 
     Seen on the way: `levels`, the tensors that reads were pulled through; `images`, those where they ended; `rounded`,
-    the coordinates that a floor, ceil or cast rounds; `exact_below`, the largest index that the type it is computed in
+    the coordinates that a floor, ceil or cast rounds; `unmerged`, of those the ones that a Reshape has merged axes of,
+    with what it took; `exact_below`, the largest index that the type it is computed in
     has exactly.
     """
 
@@ -66,6 +67,7 @@ class Lift:
         self._producer = scope.producer
         self._tensors = scope.tensors
         self.rounded: dict[Element, tuple[Bound, Bound]] = {}
+        self.unmerged: dict[Element, Element] = {}
         self._rounded_as: dict[Expr, Element] = {}
         self._order = scope.order
         self._entered: set[int] = set()
@@ -217,6 +219,7 @@ class Lift:
                 return
             self.rounded.pop(other, None)
             self._rounded_as[rest] = element
+        self._note_unmerged(element, index, value)
         lo, hi = self.rounded.get(element, (value.lo, value.hi))
         self.rounded[element] = (
             None if lo is None or value.lo is None else min(lo, value.lo),
@@ -234,6 +237,21 @@ class Lift:
             if before is None:
                 return name
             name = before
+
+    def _note_unmerged(self, element: Element, index: Index, value: Expr) -> None:
+        name, _ = element
+        node, _ = self._producer.get(name, (None, 0))
+        if node is None or operator(node) not in ("Reshape", "Flatten"):
+            return
+        source = node.inputs[0].name
+        old, new = self.shape(source), self.shape(name)
+        apart = reindex(self, index, old, new) if len(old) > len(new) else ()
+        if self.values.get((source, apart)) is value:
+            self.unmerged[element] = source, constants(apart)
+
+    def maker(self, name: str) -> gs.Node | None:
+        """The node that makes a tensor, None for an input or a constant."""
+        return self._producer.get(name, (None, 0))[0]
 
     def place_of(self, name: str) -> int:
         """The place of the node that makes a tensor, -1 for an input or a constant."""

@@ -130,7 +130,11 @@ def _coordinate_views(
 
 
 def _coordinate_view(lift: Lift, axis: Axis, roles: Roles, wanted: str | None, exact: bool) -> View | None:
-    """The tensor that is the pixel coordinate, or only counts from another pixel, indexed by output axes alone."""
+    """The tensor that is the pixel coordinate, or only counts from another pixel, indexed by output axes alone.
+
+    One that has them apart goes before one that is to be split, and that before one that counts from elsewhere.
+    """
+    merged: View | None = None
     shifted: View | None = None
     for (name, index), value in list(lift.values.items()):
         if wanted not in (None, name) or lift.dtype_kind(name) != "f":
@@ -139,10 +143,13 @@ def _coordinate_view(lift: Lift, axis: Axis, roles: Roles, wanted: str | None, e
         view = None if shift is None else view_of(name, index, lift.shape(name), roles)
         if view is None or shift is None:
             continue
-        if shift == 0:
+        if shift == 0 and view.split is None:
             return view
-        shifted = shifted or replace(view, shift=shift)
-    return shifted
+        if shift == 0:
+            merged = merged or view
+        else:
+            shifted = shifted or replace(view, shift=shift)
+    return merged or shifted
 
 
 def _stays_inside(match: Match) -> bool:

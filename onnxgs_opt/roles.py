@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from onnxgs_opt.bilinear import Axis, Match, Miss
 from onnxgs_opt.expr import Expr
@@ -50,8 +50,17 @@ def _variables(axis: Axis) -> set[Expr]:
 def view_of(name: str, index: Index, shape: Sequence[int], roles: Roles, pair: int | None = None) -> View | None:
     """The view [N, Ho, Wo] of a tensor at an index; None when that is not the output's.
 
-    `pair` is an axis that holds x and y, which becomes the last one.
+    `pair` is an axis that holds x and y, which becomes the last one. One axis may hold all points of several output
+    axes in their order; it is split.
     """
+    split = None if pair is not None else _split_of(index, shape)
+    if split is not None:
+        axis, variables = split
+        sizes = [int(v.hi or 0) + 1 for v in variables]
+        apart = view_of(
+            name, (*index[:axis], *variables, *index[axis + 1 :]), (*shape[:axis], *sizes, *shape[axis + 1 :]), roles
+        )
+        return None if apart is None or apart.split is not None else replace(apart, split=(axis, (-1, *sizes[1:])))
     where: dict[Expr, int] = {}
     for axis, (i, size) in enumerate(zip(index, shape, strict=True)):
         if axis == pair:
@@ -69,6 +78,22 @@ def view_of(name: str, index: Index, shape: Sequence[int], roles: Roles, pair: i
     if pair is not None:
         groups.append((pair,))
     return None if where else View(name, tuple(groups), units=len(shape) - sum(map(len, groups)))
+
+
+def _split_of(index: Index, shape: Sequence[int]) -> tuple[int, tuple[Expr, ...]] | None:
+    """An axis that several index variables run along, the last the fastest, and these; None where there is none."""
+    for axis, (i, size) in enumerate(zip(index, shape, strict=True)):
+        terms = sorted(i.terms, key=lambda term: -term[1])
+        if len(terms) < 2 or i.constant or any(v.op != "idx" for v, _ in terms):
+            continue
+        stride = size
+        for variable, slope in terms:
+            if slope * (int(variable.hi or 0) + 1) != stride:
+                break
+            stride = int(slope)
+        if stride == 1:
+            return axis, tuple(variable for variable, _ in terms)
+    return None
 
 
 def shift_of(lift: Lift, value: Expr, axis: Axis, exact: bool) -> int | None:

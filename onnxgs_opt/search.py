@@ -30,6 +30,9 @@ from onnxgs_opt.site import Site, View
 PLACEMENT = "GSO108"
 """The miss of what is a sampler, but not of tensors as they are laid out at this place."""
 
+LATE = frozenset(("GSO101", "GSO103", "GSO107", "GSO114"))
+"""Misses of what takes its pixels at the floors of two coordinates; they are told of one read of all corners too."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -300,9 +303,14 @@ class _Search:
 
 
 def _adds_nothing(inner: _Hit, outer: _Hit) -> bool:
-    """Whether a match further on has nothing more beside the sample: what scales it there is left outside."""
+    """Whether a match further on has nothing more beside the sample: what scales it there is left outside.
+
+    Nor are coordinates split that lie as the samples do before these are laid out: what follows is layout alone.
+    """
     a, b = inner.placement.affine, outer.placement.affine
-    return b.names <= a.names and b.scale in (a.scale, 1)
+    splits = {view.split for view in inner.placement.coordinate_views}
+    whole = all(view.split in (None, *splits) for view in outer.placement.coordinate_views)
+    return whole and b.names <= a.names and b.scale in (a.scale, 1)
 
 
 def _through_layouts(nodes: Iterable[gs.Node]) -> Iterator[tuple[gs.Node, bool]]:
@@ -384,7 +392,8 @@ def _remarks(misses: dict[str, tuple[Join, Miss]], claimed: Set[str]) -> Iterato
     kept: list[tuple[Join, Miss]] = []
     for join, miss in sorted(misses.values(), key=lambda entry: -len(entry[0].reads)):
         inside = any(join.reads <= other.reads for other, _ in kept)
-        if not inside and len(join.reads) > 1 and not join.reads & claimed:
+        told = len(join.reads) > 1 or (miss.code in LATE and miss.taps >= TAPS)
+        if not inside and told and not join.reads & claimed:
             kept.append((join, miss))
     for join, miss in kept:
         yield Remark(miss.code, join.node.name, miss.condition)

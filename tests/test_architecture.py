@@ -15,13 +15,13 @@ LAYERS = (
     "_version errors remark codes poly expr region",
     "external wellformed storage importer exporter constants graph given conversion functions builder scope dims facts"
     " shapes evaluate",
-    "site tables contractions arithmetic lift layout joins reach bilinear mirror recognise views affine roles"
+    "site tables assigned contractions arithmetic lift layout joins reach bilinear mirror recognise views affine roles"
     " pairs place cuts search prospects grid_sample_sites structural hazards survey",
     "lowering",
     "passes",
     "doubles memory probe sessions runs points comparison timing validate reads_check"
     " cuda_driver nvrtc plugin_build plugin_python engine_model engine engine_worker engine_run",
-    "signature recorded trials tune plan evidence report records rendering",
+    "signature recorded trials tune plan flattened evidence report records rendering",
     "api outputs engine_check",
     "cli cli_engine plugin_cli",
 )

@@ -10,12 +10,13 @@ import pytest
 
 from onnxgs_opt import find, optimize
 from onnxgs_opt.expr import Algebra
+from tests.test_forms import FORMS as TEST_FORMS
 
 MODEL = """
 <ir_version: 8, opset_import: ["" : 17]>
 g (float[h,w] image, float[p,2] points) => (float[p] out)
 <int64 first = {0}, int64 second = {1}, float zero = {0}, float one = {1}, float two = {2}, int64[1] k0 = {0},
- int64[1] k1 = {1}, int64[1] k2 = {2}, float tiny = {0.001}>
+ int64[1] k1 = {1}, int64[1] k2 = {2}, int64[1] k9 = {-1}, float tiny = {0.001}>
 {
   px = Gather<axis=1>(points, first)
   py = Gather<axis=1>(points, second)
@@ -106,6 +107,44 @@ MIRRORED = """
   u = Sub(xc, x0)
   v = Sub(yc, y0)
 """
+ASSIGNED = """
+  xbelow = Less(px, zero)
+  xb1 = NonZero(xbelow)
+  xb2 = Transpose<perm=[1, 0]>(xb1)
+  xb3 = Cast<to=7>(xbelow)
+  xb4 = ReduceSum(xb3)
+  xb5 = Reshape(xb4, k9)
+  xb6 = Expand(zero, xb5)
+  xkept = ScatterND(px, xb2, xb6)
+  xabove = Greater(xkept, xl)
+  xa1 = NonZero(xabove)
+  xa2 = Transpose<perm=[1, 0]>(xa1)
+  xa3 = Cast<to=7>(xabove)
+  xa4 = ReduceSum(xa3)
+  xa5 = Reshape(xa4, k9)
+  xa6 = Expand(xl, xa5)
+  xc = ScatterND(xkept, xa2, xa6)
+  ybelow = Less(py, zero)
+  yb1 = NonZero(ybelow)
+  yb2 = Transpose<perm=[1, 0]>(yb1)
+  yb3 = Cast<to=7>(ybelow)
+  yb4 = ReduceSum(yb3)
+  yb5 = Reshape(yb4, k9)
+  yb6 = Expand(zero, yb5)
+  ykept = ScatterND(py, yb2, yb6)
+  yabove = Greater(ykept, yl)
+  ya1 = NonZero(yabove)
+  ya2 = Transpose<perm=[1, 0]>(ya1)
+  ya3 = Cast<to=7>(yabove)
+  ya4 = ReduceSum(ya3)
+  ya5 = Reshape(ya4, k9)
+  ya6 = Expand(yl, ya5)
+  yc = ScatterND(ykept, ya2, ya6)
+  x0 = Floor(xc)
+  y0 = Floor(yc)
+  u = Sub(xc, x0)
+  v = Sub(yc, y0)
+"""
 EXTRAPOLATED = """
   xf = Floor(px)
   yf = Floor(py)
@@ -144,6 +183,18 @@ FORMS = {
     "divided by 1 before it is rounded": (DIVIDED, SUM, "border", ("xq = Div(xc, one)", "xq = Div(xc, two)")),
     "mirrored by cases": (MIRRORED, SUM, "reflection", ("xback = Sub(xspan, mx)", "xback = Add(xspan, mx)")),
     "mirrored by the wrong case": (MIRRORED, SUM, "reflection", ("xpast = Greater(mx, xl)", "xpast = Less(mx, xl)")),
+    "numbers assigned below and above": (
+        ASSIGNED,
+        SUM,
+        "border",
+        ("xbelow = Less(px, zero)", "xbelow = Less(py, zero)"),
+    ),
+    "numbers assigned at other places": (
+        ASSIGNED,
+        SUM,
+        "border",
+        ("xkept = ScatterND(px, xb2, xb6)", 'xkept = ScatterND<reduction="add">(px, xb2, xb6)'),
+    ),
     "masked by zeros in its shape": (
         EXTRAPOLATED,
         IN_ITS_SHAPE,
@@ -199,3 +250,10 @@ def test_a_branch_is_bounded_by_its_condition() -> None:
                 case = kind.index(condition) if condition in kind else 3
                 actual = k * value + c if holds[case] else 7 - value
                 assert made.lo <= actual <= made.hi
+
+
+def test_a_sum_of_one_read_of_all_corners_has_its_reason() -> None:
+    """What reads four corners at once and is none gets a near-miss as four reads do."""
+    form = TEST_FORMS["einsum of one read"]
+    report = optimize(form.model(form.mutants[0]), dry_run=True).report
+    assert [miss.code for miss in report.near_misses] == ["GSO101"]

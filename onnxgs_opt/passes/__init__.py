@@ -13,6 +13,7 @@ from onnxgs_opt.passes.infer_shapes import InferShapes
 from onnxgs_opt.passes.lower_bilinear import LowerBilinear
 from onnxgs_opt.passes.merge_reads import MergeReads
 from onnxgs_opt.passes.raise_bilinear import RaiseBilinear
+from onnxgs_opt.passes.sink_reshapes import SinkReshapes
 
 __all__ = [
     "CANONICALISE",
@@ -39,6 +40,7 @@ PASSES: Mapping[str, Pass] = {
     "infer-shapes": InferShapes(),
     "fold-constants": FoldConstants(),
     "eliminate-identity": EliminateIdentity(),
+    "sink-reshapes": SinkReshapes(),
     "eliminate-common-subexpressions": EliminateCommonSubexpressions(),
     "eliminate-dead": EliminateDead(),
     "canonicalise": CANONICALISE,

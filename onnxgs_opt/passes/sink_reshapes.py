@@ -1,0 +1,101 @@
+"""Flatten coordinates after they are computed, not before, so that a tensor has them as they lie in the output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from onnxgs_opt.builder import Builder
+from onnxgs_opt.graph import Graph
+from onnxgs_opt.importer import operator
+from onnxgs_opt.passes.base import PassResult
+
+ROUNDINGS = frozenset(("Floor", "Ceil", "Round", "Mod"))
+ELEMENTWISE = frozenset(("Add", "Sub", "Mul", "Div", "Neg", "Abs", "Relu", "Clip", "Min", "Max", "Cast"))
+MERGES = frozenset(("Reshape", "Flatten"))
+
+
+@dataclass(frozen=True)
+class SinkReshapes:
+    """Move a Reshape that merges axes behind the arithmetic with numbers that leads from it to a rounding.
+
+    Reshape(x) * s + t becomes Reshape(x * s + t), the same operations on the same elements. A sampler whose points are
+    in one axis with the batch computes pixels there; its output, and what it started from, mostly has the axes apart.
+    Where all sizes are known that axis can be split as it is.
+    """
+
+    name: str = "sink-reshapes"
+
+    def run(self, graph: Graph) -> PassResult:
+        """Move them here and in subgraphs."""
+        return PassResult(any([_sink(part) for part in (graph, *graph.subgraphs())]))  # every part
+
+
+@dataclass(frozen=True)
+class _Chain:
+    """A Reshape and the operators behind it, the last of which makes a coordinate."""
+
+    reshape: gs.Node
+    nodes: tuple[gs.Node, ...]
+
+
+def _sink(graph: Graph) -> bool:
+    local = {id(node) for node in graph.nodes}
+    changed = False
+    for node in graph.topological():
+        chain = _chain_before(node, local) if _rounds(node) else None
+        if chain is not None:
+            _move(graph, chain)
+            changed = True
+    return changed
+
+
+def _rounds(node: gs.Node) -> bool:
+    if operator(node) != "Cast":
+        return operator(node) in ROUNDINGS
+    kinds = [t.dtype.kind if isinstance(t.dtype, np.dtype) else "?" for t in (node.inputs[0], node.outputs[0])]
+    return kinds[0] == "f" and kinds[1] in "iu"
+
+
+def _chain_before(node: gs.Node, local: set[int]) -> _Chain | None:
+    """The way up from a rounding to a Reshape, through operators whose other operands are single numbers."""
+    tensor, nodes = node.inputs[0], list[gs.Node]()
+    while len(tensor.inputs) == 1 and id(tensor.inputs[0]) in local:
+        maker = tensor.inputs[0]
+        if operator(maker) in MERGES:
+            return _Chain(maker, tuple(reversed(nodes))) if nodes and _merges(maker) else None
+        varying = [t for t in maker.inputs if not t.is_empty() and not _is_single(t)]
+        if operator(maker) not in ELEMENTWISE or len(varying) != 1 or len(maker.outputs) != 1:
+            return None
+        nodes.append(maker)
+        tensor = varying[0]
+    return None
+
+
+def _is_single(tensor: gs.Tensor) -> bool:
+    """Whether it is one number that adds no axis to what it meets."""
+    return tensor.shape is not None and len(tensor.shape) <= 1 and all(size == 1 for size in tensor.shape)
+
+
+def _merges(node: gs.Node) -> bool:
+    """Whether it puts several axes into one, at sizes that are not all known."""
+    before, after = node.inputs[0].shape, node.outputs[0].shape
+    if before is None or after is None or not 0 < len(after) < len(before):
+        return False
+    return not all(isinstance(size, int) for size in (*before, *after))
+
+
+def _move(graph: Graph, chain: _Chain) -> None:
+    last = chain.nodes[-1].outputs[0]
+    builder = Builder(graph, last.name)
+    source = chain.reshape.inputs[0]
+    moved, before = source, chain.reshape.outputs[0]
+    for node in chain.nodes:
+        operands = [moved if t is before else None if t.is_empty() else t for t in node.inputs]
+        before = node.outputs[0]
+        moved = builder.op(node.op, *operands, dtype=before.dtype, shape=source.shape, **node.attrs)
+    shape = chain.reshape.inputs[1:]
+    flat = builder.op(chain.reshape.op, moved, *shape, dtype=last.dtype, shape=last.shape, **chain.reshape.attrs)
+    graph.replace_all_uses(last, flat)
