@@ -55,6 +55,7 @@ def _rounding(function: Callable[[Algebra, Expr], Expr]) -> Rule:
 def _compare(function: Callable[[Algebra, Expr], Expr], swapped: bool) -> Rule:
     def rule(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
         a, b = lift.operands(node, index)
+        lift.compared |= {value for value in (a, b) if value.leaves}
         return function(lift.algebra, lift.algebra.sub(b, a) if swapped else lift.algebra.sub(a, b))
 
     return rule

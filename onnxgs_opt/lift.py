@@ -44,8 +44,8 @@ class Lift:
 
     Seen on the way: `levels`, the tensors that reads were pulled through; `images`, those where they ended; `rounded`,
     the coordinates that a floor, ceil or cast rounds; `unmerged`, of those the ones that a Reshape has merged axes of,
-    with what it took; `exact_below`, the largest index that the type it is computed in
-    has exactly.
+    with what it took; `compared`, what the model compares; `exact_below`, the largest index that its type has
+    exactly.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class Lift:
         self._producer = scope.producer
         self._tensors = scope.tensors
         self.rounded: dict[Element, tuple[Bound, Bound]] = {}
+        self.compared: set[Expr] = set()
         self.unmerged: dict[Element, Element] = {}
         self._rounded_as: dict[Expr, Element] = {}
         self._order = scope.order

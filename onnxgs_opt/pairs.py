@@ -9,6 +9,7 @@ from onnxgs_opt.bilinear import Axis, Match
 from onnxgs_opt.expr import Expr
 from onnxgs_opt.layout import Index
 from onnxgs_opt.lift import Lift
+from onnxgs_opt.recognise import pieces
 from onnxgs_opt.roles import Roles, shift_of, view_of
 from onnxgs_opt.site import CoordinateName, View
 
@@ -139,3 +140,14 @@ def _halves(first: Expr, step: int, size: int) -> tuple[tuple[Expr | None, ...],
     if slope == 2 and not more and first.constant == 0 and point.op == "idx" and step == 1:
         return ((point, None), (-1, 2), 1) if size == 2 * (int(point.hi or 0) + 1) else None
     return None
+
+
+def tests_pixels(lift: Lift, match: Match) -> bool:
+    """Whether what the model compares of the coordinates are pixels: in other units a border is rounded otherwise."""
+    slopes = {axis.leaf: axis.slope for axis in (match.x, match.y)}
+    return all(
+        abs(slope) == slopes.get(leaf, abs(slope))
+        for value in lift.compared
+        for piece in pieces(lift.algebra, value)
+        for leaf, slope in piece.terms
+    )

@@ -20,6 +20,7 @@ from onnxgs_opt.joins import CARRIES, LAYOUTS, TAPS, Join, has_reads, joins_of
 from onnxgs_opt.layout import NoRule
 from onnxgs_opt.lift import Lift
 from onnxgs_opt.mirror import is_mirrored
+from onnxgs_opt.pairs import tests_pixels
 from onnxgs_opt.place import Placement, place
 from onnxgs_opt.reach import alive, cone, reach
 from onnxgs_opt.recognise import recognise
@@ -54,6 +55,7 @@ class _Hit:
     match: Match
     placement: Placement
     cuts: Cuts
+    exact: bool
 
 
 def find_sites(scope: Scope) -> Found:
@@ -205,7 +207,7 @@ class _Search:
             return placement, lift
         if cuts.coordinates and placement.inside and self._is_mirrored(k, match):
             match = replace(match, policy=replace(match.policy, mirrored=True))
-        return _Hit(output, match, placement, cuts)
+        return _Hit(output, match, placement, cuts, tests_pixels(lift, match))
 
     def _is_mirrored(self, k: int, match: Match) -> bool:
         """Whether both coordinates, which were cut where they are rounded, are mirrored ones."""
@@ -305,12 +307,14 @@ class _Search:
 def _adds_nothing(inner: _Hit, outer: _Hit) -> bool:
     """Whether a match further on has nothing more beside the sample: what scales it there is left outside.
 
-    Nor are coordinates split that lie as the samples do before these are laid out: what follows is layout alone.
+    So is a mask of coordinates in other units, which round to the other side of a border. Nor are coordinates split
+    that lie as the samples do before these are laid out: what follows is layout alone.
     """
     a, b = inner.placement.affine, outer.placement.affine
     splits = {view.split for view in inner.placement.coordinate_views}
     whole = all(view.split in (None, *splits) for view in outer.placement.coordinate_views)
-    return whole and b.names <= a.names and b.scale in (a.scale, 1)
+    masked = outer.match.policy.window != inner.match.policy.window and not outer.exact
+    return whole and not masked and b.names <= a.names and b.scale in (a.scale, 1)
 
 
 def _through_layouts(nodes: Iterable[gs.Node]) -> Iterator[tuple[gs.Node, bool]]:

@@ -160,6 +160,35 @@ EXTRAPOLATED = """
   tb9 = And(t, b)
   seen = And(lr, tb9)
 """
+NORMALISED = """
+  sx = Add(px, one)
+  sy = Add(py, one)
+  mx = Mul(sx, xl)
+  my = Mul(sy, yl)
+  xp = Div(mx, two)
+  yp = Div(my, two)
+  xf = Floor(xp)
+  yf = Floor(yp)
+  x0 = Clip(xf, zero, xm)
+  y0 = Clip(yf, zero, ym)
+  xc = Clip(xp, zero, xl)
+  yc = Clip(yp, zero, yl)
+  u = Sub(xc, x0)
+  v = Sub(yc, y0)
+  minus = Neg(one)
+  l = GreaterOrEqual(px, minus)
+  r = LessOrEqual(px, one)
+  t = GreaterOrEqual(py, minus)
+  b = LessOrEqual(py, one)
+  lr = And(l, r)
+  tb9 = And(t, b)
+  seen = And(lr, tb9)
+"""
+OF_UNITS = """
+  s = Add(abc, td)
+  lit = Cast<to=1>(seen)
+  out = Mul(s, lit)
+"""
 IN_ITS_SHAPE = """
   s = Add(abc, td)
   shape = Shape(s)
@@ -194,6 +223,12 @@ FORMS = {
         SUM,
         "border",
         ("xkept = ScatterND(px, xb2, xb6)", 'xkept = ScatterND<reduction="add">(px, xb2, xb6)'),
+    ),
+    "masked in units of the grid": (
+        NORMALISED,
+        OF_UNITS,
+        "border",
+        ("v = Sub(yc, y0)", "v = Sub(xc, y0)"),
     ),
     "masked by zeros in its shape": (
         EXTRAPOLATED,
