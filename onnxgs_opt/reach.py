@@ -1,11 +1,12 @@
-"""What belongs to a tensor of a graph: what it is made of, and what is made of it alone."""
+"""What belongs to a tensor of a graph: what it is made of, what is made of it alone, and what others need of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import onnx_graphsurgeon as gs
 
+from onnxgs_opt.bilinear import Miss
 from onnxgs_opt.importer import operator
 from onnxgs_opt.joins import CARRIES
 from onnxgs_opt.scope import Scope, reads_of
@@ -72,3 +73,26 @@ def cone(scope: Scope, output: str, stops: frozenset[str] = frozenset()) -> list
             found[id(node)] = node
             pending.extend(t.name for t in reads_of(node))
     return sorted(found.values(), key=lambda node: scope.order[node.outputs[0].name])
+
+
+def escape(scope: Scope, reads: Iterable[str], output: str) -> Miss | None:
+    """A tensor between the reads and the sum that something else needs too."""
+    inside = {id(n) for n in cone(scope, output)}
+    pending = list(reads)
+    seen = set(pending)
+    while pending:
+        name = pending.pop()
+        if name == output:
+            continue
+        if name in scope.outputs:
+            return Miss(f"'{name}', between the reads and the sum, is a graph output", 4, "GSO106")
+        for consumer in scope.consumers.get(name, ()):
+            if id(consumer) not in inside:
+                return Miss(
+                    f"'{name}', between the reads and the sum, is also read by '{consumer.name}'", 4, "GSO105"
+                )
+            for tensor in consumer.outputs:
+                if tensor.name not in seen and operator(consumer) in CARRIES:
+                    seen.add(tensor.name)
+                    pending.append(tensor.name)
+    return None

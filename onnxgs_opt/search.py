@@ -16,13 +16,13 @@ from onnxgs_opt.dims import UNKNOWN, Conflict, Fact, Shape
 from onnxgs_opt.expr import Algebra, Expr
 from onnxgs_opt.facts import assignments, infer, settle, symbols, tied
 from onnxgs_opt.importer import operator
-from onnxgs_opt.joins import CARRIES, LAYOUTS, TAPS, Join, has_reads, joins_of
+from onnxgs_opt.joins import LAYOUTS, TAPS, Join, has_reads, joins_of
 from onnxgs_opt.layout import NoRule
 from onnxgs_opt.lift import Lift
 from onnxgs_opt.mirror import is_mirrored
 from onnxgs_opt.pairs import tests_pixels
 from onnxgs_opt.place import Placement, place
-from onnxgs_opt.reach import alive, cone, reach
+from onnxgs_opt.reach import alive, cone, escape, reach
 from onnxgs_opt.recognise import recognise
 from onnxgs_opt.remark import Remark
 from onnxgs_opt.scope import Scope
@@ -234,7 +234,7 @@ class _Search:
             other = self._at_other_size(k, hit)
             if other is not None:
                 return other
-        escaped = _escape(self._scope, join, hit.output)
+        escaped = escape(self._scope, join.reads, hit.output)
         if escaped is not None:
             return escaped
         reads = [self._scope.producer[t][0] for t in sorted(join.reads, key=self._scope.order.__getitem__)]
@@ -322,31 +322,6 @@ def _through_layouts(nodes: Iterable[gs.Node]) -> Iterator[tuple[gs.Node, bool]]
     for node, following in pairwise((*nodes, None)):
         assert node is not None
         yield node, following is not None and {operator(node), operator(following)} <= LAYOUTS
-
-
-def _escape(scope: Scope, join: Join, output: str) -> Miss | None:
-    """A tensor between the reads and the sum that something else needs too."""
-    inside = {id(n) for n in cone(scope, output)}
-    pending = list(join.reads)
-    seen = set(pending)
-    while pending:
-        name = pending.pop()
-        if name == output:
-            continue
-        if name in scope.outputs:
-            return Miss(f"'{name}', between the reads and the sum, is a graph output", 4, "GSO106")
-        for consumer in scope.consumers.get(name, ()):
-            if id(consumer) not in inside:
-                return Miss(
-                    f"'{name}', between the reads and the sum, is also read by '{consumer.name}'",
-                    4,
-                    "GSO105",
-                )
-            for tensor in consumer.outputs:
-                if tensor.name not in seen and operator(consumer) in CARRIES:
-                    seen.add(tensor.name)
-                    pending.append(tensor.name)
-    return None
 
 
 def _inexact(lift: Lift, match: Match) -> Miss | None:
