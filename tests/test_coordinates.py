@@ -10,6 +10,7 @@ import pytest
 
 from onnxgs_opt import find, optimize
 from onnxgs_opt.expr import Algebra
+from tests.fixtures.named import named
 from tests.test_forms import FORMS as TEST_FORMS
 
 MODEL = """
@@ -247,7 +248,7 @@ each_form = pytest.mark.parametrize(("head", "tail", "policy", "change"), FORMS.
 
 
 def model(head: str, tail: str) -> onnx.ModelProto:
-    return onnx.parser.parse_model(MODEL.replace("HEAD", head).replace("TAIL", tail))
+    return named(MODEL.replace("HEAD", head).replace("TAIL", tail))
 
 
 @each_form

@@ -9,6 +9,7 @@ import pytest
 from onnxgs_opt import find, optimize
 from onnxgs_opt.graph import Graph
 from onnxgs_opt.passes import PASSES
+from tests.fixtures.named import named
 from tests.fixtures.spellings.check import run
 
 MODEL = """
@@ -146,7 +147,7 @@ def model(pixels: str, sizes: dict[str, str], change: tuple[str, str] | None = N
         text = text.replace(*change)
     for name, size in sizes.items():
         text = text.replace(f"[{name}", f"[{size}").replace(f",{name}", f",{size}")
-    return onnx.parser.parse_model(text)
+    return named(text)
 
 
 @each_form
@@ -170,12 +171,14 @@ def assert_found(source: onnx.ModelProto) -> None:
 def test_an_axis_of_all_points_is_split_where_the_output_has_more() -> None:
     """No tensor has the coordinates in two axes: those of [2, 20] are points of an output [2, 4, 5, 3]."""
     source = model(AFTER, TWO_AXES)
+    for node in source.graph.node:
+        node.ClearField("name")  # the text has none then
     merged = "  ex = Reshape(gx, pairs)\n  ey = Reshape(gy, pairs)\n  gu = Sin(ex)\n  gv = Sin(ey)\n"
     text = onnx.printer.to_text(source).replace("int64 izero", "int64[2] pairs = {2, 20}, int64 izero")
     text = text.replace("   fx = Reshape (gx", merged + "   fx = Reshape (gu").replace(
         "fy = Reshape (gy", "fy = Reshape (gv"
     )
-    source = onnx.parser.parse_model(text)
+    source = named(text)
     assert_found(source)
     [site] = find(source)
     assert site.x is not None
@@ -212,7 +215,7 @@ KEPT = {
 
 
 def after(text: str) -> tuple[onnx.ModelProto, onnx.ModelProto, bool]:
-    source = onnx.parser.parse_model(CHAIN + text)
+    source = named(CHAIN + text)
     graph = Graph.from_proto(source)
     PASSES["infer-shapes"].run(graph)
     changed = PASSES["sink-reshapes"].run(graph).changed

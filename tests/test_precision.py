@@ -8,13 +8,14 @@ import pytest
 from onnx import TensorProto
 
 from onnxgs_opt import optimize
+from tests.fixtures.named import named
 from tests.test_forms import FORMS
 
 DYNAMIC = """
 <ir_version: 8, opset_import: ["" : OPSET]>
 g (TYPE[h,w] image, TYPE[p,2] points) => (TYPE[p] out)
 <int64 first = {0}, int64 second = {1}, TYPE zero = {0}, TYPE one = {1}, int64[1] k0 = {0}, int64[1] k1 = {1},
- int64[1] k2 = {2}>
+ int64[1] k2 = {2}, int64[1] k9 = {-1}>
 {
   x = Gather<axis=1>(points, first)
   y = Gather<axis=1>(points, second)
@@ -43,8 +44,7 @@ g (TYPE[h,w] image, TYPE[p,2] points) => (TYPE[p] out)
   ya = Cast<to=7>(y0)
   yb = Cast<to=7>(y1)
   row = Slice(sizes, k1, k2)
-  flat = Flatten<axis=0>(image)
-  line = Squeeze(flat)
+  line = Reshape(image, k9)
   r0 = Mul(ya, row)
   r1 = Mul(yb, row)
   ia = Add(r0, xa)
@@ -71,7 +71,7 @@ CANCEL = "u = Sub(x, x0)\n  v = Sub(y, y0)\n  nu = Sub(x1, x)\n  nv = Sub(y1, y)
 def dynamic(kind: str, opset: int, weights: str) -> onnx.ModelProto:
     """A sampler of one channel at any size; `kind` is the element type of everything."""
     text = DYNAMIC.replace("TYPE", kind).replace("ELEM", {"float": "1", "double": "11"}[kind])
-    return onnx.parser.parse_model(text.replace("OPSET", str(opset)).replace("WEIGHTS", weights))
+    return named(text.replace("OPSET", str(opset)).replace("WEIGHTS", weights))
 
 
 @pytest.mark.parametrize("lowering", ["merged-gather", "lerp-gather", "row-gather"])
