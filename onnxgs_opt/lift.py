@@ -246,7 +246,9 @@ class Lift:
             return
         source = node.inputs[0].name
         old, new = self.shape(source), self.shape(name)
-        apart = reindex(self, index, old, new) if len(old) > len(new) else ()
+        if 0 in old or len(old) <= len(new):
+            return
+        apart = reindex(self, index, old, new)
         if self.values.get((source, apart)) is value:
             self.unmerged[element] = source, constants(apart)
 
