@@ -7,6 +7,8 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+import onnx
+import onnxruntime as ort
 from onnx import parser
 
 from onnxgs_opt.builder import Builder
@@ -151,6 +153,18 @@ def lower(case: Case, lowering: Lowering) -> Graph:
     graph.replace_all_uses(graph.tensor("out"), samples)
     graph.remove_dead()
     return graph
+
+
+def gap(case: Case, lowering: Lowering) -> float:
+    """The largest difference of a lowered case from the definition; the model has to be valid."""
+    model = lower(case, lowering).to_proto()
+    onnx.checker.check_model(model, full_check=True)
+    inputs, x, y = feeds(case)
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (actual,) = session.run(None, inputs)
+    expected = sample(inputs["image"], x, y, case.policy.border, case.policy.window)
+    assert actual.shape == expected.shape
+    return float(np.abs(actual - expected).max())
 
 
 def edges(size: int) -> Any:

@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import onnx
-import onnxruntime as ort
 import pytest
 
 from onnxgs_opt import optimize
 from onnxgs_opt.lowering import Target
 from onnxgs_opt.lowering.blocked_gather import BlockedGather
-from tests.lowering.samplers import POLICIES, Case, feeds, graph_and_site, lower, sample
+from tests.lowering.samplers import POLICIES, Case, gap, graph_and_site, lower
 
 SMALL = BlockedGather(elements=16 * 40)
 CASES = [
@@ -25,31 +22,24 @@ CASES = [
 ]
 
 
-def gap(case: Case) -> float:
-    """The largest difference from the definition."""
+def small_gap(case: Case) -> float:
+    """The largest difference from the definition; no case may be refused."""
     assert SMALL.refusal(graph_and_site(case)[1], Target(case.opset)) is None
-    model = lower(case, SMALL).to_proto()
-    onnx.checker.check_model(model, full_check=True)
-    inputs, x, y = feeds(case)
-    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    (actual,) = session.run(None, inputs)
-    expected = sample(inputs["image"], x, y, case.policy.border, case.policy.window)
-    assert actual.shape == expected.shape
-    return float(np.abs(actual - expected).max())
+    return gap(case, SMALL)
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda p: f"{p.border}-{p.window}")
 def test_policies(policy) -> None:
-    assert max(gap(replace(case, policy=policy)) for case in CASES[:4]) <= 1e-6
+    assert max(small_gap(replace(case, policy=policy)) for case in CASES[:4]) <= 1e-6
 
 
 @pytest.mark.parametrize("opset", [11, 12, 13, 16, 18, 20, 21])
 def test_opsets(opset) -> None:
-    assert max(gap(replace(case, opset=opset)) for case in CASES) <= 2e-6
+    assert max(small_gap(replace(case, opset=opset)) for case in CASES) <= 2e-6
 
 
 def test_half_precision_images() -> None:
-    assert gap(Case(channels=16, dtype="float16")) <= 1e-2
+    assert small_gap(Case(channels=16, dtype="float16")) <= 1e-2
 
 
 @pytest.mark.parametrize("case", CASES)
