@@ -4,6 +4,7 @@
 # make engines    TensorRT-RTX engines, without a GPU, of every lowering of every spelling; MODELS=FOLDER of models, JOBS=2
 # make field      exports of known samplers in MODELS=FOLDER, also after onnxsim and onnxslim: what each is, equal when lowered
 # make real-models   looks for samplers in models that packages ship, which it fetches
+# make same-outputs   whether a change of the code changed what is written and said: ONLY=text of a run's name, JOBS=2
 # make reliability   fuzzes, kills and fills up the disk; writes docs/reliability.md: EXECUTIONS=1000000, JOBS=2
 # make lint   ruff and mypy --strict
 # make bench  time every lowering on this machine: tables and a chart in bench/results
@@ -28,7 +29,7 @@ COUNT ?= 10000
 JOBS ?= 2
 EXECUTIONS ?= 1000000
 
-.PHONY: demo test soundness engines field real-models reliability lint bench docs examples constraints audit versions clean
+.PHONY: demo test soundness engines field real-models same-outputs reliability lint bench docs examples constraints audit versions clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -50,6 +51,9 @@ field: $(VENV)/.installed-test $(VENV)/.installed-bench
 
 real-models: $(VENV)/.installed-test
 	$(BIN)/python -m tests.real_models
+
+same-outputs: $(VENV)/.installed-test
+	$(BIN)/python -m tests.campaigns.same_outputs --jobs $(JOBS) --only '$(ONLY)'
 
 reliability: $(VENV)/.installed-test
 	$(BIN)/python -m tests.reliability --executions $(EXECUTIONS) --jobs $(JOBS)

@@ -1,0 +1,1 @@
+"""Runs over many models, too long for the suite; `make` has a target for each."""
