@@ -15,7 +15,8 @@ import onnxruntime as ort
 from onnx import ModelProto
 
 from bench.cases import Row, feeds, rows
-from onnxgs_opt.timing import PROVIDERS, prepare, race
+from onnxgs_opt.runtime.ort import PROVIDERS, prepare
+from onnxgs_opt.runtime.timing import race
 
 KINDS = {False: "random", True: "smooth"}
 PACKAGES = ("onnxgs-opt", "onnxruntime", "onnxruntime-gpu", "torch", "onnxsim", "onnxslim")

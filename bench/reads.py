@@ -15,11 +15,12 @@ from typing import Any
 from onnx import ModelProto, TensorProto, helper
 
 from bench.measure import header
-from onnxgs_opt.graph import Graph
+from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.passes import CANONICALISE
-from onnxgs_opt.survey import survey
-from onnxgs_opt.timing import prepare, race
-from onnxgs_opt.trials import trial_of
+from onnxgs_opt.recognition.findings import survey
+from onnxgs_opt.runtime.ort import prepare
+from onnxgs_opt.runtime.timing import race
+from onnxgs_opt.tuning.trial import trial_of
 
 CASES = {
     "colours from a 33x33x33 table": ("Gather", 8, (35937, 3), (540, 960)),

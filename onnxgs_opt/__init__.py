@@ -8,12 +8,11 @@ from onnxgs_opt._version import __version__
 
 if TYPE_CHECKING:
     from onnxgs_opt.api import Result, find, optimize
-    from onnxgs_opt.report import Report
-    from onnxgs_opt.site import Site
+    from onnxgs_opt.report.model import Report
+    from onnxgs_opt.samplers.site import Site
 
 __all__ = ["Report", "Result", "Site", "__version__", "find", "optimize"]
-
-_HOMES = {"Result": "api", "find": "api", "optimize": "api", "Report": "report", "Site": "site"}
+_HOMES = {"Result": "api", "find": "api", "optimize": "api", "Report": "report.model", "Site": "samplers.site"}
 
 
 def __getattr__(name: str) -> object:

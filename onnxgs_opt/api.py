@@ -15,29 +15,29 @@ import numpy as np
 from onnx import ModelProto
 
 from onnxgs_opt._version import __version__
-from onnxgs_opt.comparison import Comparison
-from onnxgs_opt.conversion import converted
 from onnxgs_opt.errors import UsageError
-from onnxgs_opt.evidence import Evidence, evidence_of
-from onnxgs_opt.flattened import surveyed
-from onnxgs_opt.functions import inlined
-from onnxgs_opt.given import known_shapes, read_inputs
-from onnxgs_opt.graph import Graph
-from onnxgs_opt.grid_sample_sites import has_grid_samples
+from onnxgs_opt.ir.convert import converted, inlined
+from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target, Tolerance, tolerance_of
+from onnxgs_opt.options import known_shapes, read_inputs
 from onnxgs_opt.passes import CANONICALISE, PASSES, EliminateDead, LowerBilinear, MergeReads, Pipeline, RaiseBilinear
-from onnxgs_opt.plan import AUTO, KEEP, OWN, Choice, choose, load_plan, replay, write_plan
-from onnxgs_opt.prospects import may_hold_sums
-from onnxgs_opt.reads_check import check_reads
-from onnxgs_opt.records import hazard, image_reads, near_miss, site_record, validation_record
-from onnxgs_opt.report import Count, Report, Status
-from onnxgs_opt.sessions import load_custom_ops
-from onnxgs_opt.site import AnySite, Site, StructuralSite
-from onnxgs_opt.survey import Survey
-from onnxgs_opt.timing import CLEAR, Race, can_time
-from onnxgs_opt.trials import image_sizes
-from onnxgs_opt.tune import Tuner, race_models
-from onnxgs_opt.validate import DEFAULT, NotRunnableError, SiteCheck, check_model
+from onnxgs_opt.recognition.candidates import may_hold_sums
+from onnxgs_opt.recognition.find import surveyed
+from onnxgs_opt.recognition.findings import Survey
+from onnxgs_opt.recognition.grid_sample import has_grid_samples
+from onnxgs_opt.report.collect import hazard, image_reads, near_miss, site_record, validation_record
+from onnxgs_opt.report.evidence import Evidence, evidence_of
+from onnxgs_opt.report.model import Count, Report, Status
+from onnxgs_opt.runtime.ort import can_time, load_custom_ops
+from onnxgs_opt.runtime.timing import CLEAR, Race
+from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
+from onnxgs_opt.tuning.plan import AUTO, KEEP, OWN, Choice, choose, load_plan, replay, write_plan
+from onnxgs_opt.tuning.trial import image_sizes
+from onnxgs_opt.tuning.tuner import Tuner, race_models
+from onnxgs_opt.validation.check import DEFAULT, SiteCheck, check_model
+from onnxgs_opt.validation.check_gather_sum import check_reads
+from onnxgs_opt.validation.compare import Comparison
+from onnxgs_opt.validation.extract import NotRunnableError
 
 ModelLike = str | os.PathLike[str] | ModelProto
 METADATA = "onnxgs_opt"

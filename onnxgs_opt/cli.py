@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from onnxgs_opt._version import __version__
-from onnxgs_opt.cli_engine import NAMES, EngineFlags, engine_options
+from onnxgs_opt.cli_options import NAMES, EngineFlags, engine_options
 from onnxgs_opt.errors import OptError, UsageError
-from onnxgs_opt.outputs import report_path, require_folder, write_report
+from onnxgs_opt.report.files import report_path, require_folder, write_report
 
 if TYPE_CHECKING:
-    from onnxgs_opt.report import Report
-    from onnxgs_opt.timing import Race
+    from onnxgs_opt.report.model import Report
+    from onnxgs_opt.runtime.timing import Race
 
 LOWERINGS = (
     *("auto", "keep", "merged-gather", "blocked-gather", "lerp-gather", "row-gather", "packed-gather"),
@@ -34,7 +34,6 @@ LOWERINGS = (
 TARGETS = ("ort-cpu", "ort-cuda", "tensorrt", "tensorrt-rtx")
 FORMATS = ("text", "json", "markdown", "sarif", "github")
 INTERRUPTED = 130
-
 GROUPS = {
     "What to do": ("dry_run", "check", "require_match"),
     "How to lower": ("lowering", "target", "opset", "plan", "save_plan", "bench", "no_cache"),
@@ -216,7 +215,7 @@ def _run(asked: Options, voice: Voice) -> Report:
     sizes = {name: best for name, (_, best, _) in profiles.items()}
 
     from onnxgs_opt.api import find, optimize
-    from onnxgs_opt.report import judge
+    from onnxgs_opt.report.model import judge
 
     # Too few matches is a failure, and a failure leaves no OUT: so count before anything is written.
     writes = asked_to_write and (asked.require_match == 0 or len(find(source)) >= asked.require_match)
@@ -308,14 +307,14 @@ def _cache_folder() -> Path:
 
 def _say_times(race: Race | None) -> None:
     """One line on stderr: stdout carries the report."""
-    from onnxgs_opt.timing import describe
+    from onnxgs_opt.runtime.timing import describe
 
     click.echo("bench: the model was not rewritten, or does not run here" if race is None else describe(race), err=True)
 
 
 def _show(report: Report, voice: Voice) -> None:
-    from onnxgs_opt.rendering import render
-    from onnxgs_opt.rendering.text import to_text
+    from onnxgs_opt.report.rendering import render
+    from onnxgs_opt.report.rendering.text import to_text
 
     if voice.format != "text":
         _say(render(voice.format, report), colour=False)
@@ -324,8 +323,8 @@ def _show(report: Report, voice: Voice) -> None:
 
 
 def _explain(code: str, voice: Voice) -> int:
-    from onnxgs_opt.codes import CODES
-    from onnxgs_opt.rendering.text import explain, explain_all
+    from onnxgs_opt.diagnostics import CODES
+    from onnxgs_opt.report.rendering.text import explain, explain_all
 
     if not code:
         _say(explain_all(colour=voice.colour), voice.colour)
@@ -385,7 +384,6 @@ def _fail(message: str, hint: str, exit_code: int) -> int:
 def _one_line(text: str) -> str:
     folded = " ".join(text.split())
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in folded)
-
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from onnxgs_opt.errors import OptError
-from onnxgs_opt.plugin_build import CAPABILITIES, PluginBuild, build_plugin, sources
+from onnxgs_opt.runtime.tensorrt.plugin_build import CAPABILITIES, PluginBuild, build_plugin, sources
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -62,7 +62,6 @@ def main() -> int:
     except click.Abort:
         return 130
     return 0
-
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -10,8 +10,9 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from onnxgs_opt import cli, memory, optimize
+from onnxgs_opt import cli, optimize
 from onnxgs_opt.errors import ModelError
+from onnxgs_opt.runtime import memory
 from tests.reliability.corpus import seeds
 from tests.reliability.graphs import HOSTILE
 

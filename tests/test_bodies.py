@@ -13,7 +13,7 @@ import pytest
 from onnx import ModelProto
 
 from onnxgs_opt import find, optimize
-from onnxgs_opt.graph import Graph
+from onnxgs_opt.ir.graph import Graph
 from tests.fixtures.enclosures import BODIES, COPIES, FUNCTIONS
 from tests.fixtures.mutants import MUTANTS
 from tests.fixtures.spellings import build, expected, feeds

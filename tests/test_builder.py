@@ -7,9 +7,10 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
-from onnxgs_opt.builder import Builder
-from onnxgs_opt.evaluate import EVALUATORS, evaluate
-from onnxgs_opt.graph import Graph, constant_value
+from onnxgs_opt.ir.builder import Builder
+from onnxgs_opt.ir.constants import constant_value
+from onnxgs_opt.ir.evaluator import EVALUATORS, evaluate
+from onnxgs_opt.ir.graph import Graph
 
 OPSETS = [o for o in (11, 12, 13, 16, 17, 18, 20, 21, 23, 24) if o <= onnx.defs.onnx_opset_version()]
 X = np.random.default_rng(0).normal(size=(3, 4, 6)).astype(np.float32)

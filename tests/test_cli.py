@@ -15,17 +15,9 @@ import jsonschema
 import pytest
 
 from onnxgs_opt import cli
-from onnxgs_opt.codes import CODES
+from onnxgs_opt.diagnostics import CODES
 from onnxgs_opt.errors import EngineError, MismatchError, ModelError
-from onnxgs_opt.report import (
-    Count,
-    NearMiss,
-    Report,
-    SitePolicy,
-    SiteReport,
-    Validation,
-    schema,
-)
+from onnxgs_opt.report.model import Count, NearMiss, Report, SitePolicy, SiteReport, Validation, schema
 
 SITE = SiteReport(
     id="site0",
@@ -165,7 +157,7 @@ def test_every_target_is_taken(api: Api, target: str) -> None:
 
 
 def test_an_engine_is_what_the_choice_is_for(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onnxgs_opt.engine.installed", lambda: ("tensorrt", "tensorrt-rtx"))
+    monkeypatch.setattr("onnxgs_opt.runtime.tensorrt.build.installed", lambda: ("tensorrt", "tensorrt-rtx"))
     flags = ["in.onnx", "out.onnx", "--engine", "out.engine", "--dry-run"]
     cli.main(flags)
     assert (api.options["target"], api.options["plugin"]) == ("tensorrt", False)
@@ -177,7 +169,7 @@ def test_an_engine_is_what_the_choice_is_for(api: Api, monkeypatch: pytest.Monke
 def test_an_engine_for_another_builder_than_the_installed_is_refused(
     api: Api, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("onnxgs_opt.engine.installed", lambda: ("tensorrt-rtx",))
+    monkeypatch.setattr("onnxgs_opt.runtime.tensorrt.build.installed", lambda: ("tensorrt-rtx",))
     assert cli.main(["in.onnx", "out.onnx", "--engine", "out.engine", "--target", "tensorrt"]) == 2
     assert error_lines(capsys)[0] == "error: tensorrt is not installed"
     assert api.calls == []

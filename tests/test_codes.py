@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from onnxgs_opt.codes import CODES, Code
+from onnxgs_opt.diagnostics import CODES, Code
 
 PACKAGE = Path(__file__).parent.parent / "onnxgs_opt"
 WRITTEN = re.compile(r"\bGSO\d{3}\b")

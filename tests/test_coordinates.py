@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from onnxgs_opt import find, optimize
-from onnxgs_opt.expr import Algebra
+from onnxgs_opt.recognition.algebra.expression import Algebra
 from tests.fixtures.named import named
 from tests.test_forms import FORMS as TEST_FORMS
 

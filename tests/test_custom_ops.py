@@ -16,9 +16,9 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from onnxgs_opt import api, cli, find, optimize
 from onnxgs_opt.errors import UsageError
-from onnxgs_opt.rendering import ENDINGS, render
-from onnxgs_opt.rendering.text import to_text
-from onnxgs_opt.rendering.words import verdict
+from onnxgs_opt.report.rendering import ENDINGS, render
+from onnxgs_opt.report.rendering.text import to_text
+from onnxgs_opt.report.rendering.words import verdict
 from tests.fixtures.spellings import build, parse
 
 MODELS = Path(__file__).parent / "fixtures" / "models"
@@ -270,7 +270,7 @@ def test_the_checked_models_share_their_operators(library: str) -> None:
     result = optimize(model, lowering="merged-gather", custom_ops=[library])
     rng = np.random.default_rng(0)
     feeds = {"img": rng.standard_normal((2, 3, 24, 40), np.float32), "grid": rng.random((2, 9, 11, 2), np.float32)}
-    from onnxgs_opt.sessions import open_session
+    from onnxgs_opt.runtime.ort import open_session
 
     old, new = (open_session(m, custom_ops=[library]).run(None, feeds) for m in (model, result.model))
     for a, b in zip(old, new, strict=True):

@@ -7,7 +7,7 @@ import onnxruntime as ort
 import pytest
 from onnx import parser
 
-from onnxgs_opt.doubles import in_double
+from onnxgs_opt.validation.double_precision import in_double
 
 CLAMPED = """<ir_version: 7, opset_import: ["": {opset}]>
 g (float[5] x) => (float[5] y) <float low = {{0}}, float high = {{7}}> {{

@@ -16,7 +16,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from onnxgs_opt import cli
-from onnxgs_opt.report import schema
+from onnxgs_opt.report.model import schema
 
 MODELS = Path(__file__).parent / "fixtures" / "models"
 STATIC = "masked_interior.ts17.st.onnx"
@@ -257,7 +257,7 @@ def test_the_transcript_of_the_readme_is_true(
     (tmp_path / out).parent.mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     # What is timed differs from machine to machine and must not decide a test.
-    monkeypatch.setattr("onnxgs_opt.tune.Tuner.tune", lambda self, sites, choices: (dict(choices), {}))
+    monkeypatch.setattr("onnxgs_opt.tuning.tuner.Tuner.tune", lambda self, sites, choices: (dict(choices), {}))
     monkeypatch.setattr("onnxgs_opt.api._Run.race", lambda self, *rest: None)
     assert program == "onnxgs-opt"
     assert run(model, out, *options) == 0

@@ -15,14 +15,15 @@ import onnxruntime
 import pytest
 from onnx import ModelProto, TensorProto, helper
 
-from onnxgs_opt import cli, engine
+from onnxgs_opt import cli
 from onnxgs_opt.api import optimize
-from onnxgs_opt.engine import EngineOptions, Profile, build_engine
-from onnxgs_opt.engine_model import for_engine
 from onnxgs_opt.errors import EngineError, UsageError
-from onnxgs_opt.nvrtc import compile_source, is_installed
-from onnxgs_opt.plugin_build import PluginBuild, build_plugin, find_headers, find_nvcc, sources
-from onnxgs_opt.plugin_python import compile_kernel
+from onnxgs_opt.runtime.tensorrt import build as engine
+from onnxgs_opt.runtime.tensorrt.build import EngineOptions, Profile, build_engine
+from onnxgs_opt.runtime.tensorrt.nvrtc import compile_source, is_installed
+from onnxgs_opt.runtime.tensorrt.plugin_build import PluginBuild, build_plugin, find_headers, find_nvcc, sources
+from onnxgs_opt.runtime.tensorrt.prepare import for_engine
+from onnxgs_opt.runtime.tensorrt.python_plugin import compile_kernel
 
 MODELS = Path(__file__).parent / "fixtures" / "models"
 RTX = pytest.mark.skipif(find_spec("tensorrt_rtx") is None, reason="tensorrt-rtx-cu13 is not installed")

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onnxgs_opt.engine import EngineOptions, Profile
-from onnxgs_opt.engine_check import Task, _checks, compare
 from onnxgs_opt.errors import EngineError
-from onnxgs_opt.graph import Graph
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.runtime.tensorrt.build import EngineOptions, Profile
+from onnxgs_opt.validation.check_engine import Task, _checks, compare
 from tests.test_engine import DYNAMIC, STATIC, lowered
 
 Array = np.ndarray[Any, Any]

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import onnxgs_opt
-from onnxgs_opt.points import points_of
-from onnxgs_opt.probe import edge_pixels
-from onnxgs_opt.runs import Run
+from onnxgs_opt.validation.boundary_values import edge_pixels
+from onnxgs_opt.validation.error_map import points_of
+from onnxgs_opt.validation.inputs import Run
 
 REPOSITORY = Path(__file__).parent.parent
 MODELS = {

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onnxgs_opt.expr import Algebra
-from onnxgs_opt.region import Cell, Coordinate, Resolver
+from onnxgs_opt.recognition.algebra.expression import Algebra
+from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate, Resolver
 
 leaves = st.one_of(st.just(("x",)), st.tuples(st.just("c"), st.fractions(-3, 3, max_denominator=4)))
 unary = st.sampled_from(["floor", "ceil", "trunc", "ge", "gt", "eq", "abs"])

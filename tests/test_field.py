@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from onnxgs_opt import find, optimize
-from onnxgs_opt.validate import check_model
+from onnxgs_opt.validation.check import check_model
 
 MODELS = sorted((Path(__file__).parent / "fixtures" / "models").glob("masked_interior*.onnx"))
 IDS = [path.stem for path in MODELS]

@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from onnxgs_opt import find, optimize
-from onnxgs_opt.graph import Graph
+from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.passes import PASSES
 from tests.fixtures.named import named
 from tests.fixtures.spellings.check import run

@@ -11,7 +11,8 @@ import pytest
 from onnx import AttributeProto, TensorProto, helper, numpy_helper, parser
 
 from onnxgs_opt.errors import ModelError, OptError, UsageError
-from onnxgs_opt.graph import Graph, constant_value, set_input
+from onnxgs_opt.ir.constants import constant_value
+from onnxgs_opt.ir.graph import Graph, set_input
 
 TEXT = """
 <ir_version: 10, opset_import: ["" : 17, "local" : 1]>

@@ -7,9 +7,9 @@ import pytest
 from onnx import parser
 
 from onnxgs_opt import find, optimize
-from onnxgs_opt.graph import Graph
+from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
-from onnxgs_opt.validate import check_site
+from onnxgs_opt.validation.check import check_site
 
 WRITING = sorted(set(LOWERINGS) - {"keep", "grid-sample"})
 

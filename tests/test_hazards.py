@@ -8,8 +8,8 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, parser
 
 from onnxgs_opt import optimize
-from onnxgs_opt.codes import CODES
-from onnxgs_opt.report import Hazard
+from onnxgs_opt.diagnostics import CODES
+from onnxgs_opt.report.model import Hazard
 
 NAMED = re.compile(r"\[(\w+)\] (\w+) =")
 

@@ -9,10 +9,11 @@ import onnxruntime as ort
 import pytest
 from onnx import numpy_helper, parser
 
-from onnxgs_opt.facts import infer, settle, symbols
-from onnxgs_opt.graph import Graph
-from onnxgs_opt.lift import Lift
-from onnxgs_opt.scope import Scope
+from onnxgs_opt.ir.def_use import Scope
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.recognition.lifting.dynamic_dims import settle, symbols
+from onnxgs_opt.recognition.lifting.lift import Lift
+from onnxgs_opt.recognition.lifting.shape_inference import infer
 
 HEAD = '<ir_version: 8, opset_import: ["": 17]>\ng (float[2,3,4,5] x) => (float[d0] y)\n'
 CHAINS = {

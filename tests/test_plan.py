@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from onnxgs_opt import cli
-from onnxgs_opt import recorded as table
 from onnxgs_opt.api import optimize
 from onnxgs_opt.errors import UsageError
 from onnxgs_opt.lowering import LOWERINGS, Target
-from onnxgs_opt.plan import KEEP, Choice, choose, load_plan, replay, write_plan
-from onnxgs_opt.recorded import hopeless, recorded
-from onnxgs_opt.signature import signature
-from onnxgs_opt.site import StructuralSite
+from onnxgs_opt.samplers.site import StructuralSite
+from onnxgs_opt.tuning import database as table
+from onnxgs_opt.tuning.database import hopeless, recorded
+from onnxgs_opt.tuning.plan import KEEP, Choice, choose, load_plan, replay, write_plan
+from onnxgs_opt.tuning.workload import signature
 from tests.lowering.samplers import Case, graph_and_site
 
 MODEL = Path(__file__).parent / "fixtures/models/masked_interior.ts17.dyn.onnx"
@@ -97,7 +97,7 @@ def test_what_lost_everywhere_is_hopeless(monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_plugin_is_chosen_only_where_its_library_is(monkeypatch: pytest.MonkeyPatch) -> None:
     case = {"image": [1, 64, 135, 240], "points": [135, 240], "ratios": {"plugin": 2.7, "row-gather": 1.2}}
     record = {"target": "tensorrt", "machine": "GPU", "runtime": "TensorRT", "date": "2026-11-22", "cases": [case]}
-    monkeypatch.setattr("onnxgs_opt.recorded._records", lambda: [record])
+    monkeypatch.setattr("onnxgs_opt.tuning.database._records", lambda: [record])
     for with_library, name in ((True, "plugin"), (False, "row-gather")):
         [site] = optimize(MODEL, target="tensorrt", plugin=with_library, validate=False).report.sites
         assert (site.lowering, site.reason[:40]) == (name, "recorded for tensorrt, not measured here")
@@ -197,8 +197,8 @@ def test_the_command_line_saves_and_replays(
 def test_a_replayed_plan_measures_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = tmp_path / "plan.json"
     optimize(MODEL, lowering="lerp-gather", save_plan=plan)
-    monkeypatch.setattr("onnxgs_opt.timing.race", lambda *_: pytest.fail("it was timed"))
-    monkeypatch.setattr("onnxgs_opt.tune.race", lambda *_: pytest.fail("it was timed"))
+    monkeypatch.setattr("onnxgs_opt.runtime.timing.race", lambda *_: pytest.fail("it was timed"))
+    monkeypatch.setattr("onnxgs_opt.runtime.timing.race", lambda *_: pytest.fail("it was timed"))
     assert optimize(MODEL, plan=plan).report.sites[0].lowering == "lerp-gather"
 
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxgs_opt.poly import ONE, ZERO, Poly
+from onnxgs_opt.recognition.algebra.polynomial import ONE, ZERO, Poly
 
 numbers = st.one_of(st.integers(-4, 4), st.fractions(-3, 3, max_denominator=8))
 monomials = st.lists(st.integers(0, 2), max_size=3).map(lambda atoms: tuple(sorted(atoms)))

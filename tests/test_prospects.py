@@ -8,8 +8,8 @@ import onnx
 import pytest
 from onnx import parser
 
-from onnxgs_opt.graph import Graph
-from onnxgs_opt.prospects import may_hold_sums
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.recognition.candidates import may_hold_sums
 
 MODELS = sorted((Path(__file__).parent / "fixtures" / "models").glob("*.onnx"))
 HEAD = '<ir_version: 8, opset_import: ["": 17]> g '

@@ -17,7 +17,7 @@ import onnxruntime as ort
 import pytest
 
 from onnxgs_opt import find, optimize
-from onnxgs_opt.graph import Graph
+from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.passes import CANONICALISE
 
 DATA = Path(onnx.__file__).parent / "backend" / "test" / "data"

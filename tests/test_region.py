@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from onnxgs_opt.expr import Algebra
-from onnxgs_opt.region import Cell, Coordinate, Resolver, Split, Unresolved
+from onnxgs_opt.recognition.algebra.expression import Algebra
+from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate, Resolver, Split, Unresolved
 
 
 @pytest.fixture

@@ -9,18 +9,11 @@ from typing import Any
 import jsonschema
 import pytest
 
-from onnxgs_opt.codes import CODES
-from onnxgs_opt.rendering.json import to_json
-from onnxgs_opt.rendering.markdown import to_markdown
-from onnxgs_opt.rendering.text import explain, explain_all, printable, to_text
-from onnxgs_opt.report import (
+from onnxgs_opt.diagnostics import CODES
+from onnxgs_opt.report.model import (
     EXIT_CODES,
     Count,
-    Engine,
-    EngineBefore,
-    EngineTime,
     Hazard,
-    Measurement,
     NearMiss,
     Report,
     SiteError,
@@ -32,6 +25,12 @@ from onnxgs_opt.report import (
     schema,
     to_dict,
 )
+from onnxgs_opt.report.rendering.json import to_json
+from onnxgs_opt.report.rendering.markdown import to_markdown
+from onnxgs_opt.report.rendering.text import explain, explain_all, to_text
+from onnxgs_opt.report.rendering.words import printable
+from onnxgs_opt.runtime.tensorrt.engine import Engine, EngineBefore, EngineTime
+from onnxgs_opt.tuning.measurement import Measurement
 
 POLICY = SitePolicy("bilinear", "interior", "pixel", None, "NCHW", "float32")
 SITE = SiteReport(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import onnx
 
-from onnxgs_opt.sessions import open_session
+from onnxgs_opt.runtime.ort import open_session
 
 MODEL = Path(__file__).parent / "fixtures/models/masked_interior.ts17.st.onnx"
 

@@ -13,14 +13,14 @@ import pytest
 from onnx import TensorProto, helper, parser
 
 from onnxgs_opt import optimize
-from onnxgs_opt.graph import Graph
+from onnxgs_opt.ir.def_use import Scope
+from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.passes import CANONICALISE, MergeReads
-from onnxgs_opt.reads_check import check_reads
-from onnxgs_opt.report import Report
-from onnxgs_opt.scope import Scope
-from onnxgs_opt.site import StructuralSite
-from onnxgs_opt.structural import structural_sites
-from onnxgs_opt.survey import survey
+from onnxgs_opt.recognition.findings import survey
+from onnxgs_opt.recognition.gather_sums import structural_sites
+from onnxgs_opt.report.model import Report
+from onnxgs_opt.samplers.site import StructuralSite
+from onnxgs_opt.validation.check_gather_sum import check_reads
 from tests.fixtures.mutants import MUTANTS
 from tests.fixtures.spellings import feeds as sampler_feeds
 from tests.fixtures.spellings.check import run as run_all
@@ -303,7 +303,7 @@ def test_a_merge_that_changes_an_element_is_found() -> None:
             list.reverse(split.outputs)
             return done
 
-    import onnxgs_opt.reads_check as module
+    import onnxgs_opt.validation.check_gather_sum as module
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "MergeReads", Swapped)

@@ -13,18 +13,19 @@ from typing import Any
 import onnx
 import pytest
 
-import onnxgs_opt.timing
-from onnxgs_opt import trials, tune
+import onnxgs_opt.runtime.timing
 from onnxgs_opt.api import _Clock, _load, _Run, optimize
-from onnxgs_opt.comparison import Comparison
-from onnxgs_opt.graph import Graph
+from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
-from onnxgs_opt.plan import KEEP, choose
-from onnxgs_opt.reads_check import check_reads
-from onnxgs_opt.site import Site
-from onnxgs_opt.timing import Race, SlowError, describe, race, run_within
-from onnxgs_opt.tune import Tuner
-from onnxgs_opt.validate import check_site
+from onnxgs_opt.runtime.timing import Race, SlowError, describe, race, run_within
+from onnxgs_opt.samplers.site import Site
+from onnxgs_opt.tuning import trial as trials
+from onnxgs_opt.tuning import tuner as tune
+from onnxgs_opt.tuning.plan import KEEP, choose
+from onnxgs_opt.tuning.tuner import Tuner
+from onnxgs_opt.validation.check import check_site
+from onnxgs_opt.validation.check_gather_sum import check_reads
+from onnxgs_opt.validation.compare import Comparison
 
 MODELS = Path(__file__).parent / "fixtures/models"
 DYNAMIC = MODELS / "masked_interior.ts17.dyn.onnx"
@@ -111,7 +112,7 @@ def test_what_a_new_thread_sets_up_does_not_count(
         return call
 
     monkeypatch.setattr(tune, "prepare", pretend)
-    monkeypatch.setattr(onnxgs_opt.timing.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(onnxgs_opt.runtime.timing.time, "perf_counter", lambda: now[0])
     choice = tuned(*canonical)
     assert choice.lowering == "row-gather"
     assert "measured 2.00 times" in choice.reason
@@ -139,7 +140,7 @@ def test_what_takes_too_long_is_stopped(canonical: tuple[Graph, Site], monkeypat
         return run_within(call, seconds if seconds == 600 else -1.0)
 
     monkeypatch.setattr(tune, "run_within", impatient)
-    monkeypatch.setattr(onnxgs_opt.timing, "timed", lambda call, calls=1: time.sleep(0.05) or 0.05)
+    monkeypatch.setattr(onnxgs_opt.runtime.timing, "timed", lambda call, calls=1: time.sleep(0.05) or 0.05)
     choice = tuned(*canonical)
     assert {row.status for row in choice.measurements} <= {"ok", "refused", "timeout"}
     assert choice.lowering == KEEP
@@ -276,7 +277,7 @@ def test_a_race_runs_in_turn() -> None:
     order: list[str] = []
     calls = {name: lambda name=name: (order.append(name), time.sleep(1e-3)) for name in "ab"}
     result = race(calls, 0.0)
-    assert len(result.seconds["a"]) == onnxgs_opt.timing.MIN_ROUNDS
+    assert len(result.seconds["a"]) == onnxgs_opt.runtime.timing.MIN_ROUNDS
     pairs = ["".join(order[k : k + 2]) for k in range(4, len(order), 2)]  # four calls say how long one takes
     assert set(pairs) == {"aa", "bb"}  # each sample after a call that is not timed
     rounds = ["".join(pairs[k : k + 2]) for k in range(0, len(pairs), 2)]

@@ -10,14 +10,16 @@ import onnx_graphsurgeon as gs
 import pytest
 from onnx import parser
 
-from onnxgs_opt.builder import Builder
-from onnxgs_opt.comparison import compare
-from onnxgs_opt.graph import Graph
+from onnxgs_opt.ir.builder import Builder
+from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target, Tolerance
-from onnxgs_opt.probe import describe, edge_pixels, lay_out, pixels, tensor_shape
-from onnxgs_opt.site import Policy, Site, View
-from onnxgs_opt.validate import SiteCheck, check_model, check_site
-from onnxgs_opt.views import emit_view
+from onnxgs_opt.lowering.emit.views import emit_view
+from onnxgs_opt.samplers.policy import Policy
+from onnxgs_opt.samplers.site import Site
+from onnxgs_opt.samplers.view import View, lay_out, tensor_shape
+from onnxgs_opt.validation.boundary_values import describe, edge_pixels, pixels
+from onnxgs_opt.validation.check import SiteCheck, check_model, check_site
+from onnxgs_opt.validation.compare import compare
 from tests.lowering.samplers import Case, graph_and_site, lower
 
 STRICT = Tolerance(1e-6, 1e-6, "test")

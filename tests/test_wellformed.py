@@ -11,7 +11,7 @@ from onnx import AttributeProto, TensorProto, helper, parser
 
 from onnxgs_opt import optimize
 from onnxgs_opt.errors import ModelError
-from onnxgs_opt.graph import Graph
+from onnxgs_opt.ir.graph import Graph
 
 SEEDS = Path(__file__).parent / "reliability" / "corpus"
 HEAD = '<ir_version: 8, opset_import: ["" : 17, "acme" : 1]> g (float[4] x) => (float[4] y)'

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import onnx
 
-from onnxgs_opt.engine import MODULES, Built, EngineOptions, build_engine, choose_backend
-from onnxgs_opt.engine_run import EngineRun
+from onnxgs_opt.runtime.tensorrt.build import MODULES, Built, EngineOptions, build_engine, choose_backend
+from onnxgs_opt.runtime.tensorrt.session import EngineRun
 
 ROUNDS = 5
 EXPORTED = "exported"

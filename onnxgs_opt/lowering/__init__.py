@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from onnxgs_opt.lowering.base import Lowering, Target, Tolerance
+from onnxgs_opt.lowering.base import Lowering, Tolerance
 from onnxgs_opt.lowering.blocked_gather import BlockedGather
 from onnxgs_opt.lowering.grid_sample import GridSample
 from onnxgs_opt.lowering.keep import Keep
@@ -16,7 +16,8 @@ from onnxgs_opt.lowering.packed_gather import PackedGather
 from onnxgs_opt.lowering.plugin import Plugin, tolerance_from_grid
 from onnxgs_opt.lowering.roi_align import RoiAlign
 from onnxgs_opt.lowering.row_gather import RowGather
-from onnxgs_opt.site import Site
+from onnxgs_opt.runtime.target import Target
+from onnxgs_opt.samplers.site import Site
 
 LOWERINGS: dict[str, Lowering] = {
     "keep": Keep(),
@@ -39,6 +40,5 @@ def tolerance_of(lowering: Lowering, site: Site) -> Tolerance:
         return tolerance
     scale = float(np.finfo(np.float16).eps / np.finfo(np.float32).eps)
     return replace(tolerance, rtol=scale * tolerance.rtol, atol=scale * tolerance.atol)
-
 
 __all__ = ["LOWERINGS", "Lowering", "Target", "Tolerance", "tolerance_of"]

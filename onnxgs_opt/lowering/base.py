@@ -7,8 +7,9 @@ from typing import Protocol
 
 import onnx_graphsurgeon as gs
 
-from onnxgs_opt.builder import Builder
-from onnxgs_opt.site import Site
+from onnxgs_opt.ir.builder import Builder
+from onnxgs_opt.runtime.target import Target
+from onnxgs_opt.samplers.site import Site
 
 
 @dataclass(frozen=True)
@@ -21,22 +22,6 @@ class Tolerance:
     rtol: float
     atol: float
     reason: str
-
-
-@dataclass(frozen=True)
-class Target:
-    """What the lowered model has to run on.
-
-    `atol` and `rtol` are the user's; None leaves each lowering its own. `image_size` (H, W) is the largest
-    that a dynamic model will see, where the user said so. `plugin` says that it will have the plugin's library.
-    """
-
-    opset: int
-    runtime: str = "ort-cpu"
-    atol: float | None = None
-    rtol: float | None = None
-    image_size: tuple[int | None, int | None] = (None, None)
-    plugin: bool = False
 
 
 class Lowering(Protocol):

@@ -9,12 +9,13 @@ from typing import cast
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from onnxgs_opt.builder import Builder
-from onnxgs_opt.lowering.base import Target, Tolerance
+from onnxgs_opt.ir.builder import Builder
+from onnxgs_opt.lowering.base import Tolerance
+from onnxgs_opt.lowering.emit.image_layouts import in_result_type
+from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.lowering.merged_gather import PLANES_UP_TO, REORDERED, emit_row_corners
-from onnxgs_opt.lowering.rows import in_result_type
-from onnxgs_opt.site import Site
-from onnxgs_opt.views import emit_view
+from onnxgs_opt.runtime.target import Target
+from onnxgs_opt.samplers.site import Site
 
 BLOCK = 1 << 17
 """Elements that a block reads for each of its four corners, about: half a MiB, so that all it reads stays in a core's

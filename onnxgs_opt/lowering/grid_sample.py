@@ -9,19 +9,19 @@ from typing import Any, cast
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from onnxgs_opt.builder import Builder, Dim
-from onnxgs_opt.lowering.base import Target, Tolerance
-from onnxgs_opt.lowering.cells import float_type, is_inside_image
-from onnxgs_opt.lowering.grids import emit_pixel_grid, for_batch
-from onnxgs_opt.lowering.windows import both_sides, emit_sides, far_where_outside
-from onnxgs_opt.site import Site
-from onnxgs_opt.views import emit_view
+from onnxgs_opt.ir.builder import Builder, Dim
+from onnxgs_opt.lowering.base import Tolerance
+from onnxgs_opt.lowering.emit.cells import float_type, is_inside_image
+from onnxgs_opt.lowering.emit.coordinates import emit_pixel_grid, for_batch
+from onnxgs_opt.lowering.emit.views import emit_view
+from onnxgs_opt.lowering.emit.windows import both_sides, emit_sides, far_where_outside
+from onnxgs_opt.runtime.target import Target
+from onnxgs_opt.samplers.site import Site
 
 FIRST_OPSET = 16
 RENAMED_IN = 20  # mode "bilinear" became "linear"
 SLOPE = 6.0
 """Pixels of a unit-normal image differ by about this at the worst of a few million points."""
-
 
 ROUND_TRIP = Tolerance(
     rtol=1e-4,

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import onnx_graphsurgeon as gs
 
-from onnxgs_opt.builder import Builder
-from onnxgs_opt.lowering.base import Target, Tolerance
-from onnxgs_opt.site import Site
+from onnxgs_opt.ir.builder import Builder
+from onnxgs_opt.lowering.base import Tolerance
+from onnxgs_opt.runtime.target import Target
+from onnxgs_opt.samplers.site import Site
 
 EXACT = Tolerance(rtol=0.0, atol=0.0, reason="nothing was rewritten")
 

@@ -9,17 +9,18 @@ from typing import cast
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from onnxgs_opt.builder import Builder
-from onnxgs_opt.lowering.base import Target, Tolerance
-from onnxgs_opt.lowering.cells import Cells, emit_cells
+from onnxgs_opt.ir.builder import Builder
+from onnxgs_opt.lowering.base import Tolerance
+from onnxgs_opt.lowering.emit.cells import Cells, emit_cells
+from onnxgs_opt.lowering.emit.image_layouts import emit_planes, in_result_type, spread
+from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.lowering.merged_gather import REORDERED
-from onnxgs_opt.lowering.planes import emit_planes, spread
-from onnxgs_opt.lowering.rows import in_result_type
-from onnxgs_opt.site import Site
-from onnxgs_opt.views import emit_view
+from onnxgs_opt.runtime.target import Target
+from onnxgs_opt.samplers.site import Site
 
 END = 2**31 - 1
 """For Slice: to the end."""
+
 THREADS = 2
 """Threads that can read a single plane at once, each from a copy of its own."""
 

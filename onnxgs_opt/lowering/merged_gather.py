@@ -7,17 +7,16 @@ from typing import cast
 
 import onnx_graphsurgeon as gs
 
-from onnxgs_opt.builder import Builder
-from onnxgs_opt.lowering.base import Target, Tolerance
-from onnxgs_opt.lowering.cells import emit_corners
-from onnxgs_opt.lowering.planes import emit_planes, spread
-from onnxgs_opt.lowering.rows import emit_rows, in_result_type, plus_batch
-from onnxgs_opt.site import Site
-from onnxgs_opt.views import emit_view
+from onnxgs_opt.ir.builder import Builder
+from onnxgs_opt.lowering.base import Tolerance
+from onnxgs_opt.lowering.emit.cells import emit_corners
+from onnxgs_opt.lowering.emit.image_layouts import emit_planes, emit_rows, in_result_type, plus_batch, spread
+from onnxgs_opt.lowering.emit.views import emit_view
+from onnxgs_opt.runtime.target import Target
+from onnxgs_opt.samplers.site import Site
 
 PLANES_UP_TO = 8
 """Channels up to which reading planes is faster than rows of channels: onnxruntime on a CPU, fp32."""
-
 
 REORDERED = Tolerance(
     rtol=1e-6,

@@ -7,13 +7,14 @@ from typing import cast
 
 import onnx_graphsurgeon as gs
 
-from onnxgs_opt.builder import Builder
-from onnxgs_opt.lowering.base import Target, Tolerance
-from onnxgs_opt.lowering.cells import emit_cells
+from onnxgs_opt.ir.builder import Builder
+from onnxgs_opt.lowering.base import Tolerance
+from onnxgs_opt.lowering.emit.cells import emit_cells
+from onnxgs_opt.lowering.emit.image_layouts import emit_points, emit_rows, in_result_type, sum_of
+from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.lowering.merged_gather import REORDERED
-from onnxgs_opt.lowering.rows import emit_points, emit_rows, in_result_type, sum_of
-from onnxgs_opt.site import Site
-from onnxgs_opt.views import emit_view
+from onnxgs_opt.runtime.target import Target
+from onnxgs_opt.samplers.site import Site
 
 END = 2**31 - 1
 """For Slice: to the end."""

@@ -8,24 +8,17 @@ from typing import cast
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from onnxgs_opt.builder import Builder
-from onnxgs_opt.lowering.base import Target, Tolerance
-from onnxgs_opt.lowering.grids import emit_pixel_grid, for_batch
-from onnxgs_opt.lowering.sample_function import (
-    BORDERS,
-    COORDINATES,
-    DOMAIN,
-    NAME,
-    WINDOW_CODES,
-    sample_function,
-)
-from onnxgs_opt.site import Site
-from onnxgs_opt.views import emit_view
+from onnxgs_opt.ir.builder import Builder
+from onnxgs_opt.lowering.base import Tolerance
+from onnxgs_opt.lowering.emit.coordinates import emit_pixel_grid, for_batch
+from onnxgs_opt.lowering.emit.views import emit_view
+from onnxgs_opt.lowering.function import sample_function
+from onnxgs_opt.runtime.target import Target
+from onnxgs_opt.samplers.op import BORDERS, COORDINATES, DOMAIN, NAME, WINDOW_CODES
+from onnxgs_opt.samplers.site import Site
 
 FIRST_IR_WITH_FUNCTIONS = 8
 NCHW = 0
-
-
 REORDERED = Tolerance(
     rtol=1e-6,
     atol=1e-6,

@@ -8,14 +8,15 @@ from typing import cast
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from onnxgs_opt.builder import Builder, Dim
-from onnxgs_opt.lowering.base import Target, Tolerance
-from onnxgs_opt.lowering.cells import is_inside_image
-from onnxgs_opt.lowering.grids import emit_pixel_grid
+from onnxgs_opt.ir.builder import Builder, Dim
+from onnxgs_opt.lowering.base import Tolerance
+from onnxgs_opt.lowering.emit.cells import is_inside_image
+from onnxgs_opt.lowering.emit.coordinates import emit_pixel_grid
+from onnxgs_opt.lowering.emit.views import emit_view
+from onnxgs_opt.lowering.emit.windows import bounds, far_where_outside
 from onnxgs_opt.lowering.merged_gather import REORDERED
-from onnxgs_opt.lowering.windows import bounds, far_where_outside
-from onnxgs_opt.site import Site
-from onnxgs_opt.views import emit_view
+from onnxgs_opt.runtime.target import Target
+from onnxgs_opt.samplers.site import Site
 
 FIRST_OPSET = 11
 HALF_PIXELS_SINCE = 16

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from onnxgs_opt.passes.base import Pass, PassResult, Pipeline, Remark
+from onnxgs_opt.diagnostics import Remark
+from onnxgs_opt.passes.base import Pass, PassResult, Pipeline
 from onnxgs_opt.passes.eliminate_common_subexpressions import EliminateCommonSubexpressions
 from onnxgs_opt.passes.eliminate_dead import EliminateDead
 from onnxgs_opt.passes.eliminate_identity import EliminateIdentity
@@ -27,15 +28,12 @@ __all__ = [
     "RaiseBilinear",
     "Remark",
 ]
-
 # A folded shape lets inference know more, which lets more fold; each round needs the one before.
 _PROPAGATE = Pipeline("propagate", (InferShapes(), FoldConstants()), rounds=8)
-
 CANONICALISE = Pipeline(
     "canonicalise",
     (_PROPAGATE, EliminateIdentity(), EliminateCommonSubexpressions(), EliminateDead()),
 )
-
 PASSES: Mapping[str, Pass] = {
     "infer-shapes": InferShapes(),
     "fold-constants": FoldConstants(),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from onnxgs_opt.graph import Graph
-from onnxgs_opt.importer import paused_collector
-from onnxgs_opt.remark import Remark
+from onnxgs_opt.diagnostics import Remark
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.ir.importer import paused_collector
 
 __all__ = ["Pass", "PassResult", "Pipeline", "Remark"]
 

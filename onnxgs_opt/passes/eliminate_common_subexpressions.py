@@ -10,8 +10,10 @@ from typing import Any
 import onnx_graphsurgeon as gs
 from onnx import AttributeProto
 
-from onnxgs_opt.graph import SMALL, Graph, constant_value, element_count, node_subgraphs
-from onnxgs_opt.importer import operator
+from onnxgs_opt.ir.constants import SMALL, constant_value, element_count
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.ir.operators import operator
+from onnxgs_opt.ir.traversal import node_subgraphs
 from onnxgs_opt.passes.base import PassResult
 
 _RANDOM = frozenset(

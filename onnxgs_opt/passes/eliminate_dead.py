@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from onnxgs_opt.graph import Graph
+from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.passes.base import PassResult
 
 

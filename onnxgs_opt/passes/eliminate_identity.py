@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import onnx_graphsurgeon as gs
 
-from onnxgs_opt.graph import Graph, constant_value, element_count, to_onnx_type
-from onnxgs_opt.importer import operator
+from onnxgs_opt.ir.constants import constant_value, element_count
+from onnxgs_opt.ir.exporter import to_onnx_type
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.ir.operators import operator
 from onnxgs_opt.passes.base import PassResult
 
 
@@ -75,7 +77,6 @@ def _same_shape(node: gs.Node) -> bool:
 
 def _single(node: gs.Node) -> bool:
     return len(node.inputs) == 1
-
 
 _RULES: Mapping[str, Callable[[gs.Node], bool]] = {
     "Identity": _single,

@@ -11,9 +11,10 @@ import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 from onnx_graphsurgeon.ir.tensor import LazyValues
 
-from onnxgs_opt.evaluate import EVALUATORS, evaluate
-from onnxgs_opt.graph import SMALL, Graph, as_constant, constant_value, element_count
-from onnxgs_opt.importer import operator
+from onnxgs_opt.ir.constants import SMALL, constant_value, element_count
+from onnxgs_opt.ir.evaluator import EVALUATORS, evaluate
+from onnxgs_opt.ir.graph import Graph, as_constant
+from onnxgs_opt.ir.operators import operator
 from onnxgs_opt.passes.base import PassResult
 
 _ALWAYS_SMALL = 64  # elements: not more than the node that it replaces

@@ -11,23 +11,19 @@ import onnx
 import onnx_graphsurgeon as gs
 from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
 
-from onnxgs_opt.exporter import (
-    describes,
-    export_constant,
-    export_function,
-    export_info,
-    export_node,
-    to_onnx_type,
-)
-from onnxgs_opt.graph import SMALL, Graph, constant_value, element_count, node_subgraphs
-from onnxgs_opt.importer import first_name, info_type, operator
+from onnxgs_opt.ir.constants import SMALL, constant_value, element_count
+from onnxgs_opt.ir.exporter import describes, export_constant, export_function, export_info, export_node, to_onnx_type
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.ir.importer import info_type
+from onnxgs_opt.ir.operators import first_name, operator
+from onnxgs_opt.ir.traversal import node_subgraphs
 from onnxgs_opt.passes.base import PassResult
 
 Known: TypeAlias = "tuple[Any, list[Any] | None]"
-
 _LOWEST_IR = 8  # below it the library wants every initialiser among the inputs, or knows no functions
 LONG_ROW, LONG_TENSOR = 2**18, 2**22
 """Elements of a static row, and of another static tensor, beyond which the values of shapes are not followed."""
+
 _GENERATED = "unk__"  # first part of the names that the library gives to unknown dims
 
 

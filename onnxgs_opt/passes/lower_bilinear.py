@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from onnxgs_opt.builder import Builder
-from onnxgs_opt.graph import Graph
+from onnxgs_opt.ir.builder import Builder
+from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS
-from onnxgs_opt.lowering.sample_function import DOMAIN, NAME
+from onnxgs_opt.lowering.emit.views import emit_output
 from onnxgs_opt.passes.base import PassResult
-from onnxgs_opt.passes.raise_bilinear import can_raise, prefix_of, raised_nodes
-from onnxgs_opt.site import Site
-from onnxgs_opt.views import emit_output
+from onnxgs_opt.passes.raise_bilinear import can_raise, raised_nodes
+from onnxgs_opt.samplers.op import DOMAIN, NAME, prefix_of
+from onnxgs_opt.samplers.site import Site
 
 RAISED = "plugin"
 """The lowering that keeps the raised node."""

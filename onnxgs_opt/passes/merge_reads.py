@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from onnxgs_opt.builder import Builder
-from onnxgs_opt.graph import Graph, constant_value
-from onnxgs_opt.passes.base import PassResult, Remark
-from onnxgs_opt.site import StructuralSite
+from onnxgs_opt.diagnostics import Remark
+from onnxgs_opt.ir.builder import Builder
+from onnxgs_opt.ir.constants import constant_value
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.passes.base import PassResult
+from onnxgs_opt.samplers.site import StructuralSite
 
 _COUNTED_SPLIT_SINCE = 18
 

@@ -6,19 +6,15 @@ from dataclasses import dataclass
 
 import onnx_graphsurgeon as gs
 
-from onnxgs_opt.builder import Builder
-from onnxgs_opt.graph import Graph
+from onnxgs_opt.diagnostics import Remark
+from onnxgs_opt.ir.builder import Builder
+from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import Target
+from onnxgs_opt.lowering.emit.views import emit_output
 from onnxgs_opt.lowering.plugin import Plugin
-from onnxgs_opt.lowering.sample_function import DOMAIN, NAME
-from onnxgs_opt.passes.base import PassResult, Remark
-from onnxgs_opt.site import AnySite, Site
-from onnxgs_opt.views import emit_output
-
-
-def prefix_of(site: AnySite) -> str:
-    """What the names of a site's new nodes start with."""
-    return f"onnxgs/{site.id}"
+from onnxgs_opt.passes.base import PassResult
+from onnxgs_opt.samplers.op import DOMAIN, NAME, prefix_of
+from onnxgs_opt.samplers.site import Site
 
 
 def raised_nodes(graph: Graph) -> dict[str, gs.Node]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from onnxgs_opt.builder import Builder
-from onnxgs_opt.graph import Graph
-from onnxgs_opt.importer import operator
+from onnxgs_opt.ir.builder import Builder
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.ir.operators import operator
 from onnxgs_opt.passes.base import PassResult
 
 ROUNDINGS = frozenset(("Floor", "Ceil", "Round", "Mod"))

@@ -25,7 +25,7 @@ import onnx
 from onnxgs_opt import optimize
 from onnxgs_opt.errors import OptError
 from onnxgs_opt.lowering import LOWERINGS
-from onnxgs_opt.report import to_dict
+from onnxgs_opt.report.model import to_dict
 from tests.fixtures.mutants import MUTANTS
 from tests.fixtures.spellings import build
 from tests.fixtures.spellings.curated import curated

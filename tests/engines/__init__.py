@@ -9,16 +9,16 @@ from pathlib import Path
 from onnx import GraphProto, ModelProto, compose
 
 from onnxgs_opt.api import _Clock, _Run
-from onnxgs_opt.engine import Built, EngineOptions, Profile, Shape, build_engine
-from onnxgs_opt.engine_model import for_engine
-from onnxgs_opt.functions import inlined
-from onnxgs_opt.graph import Graph
+from onnxgs_opt.ir.convert import inlined
+from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
-from onnxgs_opt.plan import choose
-from onnxgs_opt.probe import coordinates_of
-from onnxgs_opt.runs import model_runs
-from onnxgs_opt.survey import Survey
-from onnxgs_opt.trials import image_sizes
+from onnxgs_opt.recognition.findings import Survey
+from onnxgs_opt.runtime.tensorrt.build import Built, EngineOptions, Profile, Shape, build_engine
+from onnxgs_opt.runtime.tensorrt.prepare import for_engine
+from onnxgs_opt.tuning.plan import choose
+from onnxgs_opt.tuning.trial import image_sizes
+from onnxgs_opt.validation.boundary_values import coordinates_of
+from onnxgs_opt.validation.inputs import model_runs
 
 CAPABILITIES = ("8.9",)
 LOOSE = 1e-2

@@ -19,7 +19,7 @@ from onnx import ModelProto
 
 from onnxgs_opt import optimize
 from onnxgs_opt.lowering import LOWERINGS
-from onnxgs_opt.report import Report
+from onnxgs_opt.report.model import Report
 from tests.field.table import TABLE, Found
 
 NAMES = tuple(name for name in LOWERINGS if name != "keep")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from onnxgs_opt.report import Report
+from onnxgs_opt.report.model import Report
 
 
 @dataclass(frozen=True)

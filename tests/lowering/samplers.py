@@ -11,10 +11,12 @@ import onnx
 import onnxruntime as ort
 from onnx import parser
 
-from onnxgs_opt.builder import Builder
-from onnxgs_opt.graph import Graph
+from onnxgs_opt.ir.builder import Builder
+from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import Lowering
-from onnxgs_opt.site import WINDOWS, Policy, Site, View
+from onnxgs_opt.samplers.policy import WINDOWS, Policy
+from onnxgs_opt.samplers.site import Site
+from onnxgs_opt.samplers.view import View
 
 INSIDE = {
     "all": lambda p, S: np.ones(p.shape, bool),

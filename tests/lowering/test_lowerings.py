@@ -8,10 +8,11 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxgs_opt.builder import Builder
+from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.lowering.grid_sample import displacement
-from onnxgs_opt.site import Policy, View
+from onnxgs_opt.samplers.policy import Policy
+from onnxgs_opt.samplers.view import View
 from tests.lowering.samplers import POLICIES, Case, gap, graph_and_site, lower, variants
 
 OPSETS = (11, 12, 13, 16, 18, 20, 21)

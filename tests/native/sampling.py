@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from onnxgs_opt.lowering.sample_function import COORDINATES, WINDOW_CODES
-from onnxgs_opt.site import WINDOWS
+from onnxgs_opt.samplers.op import COORDINATES, WINDOW_CODES
+from onnxgs_opt.samplers.policy import WINDOWS
 
 Array = np.ndarray[Any, Any]
 BORDERS = {"zeros": 0, "border": 1, "reflect-centres": 2, "reflect-edges": 3}

@@ -8,7 +8,7 @@ import onnx
 import onnx.parser
 import onnx.printer
 
-from onnxgs_opt.graph import Graph
+from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.passes import PASSES
 
 CASES = Path(__file__).parent.parent / "fixtures" / "cases"

@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 
 from onnxgs_opt import optimize
-from onnxgs_opt.graph import Graph
+from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering.base import Tolerance
 from onnxgs_opt.passes import CANONICALISE
-from onnxgs_opt.validate import check_model
+from onnxgs_opt.validation.check import check_model
 
 Feeds = dict[str, np.ndarray]
 REORDERED = Tolerance(rtol=1e-4, atol=1e-4, reason="folding a constant before a convolution changes its roundings")

@@ -27,7 +27,8 @@ from typing import Any
 import onnx
 from onnx import ModelProto, TensorProto, helper
 
-from onnxgs_opt import cli, storage
+from onnxgs_opt import cli
+from onnxgs_opt.ir import files as storage
 from tests.reliability.corpus import seeds
 
 MODEL_BYTES, DATA_BYTES = 1 << 20, 8 << 20
@@ -208,7 +209,7 @@ def _killed_after(made: Scene, delay: float) -> tuple[bool, float]:
             save(*arguments)
             os.write(writer, b"e")
 
-        from onnxgs_opt import graph
+        from onnxgs_opt.ir import graph
 
         graph.write_model = announced  # type: ignore[assignment]
         try:

@@ -21,9 +21,9 @@ from onnx import ModelProto, TensorProto
 from onnxgs_opt import optimize
 from onnxgs_opt.api import Result
 from onnxgs_opt.errors import OptError
-from onnxgs_opt.rendering import FORMATS, render
-from onnxgs_opt.rendering.text import to_text
-from onnxgs_opt.report import Report
+from onnxgs_opt.report.model import Report
+from onnxgs_opt.report.rendering import FORMATS, render
+from onnxgs_opt.report.rendering.text import to_text
 from tests.reliability import graphs, wire
 from tests.reliability.corpus import SLOW, seeds, small_seeds
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from onnxgs_opt import storage
+from onnxgs_opt.ir import files as storage
 from tests.reliability import faults
 from tests.reliability.faults import KINDS, Tally
 

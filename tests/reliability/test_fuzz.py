@@ -9,7 +9,8 @@ import onnx
 import onnxruntime
 import pytest
 
-from onnxgs_opt import memory, optimize
+from onnxgs_opt import optimize
+from onnxgs_opt.runtime import memory
 from tests.reliability import fuzz, graphs, wire
 from tests.reliability.corpus import FOLDER, seeds
 from tests.reliability.judge import CAMPAIGNS, LOWERINGS, Outcome, judge

@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from onnxgs_opt.evidence import Box, Cone, Evidence
-from onnxgs_opt.points import Points
-from onnxgs_opt.report import (
-    Count,
-    Engine,
-    EngineTime,
-    Hazard,
-    Measurement,
-    NearMiss,
-    Report,
-    SiteError,
-    SitePolicy,
-    SiteReport,
-    Validation,
-)
-from onnxgs_opt.site import Policy
+from onnxgs_opt.report.evidence import Box, Cone, Evidence
+from onnxgs_opt.report.model import Count, Hazard, NearMiss, Report, SiteError, SitePolicy, SiteReport, Validation
+from onnxgs_opt.runtime.tensorrt.engine import Engine, EngineTime
+from onnxgs_opt.samplers.policy import Policy
+from onnxgs_opt.tuning.measurement import Measurement
+from onnxgs_opt.validation.error_map import Points
 
 SITE = SiteReport(
     id="site0",

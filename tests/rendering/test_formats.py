@@ -12,11 +12,11 @@ import pytest
 from markdown_it import MarkdownIt
 
 from onnxgs_opt import cli
-from onnxgs_opt.codes import CODES
-from onnxgs_opt.rendering import ENDINGS, FORMATS, render
-from onnxgs_opt.rendering.markdown import code
-from onnxgs_opt.rendering.sarif import uri
-from onnxgs_opt.report import Report, schema
+from onnxgs_opt.diagnostics import CODES
+from onnxgs_opt.report.model import Report, schema
+from onnxgs_opt.report.rendering import ENDINGS, FORMATS, render
+from onnxgs_opt.report.rendering.markdown import code
+from onnxgs_opt.report.rendering.sarif import uri
 from tests.rendering.samples import FULL, NASTY, hostile
 from tests.rendering.schemas import sarif_schema
 

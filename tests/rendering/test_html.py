@@ -14,15 +14,15 @@ import pytest
 
 from onnxgs_opt import cli
 from onnxgs_opt.errors import UsageError
-from onnxgs_opt.evidence import Box, Cone
-from onnxgs_opt.points import Points
-from onnxgs_opt.rendering import html
-from onnxgs_opt.rendering.drawing import LARGE, draw, label_of
-from onnxgs_opt.rendering.formula import formulas
-from onnxgs_opt.rendering.heat import STEPS, bands, grade, heat_map, places
-from onnxgs_opt.rendering.html import bars, mathml, to_html
-from onnxgs_opt.report import Report, SitePolicy
-from onnxgs_opt.site import WINDOWS, BorderName, Policy
+from onnxgs_opt.report.evidence import Box, Cone
+from onnxgs_opt.report.model import Report, SitePolicy
+from onnxgs_opt.report.rendering import html
+from onnxgs_opt.report.rendering.drawing import LARGE, draw, label_of
+from onnxgs_opt.report.rendering.formula import formulas
+from onnxgs_opt.report.rendering.heat import STEPS, bands, grade, heat_map, places
+from onnxgs_opt.report.rendering.html import bars, mathml, to_html
+from onnxgs_opt.samplers.policy import WINDOWS, BorderName, Policy
+from onnxgs_opt.validation.error_map import Points
 from tests.rendering.samples import FULL, SITE, evidence_of, hostile
 
 MODEL = Path(__file__).parent.parent / "fixtures" / "models" / "masked_interior.ts17.dyn.onnx"

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from onnxgs_opt.api import find, optimize
-from onnxgs_opt.doubles import in_double
+from onnxgs_opt.validation.double_precision import in_double
 from tests.fixtures.mutants import Mutant
 from tests.fixtures.point_mutants import point_mutant, visible
 from tests.fixtures.spellings import Spelling, build, expected, feeds

@@ -1,0 +1,194 @@
+"""What is said of a place in a model, and the codes: what each means and what to do about it.
+
+GSO0xx are rules (what is found), GSO1xx near-misses (what looks like a site and was refused, one code a
+reason), GSO2xx hazards (what is legal in the model and goes wrong in some runtime).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Code:
+    """One code of a report: a title of a few words, what it means, and what to do."""
+
+    code: str
+    title: str
+    meaning: str
+    action: str
+
+_ALL = (
+    Code(
+        "GSO001",
+        "four-read bilinear sampler",
+        "Four reads of one image, weighted by the fractions of two coordinates. The weights, the indices "
+        "and the border were proven to be those of one bilinear policy.",
+        "Nothing: it is lowered. --lowering chooses how, --lowering keep leaves it as exported.",
+    ),
+    Code(
+        "GSO002",
+        "GridSample node",
+        "A bilinear GridSample over images: every lowering can replace it, with the rounding of coordinates of "
+        "onnxruntime's own. Reflection padding is left alone.",
+        "Nothing: it is kept unless another spelling is measured faster; --lowering NAME forces one.",
+    ),
+    Code(
+        "GSO003",
+        "multi-tap sum of reads",
+        "A weighted sum of reads of one tensor that is not a bilinear sampler (another kernel, another "
+        "dimension, an unknown border). Its reads merge into one without knowing what it computes.",
+        "Nothing: the merged form is exact. It is kept unless the merge is measured faster; --lowering merged-gather "
+        "forces it.",
+    ),
+    Code(
+        "GSO101",
+        "weights are not bilinear",
+        "The four weights are not the products of (1-u, u) and (1-v, v), u and v being the fractions of "
+        "the two coordinates: a weight is scaled, two weights are swapped, or a factor differs from tap "
+        "to tap.",
+        "Compare the four products with w00=(1-u)(1-v), w01=u(1-v), w10=(1-u)v, w11=uv in the exporting "
+        "module.",
+    ),
+    Code(
+        "GSO102",
+        "indices do not fit the weights",
+        "The pixels that are read are not the four around the coordinate that the weights are made of: x "
+        "and y transposed, a row stride that is not the width, a corner off by one.",
+        "Check the linear index y*W + x and which corner each weight multiplies.",
+    ),
+    Code(
+        "GSO103",
+        "border is no known policy",
+        "Inside the image this is bilinear; outside, weights and indices follow no one policy, for "
+        "example clamped indices with weights of the clamped corners, or a mask inside the weight of some "
+        "taps only.",
+        "Clamp or mask all four taps alike, or clamp the coordinate before floor.",
+    ),
+    Code(
+        "GSO104",
+        "reads of different images",
+        "The four reads do not read one tensor through one layout, so no single sampler equals them.",
+        "Sample each image by itself, or concatenate the images along the channels first.",
+    ),
+    Code(
+        "GSO105",
+        "an interior tensor is read from outside",
+        "A tensor between the reads and the sum has another consumer, so removing the cone would remove "
+        "its input.",
+        "Compute what the other consumer needs from the sampler's inputs instead.",
+    ),
+    Code(
+        "GSO106",
+        "a graph output inside the cone",
+        "A tensor between the reads and the sum is an output of the graph that the rewrite cannot keep.",
+        "Export the model without that output, or compute it outside the sampler.",
+    ),
+    Code(
+        "GSO107",
+        "mask does not fit",
+        "The mask's bounds are no known window of the image (0 <= p < S-1 is one), or it masks some taps "
+        "only.",
+        "Check the comparisons with 0 and S-1 on both axes, and that all four taps carry the same mask.",
+    ),
+    Code(
+        "GSO108",
+        "an operator or a layout without a rule",
+        "The cone holds an operator, a reshape or an order of axes whose meaning for the index space is "
+        "not known, or no tensor holds the coordinates, or a factor of all taps, by itself.",
+        "Report it with a small model; until then the reads stay as exported.",
+    ),
+    Code(
+        "GSO109",
+        "corner is not a proven floor",
+        "The corner is made by ceil, round, or a cast that truncates, and the coordinate is not proven to "
+        "be >= 0, where truncation and floor are the same.",
+        "Use floor, or clamp the coordinate to >= 0 before the cast.",
+    ),
+    Code(
+        "GSO110",
+        "index is not exact in its type",
+        "The linear index is computed in a floating type that cannot hold every index of this image (2^24 "
+        "in fp32, 2^11 in fp16).",
+        "Cast the corners to int64 before y*W + x.",
+    ),
+    Code(
+        "GSO111",
+        "indices do not depend on the inputs",
+        "The reads stand at fixed positions: rows depend on y alone and columns on x alone, as in a "
+        "Resize spelled as reads, or every coordinate is a constant.",
+        "Export an interpolation to another size as Resize.",
+    ),
+    Code(
+        "GSO112",
+        "not four reads",
+        "A weighted sum of reads with a number of taps that is not four.",
+        "Nothing: no sampler is known to be it, but its reads may merge into one (GSO003).",
+    ),
+    Code(
+        "GSO113",
+        "image size is not known",
+        "The size that bounds, strides or normalises the coordinates could not be traced to the image, "
+        "what is computed changes with the dynamic sizes, an axis has less than 2 pixels, or the sizes are more "
+        "than any memory holds.",
+        "Export with a static size, or derive the size from the shape of the image that is read.",
+    ),
+    Code(
+        "GSO114",
+        "indices may leave the image",
+        "Nothing clamps or masks the corners, so a coordinate outside would read another row or fail. "
+        "That it stays inside is the caller's promise, not the graph's.",
+        "Clamp the coordinate before floor, or mask the result and the indices.",
+    ),
+    Code(
+        "GSO201",
+        "GridSample mode linear at opset 20",
+        "TensorRT before 11.2 runs GridSample with mode linear (the opset 20 name of bilinear) as nearest.",
+        "Use TensorRT 11.2 or later, or export at opset 16 to 19.",
+    ),
+    Code(
+        "GSO202",
+        "coordinates in fp16",
+        "fp16 holds pixel coordinates exactly only up to 2048, and fractions of a pixel far less.",
+        "Keep coordinates and indices in fp32.",
+    ),
+    Code(
+        "GSO203",
+        "negative linear indices wrap",
+        "A linear index y*W + x below zero wraps to the end of the image, one of a negative x to the "
+        "previous row.",
+        "Clamp or mask x and y before the linear index.",
+    ),
+    Code(
+        "GSO204",
+        "integer Clip at opset 11",
+        "Clip on integers needs opset 12; exporters write it at 11, and onnxruntime rejects the model.",
+        "Export at opset 12 or later.",
+    ),
+    Code(
+        "GSO205",
+        "start or end of Shape",
+        "TensorRT 8.6 takes the whole shape where Shape has a start or an end. The longer shape broadcasts on, or "
+        "a view with too many dims is refused.",
+        "Use TensorRT 10 or later, or --engine, which writes Shape and Slice in the engine's copy of the model.",
+    ),
+)
+CODES: dict[str, Code] = {entry.code: entry for entry in _ALL}
+"""Every code by name, rules first."""
+
+
+@dataclass(frozen=True)
+class Remark:
+    """One observation, made to be printed: a near-miss, a hazard or a refusal.
+
+    Attributes:
+        code: The rule or refusal code, such as ``"GSO101"``.
+        node: Name of the node that it is about.
+        condition: What was seen or what failed, one sentence.
+        hint: What the reader can do about it; empty when nothing.
+    """
+
+    code: str
+    node: str
+    condition: str
+    hint: str = ""

@@ -1,0 +1,77 @@
+"""Values of constants, decoded only when they are small and at hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+from numpy.typing import NDArray
+from onnx import TensorProto
+from onnx_graphsurgeon.ir.tensor import SparseValues
+
+from onnxgs_opt.errors import ModelError
+from onnxgs_opt.ir.operators import operator
+
+SMALL = 4096  # elements: what is decoded once and kept, folded, and compared by value
+
+
+def constant_value(tensor: gs.Tensor) -> NDArray[Any] | None:
+    """Value of an initialiser or of a Constant node's output; do not write into it.
+
+    None when the tensor is not constant, is sparse, or its data lies in a file that is not loaded.
+    """
+    if isinstance(tensor, gs.Constant):
+        return _decoded(tensor)
+    if len(tensor.inputs) != 1 or operator(tensor.inputs[0]) != "Constant":
+        return None
+    for name, value in tensor.inputs[0].attrs.items():
+        if name == "value" and isinstance(value, gs.Constant):
+            return _decoded(value)
+        if name in _PLAIN_VALUES and isinstance(value, (int, float, list)):
+            return np.asarray(value, _PLAIN_VALUES[name])
+    return None
+
+_PLAIN_VALUES = {
+    "value_int": np.int64,
+    "value_ints": np.int64,
+    "value_float": np.float32,
+    "value_floats": np.float32,
+}
+
+
+def _decoded(constant: gs.Constant) -> NDArray[Any] | None:
+    values = constant._values
+    if isinstance(values, np.ndarray):
+        return values
+    if isinstance(values, SparseValues) or values.tensor.data_location == TensorProto.EXTERNAL:
+        return None
+    source, array = constant.__dict__.get("decoded", (None, None))
+    if source is values:
+        return array  # type: ignore[no-any-return]
+    try:
+        array = onnx.numpy_helper.to_array(values.tensor)
+    except (ValueError, TypeError) as error:
+        raise ModelError(
+            f"the data of tensor {constant.name!r} does not fit its shape {list(values.tensor.dims)}",
+            "the file is damaged: export the model again",
+        ) from error
+    if array.size <= SMALL:
+        constant.decoded = (values, array)
+    return array
+
+
+def element_count(tensor: gs.Tensor) -> int | None:
+    """Number of elements of a tensor, None when a dim or the rank is unknown. Nothing is decoded."""
+    count = 1
+    for dim in (None,) if tensor.shape is None else tensor.shape:
+        if not isinstance(dim, int) or dim < 0:
+            return None
+        count *= dim
+    return count
+
+
+def is_size(dim: object) -> bool:
+    """Whether a dim is a size: some exporters write -1 for one that is not known."""
+    return isinstance(dim, int) and dim >= 0

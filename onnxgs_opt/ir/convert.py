@@ -1,0 +1,51 @@
+"""A model with its functions written out, or at a later opset, by onnx's own tools.
+
+Exporters wrap modules, and some every operator, in functions. A function by itself has no shapes, and its reads may
+come together in its callers.
+"""
+
+from __future__ import annotations
+
+from onnx import ModelProto, inliner, version_converter
+
+from onnxgs_opt.errors import UsageError
+from onnxgs_opt.ir.graph import Graph
+
+
+def converted(graph: Graph, opset: int) -> Graph:
+    """The model converted up to `opset` by onnx's version converter; itself where it is there already.
+
+    Raises:
+        UsageError: The converter cannot do it.
+    """
+    if graph.opset >= opset:
+        return graph
+    try:
+        model = version_converter.convert_version(graph.to_proto(), opset)
+    except Exception as reason:  # the converter's C++ errors have no other base
+        line = " ".join(str(reason).split())[:200]
+        raise UsageError(f"cannot convert from opset {graph.opset} to {opset}: {line}", "export it there") from None
+    return Graph.from_proto(model, graph.folder)
+
+RUNTIME_DOMAINS = frozenset(("onnxgs", "com.microsoft", "com.microsoft.nchwc"))
+"""Functions of these domains stand in for operators that runtimes have kernels for."""
+
+
+def inlined(graph: Graph) -> Graph:
+    """The model with every function of its own written out where it is called; itself where there is none.
+
+    Functions of `RUNTIME_DOMAINS` stay. So does the whole model where onnx's inliner cannot do it.
+    """
+    kept = [f.unique_id for f in graph.gs.functions if f.domain in RUNTIME_DOMAINS]
+    if len(kept) == len(graph.gs.functions):
+        return graph
+    model = graph.to_proto()
+    # The inliner works on bytes: weights would be copied twice, and more than 2 GiB of them do not fit a message.
+    weights = list(model.graph.initializer)
+    del model.graph.initializer[:]
+    try:
+        flat: ModelProto = inliner.inline_selected_functions(model, kept, exclude=True)
+    except Exception:  # its C++ errors have no other base
+        return graph
+    flat.graph.initializer.extend(weights)
+    return Graph.from_proto(flat, graph.folder)

@@ -1,0 +1,141 @@
+"""A read-only view of one graph for analysis: who makes each tensor, who reads it, in execution order.
+
+The body of an If, Loop or Scan sees the tensors of the graphs around it, so its scope goes on from theirs: one turn of
+a loop, with everything outside as it is then.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from onnxgs_opt.ir.graph import Graph
+
+MAX_OUTSIDE = 1000
+"""Nodes around a body that are looked at: the farther ones, a network that computes the image, say, tell nothing."""
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The nodes of one graph, topologically sorted, and its tensors by name (names are unique in a graph).
+
+    Of the graphs around a body, the nodes that it depends on come first and count too; `own` are the body's nodes
+    alone. `order` is the place of the node that makes a tensor.
+    """
+
+    nodes: tuple[gs.Node, ...]
+    own: tuple[gs.Node, ...]
+    producer: Mapping[str, tuple[gs.Node, int]]
+    consumers: Mapping[str, tuple[gs.Node, ...]]
+    tensors: Mapping[str, gs.Tensor]
+    inputs: tuple[gs.Tensor, ...]
+    outputs: frozenset[str]
+    opset: int
+    order: Mapping[str, int]
+
+    @classmethod
+    def of(cls, graph: gs.Graph, outer: Scope | None = None) -> Scope:
+        """The scope of a graphsurgeon graph, in the scope around it; nodes on a cycle are left out."""
+        producer: dict[str, tuple[gs.Node, int]] = {}
+        consumers: dict[str, list[gs.Node]] = {}
+        tensors: dict[str, gs.Tensor] = {t.name: t for t in graph.inputs}
+        for node in graph.nodes:
+            for position, tensor in enumerate(node.outputs):
+                producer[tensor.name] = (node, position)
+                tensors[tensor.name] = tensor
+            for tensor in reads_of(node):
+                consumers.setdefault(tensor.name, []).append(node)
+                tensors[tensor.name] = tensor
+        nodes = _sorted(graph.nodes, producer, consumers)
+        own = cls(
+            nodes=nodes,
+            own=nodes,
+            producer=producer,
+            consumers={name: tuple(nodes) for name, nodes in consumers.items()},
+            tensors=tensors,
+            inputs=tuple(graph.inputs),
+            outputs=frozenset(t.name for t in graph.outputs),
+            opset=graph.opset,
+            order={t.name: k for k, node in enumerate(nodes) for t in node.outputs},
+        )
+        return own if outer is None else own._inside(outer)
+
+    @classmethod
+    def at(cls, graph: Graph, known: dict[str, Scope]) -> Scope:
+        """The scope of a main graph or of a body, in what is around it; `known` are those made before, by path."""
+        if graph.path not in known:
+            known[graph.path] = cls.of(graph.gs, None if graph.outer is None else cls.at(graph.outer, known))
+        return known[graph.path]
+
+    def _inside(self, outer: Scope) -> Scope:
+        """This body's scope together with what lies in front of it."""
+        before = outer._leading_to(name for name in self.tensors if name not in self.producer)
+        nodes = (*before, *self.nodes)
+        made = {t.name for node in nodes for t in node.outputs} | {t.name for t in self.inputs}
+        read = {t.name: t for node in before for t in reads_of(node)} | dict(self.tensors)
+        outside = [t for name, t in read.items() if name not in made and not isinstance(t, gs.Constant)]
+        consumers = dict(outer.consumers)
+        for name, readers in self.consumers.items():
+            consumers[name] = (*consumers.get(name, ()), *readers)
+        return Scope(
+            nodes=nodes,
+            own=self.nodes,
+            producer={t.name: (node, k) for node in nodes for k, t in enumerate(node.outputs)},
+            consumers=consumers,
+            tensors={**{t.name: t for node in before for t in node.outputs}, **read},
+            inputs=(*outside, *self.inputs),
+            outputs=outer.outputs | self.outputs,
+            opset=self.opset,
+            order={t.name: k for k, node in enumerate(nodes) for t in node.outputs},
+        )
+
+    def _leading_to(self, names: Iterable[str]) -> list[gs.Node]:
+        """The nodes that `names` depend on, in execution order; of many the nearest."""
+        found: dict[int, gs.Node] = {}
+        pending = deque(names)
+        while pending and len(found) < MAX_OUTSIDE:
+            node, _ = self.producer.get(pending.popleft(), (None, 0))
+            if node is not None and id(node) not in found:
+                found[id(node)] = node
+                pending.extend(t.name for t in reads_of(node))
+        return sorted(found.values(), key=lambda node: self.order[node.outputs[0].name])
+
+
+def reads_of(node: gs.Node) -> list[gs.Tensor]:
+    """The tensors a node reads, once each: its inputs and what its subgraphs capture from outside."""
+    found = {t.name: t for t in node.inputs if t.name}
+    for subgraph in subgraphs_of(node):
+        made = {t.name for n in subgraph.nodes for t in n.outputs} | {t.name for t in subgraph.inputs}
+        for inner in [*(t for n in subgraph.nodes for t in reads_of(n)), *subgraph.outputs]:
+            if inner.name and inner.name not in made and not isinstance(inner, gs.Constant):
+                found.setdefault(inner.name, inner)
+    return list(found.values())
+
+
+def subgraphs_of(node: gs.Node) -> list[gs.Graph]:
+    """The bodies that a control-flow node carries."""
+    return [value for value in node.attrs.values() if isinstance(value, gs.Graph)]
+
+
+def _sorted(
+    nodes: list[gs.Node], producer: dict[str, tuple[gs.Node, int]], consumers: dict[str, list[gs.Node]]
+) -> tuple[gs.Node, ...]:
+    waiting = {id(n): sum(t.name in producer for t in reads_of(n)) for n in nodes}
+    ready = deque(n for n in nodes if not waiting[id(n)])
+    done: list[gs.Node] = []
+    while ready:
+        node = ready.popleft()
+        done.append(node)
+        for tensor in node.outputs:
+            for consumer in consumers.get(tensor.name, ()):
+                waiting[id(consumer)] -= 1
+                if not waiting[id(consumer)]:
+                    ready.append(consumer)
+    return tuple(done)

@@ -1,0 +1,1 @@
+"""What lowerings share: cells of pixels, coordinates, windows and layouts, as nodes."""

@@ -1,0 +1,286 @@
+"""The arithmetic that lowerings share: the 2x2 cell of pixels around a point, and the weights of its corners.
+
+A cell never leaves the image: its first pixel is b = clamp(floor(p), 0, S-2) on each axis, and the weights
+of b and b+1 follow from d = p - b, for every border policy:
+
+* window inside the image:  1-d, d               (outside the window they are multiplied by 0)
+* border:                   1-d, d               with p clamped to [0, S-1] first
+* zeros:                    relu(min(1-d, 1+d)), relu(min(d, 2-d))     (hat functions around b and b+1)
+
+So all four corners are one index plus 0, 1, W and W+1. Inside the image d = p - floor(p) is exact, so that
+the weights have the very bits of the exported ones. The window's bounds are compared with p itself.
+
+Operands carry an axis of size 1 for the corners (the corner axis); coordinates may broadcast along others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from onnxgs_opt.ir.builder import Builder, Dim
+from onnxgs_opt.lowering.emit.views import emit_view
+from onnxgs_opt.samplers.policy import WINDOWS, Policy, Window
+from onnxgs_opt.samplers.site import Site
+from onnxgs_opt.samplers.view import View
+
+INT32_LIMIT = 2**31
+SINGLE = 4  # bytes
+EXACT = 2**24
+"""Up to here fp32 holds every integer."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cell of each point: where its first pixel is, and how much its columns and its rows count.
+
+    `index` is y*W + x within one plane of the image, no channel and no batch offset in it: [N, 1, Ho, Wo]. `columns`
+    are the weights of the left and the right column, `rows` of the upper and the lower row with the window's mask in
+    them; each broadcasts to the index.
+    """
+
+    index: gs.Tensor
+    columns: tuple[gs.Tensor, gs.Tensor]
+    rows: tuple[gs.Tensor, gs.Tensor]
+    width: Dim
+
+    def corner_weights(self, builder: Builder) -> tuple[gs.Tensor, ...]:
+        """Weights of the corners in the order of the index's steps 0, 1, W, W+1."""
+        return tuple(builder.op("Mul", column, row) for row in self.rows for column in self.columns)
+
+
+def emit_cells(builder: Builder, site: Site, image: gs.Tensor) -> Cells:
+    """Write index and weights for image [N, C, H, W]; the index is int32 where the sizes are known to allow it.
+
+    The innermost axis stays Wo: onnxruntime takes 15 times as long for [N, Ho, Wo, 1] against a scalar.
+    """
+    height, width = builder.dim(image, 2), builder.dim(image, 3)
+    x, y = emit_pixels(builder, site, (height, width), 1)
+    across, down = _cell(builder, x, width), _cell(builder, y, height)
+    mask = emit_mask(builder, site, across, down)
+    columns, rows = _weights(builder, across, site.policy, None), _weights(builder, down, site.policy, mask)
+    return Cells(_index(builder, site, across, down), columns, rows, width)
+
+
+def _index(builder: Builder, site: Site, across: AxisCell, down: AxisCell) -> gs.Tensor:
+    """y*W + x, computed in fp32 where that is exact: one conversion instead of two."""
+    row, column = cast(gs.Tensor, down.first), cast(gs.Tensor, across.first)
+    whole = index_type(site)
+    if not (_is_exact_in_floats(site) and row.dtype == column.dtype == np.float32):
+        row, column = builder.cast(row, whole), builder.cast(column, whole)
+    return builder.cast(builder.op("Add", builder.op("Mul", row, across.size), column), whole)
+
+
+@dataclass(frozen=True)
+class Corners:
+    """Where the four corners of each point are, and how much each counts; both [N, 4, Ho, Wo]."""
+
+    index: gs.Tensor
+    weights: gs.Tensor
+
+
+def emit_corners(builder: Builder, site: Site, image: gs.Tensor) -> Corners:
+    """Write index and weights with the four corners stacked along axis 1."""
+    cells = emit_cells(builder, site, image)
+    (left, right), (upper, lower) = cells.columns, cells.rows
+    stacked = (builder.concat([left, right, left, right], 1), builder.concat([upper, upper, lower, lower], 1))
+    index = builder.op("Add", cells.index, _steps(builder, cells.width, index_type(site)))
+    return Corners(index, builder.op("Mul", *stacked))
+
+
+def emit_pixels(builder: Builder, site: Site, sizes: tuple[Dim, Dim], axis: int) -> tuple[gs.Tensor, gs.Tensor]:
+    """Pixel coordinates x and y [N, Ho, Wo] with an axis of size 1 at `axis` (1 or 3); `sizes` are (H, W).
+
+    Where the model computes none, they follow from the grid in the order of roundings of onnxruntime's GridSample.
+    """
+    if site.x is not None and site.y is not None:
+        return (
+            emit_view(builder, with_unit_axis(site.x, axis)),
+            emit_view(builder, with_unit_axis(site.y, axis)),
+        )
+    grid = emit_view(builder, cast(View, site.grid))
+    if float_type(grid).itemsize < SINGLE:  # half precision cannot tell neighbouring pixels apart
+        grid = builder.cast(grid, np.float32)
+    x, y = builder.split(grid, 3, [1, 1])[:: -1 if site.flipped else 1]
+    if axis != 3:
+        x, y = (builder.unsqueeze(builder.squeeze(p, [3]), [axis]) for p in (x, y))
+    if site.coordinates == "pixel":
+        return x, y
+    height, width = sizes
+    return _pixels(builder, site, x, width), _pixels(builder, site, y, height)
+
+
+def _pixels(builder: Builder, site: Site, g: gs.Tensor, size: Dim) -> gs.Tensor:
+    """(g+1)/2*(S-1) with aligned corners, else ((g+1)*S-1)/2."""
+    shifted = builder.op("Add", g, 1.0)
+    if site.align_corners:
+        return cast(gs.Tensor, builder.op("Mul", builder.op("Mul", shifted, 0.5), _bound(builder, size, -1, g.dtype)))
+    scaled = builder.op("Sub", builder.op("Mul", shifted, _bound(builder, size, 0, g.dtype)), 1.0)
+    return cast(gs.Tensor, builder.op("Mul", scaled, 0.5))
+
+
+@dataclass(frozen=True)
+class AxisCell:
+    """Along one axis: the coordinate p, the size S, floor(p) and the first pixel b of the cell, as floats."""
+
+    p: gs.Tensor
+    size: Dim
+    floor: gs.Tensor | None = None
+    first: gs.Tensor | None = None
+
+    @property
+    def dtype(self) -> Any:
+        """Element type of the coordinate; fp32 where the model does not say."""
+        return float_type(self.p)
+
+
+def emit_mask(builder: Builder, site: Site, across: AxisCell, down: AxisCell) -> gs.Tensor | None:
+    """The window as a 0/1 tensor [N, 1, Ho, Wo] of the coordinates' type; None when every coordinate is in it."""
+    inside = emit_inside(builder, site, across, down)
+    return None if inside is None else builder.cast(inside, across.dtype)
+
+
+def emit_inside(builder: Builder, site: Site, across: AxisCell, down: AxisCell) -> gs.Tensor | None:
+    """The window as a boolean tensor [N, 1, Ho, Wo]; None when every coordinate is in it.
+
+    It takes the place of the model's own mask, if there is one: exported ones compare [N, Ho, Wo, 1] with a scalar,
+    which can cost as much as all four reads.
+    """
+    window = WINDOWS[site.policy.window]
+    if site.policy.window == "all":
+        return None
+    tests = [*_tests(builder, across, window), *_tests(builder, down, window)]
+    inside = tests[0]
+    for test in tests[1:]:
+        inside = builder.op("And", inside, test)
+    if site.mask is not None:
+        _take_over(builder, site.mask, inside)
+    return inside
+
+
+def _take_over(builder: Builder, view: View, inside: gs.Tensor) -> None:
+    """Let `inside` [N, 1, Ho, Wo] serve whoever reads the model's own mask, where its shape is known to be the same."""
+    old = builder.graph.tensor(view.tensor)
+    if view.split is not None or any(len(group) > 1 for group in view.groups) or old.dtype is None:
+        return
+    axes = [1, *(k + (k > 0) for k, group in enumerate(view.groups) if not group)]
+    new = builder.squeeze(inside, sorted(axes))
+    kept = sorted(view.order)
+    new = builder.transpose(new, [view.order.index(axis) for axis in kept])
+    new = builder.cast(builder.unsqueeze(new, [k for k in range(view.rank) if k not in kept]), old.dtype)
+    if new.shape is not None and None not in new.shape and new.shape == list(old.shape or []):
+        builder.graph.replace_all_uses(old, new)
+
+
+def with_unit_axis(view: View, axis: int) -> View:
+    """The same view with an axis of size 1 at `axis`: one that it would drop, if there is any."""
+    spare = sorted(set(range(view.rank)) - set(view.order))[:1]
+    groups = (*view.groups[:axis], tuple(spare), *view.groups[axis:])
+    return replace(view, groups=groups, units=view.units - len(spare))
+
+
+def is_inside_image(policy: Policy) -> bool:
+    """Whether every coordinate of the window lies in [0, S-1]."""
+    window = WINDOWS[policy.window]
+    return window.lo is not None and window.lo >= 0 and window.hi is not None and window.hi <= -1
+
+
+def float_type(tensor: gs.Tensor) -> Any:
+    """Element type of a float tensor, fp32 where it is not known."""
+    return np.dtype(np.float32) if tensor.dtype is None else tensor.dtype
+
+
+def index_type(site: Site) -> type[np.signedinteger[Any]]:
+    """The integer type that surely holds every linear index of the image."""
+    sizes = (site.batch, *site.image_size)
+    if any(size is None for size in sizes):
+        return np.int64
+    return np.int32 if int(np.prod([s for s in sizes if s], dtype=np.int64)) < INT32_LIMIT else np.int64
+
+
+def _is_exact_in_floats(site: Site) -> bool:
+    height, width = site.image_size
+    return height is not None and width is not None and height * width <= EXACT
+
+
+def _cell(builder: Builder, p: gs.Tensor, size: Dim) -> AxisCell:
+    floor = builder.op("Floor", p)
+    return AxisCell(p, size, floor, _clamp(builder, floor, size, -2))
+
+
+def _weights(builder: Builder, cell: AxisCell, policy: Policy, mask: gs.Tensor | None) -> tuple[gs.Tensor, gs.Tensor]:
+    """Weights of both pixels of the cell along one axis, times the mask."""
+    contained = is_inside_image(policy)
+    clamps = policy.border == "border" and not contained
+    p = _clamp(builder, cell.p, cell.size, -1) if clamps else cell.p
+    offset = builder.op("Sub", p, cell.first)
+    if policy.border == "zeros" and not contained:
+        return _masked(builder, _hats(builder, offset), mask)
+    if mask is None:
+        return builder.op("Sub", 1.0, offset), offset
+    high = builder.op("Mul", offset, mask)
+    return builder.op("Sub", mask, high), high
+
+
+def _hats(builder: Builder, d: gs.Tensor) -> tuple[gs.Tensor, gs.Tensor]:
+    """Weights of two neighbouring pixels at distance d from the first: 0 beyond 1 from each."""
+    low = builder.op("Min", builder.op("Sub", 1.0, d), builder.op("Add", d, 1.0))
+    high = builder.op("Min", d, builder.op("Sub", 2.0, d))
+    return builder.op("Relu", low), builder.op("Relu", high)
+
+
+def _masked(
+    builder: Builder, weights: tuple[gs.Tensor, gs.Tensor], mask: gs.Tensor | None
+) -> tuple[gs.Tensor, gs.Tensor]:
+    if mask is None:
+        return weights
+    return builder.op("Mul", weights[0], mask), builder.op("Mul", weights[1], mask)
+
+
+def _clamp(builder: Builder, p: gs.Tensor, size: Dim, last: int) -> gs.Tensor:
+    """Clamp to [0, S+last]. Opset 11 clamps floats only, so this comes before the cast to integers."""
+    high = _bound(builder, size, last, float_type(p))
+    if isinstance(size, int):
+        return cast(gs.Tensor, builder.op("Clip", p, 0.0, high))
+    return builder.clip(p, 0.0, high)
+
+
+def _tests(builder: Builder, cell: AxisCell, window: Window) -> list[gs.Tensor]:
+    """What has to hold along one axis; 0 <= p < S-1 is that clamping floor(p) to [0, S-2] changes nothing."""
+    if window == WINDOWS["interior"] and cell.first is not None:
+        return [builder.op("Equal", cell.floor, cell.first)]
+    tests = []
+    if window.lo is not None:
+        low = builder.const(window.lo, cell.dtype)
+        tests.append(compare(builder, "Greater", "Less", cell.p, low, window.lo_closed))
+    if window.hi is not None:
+        high = _bound(builder, cell.size, window.hi, cell.dtype)
+        tests.append(compare(builder, "Less", "Greater", cell.p, high, window.hi_closed))
+    return tests
+
+
+def compare(builder: Builder, op_type: str, opposite: str, p: gs.Tensor, bound: gs.Tensor, closed: bool) -> gs.Tensor:
+    """Compare p with a bound, by `op_type` where that is open, else by its opposite negated or a newer operator."""
+    if not closed:
+        return cast(gs.Tensor, builder.op(op_type, p, bound))
+    if builder.opset >= 12:  # they are this young
+        return cast(gs.Tensor, builder.op(f"{op_type}OrEqual", p, bound))
+    return cast(gs.Tensor, builder.op("Not", builder.op(opposite, p, bound)))
+
+
+def _bound(builder: Builder, size: Dim, offset: int, dtype: Any) -> gs.Tensor:
+    """S + offset as a float."""
+    if isinstance(size, int):
+        return builder.const(size + offset, dtype)
+    return builder.cast(size if offset == 0 else builder.op("Add", size, offset), dtype)
+
+
+def _steps(builder: Builder, width: Dim, whole: type[np.signedinteger[Any]]) -> gs.Tensor:
+    """0, 1, W, W+1 along the corner axis."""
+    right, down = (np.array(steps, whole).reshape(1, 4, 1, 1) for steps in ((0, 1, 0, 1), (0, 0, 1, 1)))
+    if isinstance(width, int):
+        return builder.const(right + down * whole(width), whole)
+    return cast(gs.Tensor, builder.op("Add", builder.op("Mul", builder.const(down), width), builder.const(right)))

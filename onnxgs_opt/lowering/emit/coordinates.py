@@ -1,0 +1,50 @@
+"""Coordinates as one tensor [N, Ho, Wo, 2], x then y: what GridSample and the plugin read."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from onnxgs_opt.ir.builder import Builder
+from onnxgs_opt.lowering.emit.cells import emit_pixels
+from onnxgs_opt.lowering.emit.views import emit_view
+from onnxgs_opt.samplers.site import Site
+from onnxgs_opt.samplers.view import View
+
+
+def emit_pixel_grid(builder: Builder, site: Site, image: gs.Tensor) -> gs.Tensor:
+    """Pixel coordinates for every item of the batch: the model's own tensor where it holds them."""
+    if site.grid is not None and site.coordinates == "pixel" and not site.flipped:
+        return for_batch(builder, site.grid, image, emit_view(builder, site.grid))
+    x, y = emit_pixels(builder, site, (builder.dim(image, 2), builder.dim(image, 3)), 3)
+    if _differ(x, y):
+        x, y = (
+            builder.op("Expand", x, builder.op("Shape", y)),
+            builder.op("Expand", y, builder.op("Shape", x)),
+        )
+    return for_batch(builder, site.coordinate_views[0], image, builder.concat([x, y], 3))
+
+
+def for_batch(builder: Builder, view: View, image: gs.Tensor, grid: gs.Tensor) -> gs.Tensor:
+    """Repeat a grid that all items of a batch share, as the operators want one grid an item."""
+    if not has_one_item(builder, view):
+        return grid
+    batch = builder.dim(image, 0)
+    if isinstance(batch, int) and batch == 1:
+        return grid
+    first = batch if isinstance(batch, gs.Tensor) else builder.const([batch], np.int64)
+    repeated: gs.Tensor = builder.op("Expand", grid, builder.concat([first, builder.const([1, 1, 1], np.int64)], 0))
+    return repeated
+
+
+def has_one_item(builder: Builder, view: View) -> bool:
+    """Whether the operand surely is the same for all items of a batch: its first axis is 1."""
+    shape = builder.graph.tensor(view.tensor).shape
+    return view.split is None and shape is not None and all(shape[axis] == 1 for axis in view.groups[0])
+
+
+def _differ(x: gs.Tensor, y: gs.Tensor) -> bool:
+    """Whether one of the two broadcasts against the other, as far as their static sizes tell."""
+    if x.shape is None or y.shape is None:
+        return False
+    return any((a == 1) != (b == 1) for a, b in zip(x.shape, y.shape, strict=True))

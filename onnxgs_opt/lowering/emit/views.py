@@ -1,0 +1,90 @@
+"""Write views: bring a tensor into an operand's canonical layout, and a result back into the exported one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import onnx_graphsurgeon as gs
+
+from onnxgs_opt.ir.builder import Builder, Dim
+from onnxgs_opt.samplers.site import Site
+from onnxgs_opt.samplers.view import View
+
+
+def emit_view(builder: Builder, view: View) -> gs.Tensor:
+    """The canonical operand that a view describes; what changes nothing is not written."""
+    tensor = builder.graph.tensor(view.tensor)
+    if view.shift:
+        tensor = builder.op("Add", tensor, float(view.shift))
+    if view.split is not None:
+        tensor = _split_axis(builder, tensor, view.rank, *view.split)
+    units = [axis for axis in range(view.rank) if axis not in view.order]
+    tensor = builder.squeeze(tensor, units)
+    kept = sorted(view.order)
+    tensor = builder.transpose(tensor, [kept.index(axis) for axis in view.order])
+    if all(len(group) <= 1 for group in view.groups):
+        return builder.unsqueeze(tensor, [k for k, group in enumerate(view.groups) if not group])
+    dims = iter([builder.dim(tensor, axis) for axis in range(len(view.order))])
+    return builder.reshape(tensor, [builder.dims_product([next(dims) for _ in group]) for group in view.groups])
+
+
+def _split_axis(builder: Builder, tensor: gs.Tensor, rank: int, axis: int, sizes: Sequence[int]) -> gs.Tensor:
+    """The tensor with one axis reshaped into `sizes`, so that it has `rank` axes."""
+    before = [builder.dim(tensor, a) for a in range(axis)]
+    after = [builder.dim(tensor, a) for a in range(axis + 1, rank - len(sizes) + 1)]
+    return builder.reshape(tensor, [*before, *sizes, *after])
+
+
+def emit_output(builder: Builder, site: Site, samples: gs.Tensor) -> gs.Tensor:
+    """The output of a site from its samples [N, C, Ho, Wo]: laid out, scaled and added to as exported."""
+    return _emit_affine(builder, site, _laid_out(builder, site, samples))
+
+
+def _emit_affine(builder: Builder, site: Site, output: gs.Tensor) -> gs.Tensor:
+    """What `affine` makes of the samples, in the type of the exported output."""
+    dtype = builder.graph.tensor(site.output).dtype or output.dtype
+    for view in site.affine.factors:
+        output = builder.op("Mul", output, builder.cast(emit_view(builder, view), dtype))
+    if site.affine.scale != 1:
+        output = builder.op("Mul", output, float(site.affine.scale))
+    for view in site.affine.addends:
+        output = builder.op("Add", output, builder.cast(emit_view(builder, view), dtype))
+    return output
+
+
+def _laid_out(builder: Builder, site: Site, samples: gs.Tensor) -> gs.Tensor:
+    groups = site.output_groups
+    order = [axis for group in groups for axis in group]
+    if all(len(group) <= 1 for group in groups):
+        samples = builder.squeeze(samples, [k for k, group in enumerate(groups) if not group])
+    else:
+        samples = builder.reshape(samples, [_output_dim(builder, site, axis) for axis in order])
+    samples = builder.transpose(samples, [order.index(axis) for axis in sorted(order)])
+    return builder.unsqueeze(samples, [axis for axis in range(site.output_rank) if axis not in order])
+
+
+def _output_dim(builder: Builder, site: Site, axis: int) -> Dim:
+    """The size of one output axis, from the operand that it is an axis of."""
+    group = next(k for k, axes in enumerate(site.output_groups) if axis in axes)
+    place = site.output_groups[group].index(axis)
+    if group == 1:
+        return _dim(builder, site.image, site.image.groups[1][place])
+    kind = {0: 0, 2: 1, 3: 2}[group]
+    view = next(v for v in site.coordinate_views if v.groups[kind])
+    return _dim(builder, view, view.groups[kind][place])
+
+
+def _dim(builder: Builder, view: View, axis: int) -> Dim:
+    """The size of one axis of a (split) tensor."""
+    tensor = builder.graph.tensor(view.tensor)
+    if view.split is None or axis < view.split[0]:
+        return builder.dim(tensor, axis)
+    first, sizes = view.split
+    if axis >= first + len(sizes):
+        return builder.dim(tensor, axis - len(sizes) + 1)
+    size = sizes[axis - first]
+    if size >= 0:
+        return size
+    whole, others = builder.dim(tensor, first), math.prod(s for s in sizes if s >= 0)
+    return whole // others if isinstance(whole, int) else builder.op("Div", whole, others)

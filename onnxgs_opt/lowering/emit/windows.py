@@ -1,0 +1,77 @@
+"""The window of a sampler on coordinates that lie side by side, [N, Ho, Wo, 2]: half the nodes of one at a time.
+
+A point of which one coordinate is outside is put far outside by that coordinate alone, so that nothing has to join the
+two, unless the model itself reads its mask.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from onnxgs_opt.ir.builder import Builder, Dim
+from onnxgs_opt.lowering.emit.cells import compare, float_type
+from onnxgs_opt.samplers.policy import WINDOWS
+from onnxgs_opt.samplers.site import Site
+
+Sizes = tuple[Dim, Dim]
+OUTSIDE = -10.0
+"""Outside of every image by more than a pixel, in pixels and in GridSample's units."""
+
+
+def far_where_outside(builder: Builder, site: Site, points: gs.Tensor, values: gs.Tensor, sizes: Sizes) -> gs.Tensor:
+    """`values` [N, Ho, Wo, 2], with `OUTSIDE` for each coordinate of the pixels `points` that is not in the window.
+
+    `sizes` are those of the image, (H, W).
+    """
+    inside = emit_sides(builder, site, points, sizes)
+    if inside is None:
+        return values
+    return cast(gs.Tensor, builder.op("Where", inside, values, builder.const(OUTSIDE, float_type(values))))
+
+
+def emit_sides(builder: Builder, site: Site, points: gs.Tensor, sizes: Sizes) -> gs.Tensor | None:
+    """Whether each coordinate of [N, Ho, Wo, 2] is in the window; None when all are."""
+    window = WINDOWS[site.policy.window]
+    tests = []
+    if window.lo is not None:
+        low = builder.const(window.lo, float_type(points))
+        tests.append(compare(builder, "Greater", "Less", points, low, window.lo_closed))
+    if window.hi is not None:
+        high = bounds(builder, sizes, window.hi, float_type(points))
+        tests.append(compare(builder, "Less", "Greater", points, high, window.hi_closed))
+    if not tests:
+        return None
+    inside = tests[0] if len(tests) == 1 else builder.op("And", *tests)
+    _take_over(builder, site, inside)
+    return inside
+
+
+def bounds(builder: Builder, sizes: Sizes, offset: int, dtype: Any) -> gs.Tensor:
+    """W + offset and H + offset, as floats [2]."""
+    height, width = sizes
+    if isinstance(height, int) and isinstance(width, int):
+        return builder.const(np.array([width + offset, height + offset]), dtype)
+    both = [d if isinstance(d, gs.Tensor) else builder.const([d], np.int64) for d in (width, height)]
+    return builder.cast(builder.op("Add", builder.concat(both, 0), offset), dtype)
+
+
+def both_sides(builder: Builder, inside: gs.Tensor, dtype: Any) -> gs.Tensor:
+    """1 where both coordinates are in the window, else 0: [N, Ho, Wo, 1]."""
+    across, down = builder.split(builder.cast(inside, dtype), 3, [1, 1])
+    return cast(gs.Tensor, builder.op("Mul", across, down))
+
+
+def _take_over(builder: Builder, site: Site, inside: gs.Tensor) -> None:
+    """Let the window serve whoever reads the model's own mask, where that has the axes N, Ho, Wo in this order."""
+    view = site.mask
+    if view is None or view.split is not None or list(view.order) != sorted(view.order):
+        return
+    old = builder.graph.tensor(view.tensor)
+    shapes = old.shape or [None], inside.shape or [None]
+    if old.dtype is None or not all(isinstance(d, int) for shape in shapes for d in shape):
+        return
+    if 2 * np.prod(shapes[0]) == np.prod(shapes[1]):
+        builder.graph.replace_all_uses(old, builder.reshape(both_sides(builder, inside, old.dtype), shapes[0]))

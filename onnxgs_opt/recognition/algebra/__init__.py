@@ -1,0 +1,1 @@
+"""Exact piecewise polynomials; this knows nothing of ONNX."""

@@ -1,0 +1,376 @@
+"""Scalar expressions of index variables and tensor elements, hash-consed so that equal spellings are one object.
+
+An `Expr` is what one element of a tensor computes. Sums are kept as sorted linear combinations, floors give up their
+integral part and conditions are folded by bounds, so that most index arithmetic of an exporter normalises away while
+it is built. What is left piecewise (clamps, masks, floors of coordinates) is resolved region by region in `region`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from typing import Literal
+
+from onnxgs_opt.recognition.algebra.polynomial import Number
+
+Op = Literal["lin", "idx", "elem", "mul", "floor", "ge", "select"]
+Terms = tuple[tuple["Expr", Number], ...]
+Bound = Number | None  # None: unbounded
+
+
+class Expr:
+    """One scalar; made by an `Algebra` only, equal exactly when identical.
+
+    `lo`, `hi`: inclusive bounds where known. `integral`: always an integer. `leaves`: the data-dependent elements it
+    depends on, those inside the index of a read included. `floored`: a floor or a condition is part of its value.
+    """
+
+    __slots__ = ("args", "floored", "hi", "integral", "leaves", "lo", "op", "serial")
+
+    def __init__(self, serial: int, op: Op, args: tuple[object, ...]) -> None:
+        self.serial = serial
+        self.op = op
+        self.args = args
+        self.lo: Bound = None
+        self.hi: Bound = None
+        self.integral = False
+        self.floored = False
+        self.leaves: frozenset[Expr] = frozenset()
+
+    @property
+    def value(self) -> Number | None:
+        """The number this is; None when it is not constant."""
+        return self.args[0] if self.op == "lin" and not self.args[1] else None  # type: ignore[return-value]
+
+    @property
+    def constant(self) -> Number:
+        """The constant term of a linear combination (0 for anything else)."""
+        return self.args[0] if self.op == "lin" else 0  # type: ignore[return-value]
+
+    @property
+    def terms(self) -> Terms:
+        """The linear combination that this is, without its constant."""
+        return self.args[1] if self.op == "lin" else ((self, 1),)  # type: ignore[return-value]
+
+    def __repr__(self) -> str:
+        if self.op == "lin":
+            return "(" + " + ".join([f"{c}*{t!r}" for t, c in self.terms] + [str(self.constant)]) + ")"
+        return f"{self.op}{self.args}"
+
+
+class Algebra:
+    """Makes expressions, simplified and interned."""
+
+    def __init__(self) -> None:
+        self._interned: dict[tuple[object, ...], Expr] = {}
+        self.zero = self.num(0)
+        self.one = self.num(1)
+
+    def _make(self, op: Op, *args: object) -> tuple[Expr, bool]:
+        key = (op, *args)
+        found = self._interned.get(key)
+        if found is not None:
+            return found, False
+        made = self._interned[key] = Expr(len(self._interned), op, args)
+        return made, True
+
+    # ---- atoms ----------------------------------------------------------------------------------------------------
+
+    def num(self, value: Number) -> Expr:
+        """A constant."""
+        if isinstance(value, Fraction) and value.denominator == 1:
+            value = value.numerator
+        made, new = self._make("lin", value, ())
+        if new:
+            made.lo = made.hi = value
+            made.integral = isinstance(value, int)
+        return made
+
+    def idx(self, axis: int, size: int) -> Expr:
+        """The index variable of root axis `axis`, 0 <= i < size; the constant 0 when size is 1."""
+        if size == 1:
+            return self.zero
+        made, new = self._make("idx", axis, size)
+        if new:
+            made.lo, made.hi, made.integral = 0, size - 1, True
+        return made
+
+    def elem(
+        self,
+        tensor: str,
+        index: tuple[Expr, ...],
+        lo: Bound = None,
+        hi: Bound = None,
+        integral: bool = False,
+        sizes: tuple[int, ...] = (),
+    ) -> Expr:
+        """Element `index` of a tensor that is not looked behind; `sizes` are the tensor's dims."""
+        made, new = self._make("elem", tensor, index)
+        if new:
+            made.args = (tensor, index, sizes)
+            made.lo, made.hi, made.integral = lo, hi, integral
+            inner = frozenset[Expr]().union(*(i.leaves for i in index))
+            made.leaves = inner or frozenset((made,))
+            made.floored = bool(inner)
+        return made
+
+    # ---- arithmetic -----------------------------------------------------------------------------------------------
+
+    def _lin(self, constant: Number, terms: dict[Expr, Number]) -> Expr:
+        kept = sorted(((t, c) for t, c in terms.items() if c), key=lambda tc: tc[0].serial)
+        if not kept:
+            return self.num(constant)
+        if not constant and len(kept) == 1 and kept[0][1] == 1:
+            return kept[0][0]
+        made, new = self._make("lin", constant, tuple(kept))
+        if new:
+            made.lo = _sum([constant, *(_scaled(t.lo if c > 0 else t.hi, c) for t, c in kept)])
+            made.hi = _sum([constant, *(_scaled(t.hi if c > 0 else t.lo, c) for t, c in kept)])
+            made.lo, made.hi = _remainder_bounds(made) or (made.lo, made.hi)
+            made.integral = _whole(constant) and all(t.integral and _whole(c) for t, c in kept)
+            _inherit(made, (t for t, _ in kept))
+        return made
+
+    def add(self, a: Expr, b: Expr, factor: Number = 1) -> Expr:
+        """A + factor * b."""
+        terms = dict(a.terms)
+        for term, coefficient in b.terms:
+            terms[term] = terms.get(term, 0) + coefficient * factor
+        return self._lin(_tidy(a.constant + b.constant * factor), {t: _tidy(c) for t, c in terms.items()})
+
+    def sub(self, a: Expr, b: Expr) -> Expr:
+        """A - b."""
+        return self.add(a, b, -1)
+
+    def scale(self, a: Expr, factor: Number) -> Expr:
+        """A * factor, factor a number."""
+        return self.add(self.zero, a, factor)
+
+    def mul(self, a: Expr, b: Expr) -> Expr:
+        """A * b."""
+        for left, right in ((a, b), (b, a)):
+            if left.value is not None:
+                return self.scale(right, left.value)
+        a, b = sorted((a, b), key=lambda e: e.serial)
+        made, new = self._make("mul", a, b)
+        if new:
+            made.lo, made.hi = _product_bounds(a, b)
+            made.integral = a.integral and b.integral
+            _inherit(made, (a, b))
+        return made
+
+    def floor(self, a: Expr) -> Expr:
+        """The greatest integer <= a; integral parts move out, and known bounds may decide the rest."""
+        if a.integral:
+            return a
+        whole = {t: c for t, c in a.terms if t.integral and _whole(c)}
+        shift = math.floor(a.constant)
+        rest = self._lin(_tidy(a.constant - shift), {t: c for t, c in a.terms if t not in whole})
+        outside = self._lin(shift, whole)
+        if rest.lo is not None and rest.hi is not None and math.floor(rest.lo) == math.floor(rest.hi):
+            return self.add(outside, self.num(math.floor(rest.lo)))
+        made, new = self._make("floor", rest)
+        if new:
+            made.lo = None if rest.lo is None else math.floor(rest.lo)
+            made.hi = None if rest.hi is None else math.floor(rest.hi)
+            made.integral = True
+            _inherit(made, (rest,))
+            made.floored = True
+        return self.add(outside, made)
+
+    def ceil(self, a: Expr) -> Expr:
+        """The least integer >= a."""
+        return self.scale(self.floor(self.scale(a, -1)), -1)
+
+    def trunc(self, a: Expr) -> Expr:
+        """A rounded towards zero, as a cast from float to int does."""
+        return a if a.integral else self.select(self.ge(a), self.floor(a), self.ceil(a))
+
+    def quotient(self, a: Expr, divisor: int) -> Expr:
+        """floor(a / divisor)."""
+        return self.floor(self.scale(a, Fraction(1, divisor)))
+
+    def remainder(self, a: Expr, divisor: int) -> Expr:
+        """A minus divisor times its quotient."""
+        return self.add(a, self.quotient(a, divisor), -divisor)
+
+    def ravel(self, index: Sequence[Expr], sizes: Sequence[int]) -> Expr:
+        """The row-major linear index."""
+        out = self.zero
+        for i, size in zip(index, sizes, strict=True):
+            out = self.add(self.scale(out, size), i)
+        return out
+
+    def unravel(self, linear: Expr, sizes: Sequence[int]) -> tuple[Expr, ...]:
+        """The index along each of `sizes` of a row-major linear index."""
+        out: list[Expr] = []
+        for size in reversed(sizes[1:]):
+            quotient = self.quotient(linear, size)
+            out.append(self.add(linear, quotient, -size))
+            linear = quotient
+        return (linear, *reversed(out)) if sizes else ()
+
+    # ---- conditions -----------------------------------------------------------------------------------------------
+
+    def ge(self, a: Expr) -> Expr:
+        """1 where a >= 0, else 0."""
+        if a.lo is not None and a.lo >= 0:
+            return self.one
+        if a.hi is not None and a.hi < 0:
+            return self.zero
+        made, new = self._make("ge", a)
+        if new:
+            made.lo, made.hi, made.integral = 0, 1, True
+            made.leaves, made.floored = a.leaves, True
+        return made
+
+    def gt(self, a: Expr) -> Expr:
+        """1 where a > 0, else 0."""
+        return self.sub(self.one, self.ge(self.scale(a, -1)))
+
+    def eq(self, a: Expr) -> Expr:
+        """1 where a == 0, else 0."""
+        return self.mul(self.ge(a), self.ge(self.scale(a, -1)))
+
+    def select(self, condition: Expr, a: Expr, b: Expr) -> Expr:
+        """A where condition is 1, b where it is 0."""
+        if a is b or condition is self.one:
+            return a
+        if condition is self.zero:
+            return b
+        made, new = self._make("select", condition, a, b)
+        if new:
+            (a_lo, a_hi), (b_lo, b_hi) = (
+                _bounds_where(a, _known(condition, True)),
+                _bounds_where(b, _known(condition, False)),
+            )
+            made.lo = None if a_lo is None or b_lo is None else min(a_lo, b_lo)
+            made.hi = None if a_hi is None or b_hi is None else max(a_hi, b_hi)
+            made.integral = a.integral and b.integral
+            made.leaves = condition.leaves | a.leaves | b.leaves
+            made.floored = a.floored or b.floored or not (a.leaves or b.leaves)  # the last: a mask, not a clamp
+        return made
+
+    def maximum(self, a: Expr, b: Expr) -> Expr:
+        """The larger of two."""
+        made = self.select(self.ge(self.sub(a, b)), a, b)
+        if made.op == "select":
+            lows = [e.lo for e in (a, b) if e.lo is not None]
+            made.lo = max([*lows, made.lo]) if made.lo is not None else max(lows, default=None)
+        return made
+
+    def minimum(self, a: Expr, b: Expr) -> Expr:
+        """The smaller of two."""
+        made = self.select(self.ge(self.sub(b, a)), a, b)
+        if made.op == "select":
+            highs = [e.hi for e in (a, b) if e.hi is not None]
+            made.hi = min([*highs, made.hi]) if made.hi is not None else min(highs, default=None)
+        return made
+
+    def absolute(self, a: Expr) -> Expr:
+        """|a|."""
+        made = self.select(self.ge(a), a, self.scale(a, -1))
+        made.lo = 0 if made.lo is None else max(made.lo, 0)
+        return made
+
+
+def _known(condition: Expr, holds: bool) -> list[tuple[Expr, int]]:
+    """Expressions and signs: where a condition holds, or does not, sign * expression is at least 0."""
+    if condition.op == "ge":
+        return [(condition.args[0], 1 if holds else -1)]  # type: ignore[list-item]
+    if condition.op == "mul" and holds:
+        return [fact for factor in condition.args for fact in _known(factor, True)]  # type: ignore[arg-type]
+    if condition.constant == 1 and len(condition.terms) == 1 and condition.terms[0][1] == -1:
+        return _known(condition.terms[0][0], not holds)  # 1 - m
+    return []
+
+
+def _bounds_where(value: Expr, known: Iterable[tuple[Expr, int]]) -> tuple[Bound, Bound]:
+    """Bounds of a value where each sign * expression is at least 0: those of k * expression + c, besides its own."""
+    lo, hi = value.lo, value.hi
+    for expr, sign in known:
+        slopes = dict(value.terms)
+        first, slope = expr.terms[0]
+        k = Fraction(slopes.get(first, 0)) / slope
+        if not k or slopes != {t: k * c for t, c in expr.terms}:
+            continue
+        end = _tidy(value.constant - k * expr.constant)
+        if k * sign > 0:
+            lo = end if lo is None else max(lo, end)
+        else:
+            hi = end if hi is None else min(hi, end)
+    return lo, hi
+
+
+def _remainder_bounds(made: Expr) -> tuple[Bound, Bound] | None:
+    """Bounds of d + m * (a - floor(a)), which is what is left of a division by m: d to d + m."""
+    for floor, factor in made.terms:
+        if floor.op != "floor":
+            continue
+        argument: Expr = floor.args[0]  # type: ignore[assignment]
+        rest = {t: c for t, c in made.terms if t is not floor}
+        if rest == {t: -c * factor for t, c in argument.terms}:
+            offset = made.constant + factor * argument.constant
+            return min(offset, offset - factor), max(offset, offset - factor)
+    return None
+
+
+def _inherit(made: Expr, parts: Iterable[Expr]) -> None:
+    for part in parts:
+        made.leaves |= part.leaves
+        made.floored |= part.floored
+
+
+def _tidy(value: Number) -> Number:
+    return value.numerator if isinstance(value, Fraction) and value.denominator == 1 else value
+
+
+def _whole(value: Number) -> bool:
+    return isinstance(value, int) or value.denominator == 1
+
+
+def _scaled(bound: Bound, factor: Number) -> Bound:
+    return None if bound is None else bound * factor
+
+
+def _sum(parts: Iterable[Bound]) -> Bound:
+    total: Number = 0
+    for part in parts:
+        if part is None:
+            return None
+        total += part
+    return total
+
+
+def _product_bounds(a: Expr, b: Expr) -> tuple[Bound, Bound]:
+    if a.lo is None or a.hi is None or b.lo is None or b.hi is None:
+        known = a.lo is not None and b.lo is not None and a.lo >= 0 and b.lo >= 0
+        return (0, None) if known else (None, None)
+    corners = [x * y for x in (a.lo, a.hi) for y in (b.lo, b.hi)]
+    return min(corners), max(corners)
+
+
+def walk(roots: Sequence[Expr]) -> Iterator[Expr]:
+    """Every expression below `roots`, each once, operands first."""
+    seen: set[Expr] = set()
+    stack: list[tuple[Expr, bool]] = [(root, False) for root in roots]
+    while stack:
+        expr, done = stack.pop()
+        if done:
+            yield expr
+            continue
+        if expr in seen:
+            continue
+        seen.add(expr)
+        stack.append((expr, True))
+        stack.extend((child, False) for child in children(expr))
+
+
+def children(expr: Expr) -> tuple[Expr, ...]:
+    """The operands of an expression, the index of an element included."""
+    if expr.op == "lin":
+        return tuple(t for t, _ in expr.terms)
+    if expr.op == "elem":
+        return expr.args[1]  # type: ignore[return-value]
+    return tuple(a for a in expr.args if isinstance(a, Expr))

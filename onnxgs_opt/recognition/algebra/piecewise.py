@@ -1,0 +1,392 @@
+"""Resolve piecewise expressions on regions of the coordinate plane, where each is one polynomial.
+
+A coordinate p = f + u has f = floor(p) and 0 <= u < 1. A `Cell` is a range of f and a range of u; a region is a cell an
+axis. On a region every floor, clamp and mask has one value or the region is split where that value changes, so two
+samplers are the same function iff their polynomials agree on every region.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from onnxgs_opt.recognition.algebra.expression import Algebra, Bound, Expr, walk
+from onnxgs_opt.recognition.algebra.polynomial import ONE, ZERO, Number, Poly
+
+MAX_CELLS = 24
+"""A sampler has about a dozen cells an axis; more is not one, or not seen at the right place."""
+
+
+class Unresolved(Exception):  # noqa: N818 (an answer, not a failure)
+    """An expression that no split of a region makes polynomial; the message says why, `code` of which kind."""
+
+    def __init__(self, message: str, code: str = "GSO103") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Cell:
+    """floor(p) in [lo, hi] (None: unbounded) and p - floor(p) in the range u_lo..u_hi, inclusive as flagged."""
+
+    lo: int | None = None
+    hi: int | None = None
+    u_lo: Number = 0
+    u_hi: Number = 1
+    u_lo_in: bool = True
+    u_hi_in: bool = False
+
+    def describe(self, axis: str) -> str:
+        """The cell in words, e.g. `x = 39` or `0 <= floor(x) <= 37`."""
+        if self.lo is not None and self.lo == self.hi:
+            if self.u_lo == self.u_hi:
+                return f"{axis} = {float(self.lo + self.u_lo):g}"
+            return f"{float(self.lo + self.u_lo):g} < {axis} < {float(self.lo + self.u_hi):g}"
+        low = "" if self.lo is None else f"{self.lo} <= "
+        high = "" if self.hi is None else f" <= {self.hi}"
+        fraction = ", integral" if self.u_lo == self.u_hi == 0 else ""
+        return f"{low}floor({axis}){high}{fraction}"
+
+
+@dataclass(frozen=True)
+class Coordinate:
+    """A data-dependent leaf and the pixel coordinate p = slope * leaf + offset that it moves along."""
+
+    leaf: Expr
+    slope: Number
+    offset: Expr
+
+
+class Split(Exception):  # noqa: N818 (control flow between a decision and the list of cells)
+    """A condition changes inside the cell of one axis."""
+
+    def __init__(self, axis: int, cells: tuple[Cell, ...]) -> None:
+        super().__init__(axis)
+        self.axis = axis
+        self.cells = cells
+
+
+class Resolver:
+    """Evaluates expressions on regions; atoms 2k and 2k+1 are f and u of axis k, the others are shared elements."""
+
+    def __init__(self, coordinates: Sequence[Coordinate]) -> None:
+        self._leaves = {c.leaf: axis for axis, c in enumerate(coordinates)}
+        self._coordinates = tuple(coordinates)
+        self._atoms: dict[object, int] = {}
+        self._bounds: dict[int, tuple[Bound, Bound, bool]] = {}
+        # What was read: the atom of each data-dependent element, its tensor and resolved index.
+        self.elements: dict[int, tuple[str, tuple[Poly, ...]]] = {}
+        # What the coordinates have no part in, by its atom.
+        self.apart: dict[int, Expr] = {}
+        self._memo: dict[tuple[Cell, ...], dict[Expr, Poly]] = {}
+        self._cells: tuple[Cell, ...] = ()
+        self._axis_memo: dict[tuple[int, Cell], dict[Expr, Poly]] = {}
+        self._constant_memo: dict[Expr, Poly] = {}
+        self._pair_memo: dict[Expr, Poly] = {}
+        self._memos: list[dict[Expr, Poly]] = []
+        self._axes: dict[frozenset[Expr], tuple[int, ...]] = {}
+
+    # ---- entry points ---------------------------------------------------------------------------------------------
+
+    def evaluate(self, expr: Expr, cells: Sequence[Cell]) -> Poly:
+        """The polynomial that `expr` is on the region; Split when it is more than one, Unresolved when none."""
+        self._cells = tuple(cells)
+        self._pair_memo = self._memo.setdefault(self._cells, {})
+        self._memos = [self._axis_memo.setdefault((k, cell), {}) for k, cell in enumerate(self._cells)]
+        return self._value(expr)
+
+    def partition(self, axis: int, cells: Sequence[Cell], roots: Sequence[Expr]) -> list[Cell]:
+        """Split `cells` of one axis until every condition that depends on this axis alone is decided."""
+        leaf = frozenset((self._coordinates[axis].leaf,))
+        conditions = [e for e in walk(roots) if e.op in ("ge", "floor") and e.leaves == leaf]
+        whole = [Cell()] * len(self._coordinates)
+
+        def probe(cell: Cell) -> None:
+            region = [*whole[:axis], cell, *whole[axis + 1 :]]
+            for condition in conditions:
+                try:
+                    self.evaluate(condition, region)
+                except Unresolved:
+                    continue
+                except Split as split:
+                    if split.axis == axis:
+                        raise
+
+        return refine(list(cells), axis, probe)
+
+    # ---- evaluation -----------------------------------------------------------------------------------------------
+
+    def _value(self, expr: Expr) -> Poly:
+        memo = self._memo_for(expr)
+        found = memo.get(expr)
+        if found is None:
+            found = memo[expr] = self._compute(expr)
+        return found
+
+    def _memo_for(self, expr: Expr) -> dict[Expr, Poly]:
+        """Values are kept for as long as the cells that they depend on stay the same."""
+        axes = self._axes.get(expr.leaves)
+        if axes is None:
+            found = sorted(self._leaves[leaf] for leaf in expr.leaves if leaf in self._leaves)
+            axes = self._axes[expr.leaves] = tuple(found)
+        if not axes:
+            return self._constant_memo
+        return self._memos[axes[0]] if len(axes) == 1 else self._pair_memo
+
+    def _compute(self, expr: Expr) -> Poly:
+        if expr.op in ("select", "ge", "floor") and self._leaves.keys().isdisjoint(expr.leaves):
+            return self._as_atom(expr, expr)
+        if expr.op == "lin":
+            total = Poly.const(expr.constant)
+            for term, coefficient in expr.terms:
+                total = total + self._value(term).scale(coefficient)
+            return total
+        if expr.op == "mul":
+            left, right = expr.args
+            return self._value(left) * self._value(right)  # type: ignore[arg-type]
+        if expr.op == "select":
+            condition, a, b = expr.args
+            chosen = self._value(condition)  # type: ignore[arg-type]
+            if chosen not in (ONE, ZERO):
+                raise Unresolved("a condition is not decided by the coordinates alone", "GSO102")
+            return self._value(a if chosen == ONE else b)  # type: ignore[arg-type]
+        if expr.op == "ge":
+            return ONE if self._at_least_zero(self._value(expr.args[0])) else ZERO  # type: ignore[arg-type]
+        if expr.op == "floor":
+            return self._floor(self._value(expr.args[0]))  # type: ignore[arg-type]
+        if expr.op == "idx":
+            return self._as_atom(expr, expr)
+        return self._element(expr)
+
+    def _as_atom(self, expr: Expr, key: object) -> Poly:
+        """An expression that stays what it is wherever the coordinates are."""
+        number = self._atom(key, expr.lo, expr.hi, expr.integral)
+        self.apart[number] = expr
+        return Poly.atom(number)
+
+    def _element(self, expr: Expr) -> Poly:
+        axis = self._leaves.get(expr)
+        if axis is not None:
+            return self._leaf(axis)
+        tensor, index, sizes = expr.args
+        values = tuple(self._value(i) for i in index)  # type: ignore[attr-defined]
+        if frozenset(expr.leaves) == frozenset((expr,)):
+            return self._as_atom(expr, (tensor, values))
+        number = self._atom((tensor, values), expr.lo, expr.hi, expr.integral)
+        self._check_inside(str(tensor), values, sizes)  # type: ignore[arg-type]
+        self.elements[number] = (str(tensor), values)
+        return Poly.atom(number)
+
+    def _check_inside(self, tensor: str, values: tuple[Poly, ...], sizes: tuple[int, ...]) -> None:
+        if len(values) != len(sizes):
+            raise Unresolved(f"'{tensor}' is read as if it were of rank {len(values)}", "GSO114")
+        for axis, (value, size) in enumerate(zip(values, sizes, strict=True)):
+            lo, hi = self._range(value)[:2]
+            if lo is None or hi is None or lo < 0 or hi > size - 1:
+                low, high = ("-inf" if lo is None else lo), ("inf" if hi is None else hi)
+                raise Unresolved(
+                    f"axis {axis} of '{tensor}' is read at [{low}, {high}], outside 0..{size - 1}", "GSO114"
+                )
+
+    def _leaf(self, axis: int) -> Poly:
+        cell, coordinate = self._cells[axis], self._coordinates[axis]
+        f = Poly.const(cell.lo) if cell.lo is not None and cell.lo == cell.hi else Poly.atom(2 * axis)
+        u = Poly.const(cell.u_lo) if cell.u_lo == cell.u_hi else Poly.atom(2 * axis + 1)
+        pixel = f + u - self._value(coordinate.offset)
+        return pixel if coordinate.slope == 1 else pixel.scale(Fraction(1) / coordinate.slope)
+
+    def is_apart(self, atom: int) -> bool:
+        """Whether an atom is what the coordinates have no part in."""
+        return atom in self.apart
+
+    def expr_of(self, algebra: Algebra, poly: Poly) -> Expr | None:
+        """The expression that a polynomial is; None where the coordinates or what is read have a part in it."""
+        total = algebra.zero
+        for monomial, coefficient in poly:
+            if any(atom not in self.apart for atom in monomial):
+                return None
+            term = algebra.num(coefficient)
+            for atom in monomial:
+                term = algebra.mul(term, self.apart[atom])
+            total = algebra.add(total, term)
+        return total
+
+    def index_expr(self, algebra: Algebra, poly: Poly) -> Expr | None:
+        """The index variable or number that a polynomial is; None for anything else."""
+        if poly.constant is not None:
+            return algebra.num(poly.constant)
+        terms = list(poly)
+        if len(terms) != 1 or terms[0][1] != 1 or len(terms[0][0]) != 1:
+            return None
+        names = {number: key for key, number in self._atoms.items()}
+        key = names.get(terms[0][0][0])
+        return key if isinstance(key, Expr) and key.op == "idx" else None
+
+    def _atom(self, key: object, lo: Bound, hi: Bound, integral: bool) -> int:
+        number = self._atoms.get(key)
+        if number is None:
+            number = self._atoms[key] = 2 * len(self._coordinates) + len(self._atoms)
+            self._bounds[number] = (lo, hi, integral)
+        return number
+
+    # ---- decisions ------------------------------------------------------------------------------------------------
+
+    def _is_integral(self, atom: int) -> bool:
+        return atom % 2 == 0 if atom < 2 * len(self._coordinates) else self._bounds[atom][2]
+
+    def _atom_range(self, atom: int) -> tuple[Bound, Bound, bool, bool]:
+        if atom >= 2 * len(self._coordinates):
+            lo, hi, _ = self._bounds[atom]
+            return lo, hi, True, True
+        cell = self._cells[atom // 2]
+        if atom % 2 == 0:
+            return cell.lo, cell.hi, True, True
+        return cell.u_lo, cell.u_hi, cell.u_lo_in, cell.u_hi_in
+
+    def _range(self, poly: Poly) -> tuple[Bound, Bound, bool, bool]:
+        """Bounds of a polynomial on the region and whether each is attained."""
+        lo: Bound = 0
+        hi: Bound = 0
+        lo_in = hi_in = True
+        for monomial, c in poly:
+            a, b, a_in, b_in = self._monomial_range(monomial)
+            if c < 0:
+                a, b, a_in, b_in = b, a, b_in, a_in
+            lo = None if lo is None or a is None else lo + a * c
+            hi = None if hi is None or b is None else hi + b * c
+            lo_in, hi_in = lo_in and a_in, hi_in and b_in
+        return lo, hi, lo_in, hi_in
+
+    def _monomial_range(self, monomial: tuple[int, ...]) -> tuple[Bound, Bound, bool, bool]:
+        if not monomial:
+            return 1, 1, True, True
+        if len(monomial) == 1:
+            return self._atom_range(monomial[0])
+        lo: Bound = 1
+        hi: Bound = 1
+        for atom in monomial:
+            a, b = self._atom_range(atom)[:2]
+            if a is None or b is None or lo is None or hi is None:
+                return None, None, True, True
+            corners = (lo * a, lo * b, hi * a, hi * b)
+            lo, hi = min(corners), max(corners)
+        return lo, hi, True, True
+
+    def _at_least_zero(self, poly: Poly) -> bool:
+        lo, hi, _, hi_in = self._range(poly)
+        if lo is not None and lo >= 0:
+            return True
+        if hi is not None and (hi < 0 or (hi == 0 and not hi_in)):
+            return False
+        raise self._split(poly)
+
+    def _floor(self, poly: Poly) -> Poly:
+        whole = Poly(
+            {
+                m: c
+                for m, c in poly
+                if (isinstance(c, int) or c.denominator == 1) and all(self._is_integral(a) for a in m)
+            }
+        )
+        rest = poly - whole
+        lo, hi, _, hi_in = self._range(rest)
+        if lo is None or hi is None:
+            raise Unresolved("a floor has an unbounded argument")
+        low, high = math.floor(lo), math.floor(hi)
+        if high == hi and not hi_in:
+            high -= 1
+        if low == high:
+            return whole + Poly.const(low)
+        raise self._split(rest - Poly.const(low + 1))
+
+    def _split(self, poly: Poly) -> Exception:
+        """Where the sign of `poly` changes: along f of one axis, else along its u."""
+        terms = dict(poly)
+        constant = terms.pop((), 0)
+        axes = {m[0] // 2 for m in terms if len(m) == 1 and m[0] < 2 * len(self._coordinates)}
+        if len(axes) != 1 or any(len(m) != 1 or m[0] // 2 not in axes for m in terms):
+            return Unresolved("a condition depends on more than one coordinate", "GSO102")
+        axis = axes.pop()
+        a_f, a_u = terms.get((2 * axis,), 0), terms.get((2 * axis + 1,), 0)
+        cell = self._cells[axis]
+        rest = Poly({m: c for m, c in (((2 * axis + 1,), a_u), ((), constant)) if c})
+        cells = _split_f(cell, a_f, self._range(rest)) if a_f else _split_u(cell, a_u, constant)
+        return Split(axis, cells) if len(cells) > 1 else Unresolved("a condition does not settle")
+
+
+def _split_f(cell: Cell, slope: Number, rest: tuple[Bound, Bound, bool, bool]) -> tuple[Cell, ...]:
+    """Cells on which slope * f + rest keeps its sign, f in the middle ones being one integer each."""
+    low, high, _, high_in = rest
+    if low is None or high is None:
+        return ()
+    surely, never = Fraction(-low) / slope, Fraction(-high) / slope
+    if slope > 0:
+        first = math.ceil(surely)  # f >= first: at least zero
+        last = math.ceil(never) - 1 if high_in or never.denominator != 1 else int(never)  # f <= last: below zero
+    else:
+        last = math.floor(surely)  # f <= last: at least zero
+        first = math.floor(never) + 1 if high_in or never.denominator != 1 else int(never)  # f >= first: below
+    if first - last > MAX_CELLS:
+        return ()
+    parts = [
+        (cell.lo, _min(cell.hi, last)),
+        *((f, f) for f in range(last + 1, first)),
+        (_max(cell.lo, first), cell.hi),
+    ]
+    return tuple(replace(cell, lo=lo, hi=hi) for lo, hi in parts if _overlaps(cell, lo, hi))
+
+
+def _split_u(cell: Cell, slope: Number, constant: Number) -> tuple[Cell, ...]:
+    if not slope:
+        return ()
+    quotient = Fraction(-constant) / slope
+    root = quotient.numerator if quotient.denominator == 1 else quotient
+    below = replace(cell, u_hi=root, u_hi_in=False)
+    above = replace(cell, u_lo=root, u_lo_in=False)
+    parts: list[Cell] = []
+    if root > cell.u_lo:
+        parts.append(below)
+    if (cell.u_lo < root or (cell.u_lo == root and cell.u_lo_in)) and (
+        root < cell.u_hi or (root == cell.u_hi and cell.u_hi_in)
+    ):
+        parts.append(replace(cell, u_lo=root, u_hi=root, u_lo_in=True, u_hi_in=True))
+    if root < cell.u_hi:
+        parts.append(above)
+    return tuple(parts)
+
+
+def _min(a: int | None, b: int) -> int:
+    return b if a is None else min(a, b)
+
+
+def _max(a: int | None, b: int) -> int:
+    return b if a is None else max(a, b)
+
+
+def _overlaps(cell: Cell, lo: int | None, hi: int | None) -> bool:
+    if lo is not None and hi is not None and lo > hi:
+        return False
+    if lo is not None and cell.hi is not None and lo > cell.hi:
+        return False
+    return hi is None or cell.lo is None or hi >= cell.lo
+
+
+def refine(cells: list[Cell], axis: int, probe: Callable[[Cell], None]) -> list[Cell]:
+    """Replace every cell of `axis` on which `probe` raises Split by its parts, until none does."""
+    settled: list[Cell] = []
+    pending = list(reversed(cells))
+    while pending:
+        if len(settled) + len(pending) > MAX_CELLS:
+            raise Unresolved(f"more than {MAX_CELLS} cells on one axis")
+        cell = pending.pop()
+        try:
+            probe(cell)
+        except Split as split:
+            if split.axis != axis:
+                raise
+            pending.extend(reversed(split.cells))
+            continue
+        settled.append(cell)
+    return settled

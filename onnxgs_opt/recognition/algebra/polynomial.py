@@ -1,0 +1,101 @@
+"""Exact polynomials over numbered atoms: the normal form in which formulas are compared.
+
+Two expressions are equal as real functions of their atoms iff their `Poly`s are equal, whatever order, factoring or
+fusing an exporter chose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+
+Number = int | Fraction
+Monomial = tuple[int, ...]  # sorted atom numbers, repeated for powers; () is the constant 1
+
+
+class Poly:
+    """An immutable polynomial with rational coefficients; zero coefficients are never stored."""
+
+    __slots__ = ("_key", "terms")
+
+    def __init__(self, terms: Mapping[Monomial, Number]) -> None:
+        self.terms = terms
+        self._key: frozenset[tuple[Monomial, Number]] | None = None
+
+    @staticmethod
+    def const(value: Number) -> Poly:
+        """The constant polynomial `value`."""
+        return Poly({(): value}) if value else ZERO
+
+    @staticmethod
+    def atom(number: int) -> Poly:
+        """The polynomial that is atom `number`."""
+        return Poly({(number,): 1})
+
+    @property
+    def key(self) -> frozenset[tuple[Monomial, Number]]:
+        """A hashable value that is equal exactly for equal polynomials."""
+        if self._key is None:
+            self._key = frozenset(self.terms.items())
+        return self._key
+
+    @property
+    def constant(self) -> Number | None:
+        """The value of a constant polynomial; None when an atom is left."""
+        if not self.terms:
+            return 0
+        return self.terms.get(()) if len(self.terms) == 1 else None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Poly) and self.terms == other.terms
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __bool__(self) -> bool:
+        return bool(self.terms)
+
+    def __iter__(self) -> Iterator[tuple[Monomial, Number]]:
+        return iter(self.terms.items())
+
+    def __add__(self, other: Poly) -> Poly:
+        if not self.terms:
+            return other
+        out = dict(self.terms)
+        for monomial, coefficient in other.terms.items():
+            total = out.get(monomial, 0) + coefficient
+            if total:
+                out[monomial] = total if type(total) is int else _tidy(total)
+            else:
+                out.pop(monomial, None)
+        return Poly(out)
+
+    def __mul__(self, other: Poly) -> Poly:
+        out: dict[Monomial, Number] = {}
+        for left, a in self.terms.items():
+            for right, b in other.terms.items():
+                monomial = tuple(sorted(left + right)) if left and right else left or right
+                out[monomial] = out.get(monomial, 0) + a * b
+        return Poly({m: c if type(c) is int else _tidy(c) for m, c in out.items() if c})
+
+    def scale(self, factor: Number) -> Poly:
+        """The polynomial times a number."""
+        if factor == 1:
+            return self
+        if type(factor) is int:
+            return Poly({m: c * factor for m, c in self.terms.items()}) if factor else ZERO
+        return Poly({m: _tidy(c * factor) for m, c in self.terms.items()})
+
+    def __sub__(self, other: Poly) -> Poly:
+        return self + other.scale(-1)
+
+    def __repr__(self) -> str:
+        return " + ".join(f"{c}*{m}" for m, c in sorted(self.terms.items())) or "0"
+
+
+def _tidy(number: Number) -> Number:
+    """An integer as an int: arithmetic on those is many times faster."""
+    return number.numerator if number.denominator == 1 else number
+
+ZERO = Poly({})
+ONE = Poly({(): 1})

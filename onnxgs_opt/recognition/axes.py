@@ -1,0 +1,110 @@
+"""Which axes of a sampler's output are batch, channels and samples, and which tensors lie along them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from onnxgs_opt.recognition.algebra.expression import Expr
+from onnxgs_opt.recognition.lifting.lift import Lift
+from onnxgs_opt.recognition.lifting.rule import Index
+from onnxgs_opt.recognition.match import Axis, Match, Miss
+from onnxgs_opt.samplers.view import View
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The output's index variables as batch (in image and coordinates), channel (image) and sample (coordinates)."""
+
+    batch: tuple[Expr, ...]
+    channel: tuple[Expr, ...]
+    sample: tuple[Expr, ...]
+
+    @property
+    def sample_groups(self) -> tuple[tuple[Expr, ...], tuple[Expr, ...]]:
+        """The sample variables as Ho and Wo: the last is Wo, the others Ho."""
+        return self.sample[:-1], self.sample[-1:]
+
+
+def roles_of(index: Index, match: Match) -> Roles | Miss:
+    """The roles of the index variables of an output; a miss where one of them only repeats samples."""
+    variables = [i for i in index if i.op == "idx"]
+    in_image = {i for i in match.index if i is not None and i.op == "idx"}
+    in_coordinates = {i for axis in (match.x, match.y) for i in _variables(axis)}
+    lost = [i for i in variables if i not in in_image | in_coordinates]
+    if lost:
+        return Miss(f"output axis {lost[0].args[0]} repeats the samples", 4, "GSO108")
+    return Roles(
+        batch=tuple(i for i in variables if i in in_image and i in in_coordinates),
+        channel=tuple(i for i in variables if i in in_image and i not in in_coordinates),
+        sample=tuple(i for i in variables if i not in in_image),
+    )
+
+
+def _variables(axis: Axis) -> set[Expr]:
+    """The index variables that a coordinate depends on."""
+    index: Index = axis.leaf.args[1]  # type: ignore[assignment]
+    return {t for i in (*index, axis.offset) for t, _ in i.terms if t.op == "idx"}
+
+
+def view_of(name: str, index: Index, shape: Sequence[int], roles: Roles, pair: int | None = None) -> View | None:
+    """The view [N, Ho, Wo] of a tensor at an index; None when that is not the output's.
+
+    `pair` is an axis that holds x and y, which becomes the last one. One axis may hold all points of several output
+    axes in their order; it is split.
+    """
+    split = None if pair is not None else _split_of(index, shape)
+    if split is not None:
+        axis, variables = split
+        sizes = [int(v.hi or 0) + 1 for v in variables]
+        apart = view_of(
+            name, (*index[:axis], *variables, *index[axis + 1 :]), (*shape[:axis], *sizes, *shape[axis + 1 :]), roles
+        )
+        return None if apart is None or apart.split is not None else replace(apart, split=(axis, (-1, *sizes[1:])))
+    where: dict[Expr, int] = {}
+    for axis, (i, size) in enumerate(zip(index, shape, strict=True)):
+        if axis == pair:
+            continue
+        if i.op == "idx" and i not in where and i.hi == size - 1:
+            where[i] = axis
+        elif not (size == 1 and i.value == 0):
+            return None
+    groups = []
+    for group in (roles.batch, *roles.sample_groups):
+        present = [v for v in group if v in where]
+        if present and len(present) != len(group):
+            return None
+        groups.append(tuple(where.pop(v) for v in present))
+    if pair is not None:
+        groups.append((pair,))
+    return None if where else View(name, tuple(groups), units=len(shape) - sum(map(len, groups)))
+
+
+def _split_of(index: Index, shape: Sequence[int]) -> tuple[int, tuple[Expr, ...]] | None:
+    """An axis that several index variables run along, the last the fastest, and these; None where there is none."""
+    for axis, (i, size) in enumerate(zip(index, shape, strict=True)):
+        terms = sorted(i.terms, key=lambda term: -term[1])
+        if len(terms) < 2 or i.constant or any(v.op != "idx" for v, _ in terms):
+            continue
+        stride = size
+        for variable, slope in terms:
+            if slope * (int(variable.hi or 0) + 1) != stride:
+                break
+            stride = int(slope)
+        if stride == 1:
+            return axis, tuple(variable for variable, _ in terms)
+    return None
+
+
+def shift_of(lift: Lift, value: Expr, axis: Axis, exact: bool) -> int | None:
+    """What is missing from a value to the pixel coordinate, a whole number; None where it is no such value.
+
+    Where a window is, none may be missing: added to a float it may round to the other side of a border.
+    """
+    pixel = lift.algebra.add(axis.offset, axis.leaf, axis.slope)
+    if value is pixel:
+        return 0
+    if exact or value.leaves != pixel.leaves or value.floored or dict(value.terms) != dict(pixel.terms):
+        return None
+    missing = pixel.constant - value.constant
+    return missing if isinstance(missing, int) else None

@@ -1,0 +1,168 @@
+"""Where reads come together: the sums that may be samplers, and whether a graph can hold any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import onnx_graphsurgeon as gs
+
+from onnxgs_opt.ir.constants import element_count
+from onnxgs_opt.ir.def_use import Scope
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.ir.operators import CARRIES, CONTRACTIONS, LAYOUTS, PARTS, READS, SUMS, operator
+from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
+
+TAPS = 4
+MAX_READS = 16
+Part = tuple[str, str]
+"""A read, and the tensor that holds a part of it: "" for all of it."""
+
+
+def has_reads(nodes: Iterable[gs.Node]) -> bool:
+    """Whether any of the nodes may read an image: most models are told apart here."""
+    return any(operator(node) in READS and not _is_lookup(node) for node in nodes)
+
+
+def _is_lookup(node: gs.Node) -> bool:
+    """A read at an index that the file itself fixes, or of integers, samples no image."""
+    data, index = node.inputs[:2]
+    return isinstance(index, gs.Constant) or str(data.dtype).startswith(("int", "uint", "bool"))
+
+
+def _is_sample(node: gs.Node, facts: Mapping[str, Fact]) -> bool:
+    """A read of floats at an index that is more than one number or a few fixed ones, which only select."""
+    if _is_lookup(node):
+        return False
+    data, index = (facts.get(t.name, UNKNOWN) for t in node.inputs[:2])
+    if (data.dtype is not None and data.dtype.kind != "f") or index.shape == ():
+        return False
+    return index.value is None or index.value.size > TAPS
+
+
+@dataclass(frozen=True)
+class Join:
+    """A node in which reads that came by different ways are summed, and those reads."""
+
+    node: gs.Node
+    reads: frozenset[str]
+    whole: bool = False
+
+    @property
+    def too_few(self) -> bool:
+        """Whether the sum takes one element of each read (`whole`), and there are not four."""
+        return self.whole and len(self.reads) < TAPS
+
+
+def joins_of(
+    scope: Scope, facts: Mapping[str, Fact], counts: Callable[[gs.Node, Mapping[str, Fact]], bool] = _is_sample
+) -> Iterator[Join]:
+    """The nodes that sum reads, in execution order; `counts` tells which gathers are reads of an image.
+
+    Both are nodes of the scope's own graph: a read outside the body of a loop is none of its own.
+    """
+    flow: dict[str, frozenset[Part]] = {}
+    for node in scope.own:
+        op = operator(node)
+        if op in READS and counts(node, facts):
+            flow[node.outputs[0].name] = frozenset(((node.outputs[0].name, ""),))
+            continue
+        if op not in CARRIES and not (op == "Gather" and _selects(node, facts)):
+            continue
+        parts = [flow[t.name] for t in node.inputs if t.name in flow]
+        if not parts:
+            continue
+        union = frozenset[Part]().union(*parts)
+        if len(union) > MAX_READS:
+            continue
+        for tensor in node.outputs:
+            flow[tensor.name] = union
+            if op in CONTRACTIONS or (op in PARTS and len(union) == 1):
+                flow[tensor.name] = frozenset((read, tensor.name) for read, _ in union)
+        if op in CONTRACTIONS or (op in SUMS and len(union) > max(map(len, parts))):
+            whole = op not in CONTRACTIONS and not any(part for _, part in union)
+            yield Join(node, frozenset(read for read, _ in union), whole)
+
+
+def _selects(node: gs.Node, facts: Mapping[str, Fact]) -> bool:
+    """Whether a gather only takes a part of its input, at fixed positions."""
+    value = facts.get(node.inputs[1].name, UNKNOWN).value
+    return isinstance(node.inputs[1], gs.Constant) or (value is not None and value.size <= TAPS)
+
+CARRIERS = (LAYOUTS | READS | {"Pad", "Cast"}) - {"If"}
+"""Operators that exporters repeat for every read: two reads behind copies of them are of one tensor."""
+
+ROUNDINGS = frozenset(("Floor", "Ceil", "Round", "If"))
+MAX_CONE = 512
+
+
+def may_hold_sums(graph: Graph) -> bool:
+    """Whether two reads of one tensor come together somewhere, or one whose index is made of floats is summed.
+
+    Bodies are looked at too.
+    """
+    scopes: dict[str, Scope] = {}
+    return any(_may_hold_sums(part, scopes) for part in (graph, *graph.bodies()))
+
+
+def _may_hold_sums(graph: Graph, scopes: dict[str, Scope]) -> bool:
+    if not any(operator(node) in READS and _may_read(node, {}) for node in graph.nodes):
+        return False
+    scope = Scope.at(graph, scopes)
+    groups = {join.reads for join in joins_of(scope, {}, _may_read)}
+    return any(_may_be_sampler(scope, reads) for reads in groups)
+
+
+def _may_read(node: gs.Node, facts: Mapping[str, Fact]) -> bool:
+    """Not of integers, such as shapes, and not at a few fixed positions, which only select."""
+    if len(node.inputs) < 2:  # an opset that has no such operator: anything may be called so
+        return False
+    data, index = node.inputs[:2]
+    if str(data.dtype).startswith(("int", "uint", "bool")) or (data.inputs and operator(data.inputs[0]) == "Shape"):
+        return False
+    fixed = isinstance(index, gs.Constant) or (index.inputs and operator(index.inputs[0]) == "Constant")
+    if not fixed:
+        return True
+    count = element_count(index)
+    return count is None or count > TAPS
+
+
+def _may_be_sampler(scope: Scope, reads: frozenset[str]) -> bool:
+    if len(reads) == 1:
+        (read,) = reads
+        return _is_rounded(scope, scope.producer[read][0].inputs[1].name)
+    roots = [_root(scope, scope.producer[read][0].inputs[0].name) for read in reads]
+    return len(set(roots)) < len(roots) or None in roots
+
+
+def _root(scope: Scope, name: str) -> str | None:
+    """The tensor that this one is a layout or a part of; None where that cannot be told."""
+    while name in scope.producer:
+        node, _ = scope.producer[name]
+        if operator(node) == "If":
+            return None
+        if operator(node) not in CARRIERS:
+            return name
+        name = node.inputs[0].name
+    return name
+
+
+def _is_rounded(scope: Scope, index: str) -> bool:
+    """Whether an index may come from floats."""
+    seen: set[str] = set()
+    pending = [index]
+    while pending:
+        name = pending.pop()
+        if name in seen or name not in scope.producer:
+            continue
+        seen.add(name)
+        node, _ = scope.producer[name]
+        from_floats = operator(node) == "Cast" and not _is_whole(node.inputs[0])
+        if from_floats or operator(node) in ROUNDINGS or len(seen) > MAX_CONE:
+            return True
+        pending += [t.name for t in node.inputs]
+    return False
+
+
+def _is_whole(tensor: gs.Tensor) -> bool:
+    return str(tensor.dtype).startswith(("int", "uint", "bool"))

@@ -1,0 +1,98 @@
+"""What belongs to a tensor of a graph: what it is made of, what is made of it alone, and what others need of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import onnx_graphsurgeon as gs
+
+from onnxgs_opt.ir.def_use import Scope, reads_of
+from onnxgs_opt.ir.operators import CARRIES, operator
+from onnxgs_opt.recognition.match import Miss
+
+FOLLOWS = CARRIES | frozenset(("Shape", "ConstantOfShape"))
+"""Operators on the way to where everything made of a tensor comes together; a mask may be made in its shape."""
+
+MAX_REACH = 12
+"""How many operators behind the sum may still belong to the sampler: a mask and layout."""
+
+
+def reach(scope: Scope, node: gs.Node) -> Iterator[gs.Node]:
+    """The node and what follows it alone, as far as a mask or layout may be."""
+    for _ in range(MAX_REACH):
+        yield node
+        if len(node.outputs) != 1:
+            return
+        following = _meeting(scope, node.outputs[0].name)
+        if following is None:
+            return
+        node = following
+
+
+def _meeting(scope: Scope, output: str) -> gs.Node | None:
+    """The nearest node that everything made of a tensor goes through: its consumer, or where several come together.
+
+    A lerp reads both of its ends twice. None where a part goes elsewhere.
+    """
+    pending = {scope.order[c.outputs[0].name]: c for c in scope.consumers.get(output, ())}
+    made = [output]
+    for _ in range(MAX_REACH):
+        if not pending or any(name in scope.outputs for name in made):
+            return None
+        node = pending.pop(min(pending))
+        if operator(node) not in FOLLOWS:
+            return None
+        if not pending:
+            return node
+        made = [tensor.name for tensor in node.outputs]
+        followers = (c for name in made for c in scope.consumers.get(name, ()))
+        pending |= {scope.order[c.outputs[0].name]: c for c in followers}
+    return None
+
+
+def alive(scope: Scope, output: str) -> frozenset[str]:
+    """Tensors that stay when the sampler goes: outputs, and what something outside its cone reads."""
+    nodes = cone(scope, output)
+    inside = {id(node) for node in nodes}
+    return frozenset(
+        name
+        for name in (t.name for node in nodes for t in node.outputs)
+        if name != output
+        and (name in scope.outputs or any(id(c) not in inside for c in scope.consumers.get(name, ())))
+    )
+
+
+def cone(scope: Scope, output: str, stops: frozenset[str] = frozenset()) -> list[gs.Node]:
+    """Every node that `output` depends on, not looking behind `stops`, in execution order."""
+    found: dict[int, gs.Node] = {}
+    pending = [output]
+    while pending:
+        name = pending.pop()
+        node, _ = scope.producer.get(name, (None, 0))
+        if node is not None and id(node) not in found and name not in stops:
+            found[id(node)] = node
+            pending.extend(t.name for t in reads_of(node))
+    return sorted(found.values(), key=lambda node: scope.order[node.outputs[0].name])
+
+
+def escape(scope: Scope, reads: Iterable[str], output: str) -> Miss | None:
+    """A tensor between the reads and the sum that something else needs too."""
+    inside = {id(n) for n in cone(scope, output)}
+    pending = list(reads)
+    seen = set(pending)
+    while pending:
+        name = pending.pop()
+        if name == output:
+            continue
+        if name in scope.outputs:
+            return Miss(f"'{name}', between the reads and the sum, is a graph output", 4, "GSO106")
+        for consumer in scope.consumers.get(name, ()):
+            if id(consumer) not in inside:
+                return Miss(
+                    f"'{name}', between the reads and the sum, is also read by '{consumer.name}'", 4, "GSO105"
+                )
+            for tensor in consumer.outputs:
+                if tensor.name not in seen and operator(consumer) in CARRIES:
+                    seen.add(tensor.name)
+                    pending.append(tensor.name)
+    return None

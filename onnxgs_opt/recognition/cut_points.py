@@ -1,0 +1,62 @@
+"""Where a lift ends, and where else it might after a miss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from onnxgs_opt.ir.def_use import Scope
+from onnxgs_opt.recognition.lifting.lift import Lift
+from onnxgs_opt.recognition.lifting.shape_functions import Fact
+from onnxgs_opt.recognition.match import Miss
+
+IMAGE_MISSES = frozenset(("GSO102", "GSO104", "GSO108", "GSO114"))
+"""Misses that may be of the image's layout: seen at a tensor further down, the reads may make sense."""
+
+COORDINATE_MISSES = frozenset(("GSO102", "GSO103", "GSO108", "GSO109"))
+"""Misses that may be of how a coordinate is made: clamped, mirrored or mixed before it is rounded."""
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Where the lift ends: by default nowhere, it goes as far as it can.
+
+    `stop` is the image, seen as `split` if its pixels are one axis; `coordinates` ends it where these are rounded, or
+    if they are to be `apart` before a Reshape in front of that, which put the points of several axes into one.
+    `ends` are tensors that nothing looks behind: samples that are known already. `through`: what is read may be
+    computed from reads, as rows are that are put together before their columns are read.
+    """
+
+    stop: str | None = None
+    split: tuple[int, tuple[int, ...]] | None = None
+    coordinates: bool = False
+    apart: bool = False
+    ends: frozenset[str] = frozenset()
+    through: bool = False
+
+    def lift(self, scope: Scope, facts: Mapping[str, Fact], output: str) -> Lift:
+        """A lift that ends there, `output` being lifted already where that tells the coordinates' bounds."""
+        stops = frozenset(() if self.stop is None else (self.stop,))
+        splits = {} if self.stop is None or self.split is None else {self.stop: self.split}
+        first = Lift(scope, facts, stops, splits, ends=self.ends, through=self.through)
+        if not self.coordinates:
+            return first
+        first.root(output)
+        ends = {first.unmerged.get(e, e) if self.apart else e: bounds for e, bounds in first.rounded.items()}
+        return Lift(scope, facts, stops, splits, ends, self.ends, self.through)
+
+
+def other_cuts(cuts: Cuts, miss: Miss, lift: Lift) -> list[Cuts]:
+    """How else to look at what was missed: with the image or the coordinates cut further down the graph."""
+    out = []
+    if miss.degenerate and not cuts.through:
+        out.append(replace(cuts, through=True))
+    if miss.split is not None and cuts.split is None:
+        out.append(replace(cuts, stop=miss.split[0], split=miss.split[1:]))
+    if miss.code in COORDINATE_MISSES and not cuts.coordinates and lift.rounded:
+        if lift.unmerged:
+            out.append(replace(cuts, coordinates=True, apart=True))
+        out.append(replace(cuts, coordinates=True))
+    if miss.code in IMAGE_MISSES and cuts.stop is None:
+        out += [replace(cuts, stop=level) for level in reversed(lift.levels) if level not in lift.images]
+    return out

@@ -1,0 +1,171 @@
+"""Everything that one graph holds: samplers, GridSample nodes, other sums of reads, near-misses and hazards."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import onnx_graphsurgeon as gs
+
+from onnxgs_opt.diagnostics import Remark
+from onnxgs_opt.ir.def_use import Scope, reads_of
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.ir.operators import READS, operator
+from onnxgs_opt.recognition.gather_sums import structural_sites
+from onnxgs_opt.recognition.grid_sample import grid_sample_sites, has_grid_samples
+from onnxgs_opt.recognition.hazards import is_loose, node_hazards, read_hazards
+from onnxgs_opt.recognition.lifting.shape_functions import Shape
+from onnxgs_opt.recognition.search import Found, find_sites
+from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
+
+FIXED = "GSO111"
+"""The near-miss of reads at positions that no input moves."""
+
+UNSIZED = "GSO113"
+"""The near-miss of sizes that are not known, or that nothing can have."""
+
+LEAVES = "GSO114"
+"""The near-miss of reads that nothing keeps in the image."""
+
+MOST = 2**48
+"""Elements of an image or a result: no memory holds more, and what is computed of their sizes fits in int64."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The sites of a model by kind, and what else there is to say; ids are unique over both kinds.
+
+    Attributes:
+        samplers: Bilinear samplers: proven sums of reads (GSO001) and GridSample nodes (GSO002).
+        sums: Other sums of reads of one tensor (GSO003).
+        near_misses: What looks like a sampler and is not, each with its reason.
+        hazards: What goes wrong in some runtime.
+        shapes: Of every tensor, at each of several sizes of the dynamic dims that fit together; by the path of the
+            graph or body that was looked at.
+    """
+
+    samplers: tuple[Site, ...] = ()
+    sums: tuple[StructuralSite, ...] = ()
+    near_misses: tuple[Remark, ...] = ()
+    hazards: tuple[Remark, ...] = ()
+    shapes: Mapping[str, tuple[Mapping[str, Shape], ...]] = field(default_factory=dict)
+
+    @property
+    def fitting(self) -> tuple[Mapping[str, Shape], ...]:
+        """Shapes of the inputs, among others, that fit together: those of the first part that has any."""
+        return next((shapes for shapes in self.shapes.values() if shapes), ())
+
+    @property
+    def sites(self) -> tuple[AnySite, ...]:
+        """Every site, in the order of the ids."""
+        return (*self.samplers, *self.sums)
+
+
+def survey(graph: Graph, has_sums: bool = True) -> Survey:
+    """Look at one canonical graph and the bodies in it; `has_sums` is False where there surely is no sum of reads."""
+    scopes: dict[str, Scope] = {}
+    parts = [_look(part, has_sums, scopes) for part in (graph, *graph.bodies())]
+    samplers = [site for part in parts for site in part.samplers]
+    sums = [site for part in parts for site in part.sums]
+    ids = iter(range(len(samplers) + len(sums)))
+    return Survey(
+        samplers=tuple(replace(site, id=f"site{next(ids)}") for site in samplers),
+        sums=tuple(replace(site, id=f"site{next(ids)}") for site in sums),
+        near_misses=tuple(miss for part in parts for miss in part.near_misses),
+        hazards=(*node_hazards(graph.gs), *(remark for part in parts for remark in part.hazards)),
+        shapes={path: shapes for part in parts for path, shapes in part.shapes.items()},
+    )
+
+
+def _look(part: Graph, has_sums: bool, scopes: dict[str, Scope]) -> Survey:
+    """What one graph holds, its bodies left out; no site has an id yet."""
+    if not any(map(_reads_floats, part.nodes)) and not has_grid_samples(part.nodes):
+        return Survey()
+    scope = Scope.at(part, scopes)
+    found = find_sites(scope) if has_sums else Found((), ())
+    held = [*found.sites, *grid_sample_sites(scope)]
+    samplers = [site for site in held if not _is_vast(scope, site)]
+    claimed = {name for site in held for name in site.reads}
+    sums = tuple(structural_sites(scope, found.sizes, claimed)) if has_sums else ()
+    return Survey(
+        samplers=tuple(replace(site, body=part.path) for site in samplers),
+        sums=tuple(replace(site, body=part.path) for site in sums),
+        near_misses=(*_unanswered(scope, found, sums), *_vast(scope, held)),
+        hazards=read_hazards(scope, sums),
+        shapes={part.path: found.shapes},
+    )
+
+
+def _vast(scope: Scope, sites: list[Site]) -> Iterator[Remark]:
+    why = "its image, its points or its result are said to have more elements than any memory holds"
+    for site in sites:
+        if _is_vast(scope, site):
+            yield Remark(UNSIZED, scope.producer[site.output][0].name, why)
+
+
+def _is_vast(scope: Scope, site: Site) -> bool:
+    shapes = [scope.tensors[view.tensor].shape or () for view in (site.image, *site.coordinate_views)]
+    known = [math.prod(size for size in shape if isinstance(size, int) and size > 0) for shape in shapes]
+    return max(site.elements, *known) > MOST
+
+
+def _reads_floats(node: gs.Node) -> bool:
+    """Whether a node may read something else than sizes, which bodies are full of."""
+    return operator(node) in READS and not str(node.inputs[0].dtype).startswith(("int", "uint", "bool"))
+
+
+def _unanswered(scope: Scope, found: Found, sums: tuple[StructuralSite, ...]) -> tuple[Remark, ...]:
+    """The near-misses, one for each sum that merges anyway: why it is no sampler.
+
+    Indices at fixed positions, and ones that may leave the image, are the reason whatever else failed.
+    """
+    if not sums:
+        return found.near_misses
+    kept = list(found.near_misses)
+    for site in sums:
+        inside = _behind(scope, site)
+        own = [miss for miss in kept if miss.node in inside]
+        kept = [miss for miss in kept if miss.node not in inside]
+        kept += _of_sum(scope, site, own)
+    return tuple(kept)
+
+
+def _of_sum(scope: Scope, site: StructuralSite, own: list[Remark]) -> list[Remark]:
+    last = scope.producer[site.output][0].name
+    if all(_is_fixed(scope, name) for name in site.indices):
+        return [Remark(FIXED, last, "no read has an index that depends on data")]
+    if own and any(is_loose(scope, name) for name in site.indices):
+        own = [miss for miss in own if miss.code == LEAVES] or [Remark(LEAVES, last, "nothing bounds its indices")]
+    return [miss for miss in own if miss.node == last] or own[:1]
+
+
+def _is_fixed(scope: Scope, index: str) -> bool:
+    """Whether an index follows from constants and shapes alone."""
+    seen: set[str] = set()
+    pending = [index]
+    while pending:
+        name = pending.pop()
+        node, _ = scope.producer.get(name, (None, 0))
+        if node is None and not isinstance(scope.tensors[name], gs.Constant):
+            return False
+        if node is None or name in seen or operator(node) == "Shape":
+            continue
+        seen.add(name)
+        pending += [t.name for t in reads_of(node)]
+    return True
+
+
+def _behind(scope: Scope, site: StructuralSite) -> set[str]:
+    """Names of the nodes between a site's reads and its sum, that included."""
+    last = site.output
+    reads = set(site.reads)
+    seen: set[str] = set()
+    pending = [last]
+    while pending:
+        node, _ = scope.producer.get(pending.pop(), (None, 0))
+        if node is None or node.name in seen or node.name in reads:
+            continue
+        seen.add(node.name)
+        pending += [t.name for t in node.inputs]
+    return seen

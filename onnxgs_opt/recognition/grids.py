@@ -1,0 +1,154 @@
+"""Tensors that hold both coordinates of a sampler, and the units that they are in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from onnxgs_opt.recognition.algebra.expression import Expr
+from onnxgs_opt.recognition.axes import Roles, shift_of, view_of
+from onnxgs_opt.recognition.lifting.lift import Lift
+from onnxgs_opt.recognition.lifting.rule import Index
+from onnxgs_opt.recognition.match import Axis, Match
+from onnxgs_opt.recognition.matcher import pieces
+from onnxgs_opt.samplers.policy import CoordinateName
+from onnxgs_opt.samplers.view import View
+
+
+def _close(a: object, b: float) -> bool:
+    return abs(float(a) - b) <= 1e-6 * max(1.0, abs(b))  # type: ignore[arg-type]
+
+
+def _is_pixel(match: Match) -> bool:
+    return all(a.slope == 1 and a.offset.value == 0 for a in (match.x, match.y))
+
+
+def units(match: Match) -> tuple[CoordinateName, bool | None]:
+    """How the leaf coordinates relate to pixels: GridSample's units under align_corners, else pixels.
+
+    The scale is compared to one part in a million, since exporters round 2/(W-1) to fp32.
+    """
+    for align_corners in (True, False):
+        for name, span in (("normalised", 2), ("unit", 1)):
+            if all(_is_scaled(axis, align_corners, span) for axis in (match.x, match.y)):
+                return name, align_corners  # type: ignore[return-value]
+    return "pixel", None
+
+
+def _is_scaled(axis: Axis, align_corners: bool, span: int) -> bool:
+    """Whether the leaf covers the image in `span` units: -1 to 1, or 0 to 1."""
+    scale = (axis.size - 1) if align_corners else axis.size
+    start = 0.0 if align_corners else -0.5
+    offset = axis.offset.value
+    centre = start + scale / 2 if span == 2 else start
+    return offset is not None and _close(axis.slope, scale / span) and _close(offset, centre)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How the model holds both coordinates; `view` is None where they are in two tensors of pixels."""
+
+    view: View | None
+    coordinates: CoordinateName
+    align_corners: bool | None
+    flipped: bool = False
+
+
+def grid_of(lift: Lift, match: Match, roles: Roles, needed: bool) -> Grid | None:
+    """The tensor of both coordinates; None where one is `needed` and there is none that will do.
+
+    Without tensors of x and y alone the lowerings take their pixels from the grid: from one of pixels only, since how
+    the model rounds normalised ones decides on which side of a border a point is.
+    """
+    coordinates, align_corners = units(match)
+    if needed:
+        pair = pixel_pair(lift, match, roles)
+        return None if pair is None else Grid(pair[0], "pixel", None, pair[1])
+    view = _normalised_pair(match, roles)
+    direct = coordinates == "normalised" or _is_pixel(match)
+    return Grid(view if direct else None, coordinates, align_corners)
+
+
+def _normalised_pair(match: Match, roles: Roles) -> View | None:
+    """The tensor that both coordinates are computed from, if these are its elements, x first."""
+    (xt, xi, sizes), (yt, yi, _) = match.x.leaf.args, match.y.leaf.args
+    if xt != yt:
+        return None
+    view, flipped = _pair(str(xt), xi, yi, sizes, roles) or (None, False)  # type: ignore[arg-type]
+    return None if flipped else view
+
+
+def pixel_pair(lift: Lift, match: Match, roles: Roles) -> tuple[View, bool] | None:
+    """The tensor that holds both pixel coordinates, one that is rounded before others, and whether y comes first."""
+    exact = match.policy.window != "all"
+    rounded = {name for name, _ in lift.rounded}
+    places: dict[str, list[tuple[Index, int]]] = {}
+    for (name, index), value in lift.values.items():
+        shift = shift_of(lift, value, match.y, exact)
+        if shift is not None:
+            places.setdefault(name, []).append((index, shift))
+    best: tuple[View, bool] | None = None
+    for (name, index), value in lift.values.items():
+        shift = shift_of(lift, value, match.x, exact) if name in places else None
+        for other, same in places[name] if shift is not None else ():
+            found = _pair(name, index, other, lift.shape(name), roles) if shift == same else None
+            if found is not None and (best is None or (name in rounded) > (best[0].tensor in rounded)):
+                best = replace(found[0], shift=same), found[1]
+    return best
+
+
+def _pair(name: str, x: Index, y: Index, sizes: Sequence[int], roles: Roles) -> tuple[View, bool] | None:
+    """The view of a tensor with x and y at two indices, and whether y comes first.
+
+    They stand in one axis, of 2 or of as many as there are points: all x and then all y, or one after the other.
+    """
+    apart = [axis for axis, (a, b) in enumerate(zip(x, y, strict=True)) if a is not b]
+    if len(apart) != 1:
+        return None
+    (axis,) = apart
+    step = _difference(x[axis], y[axis])
+    if not step:
+        return None
+    first = (x if step > 0 else y)[axis]
+    found = _halves(first, abs(step), sizes[axis])
+    if found is None:
+        return None
+    inner, split, place = found
+    index = (*x[:axis], *inner, *x[axis + 1 :])
+    dims = (*sizes[:axis], *(2 if i is None else int(i.hi or 0) + 1 for i in inner), *sizes[axis + 1 :])
+    view = view_of(name, tuple(first if i is None else i for i in index), dims, roles, axis + place)
+    full = view is not None and all(
+        len(g) == len(v) for g, v in zip(view.groups, (roles.batch, *roles.sample_groups), strict=False)
+    )
+    if view is None or not full:
+        return None
+    return replace(view, split=None if split is None else (axis, split)), step < 0
+
+
+def _difference(x: Expr, y: Expr) -> int:
+    """How far y's place is behind x's; 0 where that is not fixed."""
+    fixed = x.terms == y.terms if x.value is None else y.value is not None
+    return int(y.constant - x.constant) if fixed else 0
+
+
+def _halves(first: Expr, step: int, size: int) -> tuple[tuple[Expr | None, ...], tuple[int, int] | None, int] | None:
+    """An axis as a pair (None) and the points, the sizes to split it into for that, and the place of the pair."""
+    if first.value == 0 and step == 1 and size == 2:
+        return (None,), None, 0
+    if first.op == "idx" and 2 * step == size == 2 * (int(first.hi or 0) + 1):
+        return (None, first), (2, -1), 0
+    ((point, slope), *more) = first.terms or ((first, 0),)
+    if slope == 2 and not more and first.constant == 0 and point.op == "idx" and step == 1:
+        return ((point, None), (-1, 2), 1) if size == 2 * (int(point.hi or 0) + 1) else None
+    return None
+
+
+def tests_pixels(lift: Lift, match: Match) -> bool:
+    """Whether what the model compares of the coordinates are pixels: in other units a border is rounded otherwise."""
+    slopes = {axis.leaf: axis.slope for axis in (match.x, match.y)}
+    return all(
+        abs(slope) == slopes.get(leaf, abs(slope))
+        for value in lift.compared
+        for piece in pieces(lift.algebra, value)
+        for leaf, slope in piece.terms
+    )

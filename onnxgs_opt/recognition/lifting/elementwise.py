@@ -1,0 +1,217 @@
+"""Arithmetic rules: what an element of an operator's output computes from elements of its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from onnxgs_opt.ir.constants import constant_value
+from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
+from onnxgs_opt.recognition.lifting.reduction import CONTRACT
+from onnxgs_opt.recognition.lifting.rule import Index, Lift, NoRule, Rule
+from onnxgs_opt.recognition.lifting.scatter import scatter_nd
+from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN
+from onnxgs_opt.recognition.lifting.tables import exact
+
+EXACT_BELOW = {2: 2**11, 4: 2**24, 8: 2**53}
+"""The largest integer up to which a float of so many bytes has them all."""
+
+
+def _arithmetic(combine: Callable[[Algebra, Expr, Expr], Expr], multiplies: bool = False) -> Rule:
+    """A rule for a binary or n-ary operator; where two tensors mix before any floor, the result is a coordinate."""
+
+    def rule(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+        first, *rest = lift.operands(node, index)
+        for operand in rest:
+            both = first.leaves and operand.leaves and not first.floored and not operand.floored
+            if both and (multiplies or first.leaves != operand.leaves):
+                return lift.leaf(node.outputs[0].name, index)
+            first = combine(lift.algebra, first, operand)
+        return first
+
+    return rule
+
+
+def _unary(function: Callable[[Algebra, Expr], Expr]) -> Rule:
+    return lambda lift, node, position, index: function(lift.algebra, lift.operands(node, index)[0])
+
+
+def _rounding(function: Callable[[Algebra, Expr], Expr]) -> Rule:
+    def rule(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+        operand = lift.operands(node, index)[0]
+        lift.note_rounded(node.inputs[0].name, index, operand)
+        return function(lift.algebra, operand)
+
+    return rule
+
+
+def _compare(function: Callable[[Algebra, Expr], Expr], swapped: bool) -> Rule:
+    def rule(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+        a, b = lift.operands(node, index)
+        lift.compared |= {value for value in (a, b) if value.leaves}
+        return function(lift.algebra, lift.algebra.sub(b, a) if swapped else lift.algebra.sub(a, b))
+
+    return rule
+
+
+def _divide(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+    a, b = lift.operands(node, index)
+    if b.value is None or not b.value:
+        raise NoRule("divisor is not constant")
+    if lift.dtype_kind(node.inputs[0].name) == "f":
+        return lift.algebra.scale(a, Fraction(1) / b.value)
+    if not isinstance(b.value, int) or b.value < 0 or a.lo is None or a.lo < 0:
+        raise NoRule("integer division of possibly negative numbers rounds to zero")
+    return lift.algebra.quotient(a, b.value)
+
+
+def _reciprocal(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+    (a,) = lift.operands(node, index)
+    if a.value is None or not a.value:
+        raise NoRule("divisor is not constant")
+    return lift.algebra.num(Fraction(1) / a.value)
+
+
+def _power(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+    """Powers 0, 1 and 2; a coordinate is not looked behind for its square."""
+    a, b = lift.operands(node, index)
+    if b.value not in (0, 1, 2) or (b.value == 2 and a.leaves and not a.floored):
+        raise NoRule("not a small power")
+    return (lift.algebra.one, a, lift.algebra.mul(a, a))[int(b.value)]
+
+
+def _round(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+    """What is whole stays; halves go to the even neighbour, for which there is no formula."""
+    (a,) = lift.operands(node, index)
+    lift.note_rounded(node.inputs[0].name, index, a)
+    if not a.integral:
+        raise NoRule("rounds to nearest")
+    return a
+
+
+def _mod(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+    a, b = lift.operands(node, index)
+    if b.value is None or b.value <= 0:
+        raise NoRule("modulus is not a positive constant")
+    if b.value == 1:  # the fraction: what is left of rounding down
+        lift.note_rounded(node.inputs[0].name, index, a)
+    whole = lift.algebra.scale(a, Fraction(1) / b.value)
+    steps = lift.algebra.trunc(whole) if node.attrs.get("fmod") else lift.algebra.floor(whole)
+    return lift.algebra.add(a, steps, -b.value)
+
+
+def _cast(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+    a = lift.operands(node, index)[0]
+    source = lift.facts.get(node.inputs[0].name, UNKNOWN).dtype
+    target = lift.facts.get(node.outputs[0].name, UNKNOWN).dtype
+    if target is None:
+        raise NoRule("unknown type")
+    if target.kind == "b":
+        boolean = a.lo == 0 and a.hi == 1 and a.integral
+        return a if boolean else lift.algebra.sub(lift.algebra.one, lift.algebra.eq(a))
+    if target.kind in "iu":
+        if a.integral and len(a.leaves) > 1 and source is not None and source.kind == "f":
+            lift.exact_below = min(lift.exact_below, EXACT_BELOW.get(source.itemsize, EXACT_BELOW[8]))
+        lift.note_rounded(node.inputs[0].name, index, a)
+        return lift.algebra.trunc(a)
+    narrows = source is None or target.itemsize < source.itemsize
+    if narrows and not _survives(a, target.itemsize):
+        raise NoRule("a narrowing cast rounds")
+    return a
+
+
+def _survives(a: Expr, size: int) -> bool:
+    """Whether rounding to a float of `size` bytes leaves the meaning of a: not that of a coordinate or a large index.
+
+    A weight, a mask or a read may be rounded: the result is as exact as its type.
+    """
+    if not a.integral:
+        return a.floored or not a.leaves
+    if size > 2:
+        return True  # coordinates beyond 2^24 pixels are outside the contract
+    return a.lo is not None and a.hi is not None and a.lo >= -EXACT_BELOW[2] and a.hi <= EXACT_BELOW[2]
+
+
+def _where(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+    return lift.algebra.select(*lift.operands(node, index))
+
+
+def _clip(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+    out = lift.value(node.inputs[0].name, index)
+    for k, (attribute, bound) in enumerate((("min", Algebra.maximum), ("max", Algebra.minimum)), start=1):
+        if attribute in node.attrs:
+            out = bound(lift.algebra, out, lift.algebra.num(exact(node.attrs[attribute])))
+        elif len(node.inputs) > k and node.inputs[k].name:
+            name = node.inputs[k].name
+            out = bound(lift.algebra, out, lift.value(name, lift.broadcast(name, index)))
+    return out
+
+
+def _range(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+    start, _, step = (lift.value(t.name, ()) for t in node.inputs)
+    return lift.algebra.add(start, lift.algebra.mul(index[0], step))
+
+
+def _constant_of_shape(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+    fill = constant_value(node.attrs["value"]) if "value" in node.attrs else np.zeros(1)
+    if fill is None or fill.size != 1:
+        raise NoRule("its value is not at hand")
+    return lift.algebra.num(exact(fill.reshape(())[()]))
+
+
+def taken_branch(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+    """If: the branch that is taken at the sizes of the lift."""
+    condition = lift.facts.get(node.inputs[0].name, UNKNOWN).value
+    if condition is None:
+        raise NoRule("the condition is not known")
+    body = node.attrs["then_branch" if bool(condition) else "else_branch"]
+    lift.enter(body)
+    return lift.value(body.outputs[position].name, index)
+
+
+def _or(algebra: Algebra, a: Expr, b: Expr) -> Expr:
+    neither = algebra.mul(algebra.sub(algebra.one, a), algebra.sub(algebra.one, b))
+    return algebra.sub(algebra.one, neither)
+
+
+def _xor(algebra: Algebra, a: Expr, b: Expr) -> Expr:
+    return algebra.select(a, algebra.sub(algebra.one, b), b)
+
+ARITHMETIC: dict[str, Rule] = {
+    **CONTRACT,
+    "Abs": _unary(Algebra.absolute),
+    "Add": _arithmetic(Algebra.add),
+    "And": _arithmetic(Algebra.mul),
+    "Cast": _cast,
+    "Ceil": _rounding(Algebra.ceil),
+    "Clip": _clip,
+    "ConstantOfShape": _constant_of_shape,
+    "Div": _divide,
+    "Equal": _compare(Algebra.eq, swapped=False),
+    "Floor": _rounding(Algebra.floor),
+    "Greater": _compare(Algebra.gt, swapped=False),
+    "GreaterOrEqual": _compare(Algebra.ge, swapped=False),
+    "Less": _compare(Algebra.gt, swapped=True),
+    "LessOrEqual": _compare(Algebra.ge, swapped=True),
+    "Max": _arithmetic(Algebra.maximum),
+    "Min": _arithmetic(Algebra.minimum),
+    "Mod": _mod,
+    "Mul": _arithmetic(Algebra.mul, multiplies=True),
+    "Neg": _unary(lambda algebra, a: algebra.scale(a, -1)),
+    "Not": _unary(lambda algebra, a: algebra.sub(algebra.one, a)),
+    "Or": _arithmetic(_or),
+    "Pow": _power,
+    "Range": _range,
+    "Reciprocal": _reciprocal,
+    "Relu": _unary(lambda algebra, a: algebra.maximum(a, algebra.zero)),
+    "Round": _round,
+    "ScatterND": scatter_nd,
+    "Sign": _unary(lambda algebra, a: algebra.sub(algebra.ge(a), algebra.ge(algebra.scale(a, -1)))),
+    "Sub": _arithmetic(Algebra.sub),
+    "Sum": _arithmetic(Algebra.add),
+    "Where": _where,
+    "Xor": _arithmetic(_xor),
+}

@@ -1,0 +1,218 @@
+"""Index-space rules: where element `index` of an operator's output stands in its input."""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import onnx_graphsurgeon as gs
+
+from onnxgs_opt.recognition.algebra.expression import Expr
+from onnxgs_opt.recognition.lifting.rule import Index, Lift, NoRule, Rule
+from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact, pads_of, slice_ranges, split_sizes
+from onnxgs_opt.recognition.lifting.tables import exact
+
+
+def _facts(lift: Lift, node: gs.Node) -> list[Fact]:
+    return [lift.facts.get(t.name, UNKNOWN) if t.name else UNKNOWN for t in node.inputs]
+
+
+def _identity(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+    return lift.value(node.inputs[0].name, index)
+
+
+def _transpose(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+    perm = node.attrs.get("perm", range(len(index))[::-1])
+    source = dict(zip(perm, index, strict=True))
+    return lift.value(node.inputs[0].name, tuple(source[axis] for axis in range(len(index))))
+
+
+def _reshape(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+    """Reshape, Flatten, Squeeze and Unsqueeze: matching runs of dims are ravelled and unravelled."""
+    source = node.inputs[0].name
+    old, new = lift.shape(source), lift.shape(node.outputs[0].name)
+    if math.prod(old) != math.prod(new) or not math.prod(old):
+        raise ValueError("sizes differ")
+    return lift.value(source, reindex(lift, index, old, new))
+
+
+def reindex(lift: Lift, index: Index, old: tuple[int, ...], new: tuple[int, ...]) -> Index:
+    """The index into shape `old` of what stands at `index` in shape `new`."""
+    out: list[Expr] = []
+    i = j = 0
+    while i < len(old) or j < len(new):
+        i_end, j_end = _next_run(old, new, i, j)
+        linear = lift.algebra.ravel(index[j:j_end], new[j:j_end])
+        out.extend(lift.algebra.unravel(linear, old[i:i_end]))
+        i, j = i_end, j_end
+    return tuple(out)
+
+
+def _next_run(old: tuple[int, ...], new: tuple[int, ...], i: int, j: int) -> tuple[int, int]:
+    """The ends of the shortest runs from i and j that hold as many elements."""
+    left = right = 1
+    i_end, j_end = i, j
+    while True:
+        if left == right and i_end > i and j_end > j:
+            return i_end, j_end
+        if left <= right and i_end < len(old):
+            left *= old[i_end]
+            i_end += 1
+        elif j_end < len(new):
+            right *= new[j_end]
+            j_end += 1
+        else:
+            return len(old), len(new)
+
+
+def _expand(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+    source = node.inputs[0].name
+    return lift.value(source, lift.broadcast(source, index))
+
+
+def _tile(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+    source = node.inputs[0].name
+    shape = lift.shape(source)
+    return lift.value(source, tuple(lift.algebra.remainder(i, d) for i, d in zip(index, shape, strict=True)))
+
+
+def _slice(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+    source = node.inputs[0].name
+    shape = lift.shape(source)
+    taken = slice_ranges(node, [f.value for f in _facts(lift, node)], shape)
+    steps = [taken.get(axis, range(size)) for axis, size in enumerate(shape)]
+    algebra = lift.algebra
+    return lift.value(
+        source, tuple(algebra.add(algebra.num(r.start), i, r.step) for i, r in zip(index, steps, strict=True))
+    )
+
+
+def _split(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+    axis, sizes = split_sizes(node, _facts(lift, node))
+    moved = lift.algebra.add(index[axis], lift.algebra.num(sum(sizes[:position])))
+    return lift.value(node.inputs[0].name, (*index[:axis], moved, *index[axis + 1 :]))
+
+
+def _concat(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+    algebra, axis = lift.algebra, node.attrs["axis"] % len(index)
+    along = index[axis]
+    starts = [0]
+    for tensor in node.inputs[:-1]:
+        starts.append(starts[-1] + lift.shape(tensor.name)[axis])
+    out: Expr | None = None
+    for tensor, start in zip(node.inputs, starts, strict=True):
+        size = lift.shape(tensor.name)[axis]
+        inside = algebra.ge(algebra.sub(along, algebra.num(start)))
+        if inside is algebra.zero or (along.lo is not None and along.lo >= start + size) or not size:
+            continue
+        local = algebra.sub(along, algebra.num(start)) if size > 1 else algebra.zero
+        part = lift.value(tensor.name, (*index[:axis], local, *index[axis + 1 :]))
+        out = part if out is None else algebra.select(inside, part, out)
+    if out is None:
+        raise ValueError("index outside the concatenation")
+    return out
+
+
+def _wrapped(lift: Lift, i: Expr, size: int) -> Expr:
+    """A gather's index: negative ones count from the end."""
+    if i.lo is not None and i.lo >= 0:
+        return i
+    algebra = lift.algebra
+    return algebra.select(algebra.ge(i), i, algebra.add(i, algebra.num(size)))
+
+
+def _gather(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+    data, indices = (t.name for t in node.inputs)
+    shape, rank = lift.shape(data), len(lift.shape(indices))
+    axis = node.attrs.get("axis", 0) % len(shape)
+    i = lift.value(indices, index[axis : axis + rank])
+    if _is_turn(i):
+        raise NoRule("one item of a batch, the loop's own, is an image by itself")
+    return lift.value(data, (*index[:axis], _wrapped(lift, i, shape[axis]), *index[axis + rank :]))
+
+
+def _is_turn(i: Expr) -> bool:
+    """Whether an index is the same integer for every element, one that the model is given, such as a loop's counter."""
+    return bool(i.leaves) and all(_is_single(leaf) for leaf in i.leaves)
+
+
+def _is_single(leaf: Expr) -> bool:
+    index = cast("Index", leaf.args[1])
+    return leaf.integral and all(k.value is not None for k in index)
+
+
+def _gather_elements(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+    data, indices = (t.name for t in node.inputs)
+    shape = lift.shape(data)
+    axis = node.attrs.get("axis", 0) % len(shape)
+    i = _wrapped(lift, lift.value(indices, index), shape[axis])
+    return lift.value(data, (*index[:axis], i, *index[axis + 1 :]))
+
+
+def _gather_nd(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+    data, indices = (t.name for t in node.inputs)
+    shape, inner = lift.shape(data), lift.shape(indices)
+    batch, depth = node.attrs.get("batch_dims", 0), inner[-1]
+    where = index[: len(inner) - 1]
+    parts = [_wrapped(lift, lift.value(indices, (*where, lift.algebra.num(k))), shape[batch + k]) for k in range(depth)]
+    return lift.value(data, (*index[:batch], *parts, *index[len(inner) - 1 :]))
+
+
+def _pad(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+    source = node.inputs[0].name
+    shape, mode = lift.shape(source), node.attrs.get("mode", "constant")
+    pads = pads_of(node, _facts(lift, node))
+    algebra = lift.algebra
+    inside = algebra.one
+    inner: list[Expr] = []
+    for axis, (i, size) in enumerate(zip(index, shape, strict=True)):
+        begin, end = pads[axis], pads[axis + len(shape)]
+        if not begin and not end:
+            inner.append(i)
+            continue
+        j = algebra.sub(i, algebra.num(begin))
+        last = algebra.num(size - 1)
+        inside = algebra.mul(inside, algebra.mul(algebra.ge(j), algebra.ge(algebra.sub(last, j))))
+        inner.append(_padded(lift, mode, j, last))
+    out = lift.value(source, tuple(inner))
+    if mode != "constant" or inside is algebra.one:
+        return out
+    return algebra.select(inside, out, _fill(lift, node))
+
+
+def _padded(lift: Lift, mode: str, j: Expr, last: Expr) -> Expr:
+    algebra = lift.algebra
+    if mode == "constant":
+        return j
+    if mode == "edge":
+        return algebra.minimum(algebra.maximum(j, algebra.zero), last)
+    if mode == "reflect":
+        positive = algebra.absolute(j)
+        return algebra.sub(last, algebra.absolute(algebra.sub(last, positive)))
+    raise ValueError(f"pad mode {mode}")
+
+
+def _fill(lift: Lift, node: gs.Node) -> Expr:
+    if "value" in node.attrs:
+        return lift.algebra.num(exact(float(node.attrs["value"])))
+    if len(node.inputs) > 2 and node.inputs[2].name:
+        return lift.value(node.inputs[2].name, (lift.algebra.zero,) * len(lift.shape(node.inputs[2].name)))
+    return lift.algebra.zero
+
+LAYOUT: dict[str, Rule] = {
+    "Concat": _concat,
+    "Expand": _expand,
+    "Flatten": _reshape,
+    "Gather": _gather,
+    "GatherElements": _gather_elements,
+    "GatherND": _gather_nd,
+    "Identity": _identity,
+    "Pad": _pad,
+    "Reshape": _reshape,
+    "Slice": _slice,
+    "Split": _split,
+    "Squeeze": _reshape,
+    "Tile": _tile,
+    "Transpose": _transpose,
+    "Unsqueeze": _reshape,
+}

@@ -1,0 +1,275 @@
+"""Lift one element of a tensor to an `Expr`: pull it back through the graph to the elements it is made of.
+
+Layout operators rewrite the index, arithmetic becomes algebra, and a gather puts a computed index into the element it
+reads. What has no rule is a leaf. The lift never fails and is exact: a leaf only makes less recognisable.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from onnxgs_opt.ir.constants import constant_value
+from onnxgs_opt.ir.def_use import Array, Scope
+from onnxgs_opt.ir.operators import operator
+from onnxgs_opt.recognition.algebra.expression import Algebra, Bound, Expr
+from onnxgs_opt.recognition.algebra.polynomial import Number
+from onnxgs_opt.recognition.lifting.elementwise import ARITHMETIC, EXACT_BELOW, taken_branch
+from onnxgs_opt.recognition.lifting.indexing import LAYOUT, reindex
+from onnxgs_opt.recognition.lifting.rule import Index, NoRule, Rule
+from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
+from onnxgs_opt.recognition.lifting.shape_inference import infer
+from onnxgs_opt.recognition.lifting.tables import affine, exact, sampled
+
+Element = tuple[str, tuple[Number | None, ...]]
+"""A tensor and the constant parts of an index into it: the x or the y of a tensor that holds both."""
+
+MAX_DEPTH = 150
+"""Recursion guard; the deepest sampler seen is 70 nodes from read to coordinate."""
+
+
+def constants(index: Index) -> tuple[Number | None, ...]:
+    """The constant parts of an index, None for the others."""
+    return tuple(i.value for i in index)
+
+
+class Lift:
+    """Lifts tensors of one scope at concrete sizes.
+
+    `stops` are tensors that reads do not look behind. `splits` gives, for a stop, an axis and the sizes that it is seen
+    as (an image whose rows are linear). `cuts` are coordinates that nothing looks behind, with their bounds; `ends` are
+    tensors that nothing looks behind. `through`: what is read may itself be computed from reads, rows first, say.
+
+    Seen on the way: `levels`, the tensors that reads were pulled through; `images`, those where they ended; `rounded`,
+    the coordinates that a floor, ceil or cast rounds; `unmerged`, of those the ones that a Reshape has merged axes of,
+    with what it took; `compared`, what the model compares; `exact_below`, the largest index that its type has
+    exactly.
+    """
+
+    def __init__(
+        self,
+        scope: Scope,
+        facts: Mapping[str, Fact],
+        stops: frozenset[str] = frozenset(),
+        splits: Mapping[str, tuple[int, tuple[int, ...]]] | None = None,
+        cuts: Mapping[Element, tuple[Bound, Bound]] | None = None,
+        ends: frozenset[str] = frozenset(),
+        through: bool = False,
+    ) -> None:
+        self.algebra = Algebra()
+        self.facts = facts
+        self.levels: dict[str, None] = {}
+        self.images: set[str] = set()
+        self.exact_below = EXACT_BELOW[8]
+        self.values: dict[tuple[str, Index], Expr] = {}
+        self._producer = scope.producer
+        self._tensors = scope.tensors
+        self.rounded: dict[Element, tuple[Bound, Bound]] = {}
+        self.compared: set[Expr] = set()
+        self.unmerged: dict[Element, Element] = {}
+        self._rounded_as: dict[Expr, Element] = {}
+        self._order = scope.order
+        self._entered: set[int] = set()
+        self._stops = stops
+        self._cuts = cuts or {}
+        self._ends = ends
+        self._reading = RULES if through else READING
+        self._splits = dict(splits or {})
+        self._depth = 0
+        self._tables: dict[str, Array | None] = {}
+
+    def root(self, name: str) -> tuple[Expr, Index]:
+        """The expression of one element of `name` and its index variables."""
+        shape = self.shape(name)
+        index = tuple(self.algebra.idx(axis, size) for axis, size in enumerate(shape))
+        return self.value(name, index), index
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The tensor's concrete shape; NoRule when unknown."""
+        shape = self.facts.get(name, UNKNOWN).shape
+        if shape is None:
+            raise NoRule(f"the shape of '{name}' is not known")
+        return shape
+
+    def value(self, name: str, index: Index) -> Expr:
+        """Element `index` of tensor `name`."""
+        key = (name, index)
+        found = self.values.get(key)
+        if found is None:
+            self._depth += 1
+            found = self.values[key] = self._lifted(name, index)
+            self._depth -= 1
+        return found
+
+    def _lifted(self, name: str, index: Index) -> Expr:
+        reading = any(i.leaves for i in index)
+        if reading:
+            self.levels[name] = None
+        cut = name in self._ends or (name, constants(index)) in self._cuts
+        if cut or (reading and name in self._stops) or self._depth > MAX_DEPTH:
+            return self.leaf(name, index)
+        table = self._table(name)
+        if table is not None:
+            return self._element(name, table, index)
+        node, position = self._producer.get(name, (None, 0))
+        if node is None:
+            return self.leaf(name, index)
+        rules = self._reading if reading else RULES
+        rule = rules.get(operator(node))
+        if rule is None:
+            return self.leaf(name, index)
+        try:
+            return rule(self, node, position, index)
+        except (NoRule, ValueError, KeyError, IndexError):
+            return self.leaf(name, index)
+
+    def leaf(self, name: str, index: Index) -> Expr:
+        """The element itself, not looked behind."""
+        fact = self.facts.get(name, UNKNOWN)
+        sizes = fact.shape or (2**62,) * len(index)
+        if any(i.leaves for i in index):
+            self.images.add(name)
+        if name in self._splits:
+            index, sizes = self._split(index, sizes, *self._splits[name])
+        integral = fact.dtype is not None and fact.dtype.kind in "iub"
+        node, _ = self._producer.get(name, (None, 0))
+        own = RANGES.get("" if node is None else operator(node), (None, None))
+        lo, hi = self._cuts.get((name, constants(index)), own)
+        return self.algebra.elem(name, index, lo, hi, integral, sizes)
+
+    def _split(
+        self, index: Index, sizes: tuple[int, ...], axis: int, parts: tuple[int, ...]
+    ) -> tuple[Index, tuple[int, ...]]:
+        rest, left_over = divmod(sizes[axis], math.prod(p for p in parts if p > 0))
+        if left_over:
+            return index, sizes  # the axis does not consist of such images
+        dims = tuple(rest if p < 0 else p for p in parts)
+        pieces = self.algebra.unravel(index[axis], dims)
+        return (*index[:axis], *pieces, *index[axis + 1 :]), (*sizes[:axis], *dims, *sizes[axis + 1 :])
+
+    def _table(self, name: str) -> Array | None:
+        """The values of a constant tensor; None for a computed or external one.
+
+        Of computed constants only scalars and shapes count: longer ones are coordinates, which stay visible as such.
+        """
+        if name not in self._tables:
+            tensor = self._tensors.get(name)
+            value = self.facts.get(name, UNKNOWN).value
+            node, _ = self._producer.get(name, (None, 0))
+            if node is not None and operator(node) == "Constant" and isinstance(node.attrs.get("value"), gs.Constant):
+                tensor = node.attrs["value"]
+            if isinstance(tensor, gs.Constant):
+                value = value if value is not None else constant_value(tensor)
+            elif value is not None and value.size > 1 and (value.ndim > 1 or value.size > 8):
+                value = None
+            self._tables[name] = value
+        return self._tables[name]
+
+    def _element(self, name: str, table: Array, index: Index) -> Expr:
+        """Element of a constant: a number, an affine function of the index variables, or a leaf with known range."""
+        if table.dtype.kind not in "iubf" or not table.size:
+            return self.leaf(name, index)
+        variables = sorted({t for i in index for t, _ in i.terms if t.op == "idx"}, key=lambda t: t.serial)
+        if any(t not in variables for i in index for t, _ in i.terms):
+            return self.leaf(name, index)
+        part = sampled(table, index, variables)
+        slopes = affine(part)
+        if slopes is not None:
+            out = self.algebra.num(exact(part.flat[0]))
+            for variable, slope in zip(variables, slopes, strict=True):
+                out = self.algebra.add(out, variable, slope)
+            return out
+        if not np.isfinite(part).all():
+            return self.leaf(name, index)
+        lo, hi = exact(part.min()), exact(part.max())
+        return self.algebra.elem(name, index, lo, hi, table.dtype.kind in "iub", self.shape(name))
+
+    def enter(self, body: gs.Graph) -> None:
+        """Make the tensors of a subgraph, whose names are unique in the model, known to the lift."""
+        if id(body) in self._entered:
+            return
+        self._entered.add(id(body))
+        scope = Scope.of(body)
+        self.facts = {**self.facts, **infer(scope, {}, self.facts)}
+        self._producer = {**self._producer, **scope.producer}
+        self._tensors = {**self._tensors, **scope.tensors}
+
+    def operands(self, node: gs.Node, index: Index) -> list[Expr]:
+        """The inputs of an elementwise operator at output index `index`."""
+        return [self.value(t.name, self.broadcast(t.name, index)) for t in node.inputs if t.name]
+
+    def broadcast(self, name: str, index: Index) -> Index:
+        """The index into an operand that is broadcast to the output that `index` is of."""
+        shape = self.shape(name)
+        kept = index[len(index) - len(shape) :]
+        return tuple(self.algebra.zero if size == 1 else i for i, size in zip(kept, shape, strict=True))
+
+    def note_rounded(self, name: str, index: Index, value: Expr) -> None:
+        """Remember a coordinate that is about to be rounded, and the bounds of all its elements."""
+        if not value.leaves or value.integral:
+            return
+        name = self._first_of(name, index, value)
+        element = name, constants(index)
+        rest = self.algebra.sub(value, self.algebra.num(math.floor(value.constant)))
+        other = self._rounded_as.setdefault(rest, element)
+        if other[0] != name:  # the same but for an integer: the one made first is the coordinate
+            first = min(other, element, key=lambda e: self._order.get(e[0], -1))
+            if first is other:
+                return
+            self.rounded.pop(other, None)
+            self._rounded_as[rest] = element
+        self._note_unmerged(element, index, value)
+        lo, hi = self.rounded.get(element, (value.lo, value.hi))
+        self.rounded[element] = (
+            None if lo is None or value.lo is None else min(lo, value.lo),
+            None if hi is None or value.hi is None else max(hi, value.hi),
+        )
+
+    def _first_of(self, name: str, index: Index, value: Expr) -> str:
+        """The first tensor on the way to `name` that holds the same there: a division by 1 makes no new coordinate."""
+        while True:
+            node, _ = self._producer.get(name, (None, 0))
+            if node is None or operator(node) == "Cast":
+                return name
+            same = (t.name for t in node.inputs if self.values.get((t.name, index)) is value)
+            before = next(same, None)
+            if before is None:
+                return name
+            name = before
+
+    def _note_unmerged(self, element: Element, index: Index, value: Expr) -> None:
+        name, _ = element
+        node, _ = self._producer.get(name, (None, 0))
+        if node is None or operator(node) not in ("Reshape", "Flatten"):
+            return
+        source = node.inputs[0].name
+        old, new = self.shape(source), self.shape(name)
+        if 0 in old or len(old) <= len(new):
+            return
+        apart = reindex(self, index, old, new)
+        if self.values.get((source, apart)) is value:
+            self.unmerged[element] = source, constants(apart)
+
+    def maker(self, name: str) -> gs.Node | None:
+        """The node that makes a tensor, None for an input or a constant."""
+        return self._producer.get(name, (None, 0))[0]
+
+    def place_of(self, name: str) -> int:
+        """The place of the node that makes a tensor, -1 for an input or a constant."""
+        return self._order.get(name, -1)
+
+    def dtype_kind(self, name: str) -> str:
+        """Numpy's kind letter of a tensor's dtype, '?' when unknown."""
+        dtype = self.facts.get(name, UNKNOWN).dtype
+        return "?" if dtype is None else dtype.kind
+
+RANGES: dict[str, tuple[Number, Number]] = {"Sigmoid": (0, 1), "Softmax": (0, 1), "Tanh": (-1, 1)}
+"""Operators whose outputs are bounded, which can prove that a coordinate stays inside."""
+
+READING: dict[str, Rule] = {**LAYOUT, "If": taken_branch}
+"""Operators behind which a read is followed to its image."""
+
+RULES: dict[str, Rule] = {**ARITHMETIC, **READING}

@@ -1,0 +1,57 @@
+"""What a rule of an operator is, and what it may ask of the lift that uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import onnx_graphsurgeon as gs
+
+from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
+from onnxgs_opt.recognition.lifting.shape_functions import Fact, Shape
+
+Index = tuple[Expr, ...]
+
+
+class Lift(Protocol):
+    """What a rule may ask: of other elements, of shapes and types, and to have something remembered."""
+
+    algebra: Algebra
+    facts: Mapping[str, Fact]
+    compared: set[Expr]
+    exact_below: int
+
+    def value(self, name: str, index: Index) -> Expr:
+        """Element `index` of tensor `name`."""
+
+    def leaf(self, name: str, index: Index) -> Expr:
+        """The element itself, not looked behind."""
+
+    def operands(self, node: gs.Node, index: Index) -> list[Expr]:
+        """The inputs of an elementwise operator at output index `index`."""
+
+    def broadcast(self, name: str, index: Index) -> Index:
+        """The index into an operand that is broadcast to the output that `index` is of."""
+
+    def shape(self, name: str) -> Shape:
+        """The tensor's concrete shape; NoRule when unknown."""
+
+    def dtype_kind(self, name: str) -> str:
+        """Numpy's kind letter of a tensor's dtype, '?' when unknown."""
+
+    def maker(self, name: str) -> gs.Node | None:
+        """The node that makes a tensor, None for an input or a constant."""
+
+    def enter(self, body: gs.Graph) -> None:
+        """Make the tensors of a subgraph known."""
+
+    def note_rounded(self, name: str, index: Index, value: Expr) -> None:
+        """Remember a coordinate that is about to be rounded."""
+
+
+Rule = Callable[[Lift, gs.Node, int, Index], Expr]
+"""Given the node, which of its outputs and the index into that, the element."""
+
+
+class NoRule(Exception):  # noqa: N818 (a value that is not there, not a failure)
+    """The operator, at these shapes, has no rule: its output becomes a leaf."""

@@ -1,0 +1,60 @@
+"""What matching an expression gives: a proven sampler, or why it is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from onnxgs_opt.recognition.algebra.expression import Expr
+from onnxgs_opt.recognition.algebra.polynomial import Number
+from onnxgs_opt.samplers.policy import Policy
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One coordinate: pixel p = slope * leaf + offset, which indexes axis `position` of the image, of `size`."""
+
+    leaf: Expr
+    slope: Number
+    offset: Expr
+    position: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Match:
+    """A proven sampler: what it reads and where; `index` gives the other image axes' index, `sizes` all sizes.
+
+    The expression is `factor` times the sample plus `addend`; neither depends on the coordinates.
+    """
+
+    policy: Policy
+    image: str
+    y: Axis
+    x: Axis
+    index: tuple[Expr | None, ...]
+    sizes: tuple[int, ...]
+    factor: Expr
+    addend: Expr
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the expression is the sample itself."""
+        return self.factor.value == 1 and self.addend.value == 0
+
+
+@dataclass(frozen=True)
+class Miss:
+    """Why an expression is not a known sampler.
+
+    `code` is the near-miss code, `taps` how many reads it sums where it sums most. `split` is set when the pixels stand
+    in one axis of the image: the tensor, the axis, and the sizes (the first -1) to see it as. `degenerate` says that a
+    coordinate is missing, which at the smallest size may only mean that its scale is 0 there. `apart`: there are more
+    coordinates than one sampler has, so that a part of the sum may be one.
+    """
+
+    condition: str
+    taps: int = 0
+    code: str = "GSO112"
+    split: tuple[str, int, tuple[int, ...]] | None = None
+    degenerate: bool = False
+    apart: bool = False

@@ -1,0 +1,199 @@
+"""Put a proven sampler into terms of existing tensors: from a `Match` on expressions to the `View`s of a `Site`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from onnxgs_opt.recognition.algebra.expression import Expr
+from onnxgs_opt.recognition.algebra.piecewise import Coordinate, Resolver, Split, Unresolved
+from onnxgs_opt.recognition.axes import Roles, roles_of, shift_of, view_of
+from onnxgs_opt.recognition.epilogue import affine_of
+from onnxgs_opt.recognition.grids import grid_of, pixel_pair
+from onnxgs_opt.recognition.lifting.lift import Lift
+from onnxgs_opt.recognition.lifting.rule import Index
+from onnxgs_opt.recognition.match import Axis, Match, Miss
+from onnxgs_opt.recognition.matcher import domain, partitions
+from onnxgs_opt.samplers.definition import window_condition
+from onnxgs_opt.samplers.policy import WINDOWS, CoordinateName
+from onnxgs_opt.samplers.site import Affine
+from onnxgs_opt.samplers.view import View
+
+Split_ = tuple[int, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a match's operands are; the fields are those of `Site`."""
+
+    image: View
+    x: View | None
+    y: View | None
+    grid: View | None
+    coordinates: CoordinateName
+    align_corners: bool | None
+    mask: View | None
+    flipped: bool
+    inside: bool
+    output_groups: tuple[tuple[int, ...], ...]
+    affine: Affine
+
+    @property
+    def coordinate_views(self) -> tuple[View, ...]:
+        """The tensors of the coordinates: x and y, or the grid of both."""
+        views = (self.grid,) if self.x is None or self.y is None else (self.x, self.y)
+        return tuple(view for view in views if view is not None)
+
+
+def place(
+    lift: Lift,
+    index: Index,
+    match: Match,
+    alive: Iterable[str],
+    split: Split_ | None,
+    like: Placement | None = None,
+) -> Placement | Miss:
+    """Find the tensors that hold the image and the coordinates of `match`, laid out by the axes of the output.
+
+    `alive` are tensors of the cone that stay in the graph whatever happens to it: a mask among them is shared. `like`
+    is the placement found at other sizes, whose tensors must do here too: at size 2, times S-1 changes nothing and more
+    tensors than one hold the same.
+    """
+    roles = roles_of(index, match)
+    if isinstance(roles, Miss):
+        return roles
+    image = _image_view(match, roles, split)
+    x, y = _coordinate_views(lift, match, roles, like)
+    if image is None:
+        return Miss(f"the axes of '{match.image}' are not axes of the output", 4, "GSO108")
+    grid = grid_of(lift, match, roles, x is None or y is None)
+    if grid is None:
+        return Miss("no tensor holds the pixel coordinates by themselves", 4, "GSO108")
+    affine = affine_of(lift, index, match, None if like is None else like.affine)
+    if isinstance(affine, Miss):
+        return affine
+    return Placement(
+        image=image,
+        affine=affine,
+        x=x,
+        y=y,
+        grid=grid.view,
+        coordinates=grid.coordinates,
+        align_corners=grid.align_corners,
+        flipped=grid.flipped,
+        inside=_stays_inside(match),
+        mask=_mask_view(lift, match, roles, alive if like is None else _names(like.mask)),
+        output_groups=tuple(
+            tuple(k for k, i in enumerate(index) if i in group)
+            for group in (roles.batch, roles.channel, *roles.sample_groups)
+        ),
+    )
+
+
+def _image_view(match: Match, roles: Roles, split: Split_ | None) -> View | None:
+    where = {i: axis for axis, i in enumerate(match.index) if i is not None and i.op == "idx"}
+    for axis, i in enumerate(match.index):
+        whole = i is None or (i.op == "idx" and i.hi == match.sizes[axis] - 1 and where[i] == axis)
+        if not whole and match.sizes[axis] != 1:
+            return None
+    groups = tuple(tuple(where[v] for v in group) for group in (roles.batch, roles.channel))
+    return View(
+        match.image,
+        (*groups, (match.y.position,), (match.x.position,)),
+        split,
+        len(match.index) - len(where) - 2,
+    )
+
+
+def _names(view: View | None) -> tuple[str, ...]:
+    return () if view is None else (view.tensor,)
+
+
+def _coordinate_views(
+    lift: Lift, match: Match, roles: Roles, like: Placement | None
+) -> tuple[View, View] | tuple[None, None]:
+    """The tensors of x and of y, those of `like` where it is given; none where only one is found.
+
+    None either where it is a tensor of both that is rounded: these are copies of its parts, and not all goes by them.
+    """
+    exact = match.policy.window != "all"
+    if like is None:
+        views = [_coordinate_view(lift, axis, roles, None, exact) for axis in (match.x, match.y)]
+    elif like.x is None or like.y is None:
+        return None, None
+    else:
+        names = (like.x.tensor, like.y.tensor)
+        views = [_coordinate_view(lift, a, roles, n, exact) for a, n in zip((match.x, match.y), names, strict=True)]
+    x, y = views
+    if x is None or y is None:
+        return None, None
+    rounded = {name for name, _ in lift.rounded}
+    pair = None if like is not None or {x.tensor, y.tensor} & rounded else pixel_pair(lift, match, roles)
+    return (None, None) if pair is not None and pair[0].tensor in rounded else (x, y)
+
+
+def _coordinate_view(lift: Lift, axis: Axis, roles: Roles, wanted: str | None, exact: bool) -> View | None:
+    """The tensor that is the pixel coordinate, or only counts from another pixel, indexed by output axes alone.
+
+    One that has them apart goes before one that is to be split, and that before one that counts from elsewhere.
+    """
+    merged: View | None = None
+    shifted: View | None = None
+    for (name, index), value in list(lift.values.items()):
+        if wanted not in (None, name) or lift.dtype_kind(name) != "f":
+            continue
+        shift = shift_of(lift, value, axis, exact)
+        view = None if shift is None else view_of(name, index, lift.shape(name), roles)
+        if view is None or shift is None:
+            continue
+        if shift == 0 and view.split is None:
+            return view
+        if shift == 0:
+            merged = merged or view
+        else:
+            shifted = shifted or replace(view, shift=shift)
+    return merged or shifted
+
+
+def _stays_inside(match: Match) -> bool:
+    """Whether known bounds keep both coordinates in the image."""
+    for axis in (match.x, match.y):
+        cells = domain(Coordinate(axis.leaf, axis.slope, axis.offset))
+        low, high = cells[0].lo, cells[-1].hi
+        if low is None or high is None or low < 0 or high > axis.size - 1:
+            return False
+        if high == axis.size - 1 and cells[-1].u_hi != 0:
+            return False
+    return True
+
+
+def _mask_view(lift: Lift, match: Match, roles: Roles, alive: Iterable[str]) -> View | None:
+    """A living float tensor of the cone that equals the window's condition at every coordinate."""
+    if match.policy.window == "all":
+        return None
+    wanted = set(alive)
+    condition = lift.algebra.one
+    for axis in (match.y, match.x):
+        pixel = lift.algebra.add(axis.offset, axis.leaf, axis.slope)
+        inside = window_condition(lift.algebra, WINDOWS[match.policy.window], pixel, axis.size)
+        condition = lift.algebra.mul(condition, inside)
+    for (name, index), value in list(lift.values.items()):
+        if name not in wanted or lift.dtype_kind(name) != "f" or not value.leaves:
+            continue
+        view = view_of(name, index, lift.shape(name), roles)
+        if view is not None and _equal(match, value, condition):
+            return view
+    return None
+
+
+def _equal(match: Match, a: Expr, b: Expr) -> bool:
+    """Whether two expressions of the match's coordinates agree everywhere."""
+    coordinates = [Coordinate(axis.leaf, axis.slope, axis.offset) for axis in (match.y, match.x)]
+    if a.leaves - {c.leaf for c in coordinates}:
+        return False
+    resolver = Resolver(coordinates)
+    try:
+        ys, xs = partitions(resolver, [domain(c) for c in coordinates], [a, b])
+        return all(resolver.evaluate(a, (y, x)) == resolver.evaluate(b, (y, x)) for y in ys for x in xs)
+    except (Split, Unresolved):
+        return False

@@ -1,0 +1,63 @@
+"""Tell whether a coordinate was mirrored into the image, which reports call reflection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, walk
+from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate, Resolver, Split, Unresolved
+from onnxgs_opt.recognition.algebra.polynomial import Number
+
+SPANS = (
+    Fraction(-11, 4),
+    Fraction(-13, 8),
+    Fraction(-2, 3),
+    Fraction(-1, 7),
+    Fraction(2, 5),
+    Fraction(9, 8),
+    Fraction(17, 6),
+)
+"""Where it is looked at, in units of the image's size: inside, and up to three images away on both sides."""
+
+
+def is_mirrored(algebra: Algebra, value: Expr, size: int) -> bool:
+    """Whether `value` is an affine function of one leaf, reflected at the image's borders and clamped.
+
+    This names a policy and decides nothing: the sampler is proven on the mirrored coordinates themselves.
+    """
+    for leaf, slope, offset in _affine_parts(value):
+        for low, high in ((Fraction(0), Fraction(size - 1)), (Fraction(-1, 2), Fraction(2 * size - 1, 2))):
+            points = [size * span for span in SPANS]
+            resolver = Resolver([Coordinate(leaf, slope, algebra.num(offset))])
+            if all(_at(resolver, value, p) == _clamped(_mirrored(p, low, high), size) for p in points):
+                return True
+    return False
+
+
+def _affine_parts(value: Expr) -> Iterator[tuple[Expr, Number, Number]]:
+    """Every leaf, slope and offset of which an affine function is part of the expression."""
+    for expr in walk((value,)):
+        terms = expr.terms
+        if len(terms) == 1 and terms[0][0].op == "elem" and expr.op in ("lin", "elem"):
+            leaf, slope = terms[0]
+            yield (leaf, slope, expr.constant) if slope > 0 else (leaf, -slope, -expr.constant)
+
+
+def _at(resolver: Resolver, value: Expr, p: Fraction) -> Number | None:
+    whole = p.numerator // p.denominator
+    try:
+        return resolver.evaluate(value, (Cell(whole, whole, p - whole, p - whole, True, True),)).constant
+    except (Split, Unresolved):
+        return None
+
+
+def _mirrored(p: Fraction, low: Fraction, high: Fraction) -> Fraction:
+    """The point in [low, high] that p is a mirror image of."""
+    span = high - low
+    distance = abs(p - low) % (2 * span)
+    return low + min(distance, 2 * span - distance)
+
+
+def _clamped(p: Fraction, size: int) -> Fraction:
+    return min(max(p, Fraction(0)), Fraction(size - 1))

@@ -1,0 +1,96 @@
+"""From what was found, chosen and checked to the records of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import onnx_graphsurgeon as gs
+
+from onnxgs_opt.diagnostics import CODES, Remark
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.report.model import Hazard, NearMiss, PolicyKind, SiteError, SitePolicy, SiteReport, Validation
+from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
+from onnxgs_opt.tuning.plan import Choice
+from onnxgs_opt.validation.compare import Comparison
+
+READ_OPS = ("Gather", "GatherElements", "GatherND", "GridSample")
+KINDS: dict[str, PolicyKind] = {"GSO001": "bilinear", "GSO002": "grid-sample", "GSO003": "structural"}
+"""Kinds of policy by rule."""
+
+
+def image_reads(graph: Graph, sites: Iterable[AnySite]) -> int:
+    """Gathers and samplers that read one of the sites' images, through layout or not."""
+    reads = {name for site in sites for name in site.reads}
+    return sum(
+        node.name in reads or (node.op in READ_OPS and node.name.startswith("onnxgs/") and _is_image_read(node))
+        for part in (graph, *graph.bodies())
+        for node in part.nodes
+    )
+
+
+def _is_image_read(node: gs.Node) -> bool:
+    return node.op != "Gather" or not node.inputs[0].inputs or node.inputs[0].inputs[0].op != "Shape"
+
+
+def site_record(site: AnySite, choice: Choice, comparison: Comparison | None) -> SiteReport:
+    """One site of the report."""
+    image, grid = _operands(site)
+    return SiteReport(
+        id=site.id,
+        rule=site.rule,
+        policy=_policy(site),
+        image=image,
+        grid=grid,
+        output=site.output,
+        reads=site.reads,
+        read_op=site.read_op,
+        lowering=choice.lowering,
+        reason=choice.reason,
+        refusals=dict(choice.refusals),
+        error=_error(comparison),
+        measurements=choice.measurements,
+        body=site.body,
+    )
+
+
+def _error(comparison: Comparison | None) -> SiteError:
+    if comparison is None or comparison.status == "not-run":
+        return SiteError()
+    return SiteError(comparison.max_abs, comparison.max_rel)
+
+
+def _operands(site: AnySite) -> tuple[str, str | tuple[str, str]]:
+    """The tensor that is read, and where: the grid, x and y, or the index of the first read."""
+    if isinstance(site, StructuralSite):
+        return site.data, site.indices[0]
+    if site.grid is not None or site.x is None or site.y is None:
+        return site.image.tensor, site.coordinate_views[0].tensor if site.grid is None else site.grid.tensor
+    return site.image.tensor, (site.x.tensor, site.y.tensor)
+
+
+def _policy(site: AnySite) -> SitePolicy:
+    kind = KINDS[site.rule]
+    if isinstance(site, Site):
+        return SitePolicy(kind, site.policy.name, site.coordinates, site.align_corners, site.layout, site.dtype)
+    return SitePolicy(kind, "as read", "index", None, "", site.dtype)
+
+
+def near_miss(remark: Remark) -> NearMiss:
+    """One near-miss of the report."""
+    return NearMiss(remark.code, remark.node, remark.condition, remark.hint or CODES[remark.code].action)
+
+
+def hazard(remark: Remark) -> Hazard:
+    """One hazard of the report."""
+    return Hazard(remark.code, remark.node, remark.hint or CODES[remark.code].action)
+
+
+def validation_record(comparison: Comparison | None, graph: Graph) -> Validation:
+    """The whole-model check of the report."""
+    if comparison is None:
+        return Validation()
+    names = [t.name for t in graph.inputs if not isinstance(t, gs.Constant)]
+    shapes = tuple(dict(zip(names, run, strict=False)) for run in comparison.shapes)
+    if comparison.status == "not-run":
+        return Validation(seed=comparison.seed, reason=comparison.worst)
+    return Validation(comparison.status, shapes, comparison.max_abs, comparison.max_rel, comparison.seed)

@@ -1,0 +1,141 @@
+"""What a report can draw of a site beyond its records: its cone before and after, and where it was checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import onnx_graphsurgeon as gs
+
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.ir.operators import operator
+from onnxgs_opt.samplers.op import prefix_of
+from onnxgs_opt.samplers.policy import Policy
+from onnxgs_opt.samplers.site import AnySite, StructuralSite
+from onnxgs_opt.validation.compare import Comparison
+from onnxgs_opt.validation.error_map import Points
+
+Role = Literal["input", "read", "node", "output"]
+READS = frozenset(("Gather", "GatherElements", "GatherND", "GridSample", "BilinearSample"))
+
+
+@dataclass(frozen=True)
+class Box:
+    """One node of a picture: a node of the graph, or a tensor that the cone starts or ends at (`op` is empty)."""
+
+    name: str
+    op: str
+    role: Role
+
+
+@dataclass(frozen=True)
+class Cone:
+    """A part of a graph: boxes, and arrows (from, to, tensor) between their positions. Constants are left out."""
+
+    boxes: tuple[Box, ...]
+    arrows: tuple[tuple[int, int, str], ...]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One site, as drawn: `before` is its cone in canonical form, `after` what replaced it, None where kept.
+
+    `policy` is None for a sum of reads of which no more is known.
+    """
+
+    id: str
+    policy: Policy | None
+    before: Cone
+    after: Cone | None = None
+    points: tuple[Points, ...] = ()
+    worst: str = ""
+
+
+def evidence_of(
+    graph: Graph, lowered: Graph | None, sites: Sequence[AnySite], comparisons: Mapping[str, Comparison]
+) -> tuple[Evidence, ...]:
+    """Evidence for every site of `graph`; `lowered` is the graph in which some are replaced."""
+    old = {path: _by_name(graph.at(path)) for path in {site.body for site in sites}}
+    new = {} if lowered is None else {n.name: n for part in (lowered, *lowered.bodies()) for n in part.nodes}
+    by_prefix: dict[str, list[gs.Node]] = {}
+    for name, node in new.items():
+        by_prefix.setdefault("/".join(name.split("/", 2)[:2]), []).append(node)
+    out = []
+    for site in sites:
+        check = comparisons.get(site.id, Comparison("not-run"))
+        names = _summing(graph.at(site.body), site) if isinstance(site, StructuralSite) else site.cone
+        cone = cone_of([old[site.body][n] for n in names if n in old[site.body]], site.output, frozenset(site.reads))
+        after = _after(site, by_prefix.get(prefix_of(site), ()), [new[n] for n in names if n in new])
+        out.append(Evidence(site.id, _policy(site), cone, after, check.points, check.worst))
+    return tuple(out)
+
+
+def cone_of(nodes: Sequence[gs.Node], output: str, reads: frozenset[str]) -> Cone:
+    """The picture of some nodes: what they read from outside becomes inputs, `output` stands at their end."""
+    boxes = [Box(n.name, n.op, "read" if n.name in reads else "node") for n in nodes]
+    made = {t.name: k for k, n in enumerate(nodes) for t in n.outputs}
+    arrows: list[tuple[int, int, str]] = []
+    for k, node in enumerate(nodes):
+        for tensor in _variables(node.inputs):
+            if tensor.name not in made:
+                made[tensor.name] = len(boxes)
+                boxes.append(Box(tensor.name, "", "input"))
+            arrows.append((made[tensor.name], k, tensor.name))
+    used = {start for start, _, _ in arrows}
+    ends = [k for k in range(len(nodes)) if k not in used]
+    arrows += [(k, len(boxes), output) for k in ends]
+    return Cone((*boxes, Box(output, "", "output")), tuple(dict.fromkeys(arrows)))
+
+
+def _policy(site: AnySite) -> Policy | None:
+    return None if isinstance(site, StructuralSite) else site.policy
+
+
+def _by_name(graph: Graph) -> dict[str, gs.Node]:
+    return {node.name: node for node in graph.nodes}
+
+
+def _after(site: AnySite, new: Sequence[gs.Node], left: Sequence[gs.Node]) -> Cone | None:
+    """What stands for a site now: the new nodes, and of a sum what is left of it, which still sums."""
+    if not new:
+        return None
+    kept = left if isinstance(site, StructuralSite) else ()
+    image = site.data if isinstance(site, StructuralSite) else site.image.tensor
+    return cone_of([*new, *kept], site.output, _new_reads(new, image))
+
+
+def _summing(graph: Graph, site: StructuralSite) -> tuple[str, ...]:
+    """The reads of a sum and the nodes between them and its output."""
+    reached = set(site.results)
+    between = []
+    for node in graph.topological():
+        if node.name in site.reads or any(t.name in reached for t in node.inputs):
+            reached.update(t.name for t in node.outputs)
+            between.append(node)
+        if any(t.name == site.output for t in node.outputs):
+            break
+    needed, kept = {site.output}, []
+    for node in reversed(between):
+        if any(t.name in needed for t in node.outputs):
+            kept.append(node.name)
+            needed.update(() if node.name in site.reads else (t.name for t in node.inputs))
+    return tuple(reversed(kept))
+
+
+def _variables(tensors: Iterable[gs.Tensor]) -> list[gs.Tensor]:
+    return [t for t in tensors if t.name and not isinstance(t, gs.Constant)]
+
+
+def _new_reads(nodes: Sequence[gs.Node], image: str) -> frozenset[str]:
+    """Among a lowering's nodes those that read the image: its values, not its shape."""
+    values = {image}
+    reads = set()
+    for node in nodes:
+        if not node.inputs or node.inputs[0].name not in values:
+            continue
+        if operator(node) in READS:
+            reads.add(node.name)
+        elif operator(node) in ("Reshape", "Transpose", "Squeeze", "Unsqueeze"):
+            values.update(t.name for t in node.outputs)
+    return frozenset(reads)

@@ -1,0 +1,206 @@
+"""The report of one run: frozen records that mirror the JSON report key by key, and the exit code.
+
+`schemas/report-1.json` is the schema of `to_dict`. Tensor and node names are the model's own. Errors are
+differences between the model before and after, in the unit of the output; a time's name ends in its unit.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from importlib.resources import files
+from typing import Any, Literal
+
+from onnxgs_opt._version import __version__
+from onnxgs_opt.runtime.tensorrt.engine import Engine
+from onnxgs_opt.tuning.measurement import Measurement
+
+SCHEMA_VERSION = "1"
+PolicyKind = Literal["bilinear", "structural", "grid-sample"]
+Status = Literal["optimised", "nothing-to-do", "dry-run", "findings", "too-few", "mismatch", "engine-failed"]
+EXIT_CODES: dict[Status, int] = {
+    "optimised": 0,
+    "nothing-to-do": 0,
+    "dry-run": 0,
+    "findings": 1,
+    "too-few": 1,
+    "mismatch": 3,
+    "engine-failed": 4,
+}
+"""Exit code by status; 2 (usage, unreadable model) and 130 (interrupted) leave no report."""
+
+
+@dataclass(frozen=True)
+class Tool:
+    """What made the report."""
+
+    name: str = "onnxgs-opt"
+    version: str = __version__
+
+
+@dataclass(frozen=True)
+class Count:
+    """One quantity of the model before and after."""
+
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
+class SitePolicy:
+    """What a site computes: `border` names what happens outside the image ("zeros", "interior", ...).
+
+    `coordinates` is "pixel" or "normalised"; `align_corners` is None for pixels; `layout` is the image's.
+    """
+
+    kind: PolicyKind
+    border: str
+    coordinates: str
+    align_corners: bool | None
+    layout: str
+    dtype: str
+
+
+@dataclass(frozen=True)
+class SiteError:
+    """The largest differences at a site; None where it was not checked."""
+
+    max_abs: float | None = None
+    max_rel: float | None = None
+
+
+@dataclass(frozen=True)
+class SiteReport:
+    """One site, lowered or kept: `grid` is one tensor's name or those of x and y, `reads` are node names.
+
+    `reason` says why `lowering` was chosen, `refusals` why each other one could not be. `body` is the path of the If,
+    Loop or Scan body that holds it, empty for the main graph.
+    """
+
+    id: str
+    rule: str
+    policy: SitePolicy
+    image: str
+    grid: str | tuple[str, str]
+    output: str
+    reads: tuple[str, ...]
+    read_op: str
+    lowering: str
+    reason: str
+    refusals: Mapping[str, str] = field(default_factory=dict)
+    error: SiteError = SiteError()
+    measurements: tuple[Measurement, ...] = ()
+    body: str = ""
+
+    @property
+    def is_kept(self) -> bool:
+        """True when the site stays as exported."""
+        return self.lowering == "keep"
+
+
+@dataclass(frozen=True)
+class NearMiss:
+    """What looks like a site and was refused: the condition that failed at `node`, and what would cure it."""
+
+    code: str
+    node: str
+    condition: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class Hazard:
+    """What is legal in the model and goes wrong in some runtime."""
+
+    code: str
+    node: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The whole-model check: `shapes` holds, for each run, the shape of every input.
+
+    `reason` says why it was not run where it was asked for, else it is None.
+    """
+
+    status: Literal["ok", "mismatch", "not-run"] = "not-run"
+    shapes: tuple[Mapping[str, tuple[int, ...]], ...] = ()
+    max_abs: float | None = None
+    max_rel: float | None = None
+    seed: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything one run found and did; `output` is None when nothing was written."""
+
+    input: str
+    output: str | None
+    target: str
+    status: Status
+    nodes: Count
+    reads: Count
+    sites: tuple[SiteReport, ...] = ()
+    near_misses: tuple[NearMiss, ...] = ()
+    hazards: tuple[Hazard, ...] = ()
+    validation: Validation = Validation()
+    engine: Engine | None = None
+    timings: Mapping[str, float] = field(default_factory=dict)
+    tool: Tool = Tool()
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code that the status stands for."""
+        return EXIT_CODES[self.status]
+
+    @property
+    def lowered(self) -> tuple[SiteReport, ...]:
+        """The sites that were, or in a dry run would be, replaced."""
+        return tuple(site for site in self.sites if not site.is_kept)
+
+
+def judge(report: Report, *, check: bool = False, require_match: int = 0) -> Report:
+    """The report with the status that --check and --require-match give it; failures keep theirs."""
+    if report.exit_code:
+        return report
+    if len(report.sites) < require_match:
+        return replace(report, status="too-few")
+    if check and report.lowered:
+        return replace(report, status="findings")
+    return report
+
+
+def to_dict(report: Report) -> dict[str, Any]:
+    """The report as JSON's own types, in the order of the documented keys."""
+    body = asdict(report)
+    head = ("tool", "input", "output", "target", "status")
+    return {
+        "schema_version": SCHEMA_VERSION,
+        **{key: body.pop(key) for key in head},
+        "exit_code": report.exit_code,
+        **{key: _jsonable(value) for key, value in body.items()},
+    }
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema (draft 2020-12) that `to_dict` obeys."""
+    text = files("onnxgs_opt").joinpath(f"schemas/report-{SCHEMA_VERSION}.json").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+def _jsonable(value: Any) -> Any:
+    """Lists for tuples; "inf" and "nan" as words, for JSON has no such numbers and null means not checked."""
+    match value:
+        case float() if not math.isfinite(value):
+            return str(value)
+        case Mapping():
+            return {str(key): _jsonable(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_jsonable(item) for item in value]
+        case _:
+            return value

@@ -1,0 +1,113 @@
+"""The check of a site as a heat map: the largest difference by place, on the image plane and its border.
+
+Points of images of several sizes fall into one map, since a place is relative to the image: the lines p = -1, 0, S-1
+and S, where a sampler's formula changes, are cells of their own; so are the strips between them; the inside of the
+image is cut into equal parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from onnxgs_opt.report.rendering.words import count
+from onnxgs_opt.samplers.view import Array
+from onnxgs_opt.validation.error_map import Points
+
+PARTS = 8
+LINE, STRIP = 16, 36
+"""Widths of a line's and of a strip's cells, in pixels."""
+
+STEPS = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3)
+"""Upper bounds of the classes of differences after "bit-equal"; the last class has none."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell, in pixels of the picture: how many points fell into it and their largest difference, in words."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+    grade: str
+    title: str
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """The cells; the outline of the image, from and to, the same on both axes; marks, alike; and the legend."""
+
+    size: int
+    cells: tuple[Cell, ...]
+    outline: tuple[int, int]
+    marks: tuple[tuple[float, str], ...]
+    legend: tuple[tuple[str, str], ...]
+    points: int
+
+
+def bands(letter: str) -> tuple[tuple[str, int], ...]:
+    """The cells of one axis, as words and widths; S is the axis' size."""
+    p, size = letter, {"x": "W", "y": "H"}[letter]
+    inside = [(f"{k}/{PARTS} to {k + 1}/{PARTS} of the way from {p} = 0 to {size}-1", STRIP) for k in range(PARTS)]
+    return (
+        (f"{p} < -1", STRIP),
+        (f"{p} = -1", LINE),
+        (f"-1 < {p} < 0", STRIP),
+        (f"{p} = 0", LINE),
+        *inside,
+        (f"{p} = {size}-1", LINE),
+        (f"{size}-1 < {p} < {size}", STRIP),
+        (f"{p} = {size}", LINE),
+        (f"{p} > {size}", STRIP),
+    )
+
+
+def places(p: Array, size: int) -> Array:
+    """For each pixel coordinate on an axis of `size` the position of its cell in `bands`."""
+    p = p.astype(np.float64)
+    part = np.clip(np.floor(p / (size - 1) * PARTS), 0, PARTS - 1).astype(int)
+    conditions = [p < -1, p == -1, p < 0, p == 0, p < size - 1, p == size - 1, p < size, p == size]
+    after = 4 + PARTS
+    return np.select(conditions, [0, 1, 2, 3, 4 + part, after, after + 1, after + 2], after + 3)
+
+
+def heat_map(runs: Sequence[Points]) -> HeatMap | None:
+    """The map of all runs; None where nothing was checked."""
+    if not runs:
+        return None
+    shape = (len(bands("y")), len(bands("x")))
+    worst, hits = np.full(shape, -1.0), np.zeros(shape, int)
+    for run in runs:
+        at = places(run.y, run.image[0]), places(run.x, run.image[1])
+        np.maximum.at(worst, at, run.error)
+        np.add.at(hits, at, 1)
+    starts = np.cumsum([0, *(width for _, width in bands("x"))])
+    cells = tuple(
+        _cell((int(starts[j]), int(starts[i])), column, row, float(worst[i, j]), int(hits[i, j]))
+        for i, row in enumerate(bands("y"))
+        for j, column in enumerate(bands("x"))
+    )
+    lines = {1: "-1", 3: "0", 4 + PARTS: "S-1", 6 + PARTS: "S"}
+    marks = tuple((float(starts[k] + LINE / 2), name) for k, name in lines.items())
+    corners = int(marks[1][0]), int(marks[2][0])
+    return HeatMap(int(starts[-1]), cells, corners, marks, _legend(), int(hits.sum()))
+
+
+def grade(error: float) -> str:
+    """The class of a difference: "none" where nothing was checked, "g0" for bit-equal, then one a step."""
+    if error < 0:
+        return "none"
+    return "g0" if error == 0 else f"g{1 + sum(error > step for step in STEPS)}"
+
+
+def _cell(corner: tuple[int, int], column: tuple[str, int], row: tuple[str, int], error: float, hits: int) -> Cell:
+    found = f"max |error| {error:.3g} over {count(hits, 'point')}" if hits else "no point"
+    return Cell(*corner, column[1], row[1], grade(error), f"{column[0]}, {row[0]}: {found}")
+
+
+def _legend() -> tuple[tuple[str, str], ...]:
+    named = [(f"g{k + 1}", f"up to {step:g}") for k, step in enumerate(STEPS)]
+    return (("none", "no point"), ("g0", "bit-equal"), *named, (f"g{len(STEPS) + 1}", f"above {STEPS[-1]:g}"))

@@ -1,0 +1,105 @@
+"""A report as SARIF 2.1.0, for code scanning and editors.
+
+https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html; nodes are logical locations of the model's file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import PurePath
+from typing import Any, Literal
+from urllib.parse import quote
+
+from onnxgs_opt.diagnostics import CODES, Code
+from onnxgs_opt.report.model import Report, SiteReport
+from onnxgs_opt.report.rendering.words import kind, printable, verdict, where
+
+VERSION = "2.1.0"
+SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+Level = Literal["note", "warning", "error"]
+
+
+def to_sarif(report: Report) -> str:
+    """The report as one SARIF log with one run, ASCII only, with a final newline."""
+    return json.dumps({"$schema": SCHEMA, "version": VERSION, "runs": [_run(report)]}, indent=2) + "\n"
+
+
+def uri(path: str) -> str:
+    """A path as a URI reference: relative where it is relative, every character of a name escaped."""
+    pure = PurePath(path)
+    return pure.as_uri() if pure.is_absolute() else quote(pure.as_posix())
+
+
+def _run(report: Report) -> dict[str, Any]:
+    results = list(_results(report))
+    used = sorted({result["ruleId"] for result in results})
+    for result in results:
+        result["ruleIndex"] = used.index(result["ruleId"])
+    return {
+        "tool": {
+            "driver": {
+                "name": report.tool.name,
+                "version": report.tool.version,
+                "rules": [_rule(CODES[code]) for code in used],
+            }
+        },
+        "invocations": [_invocation(report)],
+        "artifacts": [{"location": {"uri": uri(report.input)}, "roles": ["analysisTarget"]}],
+        "columnKind": "utf16CodeUnits",
+        "results": results,
+        "properties": {
+            "target": report.target,
+            "status": report.status,
+            "nodes": {"before": report.nodes.before, "after": report.nodes.after},
+            "reads": {"before": report.reads.before, "after": report.reads.after},
+        },
+    }
+
+
+def _invocation(report: Report) -> dict[str, Any]:
+    done = report.exit_code in (0, 1)
+    note = {"level": "note" if done else "error", "message": {"text": verdict(report)}}
+    return {"executionSuccessful": done, "exitCode": report.exit_code, "toolExecutionNotifications": [note]}
+
+
+def _rule(code: Code) -> dict[str, Any]:
+    return {
+        "id": code.code,
+        "name": "".join(word.capitalize() for word in code.title.replace("-", " ").split()),
+        "shortDescription": {"text": code.title},
+        "fullDescription": {"text": code.meaning},
+        "help": {"text": code.action},
+        "defaultConfiguration": {"level": "warning" if code.code.startswith("GSO2") else "note"},
+    }
+
+
+def _results(report: Report) -> Iterator[dict[str, Any]]:
+    for site in report.sites:
+        level: Level = "warning" if report.status == "findings" and not site.is_kept else "note"
+        result = _result(report, site.rule, level, _site(site), site.reads)
+        properties = {"lowering": site.lowering, "image": site.image, "output": site.output}
+        yield {**result, "properties": properties}
+    for miss in report.near_misses:
+        yield _result(report, miss.code, "note", f"{miss.condition}. {miss.hint}", (miss.node,))
+    for hazard in report.hazards:
+        yield _result(report, hazard.code, "warning", hazard.hint, (hazard.node,))
+
+
+def _site(site: SiteReport) -> str:
+    return f"{kind(site)}: {where(site)}: {site.lowering}, {site.reason}"
+
+
+def _result(report: Report, code: str, level: Level, message: str, nodes: Sequence[str]) -> dict[str, Any]:
+    """One result. Code scanning wants a line, which a model does not have: it is the first."""
+    location = {"artifactLocation": {"uri": uri(report.input), "index": 0}, "region": {"startLine": 1}}
+    places = [{"fullyQualifiedName": printable(node), "kind": "element"} for node in nodes]
+    print_of = hashlib.sha256("\n".join((code, report.input, *nodes)).encode("utf-8", "surrogatepass"))
+    return {
+        "ruleId": code,
+        "level": level,
+        "message": {"text": printable(message)},
+        "locations": [{"physicalLocation": location, "logicalLocations": places}],
+        "partialFingerprints": {"primaryLocationLineHash": print_of.hexdigest()[:32]},
+    }

@@ -1,0 +1,91 @@
+"""The words that every format of a report shares: names made printable, counts, what a site is, the verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from onnxgs_opt.report.model import Report, SiteReport
+
+
+def printable(text: str) -> str:
+    """The text with control and other unprintable characters escaped: names come from the file."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def number(value: float | None) -> str:
+    """A difference in three digits; 0 is exact equality."""
+    if value is None:
+        return "not checked"
+    return f"{value:.3g}" if math.isfinite(value) else str(value)
+
+
+def count(n: int, noun: str) -> str:
+    """A number and its noun, in the singular or the plural."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def kind(site: SiteReport) -> str:
+    """What a site computes, on which data."""
+    policy = site.policy
+    if policy.kind == "structural":
+        return f"structural, {policy.dtype}"
+    units = policy.coordinates
+    if policy.align_corners is not None:
+        units += f" (align_corners={int(policy.align_corners)})"
+    data = f"{policy.layout} {policy.dtype}".strip()
+    return f"{policy.kind}, {policy.border}, {units} coordinates, {data}"
+
+
+def grid(site: SiteReport) -> str:
+    """The tensors of the coordinates."""
+    return site.grid if isinstance(site.grid, str) else ", ".join(site.grid)
+
+
+def where(site: SiteReport) -> str:
+    """The tensors between which a site lies, and the body that it is in."""
+    inside = f" in {site.body}" if site.body else ""
+    return f"{site.image} at {grid(site)} -> {site.output}{inside}"
+
+
+def outcome(report: Report) -> str:
+    """PASSED or FAILED, the exit code in a word."""
+    return "FAILED" if report.exit_code else "PASSED"
+
+
+def verdict(report: Report) -> str:
+    """What came of the run in one line, without the word that `outcome` gives."""
+    return _failure(report) if report.exit_code else "; ".join(_facts(report))
+
+
+def _failure(report: Report) -> str:
+    match report.status:
+        case "findings":
+            return f"{count(len(report.lowered), 'site')} could be optimised (--check)"
+        case "too-few":
+            found = count(len(report.sites), "site")
+            return f"{found} found, --require-match asks for more; nothing was written"
+        case "mismatch":
+            worst = number(report.validation.max_abs)
+            return f"the result differs from the original, max |error| {worst}; nothing was written"
+        case _:
+            return "the engine was not built"
+
+
+def _facts(report: Report) -> Iterator[str]:
+    if report.status == "nothing-to-do":
+        yield "nothing to do"
+    elif report.status == "dry-run":
+        yield f"{count(len(report.sites), 'site')} found, {len(report.lowered)} would be lowered"
+    else:
+        yield f"{count(len(report.lowered), 'site')} lowered"
+    check = report.validation
+    if check.status == "ok":
+        yield f"validated over {count(len(check.shapes), 'shape')}, max |error| {number(check.max_abs)}"
+    elif check.reason is not None:
+        alone = sum(site.error.max_abs is not None for site in report.lowered)
+        yield f"{count(alone, 'site')} checked alone; the whole model was not checked: {printable(check.reason)}"
+    elif report.status == "optimised":
+        yield "not validated"
+    if report.output is not None:
+        yield f"wrote {printable(report.output)}"

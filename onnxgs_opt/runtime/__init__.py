@@ -1,0 +1,1 @@
+"""Where models run: sessions, timing, memory, engines; one module or package a runtime."""

@@ -1,0 +1,135 @@
+"""onnxruntime: sessions, all opened alike, and calls that are ready to be timed."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from onnx import ModelProto
+
+from onnxgs_opt.errors import UsageError
+from onnxgs_opt.runtime.timing import Call, Feeds
+
+CPU = "CPUExecutionProvider"
+FATAL_ONLY = 4
+NO_SPINNING_BETWEEN_RUNS = ("session.force_spinning_stop", "1")
+"""A session's threads wait actively for its next run. Where several sessions take turns, as here, each then took up to
+twice as long as by itself, and not all alike."""
+
+_CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
+_SOURCE_LINE = re.compile(r"^/\S+:\d+ .*?\) (?=[A-Z])")
+_UNKNOWN_OP = "is not a registered function/op"
+
+
+def open_session(
+    model: ModelProto,
+    folder: Path | None = None,
+    custom_ops: Sequence[str] = (),
+    *,
+    providers: Sequence[str] = (CPU,),
+    optimise: bool = True,
+    threads: int | None = None,
+) -> Any:
+    """A session of onnxruntime for a model in memory; its errors have no base but Exception.
+
+    Args:
+        model: The model.
+        folder: Where its external weights lie; None for a model without any.
+        custom_ops: Libraries that `load_custom_ops` has tried.
+        providers: What runs it, in order of preference.
+        optimise: False runs the graph as it is written.
+        threads: How many threads one operator may use; None leaves that to onnxruntime.
+    """
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = FATAL_ONLY
+    options.add_session_config_entry(*NO_SPINNING_BETWEEN_RUNS)
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    if not optimise:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if folder is not None:
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+    for library in custom_ops:
+        options.register_custom_ops_library(library)
+    return ort.InferenceSession(model.SerializeToString(), options, providers=list(providers))
+
+
+def load_custom_ops(paths: Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
+    """Load libraries of custom operators and return their absolute paths; no other place is searched for them.
+
+    Raises:
+        UsageError: A file is missing, or is no such library.
+    """
+    return tuple(_loaded(Path(path).absolute()) for path in paths)
+
+
+def _loaded(path: Path) -> str:
+    import onnxruntime as ort
+
+    if not path.is_file():
+        raise UsageError(f"there is no library of custom operators at {path}", "check the path")
+    try:
+        ort.SessionOptions().register_custom_ops_library(str(path))
+    except Exception as reason:  # onnxruntime's errors have no other base
+        hint = "name a shared library for this machine that exports RegisterCustomOps"
+        raise UsageError(f"onnxruntime cannot load custom operators from {path}: {in_words(reason)}", hint) from reason
+    return str(path)
+
+
+def in_words(reason: Exception) -> str:
+    """One line of what onnxruntime says, without its error code and place in its source; at most 300 characters."""
+    text = _SOURCE_LINE.sub("", _CODE.sub("", " ".join(str(reason).split())))[:300]
+    return f"{text}; --custom-ops-library FILE names the library that has it" if _UNKNOWN_OP in text else text
+
+PROVIDERS: Mapping[str, str] = {"ort-cpu": CPU, "ort-cuda": "CUDAExecutionProvider"}
+"""Targets that onnxruntime runs, and what it calls them."""
+
+
+def can_time(runtime: str) -> bool:
+    """Whether models can be timed on a target here."""
+    import onnxruntime as ort
+
+    return PROVIDERS.get(runtime) in ort.get_available_providers()
+
+
+def runtime_version() -> str:
+    """The version of the runtime that times."""
+    import onnxruntime as ort
+
+    return f"onnxruntime {ort.__version__}"
+
+
+def prepare(
+    model: ModelProto,
+    feeds: Feeds,
+    runtime: str = "ort-cpu",
+    folder: Path | None = None,
+    custom_ops: Sequence[str] = (),
+) -> Call:
+    """A call that runs a model once, with inputs and outputs where the target keeps them.
+
+    Everything is at onnxruntime's defaults, as users run it, but that no thread waits actively between runs. `folder`
+    holds the model's external data, `custom_ops` are libraries of its operators.
+    """
+    session = open_session(model, folder, custom_ops, providers=list(dict.fromkeys([PROVIDERS[runtime], CPU])))
+    known = {i.name for i in session.get_inputs()}
+    given = {name: value for name, value in feeds.items() if name in known}
+    if runtime == "ort-cpu":
+        return lambda: session.run(None, given)
+    return _on_device(session, given)
+
+
+def _on_device(session: Any, feeds: Feeds) -> Call:
+    import onnxruntime as ort
+
+    binding = session.io_binding()
+    for name, value in feeds.items():
+        binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(value, "cuda", 0))
+    for output in session.get_outputs():
+        binding.bind_output(output.name, "cuda")
+    return lambda: session.run_with_iobinding(binding)

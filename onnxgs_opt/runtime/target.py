@@ -1,0 +1,21 @@
+"""What the lowered model has to run on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the lowered model has to run on.
+
+    `atol` and `rtol` are the user's; None leaves each lowering its own. `image_size` (H, W) is the largest
+    that a dynamic model will see, where the user said so. `plugin` says that it will have the plugin's library.
+    """
+
+    opset: int
+    runtime: str = "ort-cpu"
+    atol: float | None = None
+    rtol: float | None = None
+    image_size: tuple[int | None, int | None] = (None, None)
+    plugin: bool = False

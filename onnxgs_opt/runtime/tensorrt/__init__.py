@@ -1,0 +1,1 @@
+"""TensorRT and TensorRT-RTX: engines built in a process of their own, run, timed, and the plugin."""

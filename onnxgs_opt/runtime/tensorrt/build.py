@@ -1,0 +1,253 @@
+"""Engines: a TensorRT or TensorRT-RTX plan from an ONNX model, built in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from onnx import ModelProto
+
+from onnxgs_opt.errors import EngineError, OptError, UsageError
+from onnxgs_opt.runtime.tensorrt.prepare import for_engine
+from onnxgs_opt.samplers.op import DOMAIN, NAME
+
+Backend = Literal["tensorrt", "tensorrt-rtx"]
+Shape = tuple[int, ...]
+MODULES: dict[Backend, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
+PACKAGES: dict[Backend, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt-rtx-cu13"}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The shapes of one dynamic input that an engine serves: smallest, the one it is tuned for, largest."""
+
+    least: Shape
+    best: Shape
+    most: Shape
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How to build.
+
+    Attributes:
+        backend: The builder; None takes the one that is installed, TensorRT first.
+        precisions: "fp16" and "bf16", which TensorRT before 11 may compute in.
+        profiles: By input name; every dynamic input needs one.
+        timing_cache: Read when it exists, written after the build.
+        workspace: Bytes; None is the builder's own limit.
+        capabilities: "8.9" and the like, for TensorRT-RTX to build for GPUs that are not here.
+        library: The plugin library for BilinearSample nodes.
+        python_plugin: Use the plugin written in Python where no library is given; its engines need Python.
+        profiling: Keep the layers' names in the engine.
+        external_tactics: Whether the builder may try cuDNN's and cuBLAS's kernels.
+    """
+
+    backend: Backend | None = None
+    precisions: tuple[str, ...] = ()
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
+    timing_cache: Path | None = None
+    workspace: int | None = None
+    capabilities: tuple[str, ...] = ()
+    library: Path | None = None
+    python_plugin: bool = False
+    profiling: bool = False
+    external_tactics: bool = True
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The options that change the engine, as words."""
+        words = [*self.precisions, *(f"compute capability {c}" for c in self.capabilities)]
+        if self.workspace is not None:
+            words.append(f"workspace {self.workspace}")
+        return tuple(words)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of the network, by its name and TensorRT's name of its type."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True)
+class Built:
+    """An engine on disk."""
+
+    path: Path
+    backend: Backend
+    version: str
+    build_s: float
+    layers: tuple[Layer, ...]
+    flags: tuple[str, ...]
+
+
+def installed() -> tuple[Backend, ...]:
+    """The builders that can be imported here, TensorRT first."""
+    return tuple(backend for backend, module in MODULES.items() if find_spec(module) is not None)
+
+
+def choose_backend(wanted: Backend | None) -> Backend:
+    """The builder to use.
+
+    Raises:
+        UsageError: It, or any, is not installed.
+    """
+    found = installed()
+    if wanted is None and found:
+        return found[0]
+    if wanted is not None and wanted in found:
+        return wanted
+    package = PACKAGES[wanted or "tensorrt"]
+    what = wanted or "neither tensorrt nor tensorrt-rtx"
+    hint = f"pip install {package}" + ("" if wanted else ", or tensorrt-rtx-cu13 to build without a GPU")
+    raise UsageError(f"{what} is {'not ' if wanted else ''}installed", hint)
+
+
+def build_engine(model: ModelProto, origin: Path, output: Path, options: EngineOptions) -> Built:
+    """Build an engine and write it to `output`, which never exists half-written.
+
+    Args:
+        model: The model; the bodies of plugin functions in it are not used.
+        origin: A path in the folder that its external weights are in.
+        output: Where the engine goes.
+        options: How to build.
+
+    Raises:
+        UsageError: No builder is installed, or it knows nothing of an option.
+        EngineError: It could not build.
+    """
+    backend = choose_backend(options.backend)
+    prepared, nodes = for_engine(model)
+    if nodes and options.library is None and not options.python_plugin:
+        raise UsageError(
+            f"the model has {nodes} {DOMAIN}::{NAME} nodes and no plugin library was named",
+            "onnxgs-plugin build makes it; then --plugin-library FILE, or choose --lowering grid-sample",
+        )
+    if options.library is not None and not options.library.is_file():
+        raise UsageError(f"there is no plugin library at {options.library}", "onnxgs-plugin build makes it")
+    with _folder(output) as folder, _atomically(output) as unfinished:
+        (folder / "model.onnx").write_bytes(prepared.SerializeToString())
+        request = _request(backend, options, folder, origin, unfinished) | {"plugin_nodes": nodes}
+        outcome = _run_worker(backend, folder, request)
+    layers = tuple(Layer(*layer) for layer in outcome["layers"])
+    flags = (*options.flags, *(["strongly typed"] if outcome["strongly_typed"] else []))
+    return Built(output, backend, outcome["version"], outcome["build_s"], layers, flags)
+
+
+def load_library(trt: Any, library: Path) -> None:
+    """Register the plugin library's creator with TensorRT in this process, once.
+
+    Raises:
+        EngineError: It does not load.
+    """
+    registry = trt.get_plugin_registry()
+    find = registry.get_creator if hasattr(registry, "get_creator") else registry.get_plugin_creator
+    if find(NAME, "1", DOMAIN) is not None:
+        return  # loaded before: a second creator of the name is refused
+    if not hasattr(registry, "load_library"):
+        ctypes.CDLL(str(library))  # TensorRT 8.5: the library registers itself
+    elif registry.load_library(str(library)) is None:
+        raise EngineError(
+            f"cannot load the plugin library {library}", "build it for this TensorRT: onnxgs-plugin build"
+        )
+
+
+def _request(backend: Backend, options: EngineOptions, folder: Path, origin: Path, unfinished: Path) -> dict[str, Any]:
+    return {
+        "module": MODULES[backend],
+        "model": str(folder / "model.onnx"),
+        "origin": str(origin.absolute()),
+        "output": str(unfinished.absolute()),
+        "precisions": list(options.precisions),
+        "profiles": {name: [p.least, p.best, p.most] for name, p in options.profiles.items()},
+        "timing_cache": _absolute(options.timing_cache),
+        "workspace": options.workspace,
+        "capabilities": list(options.capabilities),
+        "library": _absolute(options.library),
+        "python_plugin": options.python_plugin,
+        "profiling": options.profiling,
+        "external_tactics": options.external_tactics,
+    }
+
+
+def _absolute(path: Path | None) -> str | None:
+    return None if path is None else str(path.absolute())
+
+
+@contextlib.contextmanager
+def _folder(output: Path) -> Iterator[Path]:
+    if not output.parent.is_dir() or not os.access(output.parent, os.W_OK):
+        raise UsageError(f"cannot write into {output.parent}", "make it, or choose another folder for --engine")
+    with tempfile.TemporaryDirectory(prefix="onnxgs-") as name:
+        yield Path(name)
+
+
+@contextlib.contextmanager
+def _atomically(output: Path) -> Iterator[Path]:
+    """A path beside `output` that becomes it, unless an exception comes first."""
+    handle, name = tempfile.mkstemp(prefix=f".{output.name}.", dir=output.parent)
+    os.close(handle)
+    unfinished = Path(name)
+    try:
+        yield unfinished
+        unfinished.chmod(0o644)
+        unfinished.replace(output)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+# -- the worker ---------------------------------------------------------------------------------------
+
+_WITH_LIBRARIES = 'LD_LIBRARY_PATH="$0${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" exec "$@"'
+
+
+def _run_worker(backend: Backend, folder: Path, request: Mapping[str, Any]) -> dict[str, Any]:
+    """What the worker reports.
+
+    Raises:
+        OptError: What it raised, or that it ended without a word.
+    """
+    asked, told = folder / "request.json", folder / "result.json"
+    asked.write_text(json.dumps(request), encoding="utf-8")
+    command = [sys.executable, "-m", "onnxgs_opt.runtime.tensorrt.worker", str(asked), str(told)]
+    if backend == "tensorrt-rtx":
+        command = ["sh", "-c", _WITH_LIBRARIES, str(_unversioned_libraries(folder)), *command]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    if not told.is_file():
+        raise EngineError(f"the builder ended with status {done.returncode}: {_last_line(done)}", "")
+    outcome: dict[str, Any] = json.loads(told.read_text(encoding="utf-8"))
+    if "error" in outcome:
+        raise _error(outcome)
+    return outcome
+
+
+def _error(outcome: Mapping[str, Any]) -> OptError:
+    kind = UsageError if outcome["exit_code"] == UsageError.exit_code else EngineError
+    return kind(outcome["error"], outcome["hint"])
+
+
+def _last_line(done: subprocess.CompletedProcess[str]) -> str:
+    lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
+    return lines[-1] if lines else "it said nothing"
+
+
+def _unversioned_libraries(folder: Path) -> Path:
+    """A folder for the loader's path: RTX's parser opens libtensorrt_rtx.so, its wheel has libtensorrt_rtx.so.1."""
+    links = folder / "lib"
+    links.mkdir()
+    spec = find_spec("tensorrt_rtx_libs")
+    for place in (spec.submodule_search_locations or []) if spec is not None else []:
+        for library in Path(place).glob("*.so.*"):
+            (links / library.name.partition(".so.")[0]).with_suffix(".so").symlink_to(library)
+    return links

@@ -1,0 +1,50 @@
+"""A model as TensorRT's parsers read it right: what they would misread is spelt otherwise."""
+
+from __future__ import annotations
+
+import numpy as np
+from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
+
+from onnxgs_opt.samplers.op import DOMAIN, NAME
+
+_END = np.iinfo(np.int64).max
+
+
+def for_engine(model: ModelProto) -> tuple[ModelProto, int]:
+    """The model to parse, and how many nodes of it are a plugin's.
+
+    BilinearSample's function body goes. TensorRT 10.0 to 10.6 prefer a function to any plugin, and later ones where
+    no plugin is registered: without the body a missing plugin is an error, not a slower engine.
+
+    Shape's `start` and `end` become a Slice: TensorRT 8.6 ignores them, and the wrong shape broadcasts on.
+    """
+    changed = ModelProto()
+    changed.CopyFrom(model)
+    del changed.functions[:]
+    changed.functions.extend(f for f in model.functions if (f.domain, f.name) != (DOMAIN, NAME))
+    _spell_out_shapes(changed.graph)
+    return changed, sum((node.domain, node.op_type) == (DOMAIN, NAME) for node in changed.graph.node)
+
+
+def _spell_out_shapes(graph: GraphProto) -> None:
+    nodes: list[NodeProto] = []
+    for number, node in enumerate(graph.node):
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _spell_out_shapes(attribute.g)
+        bounds = {a.name: a.i for a in node.attribute} if node.op_type == "Shape" and not node.domain else {}
+        nodes += _sliced(graph, node, number, bounds) if bounds else [node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _sliced(graph: GraphProto, node: NodeProto, number: int, bounds: dict[str, int]) -> list[NodeProto]:
+    """Shape(x)[start:end], its constants beside it."""
+    stem = f"onnxgs/engine/{graph.name}/{number}"
+    starts = np.array([bounds.get("start", 0)], np.int64)
+    ends = np.array([bounds.get("end", _END)], np.int64)
+    graph.initializer.append(numpy_helper.from_array(starts, f"{stem}/start"))
+    graph.initializer.append(numpy_helper.from_array(ends, f"{stem}/end"))
+    whole = helper.make_node("Shape", list(node.input), [f"{stem}/shape"], name=f"{stem}/Shape")
+    names = [f"{stem}/shape", f"{stem}/start", f"{stem}/end"]
+    return [whole, helper.make_node("Slice", names, list(node.output), name=node.name)]

@@ -1,0 +1,1 @@
+"""Choose a lowering for every site: forced, replayed, recorded or measured."""

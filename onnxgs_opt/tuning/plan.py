@@ -1,0 +1,145 @@
+"""Which lowering each site gets, and why; plans on disk, so that tuning and deploying are separate runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from onnxgs_opt.errors import UsageError
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.lowering import LOWERINGS, Target
+from onnxgs_opt.samplers.site import AnySite, StructuralSite
+from onnxgs_opt.tuning.database import recorded
+from onnxgs_opt.tuning.measurement import Measurement
+from onnxgs_opt.tuning.workload import signature
+
+KEEP = "keep"
+AUTO = "auto"
+STRUCTURAL_LOWERINGS = (KEEP, "merged-gather")
+"""What a sum of reads of unknown meaning can become."""
+
+NO_SEMANTICS = "it is a sum of reads and no known sampler: its reads can merge, nothing else"
+NO_PLUGIN = "no plugin library was named"
+OWN = "onnxgs/"
+"""What the names of this tool's own nodes start with."""
+
+TARGETS = ("ort-cpu", "ort-cuda", "tensorrt", "tensorrt-rtx")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One site's lowering: why it, and why not each other one."""
+
+    lowering: str
+    reason: str
+    refusals: Mapping[str, str] = field(default_factory=dict)
+    measurements: tuple[Measurement, ...] = ()
+
+    def kept(self, reason: str) -> Choice:
+        """The same site left as exported."""
+        return replace(self, lowering=KEEP, reason=reason, refusals={**self.refusals, self.lowering: reason})
+
+Plan = Mapping[str, Choice]
+"""Choices by site id."""
+
+
+def choose(
+    sites: Sequence[AnySite],
+    target: Target,
+    lowering: str,
+    image_sizes: Mapping[str, tuple[int, int]] | None = None,
+) -> dict[str, Choice]:
+    """A choice for every site: the forced lowering, or for `auto` the one that was fastest in recorded runs.
+
+    `image_sizes` has, by site id, the largest (H, W) of dynamic images, where they are known.
+
+    Raises:
+        UsageError: No lowering or target of that name.
+    """
+    if lowering not in (AUTO, *LOWERINGS):
+        raise UsageError(f"no lowering '{lowering}'", f"one of {', '.join((AUTO, *LOWERINGS))}")
+    if target.runtime not in TARGETS:
+        raise UsageError(f"no target '{target.runtime}'", f"one of {', '.join(TARGETS)}")
+    known = image_sizes or {}
+    unknown = target.image_size
+    return {s.id: _choice(s, replace(target, image_size=known.get(s.id, unknown)), lowering) for s in sites}
+
+
+def refusals_of(site: AnySite, target: Target) -> dict[str, str]:
+    """Why a site cannot be lowered so, for each lowering that cannot."""
+    if isinstance(site, StructuralSite):
+        return {name: NO_SEMANTICS for name in LOWERINGS if name not in STRUCTURAL_LOWERINGS}
+    return {name: why for name, low in LOWERINGS.items() if (why := low.refusal(site, target)) is not None}
+
+
+def _choice(site: AnySite, target: Target, lowering: str) -> Choice:
+    refusals = refusals_of(site, target)
+    if lowering == AUTO and all(name.startswith(OWN) for name in site.reads):
+        return Choice(KEEP, "already lowered by onnxgs-opt", refusals)
+    if lowering == AUTO:
+        without = {} if target.plugin else {"plugin": NO_PLUGIN}
+        return Choice(*recorded(site, target.runtime, {**without, **refusals}), refusals)
+    if lowering in refusals:
+        return Choice(KEEP, f"{lowering} refused: {refusals[lowering]}", refusals)
+    return Choice(lowering, "asked for", refusals)
+
+# -- plans on disk --------------------------------------------------------------------------------
+
+PLAN_VERSION = "1"
+
+
+def write_plan(
+    path: Path, graph: Graph, sites: Sequence[AnySite], choices: Mapping[str, Choice], target: Target
+) -> None:
+    """Write the choices by site signature, for `load_plan`.
+
+    Raises:
+        UsageError: The file cannot be written.
+    """
+    entries = {
+        signature(graph, site): {"lowering": choices[site.id].lowering, "reason": choices[site.id].reason}
+        for site in sites
+    }
+    plan = {"schema_version": PLAN_VERSION, "target": target.runtime, "sites": entries}
+    try:
+        path.write_text(json.dumps(plan, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write the plan {path}: {error.strerror}", "choose another --save-plan") from error
+
+
+def load_plan(path: Path) -> dict[str, str]:
+    """Lowerings by site signature.
+
+    Raises:
+        UsageError: The file cannot be read or is no plan.
+    """
+    hint = "make one with --save-plan"
+    try:
+        plan = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read the plan {path}: {error}", hint) from None
+    if not isinstance(plan, dict) or plan.get("schema_version") != PLAN_VERSION:
+        raise UsageError(f"{path} is no plan of version {PLAN_VERSION}", hint)
+    entries = plan.get("sites", {}).items()
+    named = {str(own): str(entry.get("lowering")) for own, entry in entries if isinstance(entry, dict)}
+    unknown = sorted({name for name in named.values() if name not in LOWERINGS})
+    if unknown:
+        raise UsageError(f"the plan {path} names no lowering of this version: {', '.join(unknown)}", hint)
+    return named
+
+
+def replay(
+    graph: Graph, sites: Sequence[AnySite], choices: Mapping[str, Choice], plan: Mapping[str, str]
+) -> dict[str, Choice]:
+    """The plan's choice for every site; one that it does not know, or that refuses, is kept as exported."""
+    return {site.id: _replayed(choices[site.id], plan.get(signature(graph, site))) for site in sites}
+
+
+def _replayed(choice: Choice, name: str | None) -> Choice:
+    if name is None:
+        return Choice(KEEP, "the plan has no site of its signature", choice.refusals)
+    if name in choice.refusals:
+        return Choice(KEEP, f"{name}, which the plan says, refused: {choice.refusals[name]}", choice.refusals)
+    return Choice(name, "the plan says so", choice.refusals)

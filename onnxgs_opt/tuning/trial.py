@@ -1,0 +1,188 @@
+"""A site by itself, as it is measured: the sizes, the model of its cone, inputs for it, and the cone lowered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from onnx import ModelProto
+
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.lowering import LOWERINGS
+from onnxgs_opt.passes import PASSES, Pipeline
+from onnxgs_opt.runtime.timing import Feeds
+from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
+from onnxgs_opt.samplers.view import Layout, View, spans
+from onnxgs_opt.tuning.workload import signature
+from onnxgs_opt.validation.boundary_values import coordinates_of, layouts_of
+from onnxgs_opt.validation.check_gather_sum import read_models, read_runs
+from onnxgs_opt.validation.extract import cone_of, lowered_cone
+from onnxgs_opt.validation.inputs import site_feeds
+
+DEFAULT = Layout(1, 3, (256, 256), (256, 256))
+"""What dynamic sizes of a sampler are measured at where the caller says nothing."""
+
+
+class Trial(Protocol):
+    """What is measured of one signature; `sizes` says at which sizes, for a reader."""
+
+    @property
+    def site(self) -> AnySite:
+        """The site that is measured for all of its signature."""
+
+    @property
+    def signature(self) -> str:
+        """What sites have in common that one measurement serves."""
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether the sizes are not the file's own."""
+
+    @property
+    def sizes(self) -> str:
+        """The sizes that are measured, in words."""
+
+    def cone(self, graph: Graph) -> ModelProto:
+        """The site as exported, as a model."""
+
+    def feeds(self, cone: ModelProto, seed: int) -> Feeds:
+        """Inputs of that model."""
+
+    def lowered(self, graph: Graph, cone: ModelProto, name: str) -> ModelProto:
+        """The same model with the site lowered."""
+
+
+def trial_of(graph: Graph, sized: Graph, site: AnySite) -> Trial:
+    """The trial of a site; `sized` is the graph with sizes for its inputs, where the user gave some."""
+    if isinstance(site, StructuralSite):
+        return _reads_trial(graph, sized, site)
+    layout = layout_of(sized, site)
+    is_dynamic = None in (site.batch, site.channels, *site.image_size, *site.sample_size)
+    return SamplerTrial(site, signature(graph, site, layout if is_dynamic else None), is_dynamic, layout)
+
+
+@dataclass(frozen=True)
+class SamplerTrial:
+    """A sampler, with points all over its image and a little beyond, in no order."""
+
+    site: Site
+    signature: str
+    is_dynamic: bool
+    layout: Layout
+
+    @property
+    def sizes(self) -> str:
+        """Of the image and of the points."""
+        return "x".join(map(str, self.layout.of_image())) + " at " + "x".join(map(str, self.layout.samples)) + " points"
+
+    def cone(self, graph: Graph) -> ModelProto:
+        """From image and coordinates to samples."""
+        return cone_of(graph, self.site)
+
+    def feeds(self, cone: ModelProto, seed: int) -> Feeds:
+        """Unit-normal images, uniform points."""
+        rng = np.random.default_rng(seed)
+        shape = self.layout.of_samples()
+        aimed = set(coordinates_of([self.site]))
+        kinds = [v.type.tensor_type.elem_type for v in cone.graph.input if v.name in aimed]
+        dtype = np.float16 if kinds == [10] else np.float32
+        height, width = self.layout.image
+        margin = 0.0 if self.site.inside else 2.0
+        x, y = ((rng.random(shape) * (size - 1 + 2 * margin) - margin).astype(dtype) for size in (width, height))
+        return site_feeds(cone, self.site, self.layout, x, y, rng)
+
+    def lowered(self, graph: Graph, cone: ModelProto, name: str) -> ModelProto:
+        """Only the lowering's own nodes and what they need."""
+        return lowered_cone(cone, self.site, LOWERINGS[name])
+
+
+def with_shapes(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> Graph:
+    """The graph with sizes for its inputs, for shapes to be read off; the graph itself when there are none."""
+    if not shapes:
+        return graph
+    model = graph.to_proto()
+    del model.graph.value_info[:]
+    for value in model.graph.input:
+        for dim, size in zip(value.type.tensor_type.shape.dim, shapes.get(value.name, ()), strict=False):
+            dim.dim_value = size
+    sized = Graph.from_proto(model, graph.folder)
+    Pipeline("sizes", (PASSES["infer-shapes"], PASSES["fold-constants"]), rounds=8).run(sized)
+    return sized
+
+
+def layout_of(sized: Graph, site: Site) -> Layout:
+    """Sizes to measure a site at: its own, then those that follow from the inputs' shapes, then `DEFAULT`."""
+    tensors = sized.at(site.body).tensors()
+    own = layouts_of(site, [DEFAULT])[0]
+    image = _told(tensors, site.image)
+    points = [sizes for view in site.coordinate_views if (sizes := _told(tensors, view)) is not None]
+    if image is not None:
+        own = Layout(image[0], image[1], (image[2], image[3]), own.samples)
+    if points:
+        own = replace(own, samples=(max(p[1] for p in points), max(p[2] for p in points)))
+    return layouts_of(site, [own])[0]
+
+
+def image_sizes(
+    graph: Graph, sites: Iterable[AnySite], shapes: Mapping[str, Sequence[int]]
+) -> dict[str, tuple[int, int]]:
+    """(H, W) by site id for samplers of dynamic images, where they follow from the inputs' shapes."""
+    dynamic = [site for site in sites if isinstance(site, Site) and None in site.image_size]
+    if not dynamic or not shapes:
+        return {}
+    sized = with_shapes(graph, shapes)
+    told = {site.id: _told(sized.at(site.body).tensors(), site.image) for site in dynamic}
+    return {name: (sizes[2], sizes[3]) for name, sizes in told.items() if sizes is not None}
+
+
+def _told(tensors: Mapping[str, Any], view: View) -> list[int] | None:
+    """The canonical sizes of a view, where its tensor's are all known."""
+    shape = _shape(tensors, view.tensor)
+    return None if shape is None else spans(view, shape)
+
+
+def _shape(tensors: Mapping[str, Any], name: str) -> tuple[int, ...] | None:
+    shape = getattr(tensors.get(name), "shape", None)
+    if shape is None or not all(isinstance(d, int) and d > 0 for d in shape):
+        return None
+    return tuple(shape)
+
+
+@dataclass(frozen=True)
+class ReadsTrial:
+    """The reads of a sum alone, at random indices: what is done with their results stays the same."""
+
+    site: StructuralSite
+    signature: str
+    is_dynamic: bool
+
+    @property
+    def sizes(self) -> str:
+        """Of what is read and of each index."""
+        return " at indices ".join("x".join(map(str, shape)) for shape in self.site.shapes[0])
+
+    def cone(self, graph: Graph) -> ModelProto:
+        """From data and indices to what each read makes."""
+        return read_models(graph, self.site)[0]
+
+    def feeds(self, cone: ModelProto, seed: int) -> Feeds:
+        """Random data, and indices over the whole range."""
+        return next(read_runs(cone, self.site, seed)).feeds
+
+    def lowered(self, graph: Graph, cone: ModelProto, name: str) -> ModelProto:
+        """One read, cut into what each made; it is the only other form of them."""
+        return read_models(graph, self.site)[1]
+
+
+def _reads_trial(graph: Graph, sized: Graph, site: StructuralSite) -> ReadsTrial:
+    own, told = (
+        (_shape(tensors, site.data), _shape(tensors, site.indices[0]))
+        for tensors in (graph.at(site.body).tensors(), sized.at(site.body).tensors())
+    )
+    is_dynamic = None in own
+    data, index = told
+    if data is not None and index is not None:
+        site = replace(site, shapes=((data, index), *site.shapes))  # the first are measured, all are checked
+    return ReadsTrial(site, signature(graph, site), is_dynamic)

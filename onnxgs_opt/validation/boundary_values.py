@@ -1,0 +1,137 @@
+"""Inputs that find wrong samplers: coordinates on and around every border, laid out as models want them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from onnxgs_opt.runtime.memory import require_array
+from onnxgs_opt.samplers.site import Site
+from onnxgs_opt.samplers.view import Array, Layout, View, _group_sizes, lay_out
+
+Part = Literal["grid", "x", "y"]
+FAR = 1e4
+"""How far outside points are put, in pixels; GridSample itself breaks down from 2^24 on."""
+
+
+@dataclass(frozen=True)
+class Aim:
+    """Says that a model's input holds coordinates of a site: both of them, or one.
+
+    Attributes:
+        site: The sampler that reads them.
+        part: "grid" for x and y in one tensor, in the units of the site; "x" or "y" for one, in pixels.
+    """
+
+    site: Site
+    part: Part
+
+    @property
+    def view(self) -> View:
+        """How the canonical coordinates lie in the input."""
+        view = {"grid": self.site.grid, "x": self.site.x, "y": self.site.y}[self.part]
+        assert view is not None
+        return view
+
+
+def coordinates_of(sites: Sequence[Site]) -> dict[str, Aim]:
+    """Aims by tensor name: where each site's coordinates can be set, the grid where it has one."""
+    aims: dict[str, Aim] = {}
+    for site in sites:
+        parts: tuple[tuple[Part, View | None], ...] = (("x", site.x), ("y", site.y))
+        for part, view in parts if site.grid is None else (("grid", site.grid),):
+            if view is not None:
+                aims.setdefault(view.tensor, Aim(site, part))
+    return aims
+
+
+def pixels(size: int, count: int, rng: np.random.Generator, dtype: Any = np.float32) -> Array:
+    """`count` pixel coordinates for an axis of `size`, in random order.
+
+    A half are edges (-1, 0, S-1, S, the halves between, integers), exact and an ulp to either side, signed
+    zeros, tiny negatives and points far outside; the rest is uniform over [-2, S+2).
+    """
+    require_array((count,))
+    edges = edge_pixels(size, dtype)
+    first = rng.permutation(edges)[: -(-count // 2)]
+    more = rng.choice(edges, -(-count // 2) - len(first))
+    spread = (rng.random(count // 2) * (size + 4) - 2).astype(dtype)
+    return rng.permutation(np.concatenate([first, more, spread]))
+
+
+def edge_pixels(size: int, dtype: Any = np.float32) -> Array:
+    """The coordinates at which a sampler's formula changes, and their neighbours in floating point."""
+    marks = np.array([-1.5, -1, -0.5, 0, 0.5, 1, size // 2, size - 2, size - 1.5, size - 1, size - 0.5, size], dtype)
+    ulps = [np.nextafter(marks, np.array(to, dtype)) for to in (-np.inf, np.inf)]
+    tiny = np.finfo(dtype).tiny
+    others = np.array([-0.0, -tiny, tiny, -1e-4, -3, size + 2, -FAR, FAR], dtype)
+    values = np.sort(np.concatenate([marks, *ulps, others]))
+    new = np.concatenate([[True], values[1:] != values[:-1]])  # np.unique would import masked arrays: 40 ms
+    return np.asarray(values[new])
+
+
+def normalised(p: Array, size: int, align_corners: bool) -> Array:
+    """Pixels in GridSample's units, rounded once."""
+    exact = p.astype(np.float64)
+    scaled = 2 * exact / (size - 1) - 1 if align_corners else (2 * exact + 1) / size - 1
+    return scaled.astype(p.dtype)
+
+
+def layouts_of(site: Site, picks: Sequence[Layout]) -> list[Layout]:
+    """Sizes to check a site at: its own where they are static, else those of `picks`."""
+    out: list[Layout] = []
+    for pick in picks:
+        image = (site.image_size[0] or pick.image[0], site.image_size[1] or pick.image[1])
+        samples = (site.sample_size[0] or pick.samples[0], site.sample_size[1] or pick.samples[1])
+        layout = Layout(site.batch or pick.batch, site.channels or pick.channels, image, samples)
+        if layout not in out:
+            out.append(layout)
+    return out
+
+
+def layout_at(site: Site, shapes: Mapping[str, Sequence[int]]) -> Layout:
+    """Sizes of a site where every tensor has the shape that `shapes` gives it."""
+    batch, channels, height, width = _group_sizes(site.image, shapes)
+    parts = [_group_sizes(view, shapes)[:3] for view in site.coordinate_views]
+    samples = [max(sizes) for sizes in zip(*parts, strict=True)]
+    return Layout(max(batch, samples[0]), channels, (height, width), (samples[1], samples[2]))
+
+
+def coordinate_values(aim: Aim, layout: Layout, x: Array, y: Array, shape: Sequence[int]) -> Array:
+    """The input that an aim describes, from canonical pixel coordinates [N, Ho, Wo]."""
+    if aim.part != "grid":
+        return lay_out(aim.view, x if aim.part == "x" else y, shape)
+    if aim.site.coordinates == "normalised":
+        corners = bool(aim.site.align_corners)
+        x, y = normalised(x, layout.image[1], corners), normalised(y, layout.image[0], corners)
+    return lay_out(aim.view, np.stack([y, x] if aim.site.flipped else [x, y], axis=-1), shape)
+
+
+def image_values(shape: Sequence[int], rng: np.random.Generator, dtype: Any) -> Array:
+    """Unit-normal values, to which the tolerances refer."""
+    require_array(shape)
+    return rng.standard_normal(tuple(shape)).astype(dtype)
+
+
+def describe(p: float, size: int, letter: str) -> str:
+    """A coordinate in words: which edge it is on or beside, or where it lies."""
+    span = {"x": "W", "y": "H"}[letter]
+    marks: Mapping[str, float] = {
+        "-1": -1,
+        "-0.5": -0.5,
+        "0": 0,
+        f"{span}-2": size - 2,
+        f"{span}-1": size - 1,
+        f"{span}-0.5": size - 0.5,
+        span: size,
+    }
+    for name, mark in marks.items():
+        if p == mark:
+            return f"{letter} = {name} exactly"
+        if abs(p - mark) <= 4 * np.spacing(np.float32(max(abs(mark), 1))):
+            return f"{letter} just {'below' if p < mark else 'above'} {name}"
+    place = "inside" if 0 <= p <= size - 1 else "outside"
+    return f"{letter} = {p:.6g} ({place})"

@@ -1,0 +1,149 @@
+"""Prove a rewrite on inputs that find wrong samplers: one site at its cut points, and the whole model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import onnx
+from onnx import ModelProto
+
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.lowering import Lowering, Tolerance, tolerance_of
+from onnxgs_opt.samplers.site import Site
+from onnxgs_opt.samplers.view import Array, Layout
+from onnxgs_opt.validation.boundary_values import coordinates_of, layout_at, layouts_of
+from onnxgs_opt.validation.compare import Comparison, Original, compare_runs
+from onnxgs_opt.validation.extract import NotRunnableError, cone_of, lowered_cone
+from onnxgs_opt.validation.inputs import PICKS, Run, model_runs, site_runs
+
+Model = ModelProto | Graph | str | Path
+DEFAULT = Tolerance(rtol=1e-5, atol=1e-5, reason="what differs is behind other layers, which scale it")
+
+
+def check_site(
+    graph: Graph,
+    site: Site,
+    lowering: Lowering,
+    *,
+    tolerance: Tolerance | None = None,
+    seed: int = 0,
+    picks: Sequence[Layout] = PICKS,
+    shapes: Sequence[Mapping[str, Sequence[int]]] = (),
+    custom_ops: Sequence[str] = (),
+) -> Comparison:
+    """Compare a site's cone with what a lowering writes for it; the graph is not changed.
+
+    Both run from the image and the coordinates (the grid, else x and y) to the site's output, over several
+    sizes where dims are dynamic.
+
+    Args:
+        graph: The graph that the site was found in.
+        site: The site.
+        lowering: A lowering that does not refuse the site.
+        tolerance: What may differ; by default what the lowering says.
+        seed: Seed of the inputs.
+        picks: Sizes to use where dims are dynamic.
+        shapes: Shapes of every tensor, at each of several sizes that fit together; used instead of `picks`.
+        custom_ops: Libraries of operators that onnxruntime lacks.
+    """
+    try:
+        return SiteCheck.of(graph, site, seed, picks, shapes, custom_ops).compare(lowering, tolerance)
+    except NotRunnableError as reason:
+        return Comparison("not-run", seed=seed, worst=str(reason))
+
+
+@dataclass(frozen=True)
+class SiteCheck:
+    """What the checks of a site's lowerings share: its cone, the inputs, and what the cone makes of them.
+
+    `seen` are the inputs that were made, `rest` makes more.
+    """
+
+    site: Site
+    cone: Original
+    seed: int
+    rest: Iterator[Run]
+    seen: list[Run] = field(default_factory=list)
+
+    @classmethod
+    def of(
+        cls,
+        graph: Graph,
+        site: Site,
+        seed: int = 0,
+        picks: Sequence[Layout] = PICKS,
+        shapes: Sequence[Mapping[str, Sequence[int]]] = (),
+        custom_ops: Sequence[str] = (),
+    ) -> SiteCheck:
+        """Prepare the checks of a site; the arguments are those of `check_site`.
+
+        Raises:
+            NotRunnableError: The cone reads something else whose shape or type is not known.
+        """
+        cone = cone_of(graph, site)
+        needed = {view.tensor for view in (site.image, *site.coordinate_views)}
+        fitting = [known for known in shapes if needed <= set(known)]
+        layouts = [layout_at(site, known) for known in fitting] or layouts_of(site, picks)
+        runs = site_runs(cone, site, layouts, seed, fitting)
+        return cls(site, Original(cone, custom_ops=custom_ops, keeps=True), seed, runs)
+
+    def compare(self, lowering: Lowering, tolerance: Tolerance | None = None) -> Comparison:
+        """Compare the cone with what a lowering that does not refuse the site writes for it."""
+        lowered = lowered_cone(self.cone.model, self.site, lowering)
+        allowed = tolerance or tolerance_of(lowering, self.site)
+        return compare_runs(self.cone, lowered, self._runs(), allowed, self.seed, self.site)
+
+    def _runs(self) -> Iterator[Run]:
+        yield from self.seen
+        for run in self.rest:
+            self.seen.append(run)
+            yield run
+
+
+def check_model(
+    original: Model,
+    result: Model,
+    *,
+    tolerance: Tolerance = DEFAULT,
+    sites: Sequence[Site] = (),
+    inputs: Mapping[str, Array] | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    fitting: Sequence[Mapping[str, Sequence[int]]] = (),
+    seed: int = 0,
+    custom_ops: Sequence[str] = (),
+) -> Comparison:
+    """Compare two models of the same inputs and outputs.
+
+    Inputs that hold a site's coordinates are aimed at the borders of its image. So are, roughly, other float
+    inputs from which a Floor or a sampler is reached by arithmetic alone: they get pixels and normalised
+    coordinates of every size in the model. The rest is unit-normal.
+
+    Args:
+        original: The reference: a proto, a Graph or a path.
+        result: What is checked.
+        tolerance: What may differ.
+        sites: Sites of the original, for aiming.
+        inputs: The user's own inputs; nothing else is run then.
+        shapes: Shapes of inputs, for those that have dynamic dims; several sizes are tried without.
+        fitting: Sets of shapes, by tensor, that are known to fit together; tried where `shapes` is not given.
+        seed: Seed of the inputs.
+        custom_ops: Libraries of operators that onnxruntime lacks.
+    """
+    before, folder = _proto_of(original)
+    after, result_folder = _proto_of(result)
+    if inputs is not None:
+        runs: Iterator[Run] = iter([Run(dict(inputs))])
+    else:
+        runs = model_runs(before, {n: a for n, a in coordinates_of(sites).items()}, shapes or {}, seed, fitting)
+    return compare_runs(Original(before, folder, custom_ops), after, runs, tolerance, seed, None, result_folder)
+
+
+def _proto_of(model: Model) -> tuple[ModelProto, Path | None]:
+    if isinstance(model, ModelProto):
+        return model, None
+    if isinstance(model, Graph):
+        return model.to_proto(), model.folder
+    path = Path(model)
+    return onnx.load(path, load_external_data=False), path.parent

@@ -1,0 +1,268 @@
+"""Run two models on the same inputs and compare what comes out.
+
+The reference runs without graph optimisations, the result with onnxruntime's defaults, as users run it; where they
+differ by more than is allowed, the result may equal the original under the same optimisations instead, which fuse and
+reorder the sums of convolutions, or be as far from the exact value as the original itself. A NaN equals a NaN and an
+infinity itself; anything else against them is an infinite difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from onnx import ModelProto
+
+from onnxgs_opt.lowering.base import Tolerance
+from onnxgs_opt.runtime.memory import TooLargeError, require_sessions
+from onnxgs_opt.runtime.ort import in_words, open_session
+from onnxgs_opt.samplers.site import Site
+from onnxgs_opt.samplers.view import Array
+from onnxgs_opt.validation.boundary_values import describe
+from onnxgs_opt.validation.double_precision import in_double
+from onnxgs_opt.validation.error_map import Points, points_of
+from onnxgs_opt.validation.inputs import Run
+
+Status = Literal["ok", "mismatch", "not-run"]
+Shapes = tuple[tuple[int, ...], ...]
+THREADS = 2
+ROUNDINGS = 2
+"""How many times the exported model's own error a result may differ where that is more than the tolerance."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came of running both.
+
+    Attributes:
+        status: "ok", "mismatch", or "not-run" with the reason in `worst`.
+        max_abs: Largest absolute difference; inf where one side is NaN and the other is not.
+        max_rel: Largest relative difference, of values that are not near 0.
+        shapes: The shapes of the inputs, a tuple a run.
+        seed: What the inputs were made from.
+        worst: Where the largest difference is, in words.
+        points: Of a site's check, the differences point by point, a record a run.
+    """
+
+    status: Status
+    max_abs: float = 0.0
+    max_rel: float = 0.0
+    shapes: tuple[Shapes, ...] = ()
+    seed: int = 0
+    worst: str = ""
+    points: tuple[Points, ...] = field(default=(), repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One output of one run: the largest differences, where, and whether all are within the tolerance."""
+
+    within: bool
+    max_abs: float
+    max_rel: float
+    index: tuple[int, ...]
+    expected: float
+    actual: float
+
+
+def compare(expected: Array, actual: Array, tolerance: Tolerance, slack: Array | None = None) -> Difference:
+    """Compare two results; other shapes or element types are an infinite difference.
+
+    `slack` is what the expected result may itself be away from the exact one, by element.
+    """
+    if expected.shape != actual.shape or expected.dtype != actual.dtype:
+        return Difference(False, float("inf"), float("inf"), (), float("nan"), float("nan"))
+    if expected.size == 0:
+        return Difference(True, 0.0, 0.0, (), 0.0, 0.0)
+    a, b = expected.astype(np.float64), actual.astype(np.float64)
+    gap = gaps(a, b)
+    size = np.where(np.isfinite(a), np.abs(a), 0)
+    excess = gap - tolerance.rtol * size - (0 if slack is None else slack)
+    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(excess)), a.shape))
+    relative = gap / np.maximum(size, 1e-2)
+    return Difference(
+        bool(excess.max() <= tolerance.atol),
+        float(gap.max()),
+        float(relative.max()),
+        index,
+        float(a[index]),
+        float(b[index]),
+    )
+
+
+def gaps(a: Array, b: Array) -> Array:
+    """|a - b| by element: a NaN equals a NaN and an infinity itself; anything else against them is infinitely far."""
+    with np.errstate(invalid="ignore"):
+        gap = np.asarray(np.abs(a.astype(np.float64) - b.astype(np.float64)))  # of two scalars it is none
+    gap[(a == b) | (np.isnan(a) & np.isnan(b))] = 0
+    gap[np.isnan(gap)] = np.inf
+    return gap
+
+
+@dataclass
+class Original:
+    """The model that results are compared with; each of its sessions is opened when it is first needed.
+
+    Where it `keeps`, what it made of inputs serves one result after another: then the same `Run` has to come again.
+    """
+
+    model: ModelProto
+    folder: Path | None = None
+    custom_ops: Sequence[str] = ()
+    keeps: bool = False
+    _made: dict[int, tuple[Run, list[Any]]] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def session(self) -> Any:
+        """Without graph optimisations: what it computes is the reference."""
+        return open_session(self.model, self.folder, self.custom_ops, optimise=False, threads=THREADS)
+
+    @cached_property
+    def optimised(self) -> Any:
+        """With graph optimisations."""
+        return open_session(self.model, self.folder, self.custom_ops, threads=THREADS)
+
+    @cached_property
+    def exact(self) -> Any:
+        """In double precision, None where that does not load."""
+        try:
+            return open_session(in_double(self.model), None, self.custom_ops, optimise=False, threads=THREADS)
+        except Exception:  # onnxruntime's errors have no other base; it lacks some operators in double
+            return None
+
+    def outputs(self, run: Run) -> list[Any]:
+        """What it makes of inputs."""
+        if id(run) in self._made:
+            return self._made[id(run)][1]
+        made: list[Any] = self.session.run(None, dict(run.feeds))
+        if self.keeps:
+            self._made[id(run)] = run, made  # holds the run, so that its id stays its own
+        return made
+
+
+def compare_runs(
+    original: Original,
+    after: ModelProto,
+    runs: Iterable[Run],
+    tolerance: Tolerance,
+    seed: int,
+    site: Site | None,
+    result_folder: Path | None = None,
+) -> Comparison:
+    """Run both over all inputs; a result that does not run where the original does is a mismatch."""
+    seen = Comparison("not-run", seed=seed, worst="no inputs were tried")
+    try:
+        require_sessions((original.model, after))
+        _ = original.session
+    except TooLargeError as reason:
+        return replace(seen, worst=str(reason))
+    except Exception as reason:  # onnxruntime's errors have no other base
+        return replace(seen, worst=f"onnxruntime does not load the original: {in_words(reason)}")
+    try:
+        checked = open_session(after, result_folder, original.custom_ops, threads=THREADS)
+    except Exception as reason:
+        return replace(
+            seen, status="mismatch", max_abs=float("inf"), worst=f"the result does not load: {in_words(reason)}"
+        )
+    try:
+        for run in runs:
+            seen = _add_run(seen, original, checked, run, tolerance, site)
+    except TooLargeError as reason:  # the inputs of the next run
+        return replace(seen, worst=str(reason)) if seen.status == "not-run" else seen
+    return seen
+
+
+def _add_run(
+    seen: Comparison, original: Original, checked: Any, run: Run, tolerance: Tolerance, site: Site | None
+) -> Comparison:
+    try:
+        expected = original.outputs(run)
+    except Exception as reason:
+        if seen.status == "not-run":
+            return replace(seen, worst=f"the original does not run at {_shapes(run)}: {in_words(reason)}")
+        return seen
+    names = [output.name for output in original.session.get_outputs()]
+    shapes = (*seen.shapes, tuple(value.shape for value in run.feeds.values()))
+    seen = replace(seen, shapes=tuple(dict.fromkeys(shapes)), status="ok" if seen.status == "not-run" else seen.status)
+    try:
+        actual = checked.run(names, dict(run.feeds))
+    except Exception as reason:
+        worst = f"the result does not run: {in_words(reason)}"
+        return replace(seen, status="mismatch", max_abs=float("inf"), worst=worst)
+    for name, a, b in zip(names, expected, actual, strict=True):
+        found = compare(np.asarray(a), np.asarray(b), tolerance)
+        if not found.within:
+            same = original.optimised.run([name], dict(run.feeds))[0]
+            found = min(found, compare(np.asarray(same), np.asarray(b), tolerance), key=_badness)
+        if not found.within:
+            found = _beside_exact(original, run, name, np.asarray(a), np.asarray(b), tolerance) or found
+        seen = _add_difference(seen, name, found, run, site)
+        seen = _add_points(seen, np.asarray(a), np.asarray(b), run, site)
+    return seen
+
+
+def _beside_exact(
+    original: Original, run: Run, name: str, a: Array, b: Array, tolerance: Tolerance
+) -> Difference | None:
+    """The same comparison, with the original's own distance from what it computes in double precision as slack.
+
+    Weights that cancel far outside an image leave roundings only, there of any size; None where it cannot be run.
+    """
+    if original.exact is None or a.dtype != np.float32 or a.shape != b.shape:
+        return None
+    wide = {n: v.astype(np.float64) if v.dtype == np.float32 else v for n, v in run.feeds.items()}
+    try:
+        exact = np.asarray(original.exact.run([name], wide)[0])
+    except Exception:  # onnxruntime's errors have no other base
+        return None
+    slack = ROUNDINGS * gaps(a, exact)
+    return compare(a, b, tolerance, np.where(np.isfinite(slack), slack, 0))
+
+
+def _badness(found: Difference) -> tuple[bool, float]:
+    return not found.within, found.max_abs
+
+
+def _add_points(seen: Comparison, a: Array, b: Array, run: Run, site: Site | None) -> Comparison:
+    found = None if site is None or a.shape != b.shape else points_of(site, run, gaps(a, b))
+    return seen if found is None else replace(seen, points=(*seen.points, found))
+
+
+def _add_difference(seen: Comparison, name: str, found: Difference, run: Run, site: Site | None) -> Comparison:
+    worse = found.max_abs > seen.max_abs or (not found.within and seen.status == "ok")
+    return replace(
+        seen,
+        status=seen.status if found.within else "mismatch",
+        max_abs=max(seen.max_abs, found.max_abs),
+        max_rel=max(seen.max_rel, found.max_rel),
+        worst=_where(name, found, run, site) if worse else seen.worst,
+    )
+
+
+def _where(name: str, found: Difference, run: Run, site: Site | None) -> str:
+    if not found.index and np.isinf(found.max_abs):
+        return f"'{name}' has another shape or type"
+    values = f"{found.actual:.6g} instead of {found.expected:.6g}"
+    if site is None or run.x is None or run.y is None:
+        return f"'{name}'[{', '.join(map(str, found.index))}] is {values}"
+    n, i, j = _point(site, found.index, run)
+    x, y = float(run.x[n, i, j]), float(run.y[n, i, j])
+    return f"{values} at {describe(x, run.image[1], 'x')}, {describe(y, run.image[0], 'y')}"
+
+
+def _point(site: Site, index: Sequence[int], run: Run) -> tuple[int, int, int]:
+    """The canonical point (n, i, j) that an element of the site's output belongs to."""
+    assert run.x is not None
+    places = []
+    for group, size in zip((site.output_groups[0], *site.output_groups[2:]), run.x.shape, strict=True):
+        place = 0 if len(group) != 1 else index[group[0]]
+        places.append(min(place, size - 1))
+    return places[0], places[1], places[2]
+
+
+def _shapes(run: Run) -> str:
+    return ", ".join(f"{name} {'x'.join(map(str, value.shape))}" for name, value in run.feeds.items())

@@ -1,0 +1,281 @@
+"""What is fed to a site's cone or to a whole model to tell a right rewrite from a wrong one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import ModelProto
+
+from onnxgs_opt.runtime.memory import require_array
+from onnxgs_opt.samplers.site import Site
+from onnxgs_opt.samplers.view import Array, Layout, Size, spans, tensor_shape
+from onnxgs_opt.validation.boundary_values import Aim, coordinate_values, coordinates_of, image_values, pixels
+
+POINTS = 2000
+MAX_ROUNDS = 6
+PICKS = (
+    Layout(2, 3, (7, 12), (18, 31)),
+    Layout(3, 5, (13, 6), (9, 40)),
+    Layout(1, 2, (2, 3), (24, 25)),
+)
+"""Sizes for dynamic dims: no two alike, an odd and an even of each, the smallest image that has a cell."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One set of inputs; for a site also its pixel coordinates x, y [N, Ho, Wo] and its image's (H, W)."""
+
+    feeds: Mapping[str, Array]
+    x: Array | None = None
+    y: Array | None = None
+    image: tuple[int, int] = (0, 0)
+
+
+def site_runs(
+    cone: ModelProto,
+    site: Site,
+    layouts: Sequence[Layout],
+    seed: int,
+    shapes: Sequence[Mapping[str, Sequence[int]]] = (),
+) -> Iterator[Run]:
+    """Inputs for a site's cone: at each layout as many runs as it takes for all kinds of points to meet.
+
+    `shapes` gives, for each layout, the shape of every tensor that has a known one.
+    """
+    rng = np.random.default_rng(seed)
+    for k, layout in enumerate(layouts):
+        known = shapes[k] if k < len(shapes) else {}
+        points = math.prod(layout.of_samples())
+        for _ in range(max(1, min(MAX_ROUNDS, -(-POINTS // points)))):
+            yield _site_run(cone, site, layout, rng, known)
+
+
+def _site_run(
+    cone: ModelProto, site: Site, layout: Layout, rng: np.random.Generator, known: Mapping[str, Sequence[int]]
+) -> Run:
+    """Coordinates and image of one layout; any other input of the cone matters by its shape only."""
+    aims = coordinates_of([site])
+    types = {v.name: _type_of(v) for v in cone.graph.input}
+    dtype = next((types[name][0] for name in aims if name in types), np.dtype(np.float32))
+    height, width = layout.image
+    x = pixels(width, math.prod(layout.of_samples()), rng, dtype).reshape(layout.of_samples())
+    y = pixels(height, x.size, rng, dtype).reshape(x.shape)
+    if site.inside:
+        x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
+    return Run(site_feeds(cone, site, layout, x, y, rng, known), x, y, layout.image)
+
+
+def site_feeds(
+    cone: ModelProto,
+    site: Site,
+    layout: Layout,
+    x: Array,
+    y: Array,
+    rng: np.random.Generator,
+    known: Mapping[str, Sequence[int]] | None = None,
+) -> dict[str, Array]:
+    """Inputs of a site's cone that put its points at pixels x, y [N, Ho, Wo]; `known` are shapes of tensors."""
+    aims = coordinates_of([site])
+    given = known or {}
+    types: dict[str, tuple[Any, list[Size]]] = {}
+    for value in cone.graph.input:
+        kind, dims = _type_of(value)
+        types[value.name] = kind, list(given.get(value.name, dims))
+    names: dict[str, int] = {}
+    feeds: dict[str, Array] = {}
+    for name in sorted(types, key=lambda n: n not in aims and n != site.image.tensor):
+        kind, dims = types[name]
+        if name in aims:
+            aim = aims[name]
+            shape = tensor_shape(aim.view, dims, (*layout.of_samples(), 2))
+            feeds[name] = coordinate_values(aim, layout, x, y, shape).astype(kind)
+        elif name == site.image.tensor:
+            shape = tensor_shape(site.image, dims, layout.of_image())
+            feeds[name] = image_values(shape, rng, kind)
+        else:
+            shape = tuple(_resolved(dim, names, 2) for dim in dims)
+            feeds[name] = _plain_values(shape, kind, rng)
+        names.update({dim: size for dim, size in zip(dims, shape, strict=True) if isinstance(dim, str)})
+    return feeds
+
+
+def model_runs(
+    model: ModelProto,
+    aims: Mapping[str, Aim],
+    shapes: Mapping[str, Sequence[int]],
+    seed: int,
+    fitting: Sequence[Mapping[str, Sequence[int]]] = (),
+) -> Iterator[Run]:
+    """Inputs for a whole model: two runs at each of three sets of sizes; one set where all are static.
+
+    `shapes` are the user's, `fitting` sets of shapes that the model is known to be consistent at.
+    """
+    rng = np.random.default_rng(seed)
+    stored = {t.name for t in model.graph.initializer}
+    types = {v.name: _type_of(v) for v in model.graph.input if v.name not in stored}
+    loose = _feeding_coordinates(model) - set(aims)
+    known = [{name: shapes[name] for name in types if name in shapes}]
+    dynamic = any(not isinstance(d, int) for name, (_, dims) in types.items() if name not in shapes for d in dims)
+    for start in range(max(3, len(fitting)) if dynamic else 1):
+        fits = fitting[start] if not known[0] and start < len(fitting) else {}
+        given = {name: fits[name] for name in types if name in fits} or known[0]
+        sizes = _sizes(types, given, start)
+        for _ in range(2):
+            yield Run({name: _value(name, types[name][0], sizes, aims, loose, rng) for name in types})
+
+
+def _sizes(
+    types: Mapping[str, tuple[Any, Sequence[Size]]], known: Mapping[str, Sequence[int]], start: int
+) -> dict[str, tuple[int, ...]]:
+    """A shape for every input: dims of one name are of one size, different names of different sizes."""
+    picks = (5, 8, 11, 14, 17, 20, 23, 26) if start != 1 else (32, 64, 96, 48, 80, 112, 16, 128)
+    names: dict[str, int] = {}
+    for name, given in known.items():
+        names.update({d: s for d, s in zip(types[name][1], given, strict=True) if isinstance(d, str)})
+    fresh = iter([*picks[start:], *range(27, 200)])
+    for _, dims in types.values():
+        for axis, dim in enumerate(dims):
+            if isinstance(dim, str) and dim not in names:
+                names[dim] = start + 1 + (start == 0) if axis == 0 else next(fresh)
+    return {
+        name: tuple(known[name]) if name in known else tuple(_resolved(d, names, 2) for d in dims)
+        for name, (_, dims) in types.items()
+    }
+
+
+def _resolved(dim: Size, names: Mapping[str, int], fallback: int) -> int:
+    if isinstance(dim, int):
+        return dim
+    return names.get(dim, fallback) if dim is not None else fallback
+
+
+def _value(
+    name: str,
+    kind: Any,
+    sizes: Mapping[str, tuple[int, ...]],
+    aims: Mapping[str, Aim],
+    loose: set[str],
+    rng: np.random.Generator,
+) -> Array:
+    shape = sizes[name]
+    if name in aims:
+        aimed = _aimed(aims[name], shape, sizes, rng, kind)
+        if aimed is not None:
+            return aimed
+    if name in loose or name in aims:
+        return _loose_values(shape, [s for n, s in sizes.items() if n != name], rng, kind)
+    return _plain_values(shape, kind, rng)
+
+
+def _aimed(
+    aim: Aim,
+    shape: tuple[int, ...],
+    sizes: Mapping[str, tuple[int, ...]],
+    rng: np.random.Generator,
+    kind: Any,
+) -> Array | None:
+    """Values for a site's coordinates; None when the size of its image cannot be told from the inputs."""
+    image = sizes.get(aim.site.image.tensor)
+    height, width = aim.site.image_size
+    if image is not None and aim.site.image.split is None:
+        height, width = (int(np.prod([image[a] for a in group])) for group in aim.site.image.groups[2:])
+    if height is None or width is None or aim.view.split is not None:
+        return None
+    held = spans(aim.view, shape)
+    if held[3:] not in ([], [2]):  # the input serves something else, too, that gives it another size
+        return None
+    canonical = tuple(held[:3])
+    count = math.prod(canonical)
+    x = pixels(width, count, rng, kind).reshape(canonical)
+    y = pixels(height, count, rng, kind).reshape(canonical)
+    return coordinate_values(aim, Layout(1, 1, (height, width), (1, 1)), x, y, shape)
+
+
+def _loose_values(
+    shape: tuple[int, ...], others: Sequence[tuple[int, ...]], rng: np.random.Generator, kind: Any
+) -> Array:
+    """Pixels and normalised coordinates of every image size that the other inputs may have."""
+    spans = sorted({s for dims in others if len(dims) >= 2 for s in dims[-3:] if s > 1}) or [8, 32]
+    require_array(shape)
+    count = math.prod(shape)
+    share = -(-count // (2 * len(spans)))
+    parts = []
+    for span in spans:
+        p = pixels(span, 2 * share, rng, kind)
+        parts += [p[:share], (2 * p[share:].astype(np.float64) / (span - 1) - 1).astype(kind)]
+    return np.asarray(rng.permutation(np.concatenate(parts))[:count].reshape(shape))
+
+
+def _plain_values(shape: tuple[int, ...], kind: Any, rng: np.random.Generator) -> Array:
+    if np.dtype(kind).kind == "f":
+        return image_values(shape, rng, kind)
+    require_array(shape)
+    return rng.integers(0, 2, shape).astype(kind)
+
+ARITHMETIC = {
+    *("Add", "Sub", "Mul", "Div", "Neg", "Clip", "Min", "Max", "Where", "Cast", "Sigmoid", "Tanh", "Pad"),
+    *("Split", "Slice", "Squeeze", "Unsqueeze", "Transpose", "Reshape", "Flatten", "Expand"),
+    *("Gather", "Concat", "Identity"),
+}
+"""Operators through which a coordinate is traced back to an input of the model."""
+
+
+def _feeding_coordinates(model: ModelProto) -> set[str]:
+    """Float inputs from which arithmetic alone leads to a Floor, a cast to integers or a sampler's grid."""
+    sources = {v.name: {v.name} for v in model.graph.input if np.dtype(_type_of(v)[0]).kind == "f"}
+    functions = {(f.domain, f.name): f for f in model.functions}
+    return _rounded(model.graph.node, sources, functions)
+
+
+def _rounded(
+    nodes: Iterable[onnx.NodeProto], sources: dict[str, set[str]], functions: Mapping[tuple[str, str], Any]
+) -> set[str]:
+    """The inputs that reach a rounding; `sources`, those that reach each tensor, is filled on the way."""
+    found: set[str] = set()
+    for node in nodes:
+        reaching = [sources.get(name, set()) for name in node.input]
+        for parameters, body, results in _bodies(node, functions):
+            inner = {**sources, **dict(zip(parameters, reaching, strict=False))}
+            found |= _rounded(body, inner, functions)
+            for name, result in zip(node.output, results, strict=False):
+                sources[name] = sources.get(name, set()) | inner.get(result, set())
+        if node.op_type in ("Floor", "Ceil") or (node.op_type == "Cast" and _to_integer(node)):
+            found |= set().union(*reaching)
+        elif node.op_type in ("GridSample", "BilinearSample"):
+            found |= reaching[1]
+        elif node.op_type in ARITHMETIC:
+            for name in node.output:
+                sources[name] = set().union(*reaching)
+    return found
+
+
+def _bodies(
+    node: onnx.NodeProto, functions: Mapping[tuple[str, str], Any]
+) -> Iterator[tuple[Sequence[str], Iterable[onnx.NodeProto], Sequence[str]]]:
+    """What a node runs inside: names that its inputs have there, the nodes, and names of the outputs."""
+    called = functions.get((node.domain, node.op_type))
+    if called is not None:
+        yield called.input, called.node, called.output
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            body = attribute.g
+            results = [v.name for v in body.output]
+            # A loop's body returns its condition first, and the node does not.
+            yield [v.name for v in body.input], body.node, results[node.op_type == "Loop" :]
+
+
+def _to_integer(node: onnx.NodeProto) -> bool:
+    return any(a.name == "to" and a.i in (onnx.TensorProto.INT32, onnx.TensorProto.INT64) for a in node.attribute)
+
+
+def _type_of(value: onnx.ValueInfoProto) -> tuple[Any, list[Size]]:
+    tensor = value.type.tensor_type
+    dims: list[Size] = [
+        d.dim_value if d.HasField("dim_value") and d.dim_value >= 0 else (d.dim_param or None) for d in tensor.shape.dim
+    ]
+    return onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type), dims
