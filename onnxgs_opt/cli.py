@@ -385,5 +385,6 @@ def _one_line(text: str) -> str:
     folded = " ".join(text.split())
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in folded)
 
+
 if __name__ == "__main__":
     sys.exit(main())

@@ -18,6 +18,7 @@ class Code:
     meaning: str
     action: str
 
+
 _ALL = (
     Code(
         "GSO001",
@@ -47,8 +48,7 @@ _ALL = (
         "The four weights are not the products of (1-u, u) and (1-v, v), u and v being the fractions of "
         "the two coordinates: a weight is scaled, two weights are swapped, or a factor differs from tap "
         "to tap.",
-        "Compare the four products with w00=(1-u)(1-v), w01=u(1-v), w10=(1-u)v, w11=uv in the exporting "
-        "module.",
+        "Compare the four products with w00=(1-u)(1-v), w01=u(1-v), w10=(1-u)v, w11=uv in the exporting module.",
     ),
     Code(
         "GSO102",
@@ -74,8 +74,7 @@ _ALL = (
     Code(
         "GSO105",
         "an interior tensor is read from outside",
-        "A tensor between the reads and the sum has another consumer, so removing the cone would remove "
-        "its input.",
+        "A tensor between the reads and the sum has another consumer, so removing the cone would remove its input.",
         "Compute what the other consumer needs from the sampler's inputs instead.",
     ),
     Code(
@@ -87,8 +86,7 @@ _ALL = (
     Code(
         "GSO107",
         "mask does not fit",
-        "The mask's bounds are no known window of the image (0 <= p < S-1 is one), or it masks some taps "
-        "only.",
+        "The mask's bounds are no known window of the image (0 <= p < S-1 is one), or it masks some taps only.",
         "Check the comparisons with 0 and S-1 on both axes, and that all four taps carry the same mask.",
     ),
     Code(
@@ -155,8 +153,7 @@ _ALL = (
     Code(
         "GSO203",
         "negative linear indices wrap",
-        "A linear index y*W + x below zero wraps to the end of the image, one of a negative x to the "
-        "previous row.",
+        "A linear index y*W + x below zero wraps to the end of the image, one of a negative x to the previous row.",
         "Clamp or mask x and y before the linear index.",
     ),
     Code(

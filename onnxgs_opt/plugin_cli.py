@@ -63,5 +63,6 @@ def main() -> int:
         return 130
     return 0
 
+
 if __name__ == "__main__":
     sys.exit(main())

@@ -255,9 +255,7 @@ def test_dynamic_sizes_follow_from_the_inputs(canonical: tuple[Graph, Site]) -> 
 
 
 @pytest.mark.parametrize(("seconds", "speed"), [(1.1, 0.91), (1.0, 1.0), (0.99, 1.01)])
-def test_a_model_that_is_no_faster_is_left_alone(
-    monkeypatch: pytest.MonkeyPatch, seconds: float, speed: float
-) -> None:
+def test_a_model_that_is_no_faster_is_left_alone(monkeypatch: pytest.MonkeyPatch, seconds: float, speed: float) -> None:
     monkeypatch.setattr(tune, "race", steady({"lerp-gather": 0.5, "before": 1.0, "after": seconds}))
     report = optimize(DYNAMIC).report
     assert report.status == "nothing-to-do"

@@ -33,6 +33,7 @@ def constant_value(tensor: gs.Tensor) -> NDArray[Any] | None:
             return np.asarray(value, _PLAIN_VALUES[name])
     return None
 
+
 _PLAIN_VALUES = {
     "value_int": np.int64,
     "value_ints": np.int64,

@@ -27,6 +27,7 @@ def converted(graph: Graph, opset: int) -> Graph:
         raise UsageError(f"cannot convert from opset {graph.opset} to {opset}: {line}", "export it there") from None
     return Graph.from_proto(model, graph.folder)
 
+
 RUNTIME_DOMAINS = frozenset(("onnxgs", "com.microsoft", "com.microsoft.nchwc"))
 """Functions of these domains stand in for operators that runtimes have kernels for."""
 

@@ -311,6 +311,7 @@ def _scatter_nd(call: Call) -> Array:
     result[tuple(np.moveaxis(call[1], -1, 0))] = call[2]
     return result
 
+
 EVALUATORS: Mapping[str, Callable[[Call], Any]] = {
     "Add": _rounded(np.add),
     "Sub": _rounded(np.subtract),

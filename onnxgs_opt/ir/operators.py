@@ -16,6 +16,7 @@ def first_name(node: gs.Node) -> str:
     """The name of a node's first output that has one; "" where none has."""
     return next((t.name for t in node.outputs if t.name), "")
 
+
 READS = frozenset(("Gather", "GatherElements", "GatherND"))
 LAYOUTS = frozenset(
     ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand", "Identity", "Slice", "Split", "Tile", "If")

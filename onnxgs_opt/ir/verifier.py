@@ -85,6 +85,7 @@ def _check_size(tensor: TensorProto) -> None:
         shape = list(tensor.dims)
         raise ModelError(f"tensor {tensor.name!r} has less data than its shape {shape} needs", _EXPORT_AGAIN)
 
+
 Scopes = tuple[set[str], ...]
 """The names that the graphs around one have, innermost last."""
 

@@ -41,4 +41,5 @@ def tolerance_of(lowering: Lowering, site: Site) -> Tolerance:
     scale = float(np.finfo(np.float16).eps / np.finfo(np.float32).eps)
     return replace(tolerance, rtol=scale * tolerance.rtol, atol=scale * tolerance.atol)
 
+
 __all__ = ["LOWERINGS", "Lowering", "Target", "Tolerance", "tolerance_of"]

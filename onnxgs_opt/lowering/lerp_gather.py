@@ -64,9 +64,7 @@ def _single_plane(builder: Builder, site: Site, image: gs.Tensor, cells: Cells) 
     lower = builder.op("Add", upper, cells.width)
     mixed = []
     for row in (upper, lower):
-        left, right = (
-            _read(builder, site, planes, index, cells) for index in (row, builder.op("Add", row, 1))
-        )
+        left, right = (_read(builder, site, planes, index, cells) for index in (row, builder.op("Add", row, 1)))
         mixed.append(_mix(builder, site, (left, right), cells.columns))
     return _mix(builder, site, (mixed[0], mixed[1]), cells.rows)
 
@@ -100,7 +98,5 @@ def _mix(
     builder: Builder, site: Site, values: tuple[gs.Tensor, gs.Tensor], weights: tuple[gs.Tensor, gs.Tensor]
 ) -> gs.Tensor:
     """w0*a + w1*b: as many operations as a + w1*(b-a), and right for infinite pixels and strong contrasts."""
-    low, high = (
-        builder.op("Mul", v, in_result_type(builder, site, w)) for v, w in zip(values, weights, strict=True)
-    )
+    low, high = (builder.op("Mul", v, in_result_type(builder, site, w)) for v, w in zip(values, weights, strict=True))
     return cast(gs.Tensor, builder.op("Add", low, high))

@@ -78,6 +78,7 @@ def _same_shape(node: gs.Node) -> bool:
 def _single(node: gs.Node) -> bool:
     return len(node.inputs) == 1
 
+
 _RULES: Mapping[str, Callable[[gs.Node], bool]] = {
     "Identity": _single,
     "Cast": _same_type,

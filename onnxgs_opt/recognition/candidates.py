@@ -89,6 +89,7 @@ def _selects(node: gs.Node, facts: Mapping[str, Fact]) -> bool:
     value = facts.get(node.inputs[1].name, UNKNOWN).value
     return isinstance(node.inputs[1], gs.Constant) or (value is not None and value.size <= TAPS)
 
+
 CARRIERS = (LAYOUTS | READS | {"Pad", "Cast"}) - {"If"}
 """Operators that exporters repeat for every read: two reads behind copies of them are of one tensor."""
 

@@ -57,8 +57,7 @@ def alive(scope: Scope, output: str) -> frozenset[str]:
     return frozenset(
         name
         for name in (t.name for node in nodes for t in node.outputs)
-        if name != output
-        and (name in scope.outputs or any(id(c) not in inside for c in scope.consumers.get(name, ())))
+        if name != output and (name in scope.outputs or any(id(c) not in inside for c in scope.consumers.get(name, ())))
     )
 
 
@@ -88,9 +87,7 @@ def escape(scope: Scope, reads: Iterable[str], output: str) -> Miss | None:
             return Miss(f"'{name}', between the reads and the sum, is a graph output", 4, "GSO106")
         for consumer in scope.consumers.get(name, ()):
             if id(consumer) not in inside:
-                return Miss(
-                    f"'{name}', between the reads and the sum, is also read by '{consumer.name}'", 4, "GSO105"
-                )
+                return Miss(f"'{name}', between the reads and the sum, is also read by '{consumer.name}'", 4, "GSO105")
             for tensor in consumer.outputs:
                 if tensor.name not in seen and operator(consumer) in CARRIES:
                     seen.add(tensor.name)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from onnxgs_opt.report.evidence import Evidence
     from onnxgs_opt.report.model import Report
 
+
 def require_folder(path: Path, what: str) -> None:
     """Check that a file can be made at `path`; `what` is how the user names it.
 

@@ -86,6 +86,7 @@ def in_words(reason: Exception) -> str:
     text = _SOURCE_LINE.sub("", _CODE.sub("", " ".join(str(reason).split())))[:300]
     return f"{text}; --custom-ops-library FILE names the library that has it" if _UNKNOWN_OP in text else text
 
+
 PROVIDERS: Mapping[str, str] = {"ort-cpu": CPU, "ort-cuda": "CUDAExecutionProvider"}
 """Targets that onnxruntime runs, and what it calls them."""
 

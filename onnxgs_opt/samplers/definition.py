@@ -16,7 +16,9 @@ def corners(algebra: Arithmetic[E], p: E) -> tuple[tuple[E, E], ...]:
     return (first, algebra.sub(algebra.one, fraction)), (algebra.add(first, algebra.one), fraction)
 
 
-def reference(algebra: Arithmetic[E], border: BorderName, y: E, x: E, size: tuple[int, int], read: Callable[[E, E], E]) -> E:
+def reference(
+    algebra: Arithmetic[E], border: BorderName, y: E, x: E, size: tuple[int, int], read: Callable[[E, E], E]
+) -> E:
     """The bilinear sample at pixel (y, x) of an image of `size` (H, W), without a window."""
     total = algebra.zero
     last = tuple(algebra.num(s - 1) for s in size)

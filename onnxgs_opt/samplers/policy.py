@@ -21,6 +21,7 @@ class Window(NamedTuple):
     hi: int | None
     hi_closed: bool
 
+
 WINDOWS: dict[str, Window] = {
     "all": Window(None, False, None, False),
     "interior": Window(0, True, -1, False),

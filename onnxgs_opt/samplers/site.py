@@ -24,6 +24,7 @@ class Affine:
         """The tensors."""
         return frozenset(view.tensor for view in (*self.factors, *self.addends))
 
+
 AS_IT_IS = Affine()
 
 
@@ -123,5 +124,6 @@ class StructuralSite:
     def written(self) -> dict[str, Any]:
         """The attributes as a node has them: GatherND of opset 11 knows no batch_dims, which are 0 then."""
         return {name: value for name, value in self.attributes if (name, value) != ("batch_dims", 0)}
+
 
 AnySite: TypeAlias = "Site | StructuralSite"

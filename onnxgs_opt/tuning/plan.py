@@ -41,6 +41,7 @@ class Choice:
         """The same site left as exported."""
         return replace(self, lowering=KEEP, reason=reason, refusals={**self.refusals, self.lowering: reason})
 
+
 Plan = Mapping[str, Choice]
 """Choices by site id."""
 
@@ -84,6 +85,7 @@ def _choice(site: AnySite, target: Target, lowering: str) -> Choice:
     if lowering in refusals:
         return Choice(KEEP, f"{lowering} refused: {refusals[lowering]}", refusals)
     return Choice(lowering, "asked for", refusals)
+
 
 # -- plans on disk --------------------------------------------------------------------------------
 

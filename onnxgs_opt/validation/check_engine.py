@@ -129,6 +129,7 @@ def _shares(engine: EngineRun) -> tuple[EngineTime, ...]:
     total = sum(layer.microseconds for layer in layers) or 1.0
     return tuple(EngineTime(each.name, each.microseconds, round(each.microseconds / total, 4)) for each in layers)
 
+
 # -- against onnxruntime --------------------------------------------------------------------------------
 
 References = Mapping[str, Sequence[Array]]

@@ -217,6 +217,7 @@ def _plain_values(shape: tuple[int, ...], kind: Any, rng: np.random.Generator) -
     require_array(shape)
     return rng.integers(0, 2, shape).astype(kind)
 
+
 ARITHMETIC = {
     *("Add", "Sub", "Mul", "Div", "Neg", "Clip", "Min", "Max", "Where", "Cast", "Sigmoid", "Tanh", "Pad"),
     *("Split", "Slice", "Squeeze", "Unsqueeze", "Transpose", "Reshape", "Flatten", "Expand"),

@@ -92,7 +92,7 @@ def _simplified(path: Path, after: str) -> ModelProto:
 
 
 def _lowered(model: ModelProto, name: str) -> str:
-    """"validated", "refused", or what is wrong."""
+    """ "validated", "refused", or what is wrong."""
     report = optimize(model, lowering=name).report
     lowered = [site for site in report.sites if site.lowering == name]
     if not lowered:

@@ -88,7 +88,7 @@ def main(folder: Path, runs: int = 5) -> list[dict[str, object]]:
             found = []
             for _ in range(runs):
                 found.append(cost(model, out, "--no-validate"))
-                for path in (out.parent.iterdir() if out.parent != folder else [out]):
+                for path in out.parent.iterdir() if out.parent != folder else [out]:
                     path.unlink()
             found.sort(key=lambda c: c.seconds)
             rows.append({"files": files, "where": where, "runs": [asdict(c) for c in found]})

@@ -97,5 +97,6 @@ def _tidy(number: Number) -> Number:
     """An integer as an int: arithmetic on those is many times faster."""
     return number.numerator if number.denominator == 1 else number
 
+
 ZERO = Poly({})
 ONE = Poly({(): 1})

@@ -180,6 +180,7 @@ def _or(algebra: Algebra, a: Expr, b: Expr) -> Expr:
 def _xor(algebra: Algebra, a: Expr, b: Expr) -> Expr:
     return algebra.select(a, algebra.sub(algebra.one, b), b)
 
+
 ARITHMETIC: dict[str, Rule] = {
     **CONTRACT,
     "Abs": _unary(Algebra.absolute),

@@ -199,6 +199,7 @@ def _fill(lift: Lift, node: gs.Node) -> Expr:
         return lift.value(node.inputs[2].name, (lift.algebra.zero,) * len(lift.shape(node.inputs[2].name)))
     return lift.algebra.zero
 
+
 LAYOUT: dict[str, Rule] = {
     "Concat": _concat,
     "Expand": _expand,

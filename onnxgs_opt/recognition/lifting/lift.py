@@ -266,6 +266,7 @@ class Lift:
         dtype = self.facts.get(name, UNKNOWN).dtype
         return "?" if dtype is None else dtype.kind
 
+
 RANGES: dict[str, tuple[Number, Number]] = {"Sigmoid": (0, 1), "Softmax": (0, 1), "Tanh": (-1, 1)}
 """Operators whose outputs are bounded, which can prove that a coordinate stays inside."""
 

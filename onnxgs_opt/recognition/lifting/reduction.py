@@ -81,6 +81,7 @@ def _einsum(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
         total = lift.algebra.add(total, term)
     return total
 
+
 CONTRACT: dict[str, Rule] = {
     "Einsum": _einsum,
     "MatMul": _matmul,

@@ -27,6 +27,7 @@ class Fact:
     dtype: np.dtype[Any] | None = None
     value: Array | None = None
 
+
 UNKNOWN = Fact()
 
 
@@ -269,6 +270,7 @@ def _reduce(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
     keep = node.attrs.get("keepdims", 1)
     dims = tuple(1 if i in axes else d for i, d in enumerate(shape) if keep or i not in axes)
     return [Fact(dims, inputs[0].dtype)]
+
 
 ShapeRule = Callable[[gs.Node, list[Fact], int], list[Fact]]
 ELEMENTWISE = frozenset(

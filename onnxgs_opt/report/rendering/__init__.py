@@ -27,5 +27,7 @@ def render(format_: str, report: Report, evidence: Sequence[Evidence] = ()) -> s
         from onnxgs_opt.report.rendering.html import to_html
 
         return to_html(report, evidence)
-    to_format: Callable[[Report], str] = getattr(import_module(f"onnxgs_opt.report.rendering.{format_}"), FORMATS[format_])
+    to_format: Callable[[Report], str] = getattr(
+        import_module(f"onnxgs_opt.report.rendering.{format_}"), FORMATS[format_]
+    )
     return to_format(report)

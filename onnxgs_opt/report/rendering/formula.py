@@ -46,6 +46,7 @@ def _bounds(window: Window, letter: str, size: str) -> str:
 def _less(closed: bool) -> str:
     return r"\le" if closed else "<"
 
+
 _PIXELS = {
     ("normalised", True): r"{p}=\frac{{({g}+1)({s}-1)}}{{2}}",
     ("normalised", False): r"{p}=\frac{{({g}+1)\,{s}-1}}{{2}}",

@@ -207,6 +207,7 @@ def _atomically(output: Path) -> Iterator[Path]:
     finally:
         unfinished.unlink(missing_ok=True)
 
+
 # -- the worker ---------------------------------------------------------------------------------------
 
 _WITH_LIBRARIES = 'LD_LIBRARY_PATH="$0${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" exec "$@"'

@@ -221,5 +221,6 @@ def main(request: str, result: str) -> None:
         outcome = {"error": str(error), "hint": error.hint, "exit_code": error.exit_code}
     Path(result).write_text(json.dumps(outcome), encoding="utf-8")
 
+
 if __name__ == "__main__":
     main(*sys.argv[1:3])
