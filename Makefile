@@ -6,7 +6,7 @@
 # make real-models   looks for samplers in models that packages ship, which it fetches
 # make same-outputs   whether a change of the code changed what is written and said: ONLY=text of a run's name, JOBS=2
 # make reliability   fuzzes, kills and fills up the disk; writes docs/reliability.md: EXECUTIONS=1000000, JOBS=2
-# make lint   ruff and mypy --strict
+# make lint   ruff, ruff format and mypy --strict
 # make bench  time every lowering on this machine: tables and a chart in bench/results
 # make docs   the documentation site, into build/site; warnings are errors
 # make examples   the reports under docs/examples
@@ -60,6 +60,7 @@ reliability: $(VENV)/.installed-test
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 docs: $(VENV)/.installed-docs
