@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import onnx_graphsurgeon as gs
 
 from onnxgs_opt.errors import UsageError
+from onnxgs_opt.ir import Constant, Tensor
 from onnxgs_opt.ir.constants import is_size
 from onnxgs_opt.ir.graph import Graph
 
 
-def _wanted_inputs(graph: Graph) -> dict[str, gs.Tensor]:
-    return {t.name: t for t in graph.inputs if not isinstance(t, gs.Constant)}
+def _wanted_inputs(graph: Graph) -> dict[str, Tensor]:
+    return {t.name: t for t in graph.inputs if not isinstance(t, Constant)}
 
 
 def known_shapes(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> Mapping[str, Sequence[int]]:
@@ -28,7 +28,7 @@ def known_shapes(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> Mapping[s
     return shapes
 
 
-def _check_shape(what: str, tensor: gs.Tensor, shape: Sequence[int]) -> None:
+def _check_shape(what: str, tensor: Tensor, shape: Sequence[int]) -> None:
     dims = tensor.shape
     fits = dims is None or (
         len(dims) == len(shape) and all(not is_size(d) or d == s for d, s in zip(dims, shape, strict=True))

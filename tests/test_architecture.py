@@ -156,6 +156,12 @@ def test_the_library_reads_no_environment(path: Path) -> None:
     assert part_of(path) == "cli" or not reads & {"environ", "getenv"}
 
 
+def test_only_the_ir_imports_graphsurgeon() -> None:
+    users = {dotted(path) for path, tree in TREES.items() if "onnx_graphsurgeon" in roots(imports(tree))}
+    assert "onnxgs_opt.ir" in users
+    assert not [name for name in sorted(users) if not f"{name}.".startswith("onnxgs_opt.ir.")]
+
+
 def test_functions_are_short() -> None:
     lengths = sorted(length for _, length in functions())
     assert median(lengths) <= MEDIAN_FUNCTION_LINES

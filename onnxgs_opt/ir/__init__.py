@@ -1,1 +1,6 @@
-"""The graph: ONNX files in and out, verified, and everything that reads or edits nodes and tensors."""
+"""The graph: what reads, edits and writes nodes and tensors; graphsurgeon's types, which no other room imports."""
+
+from onnx_graphsurgeon import Constant, Node, Tensor, Variable
+from onnx_graphsurgeon import Graph as Body
+
+__all__ = ["Body", "Constant", "Node", "Tensor", "Variable"]

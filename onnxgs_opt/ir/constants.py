@@ -9,7 +9,7 @@ import onnx
 import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 from onnx import TensorProto
-from onnx_graphsurgeon.ir.tensor import SparseValues
+from onnx_graphsurgeon.ir.tensor import LazyValues, SparseValues
 
 from onnxgs_opt.errors import ModelError
 from onnxgs_opt.ir.operators import operator
@@ -61,6 +61,12 @@ def _decoded(constant: gs.Constant) -> NDArray[Any] | None:
     if array.size <= SMALL:
         constant.decoded = (values, array)
     return array
+
+
+def byte_count(tensor: gs.Tensor) -> int:
+    """Bytes of a constant's values, decoded or not; 0 of sparse ones and of what is not constant."""
+    values = tensor._values if isinstance(tensor, gs.Constant) else constant_value(tensor)
+    return int(values.nbytes) if isinstance(values, (np.ndarray, LazyValues)) else 0
 
 
 def element_count(tensor: gs.Tensor) -> int | None:

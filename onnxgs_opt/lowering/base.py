@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import onnx_graphsurgeon as gs
-
+from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.runtime.target import Target
 from onnxgs_opt.samplers.site import Site
@@ -38,5 +37,5 @@ class Lowering(Protocol):
     def refusal(self, site: Site, target: Target) -> str | None:
         """Say why this site cannot be lowered so, in one sentence; None when it can."""
 
-    def emit(self, builder: Builder, site: Site) -> gs.Tensor:
+    def emit(self, builder: Builder, site: Site) -> Tensor:
         """Write the nodes and return the samples as [N, C, Ho, Wo]; only where there is no refusal."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-import onnx_graphsurgeon as gs
 
+from onnxgs_opt.ir import Body, Node, Tensor, Variable
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.lowering.base import Tolerance
 from onnxgs_opt.lowering.emit.image_layouts import in_result_type
@@ -54,7 +54,7 @@ class BlockedGather:
             return f"the {count} points do not divide into equal blocks of about {wanted:.0f}"
         return None
 
-    def emit(self, builder: Builder, site: Site) -> gs.Tensor:
+    def emit(self, builder: Builder, site: Site) -> Tensor:
         """Write the sampler; see `Lowering.emit`."""
         count, channels = cast(int, _points(site)), cast(int, site.channels)
         block = cast(int, _block(count, self.elements / channels))
@@ -83,24 +83,24 @@ class _Body:
     """What the Scan does for a block: `rows` [R, C] read at index [B, 4], times weights [B, 1, 4], are [B, 1, C]."""
 
     builder: Builder
-    rows: gs.Tensor
+    rows: Tensor
     block: int
     channels: int
 
-    def graph(self, index: gs.Tensor, weights: gs.Tensor) -> gs.Graph:
+    def graph(self, index: Tensor, weights: Tensor) -> Body:
         """The body for blocks of these index and weights."""
         turn = self._variable("index", index, [self.block, 4])
         weight = self._variable("weights", weights, [self.block, 1, 4])
         read = self._variable("read", self.rows, [self.block, 4, self.channels])
         points = self._variable("points", weights, [self.block, 1, self.channels])
         nodes = [
-            gs.Node("Gather", self._name("Gather"), {"axis": 0}, [self.rows, turn], [read]),
-            gs.Node("MatMul", self._name("MatMul"), {}, [weight, read], [points]),
+            Node("Gather", self._name("Gather"), {"axis": 0}, [self.rows, turn], [read]),
+            Node("MatMul", self._name("MatMul"), {}, [weight, read], [points]),
         ]
-        return gs.Graph(nodes, [turn, weight], [points], name=self._name("block"), opset=self.builder.opset)
+        return Body(nodes, [turn, weight], [points], name=self._name("block"), opset=self.builder.opset)
 
-    def _variable(self, name: str, like: gs.Tensor, shape: list[int]) -> gs.Variable:
-        return gs.Variable(self._name(name), like.dtype, shape)
+    def _variable(self, name: str, like: Tensor, shape: list[int]) -> Variable:
+        return Variable(self._name(name), like.dtype, shape)
 
     def _name(self, name: str) -> str:
         return self.builder.graph.fresh_name(f"{self.builder.prefix}/{name}")
@@ -118,7 +118,7 @@ def _block(count: int, wanted: float) -> int | None:
     return min(divisors, key=lambda d: abs(math.log(d / wanted)), default=None)
 
 
-def _repeated(builder: Builder, t: gs.Tensor, shape: list[int]) -> gs.Tensor:
+def _repeated(builder: Builder, t: Tensor, shape: list[int]) -> Tensor:
     """With the items of a batch, where they all sample at the same points."""
     known = t.shape is not None and list(t.shape) == shape
-    return t if known else cast(gs.Tensor, builder.op("Expand", t, builder.const(shape, np.int64)))
+    return t if known else cast(Tensor, builder.op("Expand", t, builder.const(shape, np.int64)))

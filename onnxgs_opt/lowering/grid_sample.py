@@ -7,8 +7,8 @@ from math import ceil, log2
 from typing import Any, cast
 
 import numpy as np
-import onnx_graphsurgeon as gs
 
+from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
 from onnxgs_opt.lowering.base import Tolerance
 from onnxgs_opt.lowering.emit.cells import float_type, is_inside_image
@@ -51,7 +51,7 @@ class GridSample:
             return "an fp16 grid cannot tell neighbouring pixels apart"
         return _too_imprecise(site, target, self.tolerance)
 
-    def emit(self, builder: Builder, site: Site) -> gs.Tensor:
+    def emit(self, builder: Builder, site: Site) -> Tensor:
         """Write the sampler; see `Lowering.emit`."""
         image = emit_view(builder, site.image)
         sizes = (builder.dim(image, 2), builder.dim(image, 3))
@@ -71,28 +71,28 @@ class GridSample:
         )
         inside = None if points is None or on_grid else emit_sides(builder, site, points, sizes)
         if inside is None:
-            return cast(gs.Tensor, samples)
+            return cast(Tensor, samples)
         mask = builder.unsqueeze(builder.squeeze(both_sides(builder, inside, samples.dtype), [3]), [1])
-        return cast(gs.Tensor, builder.op("Mul", samples, mask))
+        return cast(Tensor, builder.op("Mul", samples, mask))
 
 
-def _normalised_grid(builder: Builder, site: Site, image: gs.Tensor, sizes: tuple[Dim, Dim]) -> gs.Tensor:
+def _normalised_grid(builder: Builder, site: Site, image: Tensor, sizes: tuple[Dim, Dim]) -> Tensor:
     if site.grid is not None and site.coordinates == "normalised":
         return for_batch(builder, site.grid, image, emit_view(builder, site.grid))
     pixels = emit_pixel_grid(builder, site, image)
     # p / ((S-1)/2) - 1: the divisor is exact, so this rounds twice only.
     return cast(
-        gs.Tensor,
+        Tensor,
         builder.op("Sub", builder.op("Div", pixels, _half_spans(builder, sizes, float_type(pixels))), 1.0),
     )
 
 
-def _half_spans(builder: Builder, sizes: tuple[Dim, Dim], dtype: Any) -> gs.Tensor:
+def _half_spans(builder: Builder, sizes: tuple[Dim, Dim], dtype: Any) -> Tensor:
     height, width = sizes
     if isinstance(height, int) and isinstance(width, int):
         return builder.const(np.array([width - 1, height - 1]) / 2, dtype)
-    both = builder.concat([d if isinstance(d, gs.Tensor) else builder.const([d], np.int64) for d in (width, height)], 0)
-    return cast(gs.Tensor, builder.op("Mul", builder.cast(builder.op("Sub", both, 1), dtype), 0.5))
+    both = builder.concat([d if isinstance(d, Tensor) else builder.const([d], np.int64) for d in (width, height)], 0)
+    return cast(Tensor, builder.op("Mul", builder.cast(builder.op("Sub", both, 1), dtype), 0.5))
 
 
 def _too_imprecise(site: Site, target: Target, tolerance: Tolerance) -> str | None:

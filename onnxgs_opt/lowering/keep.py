@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import onnx_graphsurgeon as gs
-
+from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.lowering.base import Tolerance
 from onnxgs_opt.runtime.target import Target
@@ -25,6 +24,6 @@ class Keep:
         """Never refuse."""
         return None
 
-    def emit(self, builder: Builder, site: Site) -> gs.Tensor:
+    def emit(self, builder: Builder, site: Site) -> Tensor:
         """Not to be called: there is nothing to write."""
         raise AssertionError("the keep lowering writes nothing: leave the site's cone as it is")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-import onnx_graphsurgeon as gs
 
+from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.lowering.base import Tolerance
 from onnxgs_opt.lowering.emit.cells import Cells, emit_cells
@@ -46,7 +46,7 @@ class LerpGather:
             return "an engine of TensorRT 8.6 with dynamic sizes made NaN of half of its samples"
         return None
 
-    def emit(self, builder: Builder, site: Site) -> gs.Tensor:
+    def emit(self, builder: Builder, site: Site) -> Tensor:
         """Write the sampler; see `Lowering.emit`."""
         image = emit_view(builder, site.image)
         cells = emit_cells(builder, site, image)
@@ -54,7 +54,7 @@ class LerpGather:
         return write(builder, site, image, cells)
 
 
-def _single_plane(builder: Builder, site: Site, image: gs.Tensor, cells: Cells) -> gs.Tensor:
+def _single_plane(builder: Builder, site: Site, image: Tensor, cells: Cells) -> Tensor:
     """The points in `THREADS` rows, each of which reads its own copy of the plane."""
     rows = THREADS if _points_divide(site) else 1
     planes = builder.reshape(image, [1, -1])
@@ -74,7 +74,7 @@ def _points_divide(site: Site) -> bool:
     return None not in sizes and math.prod(s for s in sizes if s is not None) % THREADS == 0
 
 
-def _planes(builder: Builder, site: Site, image: gs.Tensor, cells: Cells) -> gs.Tensor:
+def _planes(builder: Builder, site: Site, image: Tensor, cells: Cells) -> Tensor:
     index = spread(builder, site, image, cells.index)
     rows = [emit_planes(builder, t) for t in (image, builder.slice(image, 2, 1, END))]
     mixed = []
@@ -85,7 +85,7 @@ def _planes(builder: Builder, site: Site, image: gs.Tensor, cells: Cells) -> gs.
     return _mix(builder, site, (mixed[0], mixed[1]), cells.rows)
 
 
-def _read(builder: Builder, site: Site, planes: gs.Tensor, index: gs.Tensor, cells: Cells) -> gs.Tensor:
+def _read(builder: Builder, site: Site, planes: Tensor, index: Tensor, cells: Cells) -> Tensor:
     """Elements along the last axis, as [N, C, Ho, Wo]."""
     rank = len(planes.shape or [0] * 3)
     read = builder.op("GatherElements", planes, index, axis=rank - 1)
@@ -94,9 +94,7 @@ def _read(builder: Builder, site: Site, planes: gs.Tensor, index: gs.Tensor, cel
     return in_result_type(builder, site, builder.reshape(read, dims))
 
 
-def _mix(
-    builder: Builder, site: Site, values: tuple[gs.Tensor, gs.Tensor], weights: tuple[gs.Tensor, gs.Tensor]
-) -> gs.Tensor:
+def _mix(builder: Builder, site: Site, values: tuple[Tensor, Tensor], weights: tuple[Tensor, Tensor]) -> Tensor:
     """w0*a + w1*b: as many operations as a + w1*(b-a), and right for infinite pixels and strong contrasts."""
     low, high = (builder.op("Mul", v, in_result_type(builder, site, w)) for v, w in zip(values, weights, strict=True))
-    return cast(gs.Tensor, builder.op("Add", low, high))
+    return cast(Tensor, builder.op("Add", low, high))

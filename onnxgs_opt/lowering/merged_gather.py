@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
-import onnx_graphsurgeon as gs
-
+from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.lowering.base import Tolerance
 from onnxgs_opt.lowering.emit.cells import emit_corners
@@ -40,7 +39,7 @@ class MergedGather:
             return f"merged-gather needs opset >= 11, the model has {target.opset}"
         return None
 
-    def emit(self, builder: Builder, site: Site) -> gs.Tensor:
+    def emit(self, builder: Builder, site: Site) -> Tensor:
         """Write the sampler; see `Lowering.emit`."""
         image = emit_view(builder, site.image)
         if site.channels is not None and site.channels <= PLANES_UP_TO:
@@ -48,7 +47,7 @@ class MergedGather:
         return _from_rows(builder, site, image)
 
 
-def _from_planes(builder: Builder, site: Site, image: gs.Tensor) -> gs.Tensor:
+def _from_planes(builder: Builder, site: Site, image: Tensor) -> Tensor:
     """Elements of [N, C, H*W], their index repeated over the channels."""
     corners = emit_corners(builder, site, image)
     channels = cast(int, site.channels)
@@ -63,7 +62,7 @@ def _from_planes(builder: Builder, site: Site, image: gs.Tensor) -> gs.Tensor:
     return builder.reduce_sum(builder.op("Mul", read, weights), 2)
 
 
-def _from_rows(builder: Builder, site: Site, image: gs.Tensor) -> gs.Tensor:
+def _from_rows(builder: Builder, site: Site, image: Tensor) -> Tensor:
     """Rows of [N*H*W, C], weighted by a product of [1, 4] and [4, C] a point."""
     rows, index, weights = emit_row_corners(builder, site, image)
     read = in_result_type(builder, site, builder.op("Gather", rows, index, axis=0))
@@ -71,7 +70,7 @@ def _from_rows(builder: Builder, site: Site, image: gs.Tensor) -> gs.Tensor:
     return builder.transpose(builder.squeeze(points, [3]), [0, 3, 1, 2])
 
 
-def emit_row_corners(builder: Builder, site: Site, image: gs.Tensor) -> tuple[gs.Tensor, gs.Tensor, gs.Tensor]:
+def emit_row_corners(builder: Builder, site: Site, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The image as rows [N*H*W, C]; the rows of each point's corners and their weights, both [N, Ho, Wo, 4]."""
     corners = emit_corners(builder, site, image)
     index = builder.transpose(plus_batch(builder, site, image, corners.index, rank=4), [0, 2, 3, 1])

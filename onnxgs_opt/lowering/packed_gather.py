@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
-import onnx_graphsurgeon as gs
-
+from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.lowering.base import Tolerance
 from onnxgs_opt.lowering.emit.cells import emit_cells
@@ -40,7 +39,7 @@ class PackedGather:
             return "packed-gather needs to know the image's width and channels, and they are dynamic"
         return None
 
-    def emit(self, builder: Builder, site: Site) -> gs.Tensor:
+    def emit(self, builder: Builder, site: Site) -> Tensor:
         """Write the sampler; see `Lowering.emit`."""
         image = emit_view(builder, site.image)
         cells = emit_cells(builder, site, image)

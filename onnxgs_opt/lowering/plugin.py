@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-import onnx_graphsurgeon as gs
 
+from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.lowering.base import Tolerance
 from onnxgs_opt.lowering.emit.coordinates import emit_pixel_grid, for_batch
@@ -47,7 +47,7 @@ class Plugin:
             return f"the body of BilinearSample computes in float32, the sampler in {site.dtype}"
         return None
 
-    def emit(self, builder: Builder, site: Site) -> gs.Tensor:
+    def emit(self, builder: Builder, site: Site) -> Tensor:
         """Write the node, its function, the import of its domain and the IR version that functions need."""
         image = emit_view(builder, site.image)
         grid, coordinates = _grid(builder, site, image)
@@ -72,7 +72,7 @@ class Plugin:
             plugin_namespace=DOMAIN,
             plugin_version="1",
         )
-        return cast(gs.Tensor, result)
+        return cast(Tensor, result)
 
 
 def tolerance_from_grid(site: Site) -> Tolerance | None:
@@ -92,7 +92,7 @@ def _reads_normalised(site: Site) -> bool:
     return site.grid is not None and site.coordinates == "normalised" and site.policy.window == "all"
 
 
-def _grid(builder: Builder, site: Site, image: gs.Tensor) -> tuple[gs.Tensor, str]:
+def _grid(builder: Builder, site: Site, image: Tensor) -> tuple[Tensor, str]:
     """The grid and the name of its coordinates.
 
     A window is decided on the very pixel coordinates of the model: computed anew from normalised ones they

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-import onnx_graphsurgeon as gs
 
+from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
 from onnxgs_opt.lowering.base import Tolerance
 from onnxgs_opt.lowering.emit.cells import is_inside_image
@@ -48,7 +48,7 @@ class RoiAlign:
             return "RoiAlign repeats the outermost pixels, and the sampler fades to zero beyond them"
         return None
 
-    def emit(self, builder: Builder, site: Site) -> gs.Tensor:
+    def emit(self, builder: Builder, site: Site) -> Tensor:
         """Write the sampler; see `Lowering.emit`."""
         image = emit_view(builder, site.image)
         points = builder.cast(emit_pixel_grid(builder, site, image), np.float32)
@@ -71,19 +71,19 @@ class RoiAlign:
         return builder.transpose(builder.reshape(samples, [items, lines, columns, channels]), [0, 3, 1, 2])
 
 
-def _clamped(builder: Builder, site: Site, points: gs.Tensor, sizes: tuple[Dim, Dim]) -> gs.Tensor:
+def _clamped(builder: Builder, site: Site, points: Tensor, sizes: tuple[Dim, Dim]) -> Tensor:
     """The points, clamped to the image where the sampler clamps."""
     if site.inside or is_inside_image(site.policy):
         return points
-    return cast(gs.Tensor, builder.op("Min", builder.op("Max", points, 0.0), bounds(builder, sizes, -1, np.float32)))
+    return cast(Tensor, builder.op("Min", builder.op("Max", points, 0.0), bounds(builder, sizes, -1, np.float32)))
 
 
-def _items(builder: Builder, batch: Dim, points: Dim) -> gs.Tensor:
+def _items(builder: Builder, batch: Dim, points: Dim) -> Tensor:
     """For every region the item of the batch that it is of: one number an item, repeated; runtimes fold it."""
     if isinstance(batch, int) and batch == 1:
-        sizes = points if isinstance(points, gs.Tensor) else builder.const([points], np.int64)
-        return cast(gs.Tensor, builder.op("Expand", builder.const([0], np.int64), sizes))
-    both = [d if isinstance(d, gs.Tensor) else builder.const([d], np.int64) for d in (batch, points)]
+        sizes = points if isinstance(points, Tensor) else builder.const([points], np.int64)
+        return cast(Tensor, builder.op("Expand", builder.const([0], np.int64), sizes))
+    both = [d if isinstance(d, Tensor) else builder.const([d], np.int64) for d in (batch, points)]
     if isinstance(batch, int):
         numbers = builder.const(np.arange(batch, dtype=np.int64).reshape(-1, 1))
     else:

@@ -7,9 +7,9 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
-import onnx_graphsurgeon as gs
 from onnx import AttributeProto
 
+from onnxgs_opt.ir import Constant, Node
 from onnxgs_opt.ir.constants import SMALL, constant_value, element_count
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import operator
@@ -48,7 +48,7 @@ class EliminateCommonSubexpressions:
 def _merge(graph: Graph, is_main: bool) -> bool:
     merged = _merge_constants(graph, is_main)
     outputs = {id(t) for t in graph.outputs}
-    first: dict[Hashable, gs.Node] = {}
+    first: dict[Hashable, Node] = {}
     duplicates = []
     for node in graph.topological():
         key = _node_key(node)
@@ -59,7 +59,7 @@ def _merge(graph: Graph, is_main: bool) -> bool:
     return merged or bool(duplicates)
 
 
-def _replaces(graph: Graph, kept: gs.Node, node: gs.Node, outputs: set[int]) -> bool:
+def _replaces(graph: Graph, kept: Node, node: Node, outputs: set[int]) -> bool:
     pairs = list(zip(node.outputs, kept.outputs, strict=True))
     # Two outputs of the graph keep their two makers: an Identity would be no gain.
     if kept is node or any(id(old) in outputs and id(new) in outputs for old, new in pairs):
@@ -76,9 +76,9 @@ def _replaces(graph: Graph, kept: gs.Node, node: gs.Node, outputs: set[int]) -> 
 def _merge_constants(graph: Graph, is_main: bool) -> bool:
     own = {id(c) for c in graph.constants}
     outputs = {id(t) for t in graph.outputs}
-    first: dict[Hashable, gs.Constant] = {}
+    first: dict[Hashable, Constant] = {}
     merged = False
-    used = {id(t): t for node in graph.nodes for t in node.inputs if isinstance(t, gs.Constant)}
+    used = {id(t): t for node in graph.nodes for t in node.inputs if isinstance(t, Constant)}
     for constant in (*graph.constants, *(t for key, t in used.items() if key not in own)):
         # In a body, a constant that is not its own may have readers elsewhere.
         replaceable = (is_main or id(constant) in own) and id(constant) not in outputs
@@ -92,7 +92,7 @@ def _merge_constants(graph: Graph, is_main: bool) -> bool:
     return merged
 
 
-def _node_key(node: gs.Node) -> Hashable | None:
+def _node_key(node: Node) -> Hashable | None:
     if node.op in _RANDOM or not operator(node) or node_subgraphs(node):
         return None
     attrs = tuple(sorted((name, _attribute_key(value)) for name, value in node.attrs.items()))
@@ -101,7 +101,7 @@ def _node_key(node: gs.Node) -> Hashable | None:
 
 
 def _attribute_key(value: Any) -> str:
-    if isinstance(value, gs.Constant):
+    if isinstance(value, Constant):
         return f"tensor {_constant_key(value) or id(value)}"
     if isinstance(value, AttributeProto):
         return f"message {value.SerializeToString()!r}"
@@ -112,7 +112,7 @@ def _attribute_key(value: Any) -> str:
     return f"{type(value).__name__} {value!r}"
 
 
-def _constant_key(constant: gs.Constant) -> Hashable | None:
+def _constant_key(constant: Constant) -> Hashable | None:
     count = element_count(constant)
     value = constant_value(constant) if count is not None and count <= SMALL else None
     if value is None or value.dtype == object:

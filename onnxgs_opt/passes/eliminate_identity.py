@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import onnx_graphsurgeon as gs
-
+from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.constants import constant_value, element_count
 from onnxgs_opt.ir.exporter import to_onnx_type
 from onnxgs_opt.ir.graph import Graph
@@ -49,37 +48,37 @@ def _eliminate(graph: Graph) -> bool:
     return bool(removed)
 
 
-def _is_identity(node: gs.Node) -> bool:
+def _is_identity(node: Node) -> bool:
     rule = _RULES.get(node.op)
     if rule is None or not operator(node) or len(node.outputs) != 1:
         return False
-    if any(isinstance(value, gs.Node.AttributeRef) for value in node.attrs.values()):
+    if any(isinstance(value, Node.AttributeRef) for value in node.attrs.values()):
         return False
     return bool(node.inputs) and not node.inputs[0].is_empty() and rule(node)
 
 
-def _same_type(node: gs.Node) -> bool:
+def _same_type(node: Node) -> bool:
     dtype = node.inputs[0].dtype
     return dtype is not None and to_onnx_type(dtype) == node.attrs.get("to")
 
 
-def _nothing_moves(node: gs.Node) -> bool:
+def _nothing_moves(node: Node) -> bool:
     perm = node.attrs.get("perm")
     return bool(perm) and perm == list(range(len(perm)))  # an empty one fits scalars only
 
 
-def _same_shape(node: gs.Node) -> bool:
+def _same_shape(node: Node) -> bool:
     target = constant_value(node.inputs[1]) if len(node.inputs) > 1 else None
     if target is None or element_count(node.inputs[0]) is None:
         return False
     return list(node.inputs[0].shape) == target.reshape(-1).tolist()
 
 
-def _single(node: gs.Node) -> bool:
+def _single(node: Node) -> bool:
     return len(node.inputs) == 1
 
 
-_RULES: Mapping[str, Callable[[gs.Node], bool]] = {
+_RULES: Mapping[str, Callable[[Node], bool]] = {
     "Identity": _single,
     "Cast": _same_type,
     "Transpose": _nothing_moves,

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
-from onnx_graphsurgeon.ir.tensor import LazyValues
 
-from onnxgs_opt.ir.constants import SMALL, constant_value, element_count
+from onnxgs_opt.ir import Constant, Node, Tensor
+from onnxgs_opt.ir.constants import SMALL, byte_count, constant_value, element_count
 from onnxgs_opt.ir.evaluator import EVALUATORS, evaluate
 from onnxgs_opt.ir.graph import Graph, as_constant
 from onnxgs_opt.ir.operators import operator
@@ -46,12 +45,12 @@ class _Known:
     values: dict[int, NDArray[Any] | None] = field(default_factory=dict)
     results: dict[int, tuple[NDArray[Any], ...]] = field(default_factory=dict)
 
-    def of(self, tensor: gs.Tensor) -> NDArray[Any] | None:
+    def of(self, tensor: Tensor) -> NDArray[Any] | None:
         if id(tensor) not in self.values:
-            self.values[id(tensor)] = _small_value(tensor) if isinstance(tensor, gs.Constant) else None
+            self.values[id(tensor)] = _small_value(tensor) if isinstance(tensor, Constant) else None
         return self.values[id(tensor)]
 
-    def visit(self, node: gs.Node) -> None:
+    def visit(self, node: Node) -> None:
         results = self._evaluate(node)
         if results is None:
             return
@@ -60,7 +59,7 @@ class _Known:
         if all(_is_number(self.values[id(t)]) for t in node.outputs):
             self.results[id(node)] = tuple(self.values[id(t)] for t in node.outputs)  # type: ignore[misc]
 
-    def _evaluate(self, node: gs.Node) -> tuple[NDArray[Any], ...] | None:
+    def _evaluate(self, node: Node) -> tuple[NDArray[Any], ...] | None:
         if not operator(node):
             return None
         if node.op == "Constant":
@@ -73,12 +72,12 @@ class _Known:
         inputs = [None if t.is_empty() else self.of(t) for t in node.inputs]
         if any(v is None and not t.is_empty() for v, t in zip(inputs, node.inputs, strict=True)):
             return None
-        if any(isinstance(value, gs.Node.AttributeRef) for value in node.attrs.values()):
+        if any(isinstance(value, Node.AttributeRef) for value in node.attrs.values()):
             return None
-        attrs = {k: constant_value(v) if isinstance(v, gs.Constant) else v for k, v in node.attrs.items()}
+        attrs = {k: constant_value(v) if isinstance(v, Constant) else v for k, v in node.attrs.items()}
         return evaluate(node.op, inputs, attrs, self.graph.opset, len(node.outputs))
 
-    def _shape(self, node: gs.Node) -> tuple[NDArray[Any], ...] | None:
+    def _shape(self, node: Node) -> tuple[NDArray[Any], ...] | None:
         dims = self._dims(node.inputs[0])
         if dims is None or not all(isinstance(value, int) for value in node.attrs.values()):
             return None
@@ -89,7 +88,7 @@ class _Known:
         shape[:] = dims
         return (shape[node.attrs.get("start", 0) : node.attrs.get("end")],)
 
-    def _dims(self, tensor: gs.Tensor) -> list[int | None] | None:
+    def _dims(self, tensor: Tensor) -> list[int | None] | None:
         """Shape with None for open dims; None when nothing is known that can be believed."""
         value = self.of(tensor)
         if value is not None:
@@ -109,8 +108,8 @@ def _fold(graph: Graph, trusts_shapes: bool) -> bool:
     for node in order:
         known.visit(node)
     outputs = {id(t) for t in graph.outputs}
-    gone: dict[int, gs.Node] = {}
-    stored: list[tuple[gs.Tensor, Any]] = []
+    gone: dict[int, Node] = {}
+    stored: list[tuple[Tensor, Any]] = []
     for node in reversed(order):
         values = _values_to_store(graph, node, known, gone, outputs)
         if values is not None:
@@ -123,8 +122,8 @@ def _fold(graph: Graph, trusts_shapes: bool) -> bool:
 
 
 def _values_to_store(
-    graph: Graph, node: gs.Node, known: _Known, gone: dict[int, gs.Node], outputs: set[int]
-) -> list[tuple[gs.Tensor, Any]] | None:
+    graph: Graph, node: Node, known: _Known, gone: dict[int, Node], outputs: set[int]
+) -> list[tuple[Tensor, Any]] | None:
     """Outputs that remaining nodes read, with their values; None when the node has to stay."""
     constant = _literal(graph, node)
     results = known.results.get(id(node))
@@ -142,32 +141,31 @@ def _values_to_store(
     return pairs if large <= _freed(node.inputs) or not large else None
 
 
-def _literal(graph: Graph, node: gs.Node) -> Any:
+def _literal(graph: Graph, node: Node) -> Any:
     """What a Constant node holds, undecoded where it is a tensor; None when it stays a node."""
     if operator(node) != "Constant" or graph.is_function:
         return None
     value = node.attrs.get("value")
-    if isinstance(value, gs.Constant):
+    if isinstance(value, Constant):
         return value._values
     return constant_value(node.outputs[0])
 
 
-def _literal_tensor(tensor: gs.Tensor) -> gs.Constant | None:
+def _literal_tensor(tensor: Tensor) -> Constant | None:
     """The constant that a tensor is, or that a Constant node makes of it, however big."""
-    if isinstance(tensor, gs.Constant):
+    if isinstance(tensor, Constant):
         return tensor
     value = tensor.inputs[0].attrs.get("value") if tensor.inputs and operator(tensor.inputs[0]) == "Constant" else None
-    return value if isinstance(value, gs.Constant) else None
+    return value if isinstance(value, Constant) else None
 
 
-def _freed(inputs: Sequence[gs.Tensor]) -> int:
+def _freed(inputs: Sequence[Tensor]) -> int:
     """Bytes of the constants that only this node reads."""
     own = [t for t in inputs if len(t.outputs) == 1 and not (t.inputs and operator(t.inputs[0]) != "Constant")]
-    values = [t._values if isinstance(t, gs.Constant) else constant_value(t) for t in own]
-    return sum(int(v.nbytes) for v in values if isinstance(v, (np.ndarray, LazyValues)))
+    return sum(map(byte_count, own))
 
 
-def _small_value(tensor: gs.Tensor) -> NDArray[Any] | None:
+def _small_value(tensor: Tensor) -> NDArray[Any] | None:
     count = element_count(tensor)
     if count is not None and count > SMALL:
         return None

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import onnx
-import onnx_graphsurgeon as gs
 from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
 
+from onnxgs_opt.ir import Body, Constant, Node, Tensor, Variable
 from onnxgs_opt.ir.constants import SMALL, constant_value, element_count
 from onnxgs_opt.ir.exporter import describes, export_constant, export_function, export_info, export_node, to_onnx_type
 from onnxgs_opt.ir.graph import Graph
@@ -74,7 +74,7 @@ def _skeleton(graph: Graph) -> ModelProto:
     model = ModelProto()
     model.ir_version = max(_LOWEST_IR, graph.envelope.ir_version)
     model.opset_import.extend(graph.envelope.opset_import)
-    used = {id(t): t for n in graph.nodes for t in n.inputs if isinstance(t, gs.Constant)}
+    used = {id(t): t for n in graph.nodes for t in n.inputs if isinstance(t, Constant)}
     constants = {**{id(c): c for c in graph.constants}, **used}
     for tensor in constants.values():
         if _is_small(tensor):
@@ -96,14 +96,14 @@ def _skeleton(graph: Graph) -> ModelProto:
     return model
 
 
-def _add_input(tensor: gs.Tensor, proto: GraphProto) -> None:
+def _add_input(tensor: Tensor, proto: GraphProto) -> None:
     source = constant_value(tensor) if tensor.dtype is None else tensor
     if source is not None:
         elem_type, shape = to_onnx_type(source.dtype), list(source.shape)
         proto.input.append(onnx.helper.make_tensor_value_info(tensor.name, elem_type, shape))
 
 
-def _is_small(tensor: gs.Tensor) -> bool:
+def _is_small(tensor: Tensor) -> bool:
     """Whether a constant's value may travel along: 4096 elements at most, not in another file."""
     count = element_count(tensor)
     if count is not None and count > SMALL:
@@ -112,7 +112,7 @@ def _is_small(tensor: gs.Tensor) -> bool:
     return value is not None and value.size <= SMALL
 
 
-def _take_over(graph: gs.Graph, proto: GraphProto) -> bool:
+def _take_over(graph: Body, proto: GraphProto) -> bool:
     outputs = {id(t) for t in graph.outputs}
     found = _inferred((*proto.value_info, *proto.output))
     inner = [t for node in graph.nodes for t in node.outputs if id(t) not in outputs and t.name in found]
@@ -142,13 +142,13 @@ def _has_body(node: NodeProto) -> bool:
     return any(a.HasField("g") for a in node.attribute)
 
 
-def _is_open(tensor: gs.Tensor, found: Mapping[str, Known]) -> bool:
-    return isinstance(tensor, gs.Variable) and tensor.shape is None and tensor.name in found
+def _is_open(tensor: Tensor, found: Mapping[str, Known]) -> bool:
+    return isinstance(tensor, Variable) and tensor.shape is None and tensor.name in found
 
 
-def _bodies(node: gs.Node, proto: NodeProto | None) -> list[bool]:
+def _bodies(node: Node, proto: NodeProto | None) -> list[bool]:
     attributes = {a.name: a.g for a in proto.attribute} if proto is not None else {}
-    known = [(body, attributes.get(name)) for name, body in node.attrs.items() if isinstance(body, gs.Graph)]
+    known = [(body, attributes.get(name)) for name, body in node.attrs.items() if isinstance(body, Body)]
     return [_take_over(body, inferred) for body, inferred in known if inferred is not None]
 
 
@@ -160,7 +160,7 @@ def _contradicts(declared: Sequence[Any] | None, inferred: Sequence[Any] | None)
     return any(isinstance(a, int) and b not in (None, a) for a, b in zip(declared, inferred, strict=True))
 
 
-def _refine(tensor: gs.Tensor, known: Known, stale: bool) -> bool:
+def _refine(tensor: Tensor, known: Known, stale: bool) -> bool:
     dtype, shape = known
     before = tensor.shape
     if tensor.dtype is not None and before == shape:

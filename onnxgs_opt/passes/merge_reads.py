@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnx_graphsurgeon as gs
 
 from onnxgs_opt.diagnostics import Remark
+from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.constants import constant_value
 from onnxgs_opt.ir.graph import Graph
@@ -43,14 +43,14 @@ class MergeReads:
         return PassResult(bool(remarks), tuple(remarks))
 
 
-def _is_read(graph: Graph, tensor: gs.Tensor | None, site: StructuralSite) -> bool:
+def _is_read(graph: Graph, tensor: Tensor | None, site: StructuralSite) -> bool:
     """Whether a tensor still comes from a read, and is still needed."""
     if tensor is None or not tensor.inputs or tensor.inputs[0].op != site.read_op:
         return False
     return bool(tensor.outputs) or any(tensor is output for output in graph.outputs)
 
 
-def _merge(graph: Graph, site: StructuralSite, tensors: dict[str, gs.Tensor]) -> None:
+def _merge(graph: Graph, site: StructuralSite, tensors: dict[str, Tensor]) -> None:
     builder = Builder(graph, f"onnxgs/{site.id}")
     # Data and indices as they are now: what made them may have been lowered itself.
     operands = [tensors[name].inputs[0].inputs for name in site.results]
@@ -63,7 +63,7 @@ def _merge(graph: Graph, site: StructuralSite, tensors: dict[str, gs.Tensor]) ->
         graph.replace_all_uses(old, part)
 
 
-def _joined(builder: Builder, indices: Sequence[gs.Tensor], axis: int) -> gs.Tensor:
+def _joined(builder: Builder, indices: Sequence[Tensor], axis: int) -> Tensor:
     values = [constant_value(tensor) for tensor in indices]
     known = [value for value in values if value is not None]
     if len(known) == len(values):
@@ -71,7 +71,7 @@ def _joined(builder: Builder, indices: Sequence[gs.Tensor], axis: int) -> gs.Ten
     return builder.concat(indices, axis)
 
 
-def _parts(builder: Builder, merged: gs.Tensor, site: StructuralSite) -> tuple[Any, ...]:
+def _parts(builder: Builder, merged: Tensor, site: StructuralSite) -> tuple[Any, ...]:
     count = len(site.results)
     counted: dict[str, Any] = {"num_outputs": count} if builder.opset >= _COUNTED_SPLIT_SINCE else {}
     parts: tuple[Any, ...] = builder.op("Split", merged, outputs=count, axis=site.part, **counted)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import onnx_graphsurgeon as gs
-
 from onnxgs_opt.diagnostics import Remark
+from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import Target
@@ -17,7 +16,7 @@ from onnxgs_opt.samplers.op import DOMAIN, NAME, prefix_of
 from onnxgs_opt.samplers.site import Site
 
 
-def raised_nodes(graph: Graph) -> dict[str, gs.Node]:
+def raised_nodes(graph: Graph) -> dict[str, Node]:
     """The raised node of every site, by the site's prefix."""
     parts = (graph, *graph.bodies())
     nodes = (n for part in parts for n in part.nodes if n.op == NAME and n.domain == DOMAIN)

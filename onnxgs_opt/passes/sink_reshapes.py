@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import onnx_graphsurgeon as gs
 
+from onnxgs_opt.ir import Node, Tensor
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import operator
@@ -37,8 +37,8 @@ class SinkReshapes:
 class _Chain:
     """A Reshape and the operators behind it, the last of which makes a coordinate."""
 
-    reshape: gs.Node
-    nodes: tuple[gs.Node, ...]
+    reshape: Node
+    nodes: tuple[Node, ...]
 
 
 def _sink(graph: Graph) -> bool:
@@ -52,16 +52,16 @@ def _sink(graph: Graph) -> bool:
     return changed
 
 
-def _rounds(node: gs.Node) -> bool:
+def _rounds(node: Node) -> bool:
     if operator(node) != "Cast":
         return operator(node) in ROUNDINGS
     kinds = [t.dtype.kind if isinstance(t.dtype, np.dtype) else "?" for t in (node.inputs[0], node.outputs[0])]
     return kinds[0] == "f" and kinds[1] in "iu"
 
 
-def _chain_before(node: gs.Node, local: set[int]) -> _Chain | None:
+def _chain_before(node: Node, local: set[int]) -> _Chain | None:
     """The way up from a rounding to a Reshape, through operators whose other operands are single numbers."""
-    tensor, nodes = node.inputs[0], list[gs.Node]()
+    tensor, nodes = node.inputs[0], list[Node]()
     while len(tensor.inputs) == 1 and id(tensor.inputs[0]) in local:
         maker = tensor.inputs[0]
         if operator(maker) in MERGES:
@@ -74,12 +74,12 @@ def _chain_before(node: gs.Node, local: set[int]) -> _Chain | None:
     return None
 
 
-def _is_single(tensor: gs.Tensor) -> bool:
+def _is_single(tensor: Tensor) -> bool:
     """Whether it is one number that adds no axis to what it meets."""
     return tensor.shape is not None and len(tensor.shape) <= 1 and all(size == 1 for size in tensor.shape)
 
 
-def _merges(node: gs.Node) -> bool:
+def _merges(node: Node) -> bool:
     """Whether it puts several axes into one, at sizes that are not all known."""
     before, after = node.inputs[0].shape, node.outputs[0].shape
     if before is None or after is None or not 0 < len(after) < len(before):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-import onnx_graphsurgeon as gs
-
+from onnxgs_opt.ir import Constant, Node, Tensor
 from onnxgs_opt.ir.constants import element_count
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.graph import Graph
@@ -19,18 +18,18 @@ Part = tuple[str, str]
 """A read, and the tensor that holds a part of it: "" for all of it."""
 
 
-def has_reads(nodes: Iterable[gs.Node]) -> bool:
+def has_reads(nodes: Iterable[Node]) -> bool:
     """Whether any of the nodes may read an image: most models are told apart here."""
     return any(operator(node) in READS and not _is_lookup(node) for node in nodes)
 
 
-def _is_lookup(node: gs.Node) -> bool:
+def _is_lookup(node: Node) -> bool:
     """A read at an index that the file itself fixes, or of integers, samples no image."""
     data, index = node.inputs[:2]
-    return isinstance(index, gs.Constant) or str(data.dtype).startswith(("int", "uint", "bool"))
+    return isinstance(index, Constant) or str(data.dtype).startswith(("int", "uint", "bool"))
 
 
-def _is_sample(node: gs.Node, facts: Mapping[str, Fact]) -> bool:
+def _is_sample(node: Node, facts: Mapping[str, Fact]) -> bool:
     """A read of floats at an index that is more than one number or a few fixed ones, which only select."""
     if _is_lookup(node):
         return False
@@ -44,7 +43,7 @@ def _is_sample(node: gs.Node, facts: Mapping[str, Fact]) -> bool:
 class Join:
     """A node in which reads that came by different ways are summed, and those reads."""
 
-    node: gs.Node
+    node: Node
     reads: frozenset[str]
     whole: bool = False
 
@@ -55,7 +54,7 @@ class Join:
 
 
 def joins_of(
-    scope: Scope, facts: Mapping[str, Fact], counts: Callable[[gs.Node, Mapping[str, Fact]], bool] = _is_sample
+    scope: Scope, facts: Mapping[str, Fact], counts: Callable[[Node, Mapping[str, Fact]], bool] = _is_sample
 ) -> Iterator[Join]:
     """The nodes that sum reads, in execution order; `counts` tells which gathers are reads of an image.
 
@@ -84,10 +83,10 @@ def joins_of(
             yield Join(node, frozenset(read for read, _ in union), whole)
 
 
-def _selects(node: gs.Node, facts: Mapping[str, Fact]) -> bool:
+def _selects(node: Node, facts: Mapping[str, Fact]) -> bool:
     """Whether a gather only takes a part of its input, at fixed positions."""
     value = facts.get(node.inputs[1].name, UNKNOWN).value
-    return isinstance(node.inputs[1], gs.Constant) or (value is not None and value.size <= TAPS)
+    return isinstance(node.inputs[1], Constant) or (value is not None and value.size <= TAPS)
 
 
 CARRIERS = (LAYOUTS | READS | {"Pad", "Cast"}) - {"If"}
@@ -114,14 +113,14 @@ def _may_hold_sums(graph: Graph, scopes: dict[str, Scope]) -> bool:
     return any(_may_be_sampler(scope, reads) for reads in groups)
 
 
-def _may_read(node: gs.Node, facts: Mapping[str, Fact]) -> bool:
+def _may_read(node: Node, facts: Mapping[str, Fact]) -> bool:
     """Not of integers, such as shapes, and not at a few fixed positions, which only select."""
     if len(node.inputs) < 2:  # an opset that has no such operator: anything may be called so
         return False
     data, index = node.inputs[:2]
     if str(data.dtype).startswith(("int", "uint", "bool")) or (data.inputs and operator(data.inputs[0]) == "Shape"):
         return False
-    fixed = isinstance(index, gs.Constant) or (index.inputs and operator(index.inputs[0]) == "Constant")
+    fixed = isinstance(index, Constant) or (index.inputs and operator(index.inputs[0]) == "Constant")
     if not fixed:
         return True
     count = element_count(index)
@@ -165,5 +164,5 @@ def _is_rounded(scope: Scope, index: str) -> bool:
     return False
 
 
-def _is_whole(tensor: gs.Tensor) -> bool:
+def _is_whole(tensor: Tensor) -> bool:
     return str(tensor.dtype).startswith(("int", "uint", "bool"))

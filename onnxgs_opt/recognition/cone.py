@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import onnx_graphsurgeon as gs
-
+from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Scope, reads_of
 from onnxgs_opt.ir.operators import CARRIES, operator
 from onnxgs_opt.recognition.match import Miss
@@ -17,7 +16,7 @@ MAX_REACH = 12
 """How many operators behind the sum may still belong to the sampler: a mask and layout."""
 
 
-def reach(scope: Scope, node: gs.Node) -> Iterator[gs.Node]:
+def reach(scope: Scope, node: Node) -> Iterator[Node]:
     """The node and what follows it alone, as far as a mask or layout may be."""
     for _ in range(MAX_REACH):
         yield node
@@ -29,7 +28,7 @@ def reach(scope: Scope, node: gs.Node) -> Iterator[gs.Node]:
         node = following
 
 
-def _meeting(scope: Scope, output: str) -> gs.Node | None:
+def _meeting(scope: Scope, output: str) -> Node | None:
     """The nearest node that everything made of a tensor goes through: its consumer, or where several come together.
 
     A lerp reads both of its ends twice. None where a part goes elsewhere.
@@ -61,9 +60,9 @@ def alive(scope: Scope, output: str) -> frozenset[str]:
     )
 
 
-def cone(scope: Scope, output: str, stops: frozenset[str] = frozenset()) -> list[gs.Node]:
+def cone(scope: Scope, output: str, stops: frozenset[str] = frozenset()) -> list[Node]:
     """Every node that `output` depends on, not looking behind `stops`, in execution order."""
-    found: dict[int, gs.Node] = {}
+    found: dict[int, Node] = {}
     pending = [output]
     while pending:
         name = pending.pop()

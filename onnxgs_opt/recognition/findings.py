@@ -6,9 +6,8 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-import onnx_graphsurgeon as gs
-
 from onnxgs_opt.diagnostics import Remark
+from onnxgs_opt.ir import Constant, Node
 from onnxgs_opt.ir.def_use import Scope, reads_of
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import READS, operator
@@ -110,7 +109,7 @@ def _is_vast(scope: Scope, site: Site) -> bool:
     return max(site.elements, *known) > MOST
 
 
-def _reads_floats(node: gs.Node) -> bool:
+def _reads_floats(node: Node) -> bool:
     """Whether a node may read something else than sizes, which bodies are full of."""
     return operator(node) in READS and not str(node.inputs[0].dtype).startswith(("int", "uint", "bool"))
 
@@ -147,7 +146,7 @@ def _is_fixed(scope: Scope, index: str) -> bool:
     while pending:
         name = pending.pop()
         node, _ = scope.producer.get(name, (None, 0))
-        if node is None and not isinstance(scope.tensors[name], gs.Constant):
+        if node is None and not isinstance(scope.tensors[name], Constant):
             return False
         if node is None or name in seen or operator(node) == "Shape":
             continue

@@ -6,8 +6,7 @@ import math
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import onnx_graphsurgeon as gs
-
+from onnxgs_opt.ir import Constant, Node
 from onnxgs_opt.ir.def_use import Scope, reads_of
 from onnxgs_opt.ir.operators import READS, operator
 from onnxgs_opt.recognition.candidates import TAPS, Join, joins_of
@@ -79,9 +78,9 @@ def _sites(
             yield _site(join, kind, free, facts[0])
 
 
-def _is_table_read(node: gs.Node, facts: Facts) -> bool:
+def _is_table_read(node: Node, facts: Facts) -> bool:
     """A read of floats at more than a few positions; those may be fixed in the file."""
-    if all(isinstance(tensor, gs.Constant) for tensor in node.inputs[:2]):
+    if all(isinstance(tensor, Constant) for tensor in node.inputs[:2]):
         return False
     data, index = (facts.get(t.name, UNKNOWN) for t in node.inputs[:2])
     if data.dtype is None or data.dtype.kind != "f" or not index.shape:
@@ -89,8 +88,8 @@ def _is_table_read(node: gs.Node, facts: Facts) -> bool:
     return index.value is None or index.value.size > TAPS
 
 
-def _by_kind(nodes: Iterable[gs.Node], scope: Scope, facts: Sequence[Facts]) -> dict[_Kind, list[gs.Node]]:
-    groups: dict[_Kind, list[gs.Node]] = {}
+def _by_kind(nodes: Iterable[Node], scope: Scope, facts: Sequence[Facts]) -> dict[_Kind, list[Node]]:
+    groups: dict[_Kind, list[Node]] = {}
     for node in nodes:
         kind = _kind(node, scope, facts)
         if kind is not None:
@@ -98,7 +97,7 @@ def _by_kind(nodes: Iterable[gs.Node], scope: Scope, facts: Sequence[Facts]) -> 
     return groups
 
 
-def _kind(node: gs.Node, scope: Scope, facts: Sequence[Facts]) -> _Kind | None:
+def _kind(node: Node, scope: Scope, facts: Sequence[Facts]) -> _Kind | None:
     """None where a shape is not known, or nothing can be joined along the axis."""
     data, index = node.inputs[:2]
     pairs = [(f.get(data.name, UNKNOWN).shape, f.get(index.name, UNKNOWN).shape) for f in facts]
@@ -131,7 +130,7 @@ def _origin(name: str, scope: Scope, facts: Sequence[Facts]) -> Hashable:
     return "Reshape", shapes, origin[2] if isinstance(origin, tuple) and origin[0] == "Reshape" else origin
 
 
-def _attributes(node: gs.Node, rank: int) -> tuple[tuple[str, int], ...]:
+def _attributes(node: Node, rank: int) -> tuple[tuple[str, int], ...]:
     if node.op == "GatherND":
         return (("batch_dims", int(node.attrs.get("batch_dims", 0))),)
     axis = int(node.attrs.get("axis", 0))
@@ -144,11 +143,11 @@ def _axes(op: str, attributes: tuple[tuple[str, int], ...]) -> tuple[int, int]:
     return (0, axis) if op == "Gather" else (axis, axis)
 
 
-def _independent(scope: Scope, nodes: Sequence[gs.Node]) -> list[gs.Node]:
+def _independent(scope: Scope, nodes: Sequence[Node]) -> list[Node]:
     """Those of `nodes` (in execution order) whose indices need no other's result, lest the merged read need itself."""
     tainted: set[str] = set()
     group = {id(node) for node in nodes}
-    free: list[gs.Node] = []
+    free: list[Node] = []
     for node in _from(scope, nodes[0]):
         if id(node) in group and not any(t.name in tainted for t in reads_of(node)):
             free.append(node)
@@ -159,12 +158,12 @@ def _independent(scope: Scope, nodes: Sequence[gs.Node]) -> list[gs.Node]:
     return free
 
 
-def _from(scope: Scope, first: gs.Node) -> Sequence[gs.Node]:
+def _from(scope: Scope, first: Node) -> Sequence[Node]:
     start = next(k for k, node in enumerate(scope.nodes) if node is first)
     return scope.nodes[start:]
 
 
-def _site(join: Join, kind: _Kind, nodes: Sequence[gs.Node], facts: Facts) -> StructuralSite:
+def _site(join: Join, kind: _Kind, nodes: Sequence[Node], facts: Facts) -> StructuralSite:
     stack, part = _axes(kind.op, kind.attributes)
     data = nodes[0].inputs[0].name
     dtype: Any = facts[data].dtype

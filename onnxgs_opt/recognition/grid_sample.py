@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import numpy as np
-import onnx_graphsurgeon as gs
 
+from onnxgs_opt.ir import Node, Tensor
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.operators import operator
 from onnxgs_opt.samplers.policy import BorderName, Policy
@@ -24,7 +24,7 @@ _IMAGE = ((0,), (1,), (2,), (3,))
 _RANK = 4
 
 
-def has_grid_samples(nodes: Iterable[gs.Node]) -> bool:
+def has_grid_samples(nodes: Iterable[Node]) -> bool:
     """Whether a GridSample node of any kind is among the nodes."""
     return any(operator(node) == OP for node in nodes)
 
@@ -34,14 +34,14 @@ def grid_sample_sites(scope: Scope) -> list[Site]:
     return [_site(node) for node in scope.own if _is_bilinear(node)]
 
 
-def is_linear(node: gs.Node) -> bool:
+def is_linear(node: Node) -> bool:
     """Whether a node is a GridSample that interpolates linearly, over an image or a volume."""
     if operator(node) != OP:
         return False
     return _text(node.attrs.get("mode", "bilinear")) in BILINEAR
 
 
-def _is_bilinear(node: gs.Node) -> bool:
+def _is_bilinear(node: Node) -> bool:
     if not is_linear(node) or len(node.inputs) < 2:
         return False
     image, grid = node.inputs[:2]
@@ -52,12 +52,12 @@ def _is_bilinear(node: gs.Node) -> bool:
     return known and padding in BORDERS and all(_size(image, axis) not in (0, 1) for axis in (2, 3))
 
 
-def _is_float(tensor: gs.Tensor) -> bool:
+def _is_float(tensor: Tensor) -> bool:
     """Whether it may hold floats that numpy has too; bfloat16 is none."""
     return tensor.dtype is None or (not isinstance(tensor.dtype, int) and np.dtype(tensor.dtype).kind == "f")
 
 
-def _site(node: gs.Node) -> Site:
+def _site(node: Node) -> Site:
     image, grid = node.inputs[:2]
     return Site(
         id="",
@@ -85,7 +85,7 @@ def _site(node: gs.Node) -> Site:
     )
 
 
-def _size(tensor: gs.Tensor, axis: int) -> int | None:
+def _size(tensor: Tensor, axis: int) -> int | None:
     dim = cast("Sequence[int | str | None]", tensor.shape)[axis]
     return dim if isinstance(dim, int) and dim >= 0 else None
 

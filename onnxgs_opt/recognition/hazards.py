@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
-import onnx_graphsurgeon as gs
 
 from onnxgs_opt.diagnostics import CODES, Remark
+from onnxgs_opt.ir import Body, Constant, Node, Tensor
 from onnxgs_opt.ir.def_use import Scope, subgraphs_of
 from onnxgs_opt.ir.exporter import to_onnx_type
 from onnxgs_opt.ir.operators import READS, operator
@@ -33,7 +33,7 @@ TO_INTEGER = frozenset(("Shape", "Size", "NonZero", "ArgMax", "ArgMin"))
 MAX_STEPS = 64
 
 
-def node_hazards(graph: gs.Graph) -> tuple[Remark, ...]:
+def node_hazards(graph: Body) -> tuple[Remark, ...]:
     """What single nodes of a graph show by themselves, those of its subgraphs included."""
     return (*_of_nodes(graph.nodes, int(graph.opset or 0)), *_partial_shapes(graph.nodes))
 
@@ -43,11 +43,11 @@ def read_hazards(scope: Scope, sums: Sequence[StructuralSite]) -> tuple[Remark, 
     return (*_half_indices(scope), *_wrapping(scope, sums))
 
 
-def _remark(code: str, node: gs.Node, condition: str) -> Remark:
+def _remark(code: str, node: Node, condition: str) -> Remark:
     return Remark(code, node.name, condition, CODES[code].action)
 
 
-def _of_nodes(nodes: Iterable[gs.Node], opset: int) -> Iterator[Remark]:
+def _of_nodes(nodes: Iterable[Node], opset: int) -> Iterator[Remark]:
     """Hazards that one node shows by itself."""
     for node in nodes:
         if operator(node) == GRID_SAMPLE and len(node.inputs) > 1:  # at opsets without it, anything is called so
@@ -58,7 +58,7 @@ def _of_nodes(nodes: Iterable[gs.Node], opset: int) -> Iterator[Remark]:
             yield from _of_nodes(body.nodes, opset)
 
 
-def _partial_shapes(nodes: Iterable[gs.Node]) -> Iterator[Remark]:
+def _partial_shapes(nodes: Iterable[Node]) -> Iterator[Remark]:
     """One remark, at the first Shape that leaves dims out: exporters write one for every size that they need."""
     parts = list(_parts_of_shapes(nodes))
     if parts:
@@ -66,7 +66,7 @@ def _partial_shapes(nodes: Iterable[gs.Node]) -> Iterator[Remark]:
         yield _remark("GSO205", parts[0], f"takes part of the shape of '{parts[0].inputs[0].name}'{others}")
 
 
-def _parts_of_shapes(nodes: Iterable[gs.Node]) -> Iterator[gs.Node]:
+def _parts_of_shapes(nodes: Iterable[Node]) -> Iterator[Node]:
     for node in nodes:
         if operator(node) == "Shape" and _takes_part(node):
             yield node
@@ -74,7 +74,7 @@ def _parts_of_shapes(nodes: Iterable[gs.Node]) -> Iterator[gs.Node]:
             yield from _parts_of_shapes(body.nodes)
 
 
-def _takes_part(node: gs.Node) -> bool:
+def _takes_part(node: Node) -> bool:
     """Whether a Shape leaves dims out; where the rank is not known, any bound but 0 may."""
     shape = node.inputs[0].shape
     start, end = int(node.attrs.get("start", 0)), node.attrs.get("end")
@@ -83,18 +83,18 @@ def _takes_part(node: gs.Node) -> bool:
     return len(range(len(shape))[start : None if end is None else int(end)]) != len(shape)
 
 
-def _of_grid_sample(node: gs.Node, opset: int) -> Iterator[Remark]:
+def _of_grid_sample(node: Node, opset: int) -> Iterator[Remark]:
     if opset >= RENAMED_IN and is_linear(node):
         yield _remark("GSO201", node, f"mode linear at opset {opset}")
     if _is_half(node.inputs[1]):
         yield _remark("GSO202", node, f"the grid '{node.inputs[1].name}' is fp16")
 
 
-def _is_half(tensor: gs.Tensor) -> bool:
+def _is_half(tensor: Tensor) -> bool:
     return tensor.dtype is not None and not isinstance(tensor.dtype, int) and np.dtype(tensor.dtype) == np.float16
 
 
-def _is_integer(tensor: gs.Tensor) -> bool:
+def _is_integer(tensor: Tensor) -> bool:
     """Whether a tensor holds integers; where the file does not say, its makers do."""
     for _ in range(MAX_STEPS):
         if tensor.dtype is not None:
@@ -127,7 +127,7 @@ def _half_indices(scope: Scope) -> Iterator[Remark]:
             halves.update(t.name for t in node.outputs)
 
 
-def _values(node: gs.Node) -> list[gs.Tensor]:
+def _values(node: Node) -> list[Tensor]:
     """The inputs whose numbers are those of the result: none of an operator that makes others."""
     if operator(node) in LAYOUTS | {"Gather"}:
         return list(node.inputs[:1])
@@ -151,7 +151,7 @@ def is_loose(scope: Scope, index: str) -> bool:
     pending = [(index, False)]
     while pending:
         name, rounded = pending.pop()
-        if (name, rounded) in seen or isinstance(scope.tensors[name], gs.Constant):
+        if (name, rounded) in seen or isinstance(scope.tensors[name], Constant):
             continue
         seen.add((name, rounded))
         node, _ = scope.producer.get(name, (None, 0))

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-import onnx_graphsurgeon as gs
-
 from onnxgs_opt.diagnostics import Remark
+from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.operators import LAYOUTS, operator
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
@@ -278,7 +277,7 @@ class _Search:
             return Miss("what it computes changes with the dynamic sizes", 4, "GSO113")
         return None
 
-    def _between(self, hit: _Hit) -> list[gs.Node]:
+    def _between(self, hit: _Hit) -> list[Node]:
         """The nodes from the image and the coordinates to the output."""
         affine = hit.placement.affine
         views = (hit.placement.image, *hit.placement.coordinate_views, *affine.factors, *affine.addends)
@@ -319,7 +318,7 @@ def _adds_nothing(inner: _Hit, outer: _Hit) -> bool:
     return whole and not masked and b.names <= a.names and b.scale in (a.scale, 1)
 
 
-def _through_layouts(nodes: Iterable[gs.Node]) -> Iterator[tuple[gs.Node, bool]]:
+def _through_layouts(nodes: Iterable[Node]) -> Iterator[tuple[Node, bool]]:
     """Each node, and whether it is a layout operator with another one behind it."""
     for node, following in pairwise((*nodes, None)):
         assert node is not None

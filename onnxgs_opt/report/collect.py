@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import onnx_graphsurgeon as gs
-
 from onnxgs_opt.diagnostics import CODES, Remark
+from onnxgs_opt.ir import Constant, Node
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.report.model import Hazard, NearMiss, PolicyKind, SiteError, SitePolicy, SiteReport, Validation
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
@@ -28,7 +27,7 @@ def image_reads(graph: Graph, sites: Iterable[AnySite]) -> int:
     )
 
 
-def _is_image_read(node: gs.Node) -> bool:
+def _is_image_read(node: Node) -> bool:
     return node.op != "Gather" or not node.inputs[0].inputs or node.inputs[0].inputs[0].op != "Shape"
 
 
@@ -89,7 +88,7 @@ def validation_record(comparison: Comparison | None, graph: Graph) -> Validation
     """The whole-model check of the report."""
     if comparison is None:
         return Validation()
-    names = [t.name for t in graph.inputs if not isinstance(t, gs.Constant)]
+    names = [t.name for t in graph.inputs if not isinstance(t, Constant)]
     shapes = tuple(dict(zip(names, run, strict=False)) for run in comparison.shapes)
     if comparison.status == "not-run":
         return Validation(seed=comparison.seed, reason=comparison.worst)

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import onnx_graphsurgeon as gs
-
+from onnxgs_opt.ir import Constant, Node, Tensor
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import operator
 from onnxgs_opt.samplers.op import prefix_of
@@ -58,7 +57,7 @@ def evidence_of(
     """Evidence for every site of `graph`; `lowered` is the graph in which some are replaced."""
     old = {path: _by_name(graph.at(path)) for path in {site.body for site in sites}}
     new = {} if lowered is None else {n.name: n for part in (lowered, *lowered.bodies()) for n in part.nodes}
-    by_prefix: dict[str, list[gs.Node]] = {}
+    by_prefix: dict[str, list[Node]] = {}
     for name, node in new.items():
         by_prefix.setdefault("/".join(name.split("/", 2)[:2]), []).append(node)
     out = []
@@ -71,7 +70,7 @@ def evidence_of(
     return tuple(out)
 
 
-def cone_of(nodes: Sequence[gs.Node], output: str, reads: frozenset[str]) -> Cone:
+def cone_of(nodes: Sequence[Node], output: str, reads: frozenset[str]) -> Cone:
     """The picture of some nodes: what they read from outside becomes inputs, `output` stands at their end."""
     boxes = [Box(n.name, n.op, "read" if n.name in reads else "node") for n in nodes]
     made = {t.name: k for k, n in enumerate(nodes) for t in n.outputs}
@@ -92,11 +91,11 @@ def _policy(site: AnySite) -> Policy | None:
     return None if isinstance(site, StructuralSite) else site.policy
 
 
-def _by_name(graph: Graph) -> dict[str, gs.Node]:
+def _by_name(graph: Graph) -> dict[str, Node]:
     return {node.name: node for node in graph.nodes}
 
 
-def _after(site: AnySite, new: Sequence[gs.Node], left: Sequence[gs.Node]) -> Cone | None:
+def _after(site: AnySite, new: Sequence[Node], left: Sequence[Node]) -> Cone | None:
     """What stands for a site now: the new nodes, and of a sum what is left of it, which still sums."""
     if not new:
         return None
@@ -123,11 +122,11 @@ def _summing(graph: Graph, site: StructuralSite) -> tuple[str, ...]:
     return tuple(reversed(kept))
 
 
-def _variables(tensors: Iterable[gs.Tensor]) -> list[gs.Tensor]:
-    return [t for t in tensors if t.name and not isinstance(t, gs.Constant)]
+def _variables(tensors: Iterable[Tensor]) -> list[Tensor]:
+    return [t for t in tensors if t.name and not isinstance(t, Constant)]
 
 
-def _new_reads(nodes: Sequence[gs.Node], image: str) -> frozenset[str]:
+def _new_reads(nodes: Sequence[Node], image: str) -> frozenset[str]:
     """Among a lowering's nodes those that read the image: its values, not its shape."""
     values = {image}
     reads = set()

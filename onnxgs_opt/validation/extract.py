@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import onnx_graphsurgeon as gs
 from onnx import ModelProto
 
+from onnxgs_opt.ir import Body, Constant, Node, Tensor
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.constants import constant_value
 from onnxgs_opt.ir.graph import Graph
@@ -36,19 +36,19 @@ def cone_of(graph: Graph, site: Site) -> ModelProto:
     for leaf in leaves:
         if leaf.dtype is None or leaf.shape is None:
             raise NotRunnableError(f"the type or rank of '{leaf.name}' is not known")
-    inner = gs.Graph(nodes=nodes, inputs=leaves, outputs=[tensors[site.output]], opset=graph.opset, name=site.id)
+    inner = Body(nodes=nodes, inputs=leaves, outputs=[tensors[site.output]], opset=graph.opset, name=site.id)
     inner.functions = graph.gs.functions
     return Graph(inner, graph.envelope, graph.folder).to_proto()
 
 
-def _slice(wanted: Sequence[gs.Tensor], cuts: set[str]) -> tuple[list[gs.Node], list[gs.Tensor]]:
+def _slice(wanted: Sequence[Tensor], cuts: set[str]) -> tuple[list[Node], list[Tensor]]:
     """The nodes between the cuts and the wanted tensors, and the tensors that they start from."""
-    nodes: dict[int, gs.Node] = {}
-    leaves: dict[str, gs.Tensor] = {}
+    nodes: dict[int, Node] = {}
+    leaves: dict[str, Tensor] = {}
     todo = list(wanted)
     while todo:
         tensor = todo.pop()
-        if not tensor.name or isinstance(tensor, gs.Constant):
+        if not tensor.name or isinstance(tensor, Constant):
             continue
         if (tensor.name in cuts and constant_value(tensor) is None) or not tensor.inputs:
             leaves[tensor.name] = tensor
@@ -60,7 +60,7 @@ def _slice(wanted: Sequence[gs.Tensor], cuts: set[str]) -> tuple[list[gs.Node], 
     return list(nodes.values()), list(leaves.values())
 
 
-def _read_from_outside(node: gs.Node) -> list[gs.Tensor]:
+def _read_from_outside(node: Node) -> list[Tensor]:
     found = list(captured(node))
     made = {id(t) for t in found for p in t.inputs if not any(p is n for n in t.inputs)}
     return [t for t in found if t.inputs and id(t) not in made]

@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
-import onnx_graphsurgeon as gs
 
+from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
 from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.samplers.policy import WINDOWS, Policy, Window
@@ -42,17 +42,17 @@ class Cells:
     them; each broadcasts to the index.
     """
 
-    index: gs.Tensor
-    columns: tuple[gs.Tensor, gs.Tensor]
-    rows: tuple[gs.Tensor, gs.Tensor]
+    index: Tensor
+    columns: tuple[Tensor, Tensor]
+    rows: tuple[Tensor, Tensor]
     width: Dim
 
-    def corner_weights(self, builder: Builder) -> tuple[gs.Tensor, ...]:
+    def corner_weights(self, builder: Builder) -> tuple[Tensor, ...]:
         """Weights of the corners in the order of the index's steps 0, 1, W, W+1."""
         return tuple(builder.op("Mul", column, row) for row in self.rows for column in self.columns)
 
 
-def emit_cells(builder: Builder, site: Site, image: gs.Tensor) -> Cells:
+def emit_cells(builder: Builder, site: Site, image: Tensor) -> Cells:
     """Write index and weights for image [N, C, H, W]; the index is int32 where the sizes are known to allow it.
 
     The innermost axis stays Wo: onnxruntime takes 15 times as long for [N, Ho, Wo, 1] against a scalar.
@@ -65,9 +65,9 @@ def emit_cells(builder: Builder, site: Site, image: gs.Tensor) -> Cells:
     return Cells(_index(builder, site, across, down), columns, rows, width)
 
 
-def _index(builder: Builder, site: Site, across: AxisCell, down: AxisCell) -> gs.Tensor:
+def _index(builder: Builder, site: Site, across: AxisCell, down: AxisCell) -> Tensor:
     """y*W + x, computed in fp32 where that is exact: one conversion instead of two."""
-    row, column = cast(gs.Tensor, down.first), cast(gs.Tensor, across.first)
+    row, column = cast(Tensor, down.first), cast(Tensor, across.first)
     whole = index_type(site)
     if not (_is_exact_in_floats(site) and row.dtype == column.dtype == np.float32):
         row, column = builder.cast(row, whole), builder.cast(column, whole)
@@ -78,11 +78,11 @@ def _index(builder: Builder, site: Site, across: AxisCell, down: AxisCell) -> gs
 class Corners:
     """Where the four corners of each point are, and how much each counts; both [N, 4, Ho, Wo]."""
 
-    index: gs.Tensor
-    weights: gs.Tensor
+    index: Tensor
+    weights: Tensor
 
 
-def emit_corners(builder: Builder, site: Site, image: gs.Tensor) -> Corners:
+def emit_corners(builder: Builder, site: Site, image: Tensor) -> Corners:
     """Write index and weights with the four corners stacked along axis 1."""
     cells = emit_cells(builder, site, image)
     (left, right), (upper, lower) = cells.columns, cells.rows
@@ -91,7 +91,7 @@ def emit_corners(builder: Builder, site: Site, image: gs.Tensor) -> Corners:
     return Corners(index, builder.op("Mul", *stacked))
 
 
-def emit_pixels(builder: Builder, site: Site, sizes: tuple[Dim, Dim], axis: int) -> tuple[gs.Tensor, gs.Tensor]:
+def emit_pixels(builder: Builder, site: Site, sizes: tuple[Dim, Dim], axis: int) -> tuple[Tensor, Tensor]:
     """Pixel coordinates x and y [N, Ho, Wo] with an axis of size 1 at `axis` (1 or 3); `sizes` are (H, W).
 
     Where the model computes none, they follow from the grid in the order of roundings of onnxruntime's GridSample.
@@ -113,23 +113,23 @@ def emit_pixels(builder: Builder, site: Site, sizes: tuple[Dim, Dim], axis: int)
     return _pixels(builder, site, x, width), _pixels(builder, site, y, height)
 
 
-def _pixels(builder: Builder, site: Site, g: gs.Tensor, size: Dim) -> gs.Tensor:
+def _pixels(builder: Builder, site: Site, g: Tensor, size: Dim) -> Tensor:
     """(g+1)/2*(S-1) with aligned corners, else ((g+1)*S-1)/2."""
     shifted = builder.op("Add", g, 1.0)
     if site.align_corners:
-        return cast(gs.Tensor, builder.op("Mul", builder.op("Mul", shifted, 0.5), _bound(builder, size, -1, g.dtype)))
+        return cast(Tensor, builder.op("Mul", builder.op("Mul", shifted, 0.5), _bound(builder, size, -1, g.dtype)))
     scaled = builder.op("Sub", builder.op("Mul", shifted, _bound(builder, size, 0, g.dtype)), 1.0)
-    return cast(gs.Tensor, builder.op("Mul", scaled, 0.5))
+    return cast(Tensor, builder.op("Mul", scaled, 0.5))
 
 
 @dataclass(frozen=True)
 class AxisCell:
     """Along one axis: the coordinate p, the size S, floor(p) and the first pixel b of the cell, as floats."""
 
-    p: gs.Tensor
+    p: Tensor
     size: Dim
-    floor: gs.Tensor | None = None
-    first: gs.Tensor | None = None
+    floor: Tensor | None = None
+    first: Tensor | None = None
 
     @property
     def dtype(self) -> Any:
@@ -137,13 +137,13 @@ class AxisCell:
         return float_type(self.p)
 
 
-def emit_mask(builder: Builder, site: Site, across: AxisCell, down: AxisCell) -> gs.Tensor | None:
+def emit_mask(builder: Builder, site: Site, across: AxisCell, down: AxisCell) -> Tensor | None:
     """The window as a 0/1 tensor [N, 1, Ho, Wo] of the coordinates' type; None when every coordinate is in it."""
     inside = emit_inside(builder, site, across, down)
     return None if inside is None else builder.cast(inside, across.dtype)
 
 
-def emit_inside(builder: Builder, site: Site, across: AxisCell, down: AxisCell) -> gs.Tensor | None:
+def emit_inside(builder: Builder, site: Site, across: AxisCell, down: AxisCell) -> Tensor | None:
     """The window as a boolean tensor [N, 1, Ho, Wo]; None when every coordinate is in it.
 
     It takes the place of the model's own mask, if there is one: exported ones compare [N, Ho, Wo, 1] with a scalar,
@@ -161,7 +161,7 @@ def emit_inside(builder: Builder, site: Site, across: AxisCell, down: AxisCell) 
     return inside
 
 
-def _take_over(builder: Builder, view: View, inside: gs.Tensor) -> None:
+def _take_over(builder: Builder, view: View, inside: Tensor) -> None:
     """Let `inside` [N, 1, Ho, Wo] serve whoever reads the model's own mask, where its shape is known to be the same."""
     old = builder.graph.tensor(view.tensor)
     if view.split is not None or any(len(group) > 1 for group in view.groups) or old.dtype is None:
@@ -188,7 +188,7 @@ def is_inside_image(policy: Policy) -> bool:
     return window.lo is not None and window.lo >= 0 and window.hi is not None and window.hi <= -1
 
 
-def float_type(tensor: gs.Tensor) -> Any:
+def float_type(tensor: Tensor) -> Any:
     """Element type of a float tensor, fp32 where it is not known."""
     return np.dtype(np.float32) if tensor.dtype is None else tensor.dtype
 
@@ -206,12 +206,12 @@ def _is_exact_in_floats(site: Site) -> bool:
     return height is not None and width is not None and height * width <= EXACT
 
 
-def _cell(builder: Builder, p: gs.Tensor, size: Dim) -> AxisCell:
+def _cell(builder: Builder, p: Tensor, size: Dim) -> AxisCell:
     floor = builder.op("Floor", p)
     return AxisCell(p, size, floor, _clamp(builder, floor, size, -2))
 
 
-def _weights(builder: Builder, cell: AxisCell, policy: Policy, mask: gs.Tensor | None) -> tuple[gs.Tensor, gs.Tensor]:
+def _weights(builder: Builder, cell: AxisCell, policy: Policy, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     """Weights of both pixels of the cell along one axis, times the mask."""
     contained = is_inside_image(policy)
     clamps = policy.border == "border" and not contained
@@ -225,30 +225,28 @@ def _weights(builder: Builder, cell: AxisCell, policy: Policy, mask: gs.Tensor |
     return builder.op("Sub", mask, high), high
 
 
-def _hats(builder: Builder, d: gs.Tensor) -> tuple[gs.Tensor, gs.Tensor]:
+def _hats(builder: Builder, d: Tensor) -> tuple[Tensor, Tensor]:
     """Weights of two neighbouring pixels at distance d from the first: 0 beyond 1 from each."""
     low = builder.op("Min", builder.op("Sub", 1.0, d), builder.op("Add", d, 1.0))
     high = builder.op("Min", d, builder.op("Sub", 2.0, d))
     return builder.op("Relu", low), builder.op("Relu", high)
 
 
-def _masked(
-    builder: Builder, weights: tuple[gs.Tensor, gs.Tensor], mask: gs.Tensor | None
-) -> tuple[gs.Tensor, gs.Tensor]:
+def _masked(builder: Builder, weights: tuple[Tensor, Tensor], mask: Tensor | None) -> tuple[Tensor, Tensor]:
     if mask is None:
         return weights
     return builder.op("Mul", weights[0], mask), builder.op("Mul", weights[1], mask)
 
 
-def _clamp(builder: Builder, p: gs.Tensor, size: Dim, last: int) -> gs.Tensor:
+def _clamp(builder: Builder, p: Tensor, size: Dim, last: int) -> Tensor:
     """Clamp to [0, S+last]. Opset 11 clamps floats only, so this comes before the cast to integers."""
     high = _bound(builder, size, last, float_type(p))
     if isinstance(size, int):
-        return cast(gs.Tensor, builder.op("Clip", p, 0.0, high))
+        return cast(Tensor, builder.op("Clip", p, 0.0, high))
     return builder.clip(p, 0.0, high)
 
 
-def _tests(builder: Builder, cell: AxisCell, window: Window) -> list[gs.Tensor]:
+def _tests(builder: Builder, cell: AxisCell, window: Window) -> list[Tensor]:
     """What has to hold along one axis; 0 <= p < S-1 is that clamping floor(p) to [0, S-2] changes nothing."""
     if window == WINDOWS["interior"] and cell.first is not None:
         return [builder.op("Equal", cell.floor, cell.first)]
@@ -262,25 +260,25 @@ def _tests(builder: Builder, cell: AxisCell, window: Window) -> list[gs.Tensor]:
     return tests
 
 
-def compare(builder: Builder, op_type: str, opposite: str, p: gs.Tensor, bound: gs.Tensor, closed: bool) -> gs.Tensor:
+def compare(builder: Builder, op_type: str, opposite: str, p: Tensor, bound: Tensor, closed: bool) -> Tensor:
     """Compare p with a bound, by `op_type` where that is open, else by its opposite negated or a newer operator."""
     if not closed:
-        return cast(gs.Tensor, builder.op(op_type, p, bound))
+        return cast(Tensor, builder.op(op_type, p, bound))
     if builder.opset >= 12:  # they are this young
-        return cast(gs.Tensor, builder.op(f"{op_type}OrEqual", p, bound))
-    return cast(gs.Tensor, builder.op("Not", builder.op(opposite, p, bound)))
+        return cast(Tensor, builder.op(f"{op_type}OrEqual", p, bound))
+    return cast(Tensor, builder.op("Not", builder.op(opposite, p, bound)))
 
 
-def _bound(builder: Builder, size: Dim, offset: int, dtype: Any) -> gs.Tensor:
+def _bound(builder: Builder, size: Dim, offset: int, dtype: Any) -> Tensor:
     """S + offset as a float."""
     if isinstance(size, int):
         return builder.const(size + offset, dtype)
     return builder.cast(size if offset == 0 else builder.op("Add", size, offset), dtype)
 
 
-def _steps(builder: Builder, width: Dim, whole: type[np.signedinteger[Any]]) -> gs.Tensor:
+def _steps(builder: Builder, width: Dim, whole: type[np.signedinteger[Any]]) -> Tensor:
     """0, 1, W, W+1 along the corner axis."""
     right, down = (np.array(steps, whole).reshape(1, 4, 1, 1) for steps in ((0, 1, 0, 1), (0, 0, 1, 1)))
     if isinstance(width, int):
         return builder.const(right + down * whole(width), whole)
-    return cast(gs.Tensor, builder.op("Add", builder.op("Mul", builder.const(down), width), builder.const(right)))
+    return cast(Tensor, builder.op("Add", builder.op("Mul", builder.const(down), width), builder.const(right)))

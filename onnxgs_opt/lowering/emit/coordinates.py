@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx_graphsurgeon as gs
 
+from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.lowering.emit.cells import emit_pixels
 from onnxgs_opt.lowering.emit.views import emit_view
@@ -12,7 +12,7 @@ from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import View
 
 
-def emit_pixel_grid(builder: Builder, site: Site, image: gs.Tensor) -> gs.Tensor:
+def emit_pixel_grid(builder: Builder, site: Site, image: Tensor) -> Tensor:
     """Pixel coordinates for every item of the batch: the model's own tensor where it holds them."""
     if site.grid is not None and site.coordinates == "pixel" and not site.flipped:
         return for_batch(builder, site.grid, image, emit_view(builder, site.grid))
@@ -25,15 +25,15 @@ def emit_pixel_grid(builder: Builder, site: Site, image: gs.Tensor) -> gs.Tensor
     return for_batch(builder, site.coordinate_views[0], image, builder.concat([x, y], 3))
 
 
-def for_batch(builder: Builder, view: View, image: gs.Tensor, grid: gs.Tensor) -> gs.Tensor:
+def for_batch(builder: Builder, view: View, image: Tensor, grid: Tensor) -> Tensor:
     """Repeat a grid that all items of a batch share, as the operators want one grid an item."""
     if not has_one_item(builder, view):
         return grid
     batch = builder.dim(image, 0)
     if isinstance(batch, int) and batch == 1:
         return grid
-    first = batch if isinstance(batch, gs.Tensor) else builder.const([batch], np.int64)
-    repeated: gs.Tensor = builder.op("Expand", grid, builder.concat([first, builder.const([1, 1, 1], np.int64)], 0))
+    first = batch if isinstance(batch, Tensor) else builder.const([batch], np.int64)
+    repeated: Tensor = builder.op("Expand", grid, builder.concat([first, builder.const([1, 1, 1], np.int64)], 0))
     return repeated
 
 
@@ -43,7 +43,7 @@ def has_one_item(builder: Builder, view: View) -> bool:
     return view.split is None and shape is not None and all(shape[axis] == 1 for axis in view.groups[0])
 
 
-def _differ(x: gs.Tensor, y: gs.Tensor) -> bool:
+def _differ(x: Tensor, y: Tensor) -> bool:
     """Whether one of the two broadcasts against the other, as far as their static sizes tell."""
     if x.shape is None or y.shape is None:
         return False

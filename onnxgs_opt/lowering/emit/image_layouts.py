@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
-import onnx_graphsurgeon as gs
 
+from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
 from onnxgs_opt.ir.constants import SMALL
 from onnxgs_opt.lowering.emit.cells import Cells, index_type
@@ -15,34 +15,34 @@ from onnxgs_opt.lowering.emit.coordinates import has_one_item
 from onnxgs_opt.samplers.site import Site
 
 
-def emit_planes(builder: Builder, image: gs.Tensor) -> gs.Tensor:
+def emit_planes(builder: Builder, image: Tensor) -> Tensor:
     """Write image [N, C, H, W] as [N, C, H*W]."""
     return builder.reshape(image, [0, builder.dim(image, 1), -1])
 
 
-def spread(builder: Builder, site: Site, image: gs.Tensor, index: gs.Tensor, planes: Dim | None = None) -> gs.Tensor:
+def spread(builder: Builder, site: Site, image: Tensor, index: Tensor, planes: Dim | None = None) -> Tensor:
     """An index [N, ..., Ho, Wo] for GatherElements: flattened and repeated to [N, `planes`, P]; by default C planes."""
     flat = builder.reshape(index, [0, 1, -1])
     batch = builder.dim(image, 0) if all(has_one_item(builder, view) for view in site.coordinate_views) else 1
     planes = builder.dim(image, 1) if planes is None else planes
     if all(isinstance(d, int) and d == 1 for d in (batch, planes)):
         return flat
-    sizes = [d if isinstance(d, gs.Tensor) else builder.const([d], np.int64) for d in (batch, planes, 1)]
-    expanded: gs.Tensor = builder.op("Expand", flat, builder.concat(sizes, 0))
+    sizes = [d if isinstance(d, Tensor) else builder.const([d], np.int64) for d in (batch, planes, 1)]
+    expanded: Tensor = builder.op("Expand", flat, builder.concat(sizes, 0))
     return expanded
 
 
-def emit_rows(builder: Builder, image: gs.Tensor) -> gs.Tensor:
+def emit_rows(builder: Builder, image: Tensor) -> Tensor:
     """Write image [N, C, H, W] as [N*H*W, C]."""
     return builder.reshape(builder.transpose(image, [0, 2, 3, 1]), [-1, builder.dim(image, 1)])
 
 
-def emit_points(builder: Builder, site: Site, image: gs.Tensor, cells: Cells) -> gs.Tensor:
+def emit_points(builder: Builder, site: Site, image: Tensor, cells: Cells) -> Tensor:
     """The row [N, Ho, Wo] of each cell's first pixel."""
     return plus_batch(builder, site, image, builder.squeeze(cells.index, [1]), rank=3)
 
 
-def plus_batch(builder: Builder, site: Site, image: gs.Tensor, index: gs.Tensor, rank: int) -> gs.Tensor:
+def plus_batch(builder: Builder, site: Site, image: Tensor, index: Tensor, rank: int) -> Tensor:
     """The index into the planes of a batch laid end to end: n*H*W is added along the first of its `rank` axes."""
     if site.batch == 1:
         return index
@@ -50,19 +50,19 @@ def plus_batch(builder: Builder, site: Site, image: gs.Tensor, index: gs.Tensor,
     batch, plane = builder.dim(image, 0), builder.dims_product([builder.dim(image, 2), builder.dim(image, 3)])
     if isinstance(batch, int) and isinstance(plane, int) and batch <= SMALL:
         first = np.arange(batch, dtype=np.int64) * plane
-        return cast(gs.Tensor, builder.op("Add", index, first.astype(index_type(site)).reshape(column)))
-    count = builder.op("Squeeze", batch) if isinstance(batch, gs.Tensor) else builder.const(batch, np.int64)
+        return cast(Tensor, builder.op("Add", index, first.astype(index_type(site)).reshape(column)))
+    count = builder.op("Squeeze", batch) if isinstance(batch, Tensor) else builder.const(batch, np.int64)
     numbers = builder.reshape(builder.op("Range", 0, count, 1), column)
     first_of_each = builder.cast(builder.op("Mul", numbers, plane), index_type(site))
-    return cast(gs.Tensor, builder.op("Add", index, first_of_each))
+    return cast(Tensor, builder.op("Add", index, first_of_each))
 
 
-def sum_of(builder: Builder, terms: Sequence[gs.Tensor]) -> gs.Tensor:
+def sum_of(builder: Builder, terms: Sequence[Tensor]) -> Tensor:
     """One Sum of tensors of one shape: onnxruntime on a GPU makes one pass of it where three Adds make three."""
-    return cast(gs.Tensor, builder.op("Sum", *terms))
+    return cast(Tensor, builder.op("Sum", *terms))
 
 
-def in_result_type(builder: Builder, site: Site, t: gs.Tensor) -> gs.Tensor:
+def in_result_type(builder: Builder, site: Site, t: Tensor) -> Tensor:
     """In the type of the sampler's result: an fp16 image may have fp32 coordinates, and the reverse."""
     result = builder.graph.tensor(site.output).dtype
     return t if result is None else builder.cast(t, result)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import onnx_graphsurgeon as gs
-
+from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import View
 
 
-def emit_view(builder: Builder, view: View) -> gs.Tensor:
+def emit_view(builder: Builder, view: View) -> Tensor:
     """The canonical operand that a view describes; what changes nothing is not written."""
     tensor = builder.graph.tensor(view.tensor)
     if view.shift:
@@ -29,19 +28,19 @@ def emit_view(builder: Builder, view: View) -> gs.Tensor:
     return builder.reshape(tensor, [builder.dims_product([next(dims) for _ in group]) for group in view.groups])
 
 
-def _split_axis(builder: Builder, tensor: gs.Tensor, rank: int, axis: int, sizes: Sequence[int]) -> gs.Tensor:
+def _split_axis(builder: Builder, tensor: Tensor, rank: int, axis: int, sizes: Sequence[int]) -> Tensor:
     """The tensor with one axis reshaped into `sizes`, so that it has `rank` axes."""
     before = [builder.dim(tensor, a) for a in range(axis)]
     after = [builder.dim(tensor, a) for a in range(axis + 1, rank - len(sizes) + 1)]
     return builder.reshape(tensor, [*before, *sizes, *after])
 
 
-def emit_output(builder: Builder, site: Site, samples: gs.Tensor) -> gs.Tensor:
+def emit_output(builder: Builder, site: Site, samples: Tensor) -> Tensor:
     """The output of a site from its samples [N, C, Ho, Wo]: laid out, scaled and added to as exported."""
     return _emit_affine(builder, site, _laid_out(builder, site, samples))
 
 
-def _emit_affine(builder: Builder, site: Site, output: gs.Tensor) -> gs.Tensor:
+def _emit_affine(builder: Builder, site: Site, output: Tensor) -> Tensor:
     """What `affine` makes of the samples, in the type of the exported output."""
     dtype = builder.graph.tensor(site.output).dtype or output.dtype
     for view in site.affine.factors:
@@ -53,7 +52,7 @@ def _emit_affine(builder: Builder, site: Site, output: gs.Tensor) -> gs.Tensor:
     return output
 
 
-def _laid_out(builder: Builder, site: Site, samples: gs.Tensor) -> gs.Tensor:
+def _laid_out(builder: Builder, site: Site, samples: Tensor) -> Tensor:
     groups = site.output_groups
     order = [axis for group in groups for axis in group]
     if all(len(group) <= 1 for group in groups):

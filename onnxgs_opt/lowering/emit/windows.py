@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any, cast
 
 import numpy as np
-import onnx_graphsurgeon as gs
 
+from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
 from onnxgs_opt.lowering.emit.cells import compare, float_type
 from onnxgs_opt.samplers.policy import WINDOWS
@@ -21,7 +21,7 @@ OUTSIDE = -10.0
 """Outside of every image by more than a pixel, in pixels and in GridSample's units."""
 
 
-def far_where_outside(builder: Builder, site: Site, points: gs.Tensor, values: gs.Tensor, sizes: Sizes) -> gs.Tensor:
+def far_where_outside(builder: Builder, site: Site, points: Tensor, values: Tensor, sizes: Sizes) -> Tensor:
     """`values` [N, Ho, Wo, 2], with `OUTSIDE` for each coordinate of the pixels `points` that is not in the window.
 
     `sizes` are those of the image, (H, W).
@@ -29,10 +29,10 @@ def far_where_outside(builder: Builder, site: Site, points: gs.Tensor, values: g
     inside = emit_sides(builder, site, points, sizes)
     if inside is None:
         return values
-    return cast(gs.Tensor, builder.op("Where", inside, values, builder.const(OUTSIDE, float_type(values))))
+    return cast(Tensor, builder.op("Where", inside, values, builder.const(OUTSIDE, float_type(values))))
 
 
-def emit_sides(builder: Builder, site: Site, points: gs.Tensor, sizes: Sizes) -> gs.Tensor | None:
+def emit_sides(builder: Builder, site: Site, points: Tensor, sizes: Sizes) -> Tensor | None:
     """Whether each coordinate of [N, Ho, Wo, 2] is in the window; None when all are."""
     window = WINDOWS[site.policy.window]
     tests = []
@@ -49,22 +49,22 @@ def emit_sides(builder: Builder, site: Site, points: gs.Tensor, sizes: Sizes) ->
     return inside
 
 
-def bounds(builder: Builder, sizes: Sizes, offset: int, dtype: Any) -> gs.Tensor:
+def bounds(builder: Builder, sizes: Sizes, offset: int, dtype: Any) -> Tensor:
     """W + offset and H + offset, as floats [2]."""
     height, width = sizes
     if isinstance(height, int) and isinstance(width, int):
         return builder.const(np.array([width + offset, height + offset]), dtype)
-    both = [d if isinstance(d, gs.Tensor) else builder.const([d], np.int64) for d in (width, height)]
+    both = [d if isinstance(d, Tensor) else builder.const([d], np.int64) for d in (width, height)]
     return builder.cast(builder.op("Add", builder.concat(both, 0), offset), dtype)
 
 
-def both_sides(builder: Builder, inside: gs.Tensor, dtype: Any) -> gs.Tensor:
+def both_sides(builder: Builder, inside: Tensor, dtype: Any) -> Tensor:
     """1 where both coordinates are in the window, else 0: [N, Ho, Wo, 1]."""
     across, down = builder.split(builder.cast(inside, dtype), 3, [1, 1])
-    return cast(gs.Tensor, builder.op("Mul", across, down))
+    return cast(Tensor, builder.op("Mul", across, down))
 
 
-def _take_over(builder: Builder, site: Site, inside: gs.Tensor) -> None:
+def _take_over(builder: Builder, site: Site, inside: Tensor) -> None:
     """Let the window serve whoever reads the model's own mask, where that has the axes N, Ho, Wo in this order."""
     view = site.mask
     if view is None or view.split is not None or list(view.order) != sorted(view.order):

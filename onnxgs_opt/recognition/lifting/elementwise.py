@@ -6,8 +6,8 @@ from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
-import onnx_graphsurgeon as gs
 
+from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.constants import constant_value
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
 from onnxgs_opt.recognition.lifting.reduction import CONTRACT
@@ -23,7 +23,7 @@ EXACT_BELOW = {2: 2**11, 4: 2**24, 8: 2**53}
 def _arithmetic(combine: Callable[[Algebra, Expr, Expr], Expr], multiplies: bool = False) -> Rule:
     """A rule for a binary or n-ary operator; where two tensors mix before any floor, the result is a coordinate."""
 
-    def rule(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+    def rule(lift: Lift, node: Node, position: int, index: Index) -> Expr:
         first, *rest = lift.operands(node, index)
         for operand in rest:
             both = first.leaves and operand.leaves and not first.floored and not operand.floored
@@ -40,7 +40,7 @@ def _unary(function: Callable[[Algebra, Expr], Expr]) -> Rule:
 
 
 def _rounding(function: Callable[[Algebra, Expr], Expr]) -> Rule:
-    def rule(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+    def rule(lift: Lift, node: Node, position: int, index: Index) -> Expr:
         operand = lift.operands(node, index)[0]
         lift.note_rounded(node.inputs[0].name, index, operand)
         return function(lift.algebra, operand)
@@ -49,7 +49,7 @@ def _rounding(function: Callable[[Algebra, Expr], Expr]) -> Rule:
 
 
 def _compare(function: Callable[[Algebra, Expr], Expr], swapped: bool) -> Rule:
-    def rule(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+    def rule(lift: Lift, node: Node, position: int, index: Index) -> Expr:
         a, b = lift.operands(node, index)
         lift.compared |= {value for value in (a, b) if value.leaves}
         return function(lift.algebra, lift.algebra.sub(b, a) if swapped else lift.algebra.sub(a, b))
@@ -57,7 +57,7 @@ def _compare(function: Callable[[Algebra, Expr], Expr], swapped: bool) -> Rule:
     return rule
 
 
-def _divide(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+def _divide(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     a, b = lift.operands(node, index)
     if b.value is None or not b.value:
         raise NoRule("divisor is not constant")
@@ -68,14 +68,14 @@ def _divide(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
     return lift.algebra.quotient(a, b.value)
 
 
-def _reciprocal(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+def _reciprocal(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     (a,) = lift.operands(node, index)
     if a.value is None or not a.value:
         raise NoRule("divisor is not constant")
     return lift.algebra.num(Fraction(1) / a.value)
 
 
-def _power(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+def _power(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     """Powers 0, 1 and 2; a coordinate is not looked behind for its square."""
     a, b = lift.operands(node, index)
     if b.value not in (0, 1, 2) or (b.value == 2 and a.leaves and not a.floored):
@@ -83,7 +83,7 @@ def _power(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
     return (lift.algebra.one, a, lift.algebra.mul(a, a))[int(b.value)]
 
 
-def _round(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+def _round(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     """What is whole stays; halves go to the even neighbour, for which there is no formula."""
     (a,) = lift.operands(node, index)
     lift.note_rounded(node.inputs[0].name, index, a)
@@ -92,7 +92,7 @@ def _round(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
     return a
 
 
-def _mod(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+def _mod(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     a, b = lift.operands(node, index)
     if b.value is None or b.value <= 0:
         raise NoRule("modulus is not a positive constant")
@@ -103,7 +103,7 @@ def _mod(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
     return lift.algebra.add(a, steps, -b.value)
 
 
-def _cast(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+def _cast(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     a = lift.operands(node, index)[0]
     source = lift.facts.get(node.inputs[0].name, UNKNOWN).dtype
     target = lift.facts.get(node.outputs[0].name, UNKNOWN).dtype
@@ -135,11 +135,11 @@ def _survives(a: Expr, size: int) -> bool:
     return a.lo is not None and a.hi is not None and a.lo >= -EXACT_BELOW[2] and a.hi <= EXACT_BELOW[2]
 
 
-def _where(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+def _where(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     return lift.algebra.select(*lift.operands(node, index))
 
 
-def _clip(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+def _clip(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     out = lift.value(node.inputs[0].name, index)
     for k, (attribute, bound) in enumerate((("min", Algebra.maximum), ("max", Algebra.minimum)), start=1):
         if attribute in node.attrs:
@@ -150,19 +150,19 @@ def _clip(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
     return out
 
 
-def _range(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+def _range(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     start, _, step = (lift.value(t.name, ()) for t in node.inputs)
     return lift.algebra.add(start, lift.algebra.mul(index[0], step))
 
 
-def _constant_of_shape(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+def _constant_of_shape(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     fill = constant_value(node.attrs["value"]) if "value" in node.attrs else np.zeros(1)
     if fill is None or fill.size != 1:
         raise NoRule("its value is not at hand")
     return lift.algebra.num(exact(fill.reshape(())[()]))
 
 
-def taken_branch(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+def taken_branch(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     """If: the branch that is taken at the sizes of the lift."""
     condition = lift.facts.get(node.inputs[0].name, UNKNOWN).value
     if condition is None:

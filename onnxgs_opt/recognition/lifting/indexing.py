@@ -5,29 +5,28 @@ from __future__ import annotations
 import math
 from typing import cast
 
-import onnx_graphsurgeon as gs
-
+from onnxgs_opt.ir import Node
 from onnxgs_opt.recognition.algebra.expression import Expr
 from onnxgs_opt.recognition.lifting.rule import Index, Lift, NoRule, Rule
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact, pads_of, slice_ranges, split_sizes
 from onnxgs_opt.recognition.lifting.tables import exact
 
 
-def _facts(lift: Lift, node: gs.Node) -> list[Fact]:
+def _facts(lift: Lift, node: Node) -> list[Fact]:
     return [lift.facts.get(t.name, UNKNOWN) if t.name else UNKNOWN for t in node.inputs]
 
 
-def _identity(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+def _identity(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     return lift.value(node.inputs[0].name, index)
 
 
-def _transpose(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+def _transpose(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     perm = node.attrs.get("perm", range(len(index))[::-1])
     source = dict(zip(perm, index, strict=True))
     return lift.value(node.inputs[0].name, tuple(source[axis] for axis in range(len(index))))
 
 
-def _reshape(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+def _reshape(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     """Reshape, Flatten, Squeeze and Unsqueeze: matching runs of dims are ravelled and unravelled."""
     source = node.inputs[0].name
     old, new = lift.shape(source), lift.shape(node.outputs[0].name)
@@ -65,18 +64,18 @@ def _next_run(old: tuple[int, ...], new: tuple[int, ...], i: int, j: int) -> tup
             return len(old), len(new)
 
 
-def _expand(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+def _expand(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     source = node.inputs[0].name
     return lift.value(source, lift.broadcast(source, index))
 
 
-def _tile(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+def _tile(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     source = node.inputs[0].name
     shape = lift.shape(source)
     return lift.value(source, tuple(lift.algebra.remainder(i, d) for i, d in zip(index, shape, strict=True)))
 
 
-def _slice(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+def _slice(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     source = node.inputs[0].name
     shape = lift.shape(source)
     taken = slice_ranges(node, [f.value for f in _facts(lift, node)], shape)
@@ -87,13 +86,13 @@ def _slice(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
     )
 
 
-def _split(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+def _split(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     axis, sizes = split_sizes(node, _facts(lift, node))
     moved = lift.algebra.add(index[axis], lift.algebra.num(sum(sizes[:position])))
     return lift.value(node.inputs[0].name, (*index[:axis], moved, *index[axis + 1 :]))
 
 
-def _concat(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+def _concat(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     algebra, axis = lift.algebra, node.attrs["axis"] % len(index)
     along = index[axis]
     starts = [0]
@@ -121,7 +120,7 @@ def _wrapped(lift: Lift, i: Expr, size: int) -> Expr:
     return algebra.select(algebra.ge(i), i, algebra.add(i, algebra.num(size)))
 
 
-def _gather(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+def _gather(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     data, indices = (t.name for t in node.inputs)
     shape, rank = lift.shape(data), len(lift.shape(indices))
     axis = node.attrs.get("axis", 0) % len(shape)
@@ -141,7 +140,7 @@ def _is_single(leaf: Expr) -> bool:
     return leaf.integral and all(k.value is not None for k in index)
 
 
-def _gather_elements(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+def _gather_elements(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     data, indices = (t.name for t in node.inputs)
     shape = lift.shape(data)
     axis = node.attrs.get("axis", 0) % len(shape)
@@ -149,7 +148,7 @@ def _gather_elements(lift: Lift, node: gs.Node, position: int, index: Index) -> 
     return lift.value(data, (*index[:axis], i, *index[axis + 1 :]))
 
 
-def _gather_nd(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+def _gather_nd(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     data, indices = (t.name for t in node.inputs)
     shape, inner = lift.shape(data), lift.shape(indices)
     batch, depth = node.attrs.get("batch_dims", 0), inner[-1]
@@ -158,7 +157,7 @@ def _gather_nd(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
     return lift.value(data, (*index[:batch], *parts, *index[len(inner) - 1 :]))
 
 
-def _pad(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+def _pad(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     source = node.inputs[0].name
     shape, mode = lift.shape(source), node.attrs.get("mode", "constant")
     pads = pads_of(node, _facts(lift, node))
@@ -192,7 +191,7 @@ def _padded(lift: Lift, mode: str, j: Expr, last: Expr) -> Expr:
     raise ValueError(f"pad mode {mode}")
 
 
-def _fill(lift: Lift, node: gs.Node) -> Expr:
+def _fill(lift: Lift, node: Node) -> Expr:
     if "value" in node.attrs:
         return lift.algebra.num(exact(float(node.attrs["value"])))
     if len(node.inputs) > 2 and node.inputs[2].name:

@@ -10,8 +10,8 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-import onnx_graphsurgeon as gs
 
+from onnxgs_opt.ir import Body, Constant, Node
 from onnxgs_opt.ir.constants import constant_value
 from onnxgs_opt.ir.def_use import Array, Scope
 from onnxgs_opt.ir.operators import operator
@@ -159,9 +159,9 @@ class Lift:
             tensor = self._tensors.get(name)
             value = self.facts.get(name, UNKNOWN).value
             node, _ = self._producer.get(name, (None, 0))
-            if node is not None and operator(node) == "Constant" and isinstance(node.attrs.get("value"), gs.Constant):
+            if node is not None and operator(node) == "Constant" and isinstance(node.attrs.get("value"), Constant):
                 tensor = node.attrs["value"]
-            if isinstance(tensor, gs.Constant):
+            if isinstance(tensor, Constant):
                 value = value if value is not None else constant_value(tensor)
             elif value is not None and value.size > 1 and (value.ndim > 1 or value.size > 8):
                 value = None
@@ -187,7 +187,7 @@ class Lift:
         lo, hi = exact(part.min()), exact(part.max())
         return self.algebra.elem(name, index, lo, hi, table.dtype.kind in "iub", self.shape(name))
 
-    def enter(self, body: gs.Graph) -> None:
+    def enter(self, body: Body) -> None:
         """Make the tensors of a subgraph, whose names are unique in the model, known to the lift."""
         if id(body) in self._entered:
             return
@@ -197,7 +197,7 @@ class Lift:
         self._producer = {**self._producer, **scope.producer}
         self._tensors = {**self._tensors, **scope.tensors}
 
-    def operands(self, node: gs.Node, index: Index) -> list[Expr]:
+    def operands(self, node: Node, index: Index) -> list[Expr]:
         """The inputs of an elementwise operator at output index `index`."""
         return [self.value(t.name, self.broadcast(t.name, index)) for t in node.inputs if t.name]
 
@@ -253,7 +253,7 @@ class Lift:
         if self.values.get((source, apart)) is value:
             self.unmerged[element] = source, constants(apart)
 
-    def maker(self, name: str) -> gs.Node | None:
+    def maker(self, name: str) -> Node | None:
         """The node that makes a tensor, None for an input or a constant."""
         return self._producer.get(name, (None, 0))[0]
 

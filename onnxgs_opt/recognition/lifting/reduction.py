@@ -8,8 +8,8 @@ from fractions import Fraction
 from itertools import product
 
 import numpy as np
-import onnx_graphsurgeon as gs
 
+from onnxgs_opt.ir import Node
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
 from onnxgs_opt.recognition.lifting.rule import Index, Lift, NoRule, Rule
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, reduced_axes
@@ -19,7 +19,7 @@ MAX_UNROLLED = 16
 
 
 def _reduction(combine: Callable[[Algebra, Expr, Expr], Expr], mean: bool = False) -> Rule:
-    def rule(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+    def rule(lift: Lift, node: Node, position: int, index: Index) -> Expr:
         parts = list(_reduced(lift, node, index))
         total = parts[0]
         for part in parts[1:]:
@@ -29,7 +29,7 @@ def _reduction(combine: Callable[[Algebra, Expr, Expr], Expr], mean: bool = Fals
     return rule
 
 
-def _reduced(lift: Lift, node: gs.Node, index: Index) -> Iterator[Expr]:
+def _reduced(lift: Lift, node: Node, index: Index) -> Iterator[Expr]:
     """The elements that one element of a reduction is made of."""
     source = node.inputs[0].name
     shape = lift.shape(source)
@@ -44,7 +44,7 @@ def _reduced(lift: Lift, node: gs.Node, index: Index) -> Iterator[Expr]:
         yield lift.value(source, inner)
 
 
-def _matmul(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+def _matmul(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     a, b = (t.name for t in node.inputs)
     left, right = lift.shape(a), lift.shape(b)
     if len(left) < 2 or len(right) < 2 or left[-1] > MAX_UNROLLED:
@@ -58,7 +58,7 @@ def _matmul(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
     return total
 
 
-def _einsum(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+def _einsum(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     """An equation of plain letters: the sum over those that the result does not have."""
     terms, arrow, result = node.attrs["equation"].replace(" ", "").partition("->")
     operands = terms.split(",")

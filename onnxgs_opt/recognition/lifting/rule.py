@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-import onnx_graphsurgeon as gs
-
+from onnxgs_opt.ir import Body, Node
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
 from onnxgs_opt.recognition.lifting.shape_functions import Fact, Shape
 
@@ -27,7 +26,7 @@ class Lift(Protocol):
     def leaf(self, name: str, index: Index) -> Expr:
         """The element itself, not looked behind."""
 
-    def operands(self, node: gs.Node, index: Index) -> list[Expr]:
+    def operands(self, node: Node, index: Index) -> list[Expr]:
         """The inputs of an elementwise operator at output index `index`."""
 
     def broadcast(self, name: str, index: Index) -> Index:
@@ -39,17 +38,17 @@ class Lift(Protocol):
     def dtype_kind(self, name: str) -> str:
         """Numpy's kind letter of a tensor's dtype, '?' when unknown."""
 
-    def maker(self, name: str) -> gs.Node | None:
+    def maker(self, name: str) -> Node | None:
         """The node that makes a tensor, None for an input or a constant."""
 
-    def enter(self, body: gs.Graph) -> None:
+    def enter(self, body: Body) -> None:
         """Make the tensors of a subgraph known."""
 
     def note_rounded(self, name: str, index: Index, value: Expr) -> None:
         """Remember a coordinate that is about to be rounded."""
 
 
-Rule = Callable[[Lift, gs.Node, int, Index], Expr]
+Rule = Callable[[Lift, Node, int, Index], Expr]
 """Given the node, which of its outputs and the index into that, the element."""
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-import onnx_graphsurgeon as gs
-
+from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.operators import operator
 from onnxgs_opt.recognition.algebra.expression import Expr
 from onnxgs_opt.recognition.lifting.rule import Index, Lift, NoRule
@@ -15,7 +14,7 @@ REPEATS = frozenset(("Expand", "Reshape", "Squeeze", "Unsqueeze", "Identity", "T
 """Operators that only repeat a number."""
 
 
-def scatter_nd(lift: Lift, node: gs.Node, position: int, index: Index) -> Expr:
+def scatter_nd(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     """The number where the mask holds, else what was there; anything else that is scattered is not looked behind."""
     data, places, updates = (tensor.name for tensor in node.inputs)
     mask, number = _mask(lift, places), _number(lift, updates)

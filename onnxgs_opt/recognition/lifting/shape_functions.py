@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnx_graphsurgeon as gs
 
+from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Array
 
 MAX_VALUE_SIZE = 4096
@@ -51,7 +51,7 @@ def _known(fact: Fact) -> Shape:
     return fact.shape
 
 
-def _ints(node: gs.Node, name: str, position: int, inputs: Sequence[Fact]) -> list[int] | None:
+def _ints(node: Node, name: str, position: int, inputs: Sequence[Fact]) -> list[int] | None:
     """An operator's int list, which is an attribute or, in later opsets, an input."""
     if name in node.attrs:
         value = node.attrs[name]
@@ -74,7 +74,7 @@ def _broadcast(shapes: Sequence[Shape]) -> Shape:
     return tuple(reversed(out))
 
 
-def _elementwise(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _elementwise(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
     shape = _broadcast([_known(f) for f, t in zip(inputs, node.inputs, strict=True) if t.name])
     if node.op in ("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal", "And", "Or", "Not", "Xor"):
         return [Fact(shape, np.dtype(bool))]
@@ -98,19 +98,19 @@ def reshaped(old: Shape, target: Sequence[int], allow_zero: bool = False) -> Sha
     return tuple(dims)
 
 
-def _reshape(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _reshape(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
     target = _ints(node, "shape", 1, inputs) or []
     return [Fact(reshaped(_known(inputs[0]), target, bool(node.attrs.get("allowzero", 0))), inputs[0].dtype)]
 
 
-def _flatten(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _flatten(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
     shape, axis = _known(inputs[0]), node.attrs.get("axis", 1)
     axis += len(shape) if axis < 0 else 0
     halves = (int(np.prod(shape[:axis], dtype=np.int64)), int(np.prod(shape[axis:], dtype=np.int64)))
     return [Fact(halves, inputs[0].dtype)]
 
 
-def _transpose(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _transpose(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
     shape = _known(inputs[0])
     perm = node.attrs.get("perm", range(len(shape))[::-1])
     if sorted(perm) != list(range(len(shape))):
@@ -118,7 +118,7 @@ def _transpose(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
     return [Fact(tuple(shape[p] for p in perm), inputs[0].dtype)]
 
 
-def _unsqueeze(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _unsqueeze(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
     shape, axes = _known(inputs[0]), _ints(node, "axes", 1, inputs) or []
     rank = len(shape) + len(axes)
     places, rest = {a % rank for a in axes}, iter(shape)
@@ -127,36 +127,36 @@ def _unsqueeze(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
     return [Fact(tuple(1 if i in places else next(rest) for i in range(rank)), inputs[0].dtype)]
 
 
-def _squeeze(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _squeeze(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
     shape, axes = _known(inputs[0]), _ints(node, "axes", 1, inputs)
     drop = {i for i, d in enumerate(shape) if d == 1} if axes is None else {a % len(shape) for a in axes}
     return [Fact(tuple(d for i, d in enumerate(shape) if i not in drop), inputs[0].dtype)]
 
 
-def _expand(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _expand(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
     target = _ints(node, "shape", 1, inputs) or []
     return [Fact(np.broadcast_shapes(_known(inputs[0]), tuple(target)), inputs[0].dtype)]
 
 
-def _tile(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _tile(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
     repeats = _ints(node, "repeats", 1, inputs) or []
     return [Fact(tuple(d * r for d, r in zip(_known(inputs[0]), repeats, strict=True)), inputs[0].dtype)]
 
 
-def _concat(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _concat(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
     shapes = [list(_known(f)) for f in inputs]
     axis = node.attrs["axis"] % len(shapes[0])
     shapes[0][axis] = sum(s[axis] for s in shapes)
     return [Fact(tuple(shapes[0]), inputs[0].dtype)]
 
 
-def _gather(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _gather(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
     data, index = _known(inputs[0]), _known(inputs[1])
     axis = node.attrs.get("axis", 0) % len(data)
     return [Fact((*data[:axis], *index, *data[axis + 1 :]), inputs[0].dtype)]
 
 
-def _gather_elements(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _gather_elements(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
     data, index = _known(inputs[0]), _known(inputs[1])
     axis = node.attrs.get("axis", 0) % len(data)
     for k, (size, asked) in enumerate(zip(data, index, strict=True)):
@@ -165,7 +165,7 @@ def _gather_elements(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact
     return [Fact(index, inputs[0].dtype)]
 
 
-def _gather_nd(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _gather_nd(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
     data, index = _known(inputs[0]), _known(inputs[1])
     first = node.attrs.get("batch_dims", 0) + index[-1]
     if first > len(data):
@@ -173,7 +173,7 @@ def _gather_nd(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
     return [Fact((*index[:-1], *data[first:]), inputs[0].dtype)]
 
 
-def _slice_bounds(node: gs.Node, values: Sequence[Array | None]) -> tuple[Sequence[int], ...]:
+def _slice_bounds(node: Node, values: Sequence[Array | None]) -> tuple[Sequence[int], ...]:
     """Slice's starts, ends, axes and steps, from attributes (until opset 9) or inputs."""
     if "starts" in node.attrs:
         starts, ends = node.attrs["starts"], node.attrs["ends"]
@@ -189,7 +189,7 @@ def _slice_bounds(node: gs.Node, values: Sequence[Array | None]) -> tuple[Sequen
     return first or [], last or [], axes or range(count), steps or [1] * count
 
 
-def slice_ranges(node: gs.Node, values: Sequence[Array | None], shape: Shape) -> dict[int, range]:
+def slice_ranges(node: Node, values: Sequence[Array | None], shape: Shape) -> dict[int, range]:
     """The indices that Slice takes along each sliced axis; ValueError when they are not known."""
     starts, ends, axes, steps = _slice_bounds(node, values)
     out: dict[int, range] = {}
@@ -199,14 +199,14 @@ def slice_ranges(node: gs.Node, values: Sequence[Array | None], shape: Shape) ->
     return out
 
 
-def _slice(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _slice(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
     shape = list(_known(inputs[0]))
     for axis, taken in slice_ranges(node, [f.value for f in inputs], tuple(shape)).items():
         shape[axis] = len(taken)
     return [Fact(tuple(shape), inputs[0].dtype)]
 
 
-def split_sizes(node: gs.Node, inputs: Sequence[Fact]) -> tuple[int, list[int]]:
+def split_sizes(node: Node, inputs: Sequence[Fact]) -> tuple[int, list[int]]:
     """The axis that Split cuts and the sizes of its parts."""
     shape = _known(inputs[0])
     axis = node.attrs.get("axis", 0) % len(shape)
@@ -218,22 +218,22 @@ def split_sizes(node: gs.Node, inputs: Sequence[Fact]) -> tuple[int, list[int]]:
     return axis, sizes
 
 
-def _split(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _split(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
     shape = _known(inputs[0])
     axis, sizes = split_sizes(node, inputs)
     return [Fact((*shape[:axis], size, *shape[axis + 1 :]), inputs[0].dtype) for size in sizes]
 
 
-def _shape_of(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _shape_of(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
     shape = _known(inputs[0])
     return [of_array(np.array(shape[node.attrs.get("start", 0) : node.attrs.get("end", len(shape))], np.int64))]
 
 
-def _size_of(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _size_of(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
     return [of_array(np.array(np.prod(_known(inputs[0]), dtype=np.int64), np.int64))]
 
 
-def pads_of(node: gs.Node, inputs: Sequence[Fact]) -> list[int]:
+def pads_of(node: Node, inputs: Sequence[Fact]) -> list[int]:
     """Pad's amounts, begins then ends, for every axis."""
     rank = len(_known(inputs[0]))
     pads = _ints(node, "pads", 1, inputs) or []
@@ -246,17 +246,17 @@ def pads_of(node: gs.Node, inputs: Sequence[Fact]) -> list[int]:
     return out
 
 
-def _pad(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _pad(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
     shape, pads = _known(inputs[0]), pads_of(node, inputs)
     dims = tuple(d + pads[i] + pads[i + len(shape)] for i, d in enumerate(shape))
     return [Fact(dims, inputs[0].dtype)]
 
 
-def _same(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _same(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
     return [Fact(inputs[0].shape, inputs[0].dtype)]
 
 
-def reduced_axes(node: gs.Node, inputs: Sequence[Fact]) -> tuple[int, ...]:
+def reduced_axes(node: Node, inputs: Sequence[Fact]) -> tuple[int, ...]:
     """The axes that a reduction sums over."""
     rank = len(_known(inputs[0]))
     axes = _ints(node, "axes", 1, inputs)
@@ -265,14 +265,14 @@ def reduced_axes(node: gs.Node, inputs: Sequence[Fact]) -> tuple[int, ...]:
     return tuple(sorted(a % rank for a in axes))
 
 
-def _reduce(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _reduce(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
     shape, axes = _known(inputs[0]), reduced_axes(node, inputs)
     keep = node.attrs.get("keepdims", 1)
     dims = tuple(1 if i in axes else d for i, d in enumerate(shape) if keep or i not in axes)
     return [Fact(dims, inputs[0].dtype)]
 
 
-ShapeRule = Callable[[gs.Node, list[Fact], int], list[Fact]]
+ShapeRule = Callable[[Node, list[Fact], int], list[Fact]]
 ELEMENTWISE = frozenset(
     [
         "Abs",

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnx_graphsurgeon as gs
 
+from onnxgs_opt.ir import Constant, Node, Tensor
 from onnxgs_opt.ir.constants import constant_value, is_size
 from onnxgs_opt.ir.def_use import Array, Scope, subgraphs_of
 from onnxgs_opt.ir.evaluator import evaluate
@@ -22,7 +22,7 @@ from onnxgs_opt.ir.type_inference import inferred
 from onnxgs_opt.recognition.lifting.shape_functions import MAX_VALUE_SIZE, SHAPES, UNKNOWN, Conflict, Fact, of_array
 
 
-def dim_name(tensor: gs.Tensor, axis: int) -> str:
+def dim_name(tensor: Tensor, axis: int) -> str:
     """The name under which dim `axis` of an input is assigned a size."""
     dim = tensor.shape[axis]
     return dim if isinstance(dim, str) and dim else f"{tensor.name}:{axis}"
@@ -42,14 +42,14 @@ def infer(
     for tensor in scope.inputs:
         facts[tensor.name] = _of_input(tensor, sizes)
     for name, tensor in scope.tensors.items():
-        if isinstance(tensor, gs.Constant):
+        if isinstance(tensor, Constant):
             facts[name] = _of_constant(tensor)
     for node in scope.nodes:
         _visit(node, facts, scope.opset, [] if conflicts is None else conflicts)
     return facts
 
 
-def _visit(node: gs.Node, facts: dict[str, Fact], opset: int, conflicts: list[Conflict]) -> None:
+def _visit(node: Node, facts: dict[str, Fact], opset: int, conflicts: list[Conflict]) -> None:
     inputs = [facts.get(t.name, UNKNOWN) if t.name else UNKNOWN for t in node.inputs]
     try:
         results = _apply(node, inputs, facts, opset)
@@ -63,33 +63,33 @@ def _visit(node: gs.Node, facts: dict[str, Fact], opset: int, conflicts: list[Co
         facts[tensor.name] = fact if fact.shape is not None else _declared(tensor, fact)
 
 
-def _declared(tensor: gs.Tensor, fact: Fact) -> Fact:
+def _declared(tensor: Tensor, fact: Fact) -> Fact:
     shape = tensor.shape
     if shape is None or not all(map(is_size, shape)):
         return fact
     return Fact(tuple(shape), fact.dtype or _dtype(tensor))
 
 
-def _dtype(tensor: gs.Tensor) -> np.dtype[Any] | None:
+def _dtype(tensor: Tensor) -> np.dtype[Any] | None:
     try:
         return None if tensor.dtype is None else np.dtype(tensor.dtype)
     except TypeError:
         return None  # an ONNX type that numpy has no name for, e.g. bfloat16 as an enum
 
 
-def _of_input(tensor: gs.Tensor, sizes: Mapping[str, int]) -> Fact:
+def _of_input(tensor: Tensor, sizes: Mapping[str, int]) -> Fact:
     if tensor.shape is None:
         return Fact(None, _dtype(tensor))
     dims = (d if is_size(d) else sizes[dim_name(tensor, axis)] for axis, d in enumerate(tensor.shape))
     return Fact(tuple(dims), _dtype(tensor))
 
 
-def _of_constant(tensor: gs.Constant) -> Fact:
+def _of_constant(tensor: Constant) -> Fact:
     shape = tuple(tensor.shape)
     return Fact(shape, _dtype(tensor), constant_value(tensor) if math.prod(shape) <= MAX_VALUE_SIZE else None)
 
 
-def _apply(node: gs.Node, inputs: list[Fact], facts: Mapping[str, Fact], opset: int) -> list[Fact]:
+def _apply(node: Node, inputs: list[Fact], facts: Mapping[str, Fact], opset: int) -> list[Fact]:
     if not operator(node):
         return []
     if node.op == "If" and inputs[0].value is not None:
@@ -107,13 +107,13 @@ def _apply(node: gs.Node, inputs: list[Fact], facts: Mapping[str, Fact], opset: 
     return _library(node, inputs, opset)
 
 
-def _branch(node: gs.Node, condition: bool, facts: Mapping[str, Fact], opset: int) -> list[Fact]:
+def _branch(node: Node, condition: bool, facts: Mapping[str, Fact], opset: int) -> list[Fact]:
     body = node.attrs["then_branch" if condition else "else_branch"]
     inner = infer(Scope.of(body), {}, facts)
     return [inner.get(t.name, UNKNOWN) for t in body.outputs]
 
 
-def _library(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _library(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
     """Shapes by onnx's own inference of one node, for the operators that have no rule here."""
     if subgraphs_of(node):
         return []
@@ -130,16 +130,16 @@ def _library(node: gs.Node, inputs: list[Fact], opset: int) -> list[Fact]:
     return [_of_type(result.get(t.name)) for t in node.outputs]
 
 
-def _attributes(node: gs.Node) -> dict[str, Any]:
+def _attributes(node: Node) -> dict[str, Any]:
     return {k: v for k, v in node.attrs.items() if isinstance(v, (int, float, str, list, tuple))}
 
 
-def plain_attributes(node: gs.Node) -> dict[str, object]:
+def plain_attributes(node: Node) -> dict[str, object]:
     """The attributes with tensors as arrays."""
-    return {k: constant_value(v) if isinstance(v, gs.Constant) else v for k, v in node.attrs.items()}
+    return {k: constant_value(v) if isinstance(v, Constant) else v for k, v in node.attrs.items()}
 
 
-def constant_of(node: gs.Node) -> Array:
+def constant_of(node: Node) -> Array:
     """The value of a Constant node.
 
     Raises:
