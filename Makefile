@@ -41,22 +41,22 @@ test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest
 
 soundness: $(VENV)/.installed-test
-	$(BIN)/python -m tests.soundness --spellings $(COUNT) --mutants $(COUNT) --jobs $(JOBS)
+	$(BIN)/python -m tests.campaigns.soundness --spellings $(COUNT) --mutants $(COUNT) --jobs $(JOBS)
 
 engines: $(VENV)/.installed-test
-	$(BIN)/python -m tests.engines --jobs $(JOBS) $(MODELS)
+	$(BIN)/python -m tests.campaigns.engines --jobs $(JOBS) $(MODELS)
 
 field: $(VENV)/.installed-test $(VENV)/.installed-bench
-	$(BIN)/python -m tests.field --after onnxsim onnxslim --jobs $(JOBS) $(MODELS)
+	$(BIN)/python -m tests.campaigns.field --after onnxsim onnxslim --jobs $(JOBS) $(MODELS)
 
 real-models: $(VENV)/.installed-test
-	$(BIN)/python -m tests.real_models
+	$(BIN)/python -m tests.campaigns.real_models
 
 same-outputs: $(VENV)/.installed-test
 	$(BIN)/python -m tests.campaigns.same_outputs --jobs $(JOBS) --only '$(ONLY)'
 
 reliability: $(VENV)/.installed-test
-	$(BIN)/python -m tests.reliability --executions $(EXECUTIONS) --jobs $(JOBS)
+	$(BIN)/python -m tests.campaigns.reliability --executions $(EXECUTIONS) --jobs $(JOBS)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -1,0 +1,98 @@
+"""Engines of every lowering of every recognised sampler: one build holds a whole set of them beside each other."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import ModelProto, parser
+
+from tests.campaigns.engines import NAMES, Lowered, build, lowered, together
+from tests.fixtures.spellings import AXES, Spelling, valid
+from tests.fixtures.spellings import build as spelt
+from tests.fixtures.spellings.curated import curated
+
+pytestmark = pytest.mark.skipif(find_spec("tensorrt_rtx") is None, reason="tensorrt-rtx-cu13 is not installed")
+EXPORTS = Path(__file__).parents[2] / "fixtures/models"
+OPSET = 17
+DIMS = ("static", "dynamic")
+COVERED = ("policy", "coordinates", "layout", "read", "image_dtype", "flip", "points", "batch")
+"""What changes the graph that a lowering writes, or the view of the image and the points that it starts from."""
+
+
+def with_dims(spelling: Spelling, dims: str) -> Spelling:
+    return replace(spelling, dims=dims, opset=OPSET)
+
+
+@cache
+def covering(dims: str) -> tuple[Spelling, ...]:
+    """The field's samplers, then curated spellings until every value of the axes is there that these dims allow."""
+    fitting = {name: with_dims(s, dims) for name, s in curated().items() if valid(with_dims(s, dims))}
+    chosen = [s for name, s in fitting.items() if "=" not in name]
+    left = {(axis, getattr(s, axis)) for s in fitting.values() for axis in COVERED}
+    while left := left - {(axis, getattr(s, axis)) for s in chosen for axis in COVERED}:
+        chosen.append(max(fitting.values(), key=lambda s: sum((axis, getattr(s, axis)) in left for axis in COVERED)))
+    return tuple(chosen)
+
+
+@cache
+def samplers(dims: str) -> dict[str, list[Lowered]]:
+    """By lowering, the models of the covering set, with GridSample nodes of both alignments beside them."""
+    by_name: dict[str, list[Lowered]] = defaultdict(list)
+    for model in [*map(spelt, covering(dims)), *grid_samples(dims)]:
+        for one in lowered(model):
+            by_name[one.lowering].append(one)
+    return by_name
+
+
+def grid_samples(dims: str) -> list[ModelProto]:
+    image, grid = ("2,3,9,12", "2,5,7,2") if dims == "static" else ("n,3,h,w", "n,a,b,2")
+    texts = (
+        f'<ir_version: 8, opset_import: ["": {OPSET}]> g (float[{image}] img, float[{grid}] grid) => (float[n,3,a,b] y)'
+        f'{{ y = GridSample <align_corners = {corners}, padding_mode = "{padding}"> (img, grid) }}'
+        for corners in (0, 1)
+        for padding in ("zeros", "border")
+    )
+    return [parser.parse_model(text) for text in texts]
+
+
+def test_the_set_covers_what_there_is() -> None:
+    for dims in DIMS:
+        for axis in ("policy", "coordinates", "read", "image_dtype"):
+            assert {getattr(s, axis) for s in covering(dims)} == set(AXES[axis])
+
+
+@pytest.mark.parametrize("dims", DIMS)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_lowering_of_every_sampler_builds(name: str, dims: str, tmp_path: Path) -> None:
+    models = samplers(dims)[name]
+    if not models:
+        pytest.skip(f"{name} refuses samplers of {dims} sizes")
+    built = build(together(models), tmp_path / "all.onnx", tmp_path / "all.engine")
+    assert built.path.stat().st_size > 1000
+    assert [p.name for p in tmp_path.iterdir()] == ["all.engine"]
+
+
+@pytest.mark.parametrize("opset", ["ts11", "ts13", "ts17", "dy18", "dy20"])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_lowering_of_real_exports_builds(name: str, opset: str, tmp_path: Path) -> None:
+    models = exports(opset)[name]
+    if not models:
+        pytest.skip(f"{name} refuses every export of {opset}")
+    build(together(models), tmp_path / "all.onnx", tmp_path / "all.engine")
+
+
+@cache
+def exports(opset: str) -> dict[str, list[Lowered]]:
+    """By lowering, the committed exports of one exporter and opset, static and dynamic ones beside each other."""
+    by_name: dict[str, list[Lowered]] = defaultdict(list)
+    for path in sorted(EXPORTS.glob(f"*.{opset}.*.onnx")):
+        if path.name.endswith((".st.onnx", ".dyn.onnx")):
+            for one in lowered(onnx.load(path)):
+                by_name[one.lowering].append(one)
+    return by_name

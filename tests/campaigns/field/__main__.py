@@ -1,0 +1,121 @@
+"""Every export in a folder, as it is and simplified: recognised as the table says, and equal under every lowering.
+
+python -m tests.campaigns.field FOLDER [--after onnxsim onnxslim] [--jobs 2]; exit code 1 on any failure. A file is
+named after its sampler: NAME.anything.onnx. The simplifiers have to be installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from onnx import ModelProto
+
+from onnxgs_opt import optimize
+from onnxgs_opt.lowering import LOWERINGS
+from onnxgs_opt.report.model import Report
+from tests.campaigns.field.table import TABLE, Found
+
+NAMES = tuple(name for name in LOWERINGS if name != "keep")
+Case = tuple[Path, str]
+"""(a file, what simplifies it first: "" for nothing)"""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of one file: the rule of its sites, how each lowering came out, and what is wrong."""
+
+    rule: str
+    lowerings: dict[str, str]
+    wrong: tuple[str, ...]
+
+
+def main() -> int:
+    """Judge them all, print a table and every failure."""
+    parser = argparse.ArgumentParser(prog="python -m tests.campaigns.field", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--after", nargs="*", default=[], choices=("onnxsim", "onnxslim"))
+    parser.add_argument("--jobs", type=int, default=2)
+    options = parser.parse_args()
+    cases = [(path, after) for after in ("", *options.after) for path in sorted(options.folder.glob("*.onnx"))]
+    counts: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    failures = 0
+    with ProcessPoolExecutor(options.jobs) as pool:
+        for (path, after), verdict in zip(cases, pool.map(judge, cases), strict=True):
+            row = counts[_sampler(path), verdict.rule]
+            row.update(["files", *(f"{name} {outcome}" for name, outcome in verdict.lowerings.items())])
+            failures += bool(verdict.wrong)
+            for line in verdict.wrong:
+                sys.stdout.write(f"FAILED {path.stem} {after}: {line}\n")
+                sys.stdout.flush()
+    sys.stdout.write("".join(f"{line}\n" for line in _table(counts)))
+    validated = sum(n for row in counts.values() for key, n in row.items() if key.endswith(" validated"))
+    sys.stdout.write(f"{len(cases)} files, {validated} lowered models validated, {failures} files failed\n")
+    return 1 if failures else 0
+
+
+def judge(case: Case) -> Verdict:
+    """Look at one file and lower it every way."""
+    path, after = case
+    model = _simplified(path, after)
+    report = optimize(model, dry_run=True).report
+    found = Found.of(report)
+    wrong = [] if found in TABLE[_sampler(path)] else [f"recognised as {found}"]
+    outcomes = {}
+    for name in NAMES:
+        outcomes[name] = outcome = _lowered(model, name)
+        wrong += [f"{name}: {outcome}"] if outcome not in ("validated", "refused") else []
+    return Verdict("+".join(sorted({site.rule for site in report.sites})), outcomes, tuple(wrong))
+
+
+def _sampler(path: Path) -> str:
+    return path.name.split(".")[0]
+
+
+def _simplified(path: Path, after: str) -> ModelProto:
+    model = onnx.load(path)
+    if after == "onnxsim":
+        import onnxsim
+
+        return onnxsim.simplify(model)[0]
+    if after == "onnxslim":
+        import onnxslim
+
+        return onnxslim.slim(model)
+    return model
+
+
+def _lowered(model: ModelProto, name: str) -> str:
+    """ "validated", "refused", or what is wrong."""
+    report = optimize(model, lowering=name).report
+    lowered = [site for site in report.sites if site.lowering == name]
+    if not lowered:
+        return next((site.reason for site in report.sites if "check failed" in site.reason), "refused")
+    status = None if report.validation is None else report.validation.status
+    fine = report.status == "optimised" and (status == "ok" or _runs_inside_only(report))
+    return "validated" if fine else f"{report.status}, {report.validation}"
+
+
+def _runs_inside_only(report: Report) -> bool:
+    """Whether the exported model itself does not take points outside its image, and each site was checked alone."""
+    unchecked = report.validation is not None and report.validation.status == "not-run"
+    refuses = unchecked and str(report.validation.reason).startswith("the original does not run")
+    return refuses and all(site.error.max_abs is not None for site in report.sites)
+
+
+def _table(counts: dict[tuple[str, str], Counter[str]]) -> Iterator[str]:
+    yield f"| sampler | rule | files | {' | '.join(NAMES)} |"
+    yield f"|---|---|---|{'---|' * len(NAMES)}"
+    for (sampler, rule), row in sorted(counts.items()):
+        cells = (row[f"{name} validated"] or "-" for name in NAMES)
+        yield f"| {sampler} | {rule} | {row['files']} | {' | '.join(map(str, cells))} |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

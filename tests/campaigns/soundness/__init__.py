@@ -1,0 +1,1 @@
+"""Counts over generated samplers and mutants: `python -m tests.campaigns.soundness`."""

@@ -1,1 +1,0 @@
-"""What every export of the field's samplers must be recognised as: `python -m tests.field FOLDER`."""

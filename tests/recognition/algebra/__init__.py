@@ -1,0 +1,1 @@
+"""Polynomials, expressions and their pieces."""

@@ -1,0 +1,295 @@
+"""How coordinates are made and masks are shaped: fractions, mirrors, masks in the shape of the sample."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import product
+
+import onnx
+import pytest
+
+from onnxgs_opt import find, optimize
+from onnxgs_opt.recognition.algebra.expression import Algebra
+from tests.fixtures.named import named
+from tests.recognition.test_forms import FORMS as TEST_FORMS
+
+MODEL = """
+<ir_version: 8, opset_import: ["" : 17]>
+g (float[h,w] image, float[p,2] points) => (float[p] out)
+<int64 first = {0}, int64 second = {1}, float zero = {0}, float one = {1}, float two = {2}, int64[1] k0 = {0},
+ int64[1] k1 = {1}, int64[1] k2 = {2}, int64[1] k9 = {-1}, float tiny = {0.001}>
+{
+  px = Gather<axis=1>(points, first)
+  py = Gather<axis=1>(points, second)
+  sizes = Shape(image)
+  whole = Cast<to=1>(sizes)
+  last = Sub(whole, one)
+  yl1 = Gather<axis=0>(last, k0)
+  xl1 = Gather<axis=0>(last, k1)
+  yl = Squeeze(yl1)
+  xl = Squeeze(xl1)
+  xm = Sub(xl, one)
+  ym = Sub(yl, one)
+  HEAD
+  xa = Cast<to=7>(x0)
+  ya = Cast<to=7>(y0)
+  x1 = Add(x0, one)
+  y1 = Add(y0, one)
+  xn = Min(x1, xl)
+  yn = Min(y1, yl)
+  xb = Cast<to=7>(xn)
+  yb = Cast<to=7>(yn)
+  nu = Sub(one, u)
+  nv = Sub(one, v)
+  wa = Mul(nu, nv)
+  wb = Mul(u, nv)
+  wc = Mul(nu, v)
+  wd = Mul(u, v)
+  row = Slice(sizes, k1, k2)
+  flat = Flatten<axis=0>(image)
+  line = Squeeze(flat)
+  r0 = Mul(ya, row)
+  r1 = Mul(yb, row)
+  ia = Add(r0, xa)
+  ib = Add(r0, xb)
+  ic = Add(r1, xa)
+  id = Add(r1, xb)
+  pa = Gather<axis=0>(line, ia)
+  pb = Gather<axis=0>(line, ib)
+  pc = Gather<axis=0>(line, ic)
+  pd = Gather<axis=0>(line, id)
+  ta = Mul(pa, wa)
+  tb = Mul(pb, wb)
+  tc = Mul(pc, wc)
+  td = Mul(pd, wd)
+  ab = Add(ta, tb)
+  abc = Add(ab, tc)
+  TAIL
+}
+"""
+SUM = "out = Add(abc, td)"
+FRACTION = """
+  xs = Sub(xl, tiny)
+  ys = Sub(yl, tiny)
+  xc = Clip(px, zero, xs)
+  yc = Clip(py, zero, ys)
+  u = Mod<fmod=1>(xc, one)
+  v = Mod<fmod=1>(yc, one)
+  x0 = Sub(xc, u)
+  y0 = Sub(yc, v)
+"""
+DIVIDED = """
+  xs = Sub(xl, tiny)
+  ys = Sub(yl, tiny)
+  xc = Clip(px, zero, xs)
+  yc = Clip(py, zero, ys)
+  xq = Div(xc, one)
+  yq = Div(yc, one)
+  x0 = Floor(xq)
+  y0 = Floor(yq)
+  u = Sub(xc, x0)
+  v = Sub(yc, y0)
+"""
+MIRRORED = """
+  xspan = Mul(xl, two)
+  yspan = Mul(yl, two)
+  ax = Abs(px)
+  ay = Abs(py)
+  mx = Mod<fmod=1>(ax, xspan)
+  my = Mod<fmod=1>(ay, yspan)
+  xpast = Greater(mx, xl)
+  ypast = Greater(my, yl)
+  xback = Sub(xspan, mx)
+  yback = Sub(yspan, my)
+  xc = Where(xpast, xback, mx)
+  yc = Where(ypast, yback, my)
+  x0 = Floor(xc)
+  y0 = Floor(yc)
+  u = Sub(xc, x0)
+  v = Sub(yc, y0)
+"""
+ASSIGNED = """
+  xbelow = Less(px, zero)
+  xb1 = NonZero(xbelow)
+  xb2 = Transpose<perm=[1, 0]>(xb1)
+  xb3 = Cast<to=7>(xbelow)
+  xb4 = ReduceSum(xb3)
+  xb5 = Reshape(xb4, k9)
+  xb6 = Expand(zero, xb5)
+  xkept = ScatterND(px, xb2, xb6)
+  xabove = Greater(xkept, xl)
+  xa1 = NonZero(xabove)
+  xa2 = Transpose<perm=[1, 0]>(xa1)
+  xa3 = Cast<to=7>(xabove)
+  xa4 = ReduceSum(xa3)
+  xa5 = Reshape(xa4, k9)
+  xa6 = Expand(xl, xa5)
+  xc = ScatterND(xkept, xa2, xa6)
+  ybelow = Less(py, zero)
+  yb1 = NonZero(ybelow)
+  yb2 = Transpose<perm=[1, 0]>(yb1)
+  yb3 = Cast<to=7>(ybelow)
+  yb4 = ReduceSum(yb3)
+  yb5 = Reshape(yb4, k9)
+  yb6 = Expand(zero, yb5)
+  ykept = ScatterND(py, yb2, yb6)
+  yabove = Greater(ykept, yl)
+  ya1 = NonZero(yabove)
+  ya2 = Transpose<perm=[1, 0]>(ya1)
+  ya3 = Cast<to=7>(yabove)
+  ya4 = ReduceSum(ya3)
+  ya5 = Reshape(ya4, k9)
+  ya6 = Expand(yl, ya5)
+  yc = ScatterND(ykept, ya2, ya6)
+  x0 = Floor(xc)
+  y0 = Floor(yc)
+  u = Sub(xc, x0)
+  v = Sub(yc, y0)
+"""
+EXTRAPOLATED = """
+  xf = Floor(px)
+  yf = Floor(py)
+  x0 = Clip(xf, zero, xm)
+  y0 = Clip(yf, zero, ym)
+  u = Sub(px, x0)
+  v = Sub(py, y0)
+  l = GreaterOrEqual(px, zero)
+  r = LessOrEqual(px, xl)
+  t = GreaterOrEqual(py, zero)
+  b = LessOrEqual(py, yl)
+  lr = And(l, r)
+  tb9 = And(t, b)
+  seen = And(lr, tb9)
+"""
+NORMALISED = """
+  sx = Add(px, one)
+  sy = Add(py, one)
+  mx = Mul(sx, xl)
+  my = Mul(sy, yl)
+  xp = Div(mx, two)
+  yp = Div(my, two)
+  xf = Floor(xp)
+  yf = Floor(yp)
+  x0 = Clip(xf, zero, xm)
+  y0 = Clip(yf, zero, ym)
+  xc = Clip(xp, zero, xl)
+  yc = Clip(yp, zero, yl)
+  u = Sub(xc, x0)
+  v = Sub(yc, y0)
+  minus = Neg(one)
+  l = GreaterOrEqual(px, minus)
+  r = LessOrEqual(px, one)
+  t = GreaterOrEqual(py, minus)
+  b = LessOrEqual(py, one)
+  lr = And(l, r)
+  tb9 = And(t, b)
+  seen = And(lr, tb9)
+"""
+OF_UNITS = """
+  s = Add(abc, td)
+  lit = Cast<to=1>(seen)
+  out = Mul(s, lit)
+"""
+IN_ITS_SHAPE = """
+  s = Add(abc, td)
+  shape = Shape(s)
+  none = ConstantOfShape(shape)
+  out = Where(seen, s, none)
+"""
+AS_IT_LIES = """
+  s = Add(abc, td)
+  shape = Shape(s)
+  lit = Cast<to=1>(seen)
+  spread = Expand(lit, shape)
+  out = Mul(s, spread)
+"""
+FORMS = {
+    "the fraction is what Mod leaves": (
+        FRACTION,
+        SUM,
+        "border",
+        ("u = Mod<fmod=1>(xc, one)", "u = Mod<fmod=1>(xc, two)"),
+    ),
+    "divided by 1 before it is rounded": (DIVIDED, SUM, "border", ("xq = Div(xc, one)", "xq = Div(xc, two)")),
+    "mirrored by cases": (MIRRORED, SUM, "reflection", ("xback = Sub(xspan, mx)", "xback = Add(xspan, mx)")),
+    "mirrored by the wrong case": (MIRRORED, SUM, "reflection", ("xpast = Greater(mx, xl)", "xpast = Less(mx, xl)")),
+    "numbers assigned below and above": (
+        ASSIGNED,
+        SUM,
+        "border",
+        ("xbelow = Less(px, zero)", "xbelow = Less(py, zero)"),
+    ),
+    "numbers assigned at other places": (
+        ASSIGNED,
+        SUM,
+        "border",
+        ("xkept = ScatterND(px, xb2, xb6)", 'xkept = ScatterND<reduction="add">(px, xb2, xb6)'),
+    ),
+    "masked in units of the grid": (
+        NORMALISED,
+        OF_UNITS,
+        "border",
+        ("v = Sub(yc, y0)", "v = Sub(xc, y0)"),
+    ),
+    "masked by zeros in its shape": (
+        EXTRAPOLATED,
+        IN_ITS_SHAPE,
+        "interior-closed",
+        ("r = LessOrEqual(px, xl)", "r = LessOrEqual(py, xl)"),
+    ),
+    "masked by a mask expanded to its shape": (
+        EXTRAPOLATED,
+        AS_IT_LIES,
+        "interior-closed",
+        ("out = Mul(s, spread)", "out = Add(s, spread)"),
+    ),
+}
+each_form = pytest.mark.parametrize(("head", "tail", "policy", "change"), FORMS.values(), ids=FORMS.keys())
+
+
+def model(head: str, tail: str) -> onnx.ModelProto:
+    return named(MODEL.replace("HEAD", head).replace("TAIL", tail))
+
+
+@each_form
+def test_it_is_found_and_lowered(head: str, tail: str, policy: str, change: tuple[str, str]) -> None:
+    result = optimize(model(head, tail), lowering="merged-gather", measure=False)
+    assert (result.report.status, result.report.validation.status) == ("optimised", "ok")
+    assert [(site.rule, site.policy.border) for site in result.report.sites] == [("GSO001", policy)]
+
+
+@each_form
+def test_its_mutant_is_none(head: str, tail: str, policy: str, change: tuple[str, str]) -> None:
+    assert (head + tail).count(change[0]) == 1
+    found = find(model(head.replace(*change), tail.replace(*change)))
+    assert not [site for site in found if site.rule == "GSO001"]
+
+
+def test_a_branch_is_bounded_by_its_condition() -> None:
+    """Bounds of a select hold for every value of its parts."""
+    for scale, shift, k, c in product((1, -2, Fraction(1, 2)), (0, 3, -4), (1, -1, 3), (0, 5)):
+        algebra = Algebra()
+        p = algebra.elem("p", (), -10, 10)
+        tested = algebra.add(algebra.num(shift), p, scale)
+        for condition in (
+            algebra.ge(tested),
+            algebra.gt(tested),
+            algebra.sub(algebra.one, algebra.ge(tested)),
+            algebra.mul(algebra.ge(tested), algebra.ge(algebra.sub(p, algebra.num(-2)))),
+        ):
+            first, second = algebra.add(algebra.num(c), p, k), algebra.sub(algebra.num(7), p)
+            made = algebra.select(condition, first, second)
+            for value in (Fraction(n, 4) for n in range(-40, 41)):
+                t = scale * value + shift
+                holds = {0: t >= 0, 1: t > 0, 2: t < 0, 3: t >= 0 and value >= -2}
+                kind = [algebra.ge(tested), algebra.gt(tested), algebra.sub(algebra.one, algebra.ge(tested))]
+                case = kind.index(condition) if condition in kind else 3
+                actual = k * value + c if holds[case] else 7 - value
+                assert made.lo <= actual <= made.hi
+
+
+def test_a_sum_of_one_read_of_all_corners_has_its_reason() -> None:
+    """What reads four corners at once and is none gets a near-miss as four reads do."""
+    form = TEST_FORMS["einsum of one read"]
+    report = optimize(form.model(form.mutants[0]), dry_run=True).report
+    assert [miss.code for miss in report.near_misses] == ["GSO101"]

@@ -1,0 +1,119 @@
+"""Real exports of the original report's sampler, as exported and after onnxsim and onnxslim."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from onnxgs_opt import find, optimize
+from onnxgs_opt.validation.check import check_model
+
+MODELS = sorted((Path(__file__).parents[1] / "fixtures" / "models").glob("masked_interior*.onnx"))
+IDS = [path.stem for path in MODELS]
+EXACT = 1e-6
+MOST_NODES = {True: 70, False: 40}  # dynamic, static
+
+each_model = pytest.mark.parametrize("path", MODELS, ids=IDS)
+
+
+def is_dynamic(path):
+    return ".dyn" in path.name
+
+
+def nodes_of(model, op):
+    return [node for node in model.graph.node if node.op_type == op]
+
+
+def test_every_export_is_there():
+    assert len(MODELS) == 60  # two samplers, ten exports each, three ways
+
+
+@each_model
+def test_the_site_is_named_in_the_report(path):
+    [site] = optimize(path, dry_run=True).report.sites
+    normalised = "normalized" in path.name
+    assert (site.rule, site.policy.kind, site.policy.border) == ("GSO001", "bilinear", "interior")
+    assert (site.policy.coordinates, site.policy.align_corners) == (
+        ("normalised", True) if normalised else ("pixel", None)
+    )
+    assert (site.image, site.grid, len(site.reads)) == ("img", "grid", 4)
+    assert site.read_op == ("GatherND" if ".dy" in path.name.replace(".dyn", "") else "Gather")
+
+
+@each_model
+def test_merged_gather_is_exact_and_small(path):
+    result = optimize(path, lowering="merged-gather")
+    report = result.report
+    assert (report.status, report.validation.status, report.reads.after) == ("optimised", "ok", 1)
+    assert report.nodes.after <= MOST_NODES[is_dynamic(path)]
+    assert report.sites[0].error.max_abs <= EXACT
+    assert report.validation.max_abs <= EXACT
+
+
+@each_model
+def test_the_plugin_node_runs_as_written(path):
+    result = optimize(path, lowering="plugin")
+    assert (result.report.status, result.report.validation.status) == ("optimised", "ok")
+    assert len(nodes_of(result.model, "BilinearSample")) == 1
+
+
+@each_model
+def test_grid_sample_is_one_node_or_says_why_not(path):
+    result = optimize(path, lowering="grid-sample")
+    [site] = result.report.sites
+    if site.lowering == "keep":
+        assert site.reason.startswith("grid-sample refused: ")
+        return
+    assert (result.report.status, result.report.validation.status) == ("optimised", "ok")
+    assert len(nodes_of(result.model, "GridSample")) == 1
+    assert is_dynamic(path) or result.report.nodes.after <= 25
+
+
+@each_model
+def test_the_mask_survives_and_is_not_made_twice(path):
+    if "normalized" in path.name:
+        pytest.skip("this sampler has no mask among its outputs")
+    before, after = onnx.load(path), optimize(path, lowering="plugin").model
+    assert [o.name for o in after.graph.output] == [o.name for o in before.graph.output]
+    assert len(nodes_of(after, "And")) == len(nodes_of(before, "And"))
+    merged = optimize(path, lowering="merged-gather").model
+    assert len(nodes_of(merged, "And")) <= len(nodes_of(before, "And"))
+
+
+WRONG = """<ir_version: 8, opset_import: ["": 17]>
+g (float[2,3,24,40] img, float[2,9,11,2] grid) => (float[2,3,9,11] sampled, float[2,9,11,1] mask)
+<float[2] last = {39, 23}, float two = {2}, float one = {1}, float[2] zero = {0, 0}> {
+  scaled = Div (grid, last)
+  doubled = Mul (scaled, two)
+  normalised = Sub (doubled, one)
+  sampled = GridSample <align_corners = 1, padding_mode = "border", mode = "bilinear"> (img, normalised)
+  low = GreaterOrEqual (grid, zero)
+  high = Less (grid, last)
+  inside = And (low, high)
+  numbers = Cast <to = 1> (inside)
+  mask = ReduceMin <axes = [-1]> (numbers)
+}"""
+"""GridSample with border padding and no mask, which no other tool's default check sees."""
+
+
+def test_the_defaults_see_the_wrong_rewrite():
+    original = onnx.load(next(p for p in MODELS if p.stem == "masked_interior.ts17.st"))
+    names = [o.name for o in original.graph.output]
+    wrong = onnx.parser.parse_model(WRONG)
+    for output, name in zip(wrong.graph.output, names, strict=True):
+        for node in wrong.graph.node:
+            node.output[:] = [name if o == output.name else o for o in node.output]
+        output.name = name
+    assert check_model(original, original).status == "ok"
+    found = check_model(original, wrong)
+    assert found.status == "mismatch"
+    assert found.max_abs > 0.1
+    assert np.isfinite(found.max_abs)
+
+
+@each_model
+def test_find_needs_no_options(path):
+    assert [site.output for site in find(path)] == [find(onnx.load(path))[0].output]

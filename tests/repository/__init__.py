@@ -1,0 +1,1 @@
+"""What stands beside the package: documentation, examples, CI, pinned versions."""

@@ -1,0 +1,171 @@
+"""What other repositories use in CI: the action's shell steps and the hook run as they stand, and fit their schemas."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+MODELS = REPOSITORY / "tests" / "fixtures" / "models"
+STATIC = MODELS / "masked_interior.ts17.st.onnx"
+ACTION: dict[str, Any] = yaml.safe_load((REPOSITORY / "action.yml").read_text(encoding="utf-8"))
+
+pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    (tmp_path / "models").mkdir()
+    shutil.copy(STATIC, tmp_path / "models" / "net.onnx")
+    return tmp_path
+
+
+def environment(workspace: Path, **more: str) -> dict[str, str]:
+    """The runner's variables, with the interpreter that runs the tests first on the path."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    files = {name: str(workspace / name.lower()) for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
+    return {**os.environ, "PATH": path, "TMPDIR": str(workspace), **files, **more}
+
+
+def run_step(workspace: Path, name: str, **inputs: str) -> subprocess.CompletedProcess[str]:
+    """One step of the action, its inputs and the action's path filled in as the runner does."""
+    values = {key: str(spec.get("default", "")) for key, spec in ACTION["inputs"].items()} | inputs
+    [step] = [step for step in ACTION["runs"]["steps"] if step["name"] == name]
+
+    def filled(text: str) -> str:
+        known = {f"inputs.{key}": value for key, value in values.items()} | {"github.action_path": str(REPOSITORY)}
+        return re.sub(r"\$\{\{ *([\w.-]+) *\}\}", lambda found: known[found[1]], text)
+
+    assert "${{" not in step["run"], "an input in a script is code: hand it over in env"
+    more = {key: filled(value) for key, value in step.get("env", {}).items()}
+    script = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
+    return subprocess.run(
+        script, cwd=workspace, env=environment(workspace, **more), capture_output=True, text=True, check=False
+    )
+
+
+def outputs(workspace: Path) -> dict[str, str]:
+    path = workspace / "github_output"
+    return dict(line.split("=", 1) for line in path.read_text(encoding="utf-8").splitlines()) if path.exists() else {}
+
+
+def test_the_action_optimises_annotates_and_sums_up(workspace: Path) -> None:
+    args = "--seed 3 --lowering merged-gather"
+    done = run_step(workspace, "Run onnxgs-opt", model="models/net.onnx", output="out.onnx", args=args)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("::notice file=models/net.onnx,title=GSO001")
+    assert (workspace / "out.onnx").exists()
+    assert outputs(workspace) == {"sites": "1", "report": "onnxgs-opt.sarif"}
+    assert json.loads((workspace / "onnxgs-opt.sarif").read_text(encoding="utf-8"))["version"] == "2.1.0"
+    summary = (workspace / "github_step_summary").read_text(encoding="utf-8")
+    assert summary.startswith("## onnxgs-opt: PASSED `models/net.onnx`")
+    assert "| reads | 4 | 1 |" in summary
+
+
+def test_the_action_checks(workspace: Path) -> None:
+    done = run_step(workspace, "Run onnxgs-opt", model="models/net.onnx", check="true", report="r.html")
+    assert done.returncode == 1
+    assert done.stdout.startswith("::warning ")
+    assert outputs(workspace) == {"sites": "1", "report": "r.html"}
+    assert {path.name for path in workspace.iterdir()} >= {"r.html", "models"}
+
+
+def test_the_action_only_looks_without_an_output(workspace: Path) -> None:
+    done = run_step(workspace, "Run onnxgs-opt", model="models/net.onnx")
+    assert done.returncode == 0
+    assert [path.name for path in workspace.rglob("*.onnx")] == ["net.onnx"]
+
+
+def test_the_action_fails_on_too_few(workspace: Path) -> None:
+    inputs = {"model": "models/net.onnx", "output": "o.onnx", "require-match": "2"}
+    assert run_step(workspace, "Run onnxgs-opt", **inputs).returncode == 1
+    assert not (workspace / "o.onnx").exists()
+
+
+def test_the_action_says_what_is_wrong_with_a_model(workspace: Path) -> None:
+    done = run_step(workspace, "Run onnxgs-opt", model="absent.onnx")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert outputs(workspace) == {}
+
+
+def test_inputs_are_no_code(workspace: Path) -> None:
+    name = "models/$(touch owned) `touch owned`; touch owned.onnx"
+    (workspace / "models" / Path(name).name).write_bytes(STATIC.read_bytes())
+    done = run_step(workspace, "Run onnxgs-opt", model=name, args="--seed $(touch${IFS}owned)")
+    assert done.returncode == 2
+    assert run_step(workspace, "Run onnxgs-opt", model=name).returncode == 0
+    assert not (workspace / "owned").exists()
+
+
+def test_the_action_installs_itself(workspace: Path) -> None:
+    (workspace / "bin").mkdir()
+    fake = workspace / "bin" / "python3"
+    fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n', encoding="utf-8")
+    fake.chmod(0o755)
+    [step] = [step for step in ACTION["runs"]["steps"] if step["name"] == "Install onnxgs-opt"]
+    for wanted, expected in (("", f"{REPOSITORY}[html]"), ("onnxgs-opt==1", "onnxgs-opt==1")):
+        more = {"PATH": f"{fake.parent}{os.pathsep}{os.environ['PATH']}", "WANTED": wanted, "HERE": str(REPOSITORY)}
+        done = subprocess.run(
+            ["bash", "-c", step["run"]], env={**os.environ, **more}, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.splitlines()[:3] == ["-m", "pip", "install"]
+        assert done.stdout.splitlines()[-1] == expected
+
+
+# -- pre-commit ------------------------------------------------------------------------------------
+
+
+def run_hook(workspace: Path, *models: str) -> subprocess.CompletedProcess[str]:
+    [hook] = yaml.safe_load((REPOSITORY / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
+    command = [*shlex.split(hook["entry"]), *models]
+    return subprocess.run(
+        command, cwd=workspace, env=environment(workspace), capture_output=True, text=True, check=False
+    )
+
+
+def test_the_hook_checks_every_file(workspace: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "onnxgs_opt.cli", "models/net.onnx", "models/done.onnx", "-q"], cwd=workspace, check=True
+    )
+    found = run_hook(workspace, "models/net.onnx", "models/done.onnx", "models/net.onnx")
+    assert found.returncode == 1
+    assert [line.split()[1] for line in found.stdout.splitlines() if line.startswith("onnxgs-opt:")] == [
+        "FAILED",
+        "PASSED",
+        "FAILED",
+    ]
+    assert run_hook(workspace, "models/done.onnx").returncode == 0
+
+
+# -- schemas ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("schema", "path"),
+    [
+        ("vendor.github-actions", "action.yml"),
+        ("vendor.github-workflows", "examples/github-workflow.yml"),
+        ("vendor.gitlab-ci", "examples/gitlab-ci.yml"),
+    ],
+)
+def test_files_fit_their_schema(schema: str, path: str) -> None:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, str(REPOSITORY / path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_action_documents_its_inputs_and_outputs() -> None:
+    page = (REPOSITORY / "docs" / "ci.md").read_text(encoding="utf-8")
+    for name in (*ACTION["inputs"], *ACTION["outputs"]):
+        assert f"`{name}`" in page

@@ -1,0 +1,1 @@
+"""Engines, built without a GPU."""

@@ -1,1 +1,0 @@
-"""Counts over generated samplers and mutants: `python -m tests.soundness`."""

@@ -1,0 +1,287 @@
+"""Tuning: who wins, what is said of the rest, what is remembered; with made-up times where the outcome counts."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+
+import onnxgs_opt.runtime.timing
+from onnxgs_opt.api import _Clock, _load, _Run, optimize
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.lowering import LOWERINGS, Target
+from onnxgs_opt.runtime.timing import Race, SlowError, describe, race, run_within
+from onnxgs_opt.samplers.site import Site
+from onnxgs_opt.tuning import trial as trials
+from onnxgs_opt.tuning import tuner as tune
+from onnxgs_opt.tuning.plan import KEEP, choose
+from onnxgs_opt.tuning.tuner import Tuner
+from onnxgs_opt.validation.check import check_site
+from onnxgs_opt.validation.check_gather_sum import check_reads
+from onnxgs_opt.validation.compare import Comparison
+
+MODELS = Path(__file__).parents[1] / "fixtures/models"
+DYNAMIC = MODELS / "masked_interior.ts17.dyn.onnx"
+
+Pace = Mapping[str, float]
+
+
+def steady(pace: Pace) -> Callable[..., Race]:
+    """A race in which every lowering always takes the same time."""
+
+    def run(calls: Mapping[str, Any], budget_s: float, once: Pace | None = None) -> Race:
+        return Race({name: (pace.get(name, 1.0),) * 8 for name in calls})
+
+    return run
+
+
+@pytest.fixture
+def canonical() -> tuple[Graph, Site]:
+    run = _Run(_load(DYNAMIC), Target(17), _Clock(None))
+    (site,) = run.find().samplers
+    return run.graph, site
+
+
+def tuner(graph: Graph, **options: Any) -> Tuner:
+    def check(site: Site) -> Callable[[str], Comparison]:
+        return lambda name: check_site(graph, site, LOWERINGS[name])
+
+    options = {"shapes": {"img": (2, 3, 24, 40)}, "least_call_s": 0.0, **options}
+    return Tuner(graph, Target(graph.opset), options.pop("check", check), options.pop("shapes"), **options)
+
+
+def tuned(graph: Graph, site: Site, **options: Any) -> Any:
+    choices, _ = tuner(graph, **options).tune([site], choose([site], Target(graph.opset), "auto"))
+    return choices[site.id]
+
+
+def test_the_fastest_wins(canonical: tuple[Graph, Site], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune, "race", steady({"row-gather": 0.5, "merged-gather": 0.8}))
+    monkeypatch.setattr(tune, "RIVAL", 1e9)
+    choice = tuned(*canonical)
+    assert choice.lowering == "row-gather"
+    assert "measured 2.00 times as fast" in choice.reason
+    rows = {row.lowering: row for row in choice.measurements}
+    assert rows["row-gather"].ratio == 2
+    assert rows[KEEP].ratio == 1
+    assert rows["packed-gather"].status == "refused"
+
+
+def test_precision_is_worth_five_percent() -> None:
+    def winner(seconds: float) -> str:
+        pace = {KEEP: 1.0, "merged-gather": 0.5, "grid-sample": seconds}
+        return tune._winner(Race({name: (value,) * 8 for name, value in pace.items()}))[0]
+
+    assert winner(0.49) == "merged-gather"
+    assert winner(0.4) == "grid-sample"
+
+
+def test_keep_wins_a_draw(canonical: tuple[Graph, Site], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune, "race", steady({"row-gather": 0.99}))
+    assert tuned(*canonical).lowering == KEEP
+
+
+def test_a_gain_within_the_noise_is_none() -> None:
+    times = Race({KEEP: (1.0, 1.0, 1.0, 1.0), "a": (0.5, 0.9, 1.1, 1.2)})
+    assert not times.is_faster(KEEP, "a")
+    assert Race({KEEP: (1.0,) * 4, "a": (0.5, 0.9, 0.9, 1.2)}).is_faster(KEEP, "a")
+
+
+def test_what_a_new_thread_sets_up_does_not_count(
+    canonical: tuple[Graph, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU's libraries are set up anew in every thread: one candidate was dropped for it, and another not."""
+    now = [0.0]
+    seen: set[tuple[str, int]] = set()
+
+    def pretend(model: onnx.ModelProto, *_: Any, **__: Any) -> Callable[[], None]:
+        name = "row-gather" if any(n.op_type == "Sum" for n in model.graph.node) else "other"
+
+        def call() -> None:
+            here = name, threading.get_ident()
+            now[0] += (1e-3 if name == "row-gather" else 2e-3) + (name == "row-gather" and here not in seen)
+            seen.add(here)
+
+        return call
+
+    monkeypatch.setattr(tune, "prepare", pretend)
+    monkeypatch.setattr(onnxgs_opt.runtime.timing.time, "perf_counter", lambda: now[0])
+    choice = tuned(*canonical)
+    assert choice.lowering == "row-gather"
+    assert "measured 2.00 times" in choice.reason
+
+
+def test_a_wrong_lowering_is_not_timed(canonical: tuple[Graph, Site], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune, "race", steady({"row-gather": 0.1, "lerp-gather": 0.5}))
+    wrong = Comparison("mismatch", worst="by intent")
+    choice = tuned(*canonical, check=lambda site: lambda name: wrong if name == "row-gather" else Comparison("ok"))
+    assert {row.lowering: row.status for row in choice.measurements}["row-gather"] == "wrong"
+    assert choice.lowering != "row-gather"
+
+
+def test_what_does_not_build_is_said(canonical: tuple[Graph, Site], monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_model(cone: onnx.ModelProto, site: Site, lowering: Any) -> onnx.ModelProto:
+        return onnx.ModelProto()
+
+    monkeypatch.setattr(trials, "lowered_cone", no_model)
+    statuses = {row.lowering: row.status for row in tuned(*canonical).measurements}
+    assert statuses["merged-gather"] == statuses["row-gather"] == "build_failed"
+
+
+def test_what_takes_too_long_is_stopped(canonical: tuple[Graph, Site], monkeypatch: pytest.MonkeyPatch) -> None:
+    def impatient(call: Callable[[], object], seconds: float) -> float:
+        return run_within(call, seconds if seconds == 600 else -1.0)
+
+    monkeypatch.setattr(tune, "run_within", impatient)
+    monkeypatch.setattr(onnxgs_opt.runtime.timing, "timed", lambda call, calls=1: time.sleep(0.05) or 0.05)
+    choice = tuned(*canonical)
+    assert {row.status for row in choice.measurements} <= {"ok", "refused", "timeout"}
+    assert choice.lowering == KEEP
+    with pytest.raises(SlowError):
+        run_within(lambda: time.sleep(0.2), 0.01)
+
+
+def test_sites_of_one_signature_are_measured_once(canonical: tuple[Graph, Site], tmp_path: Path) -> None:
+    graph, site = canonical
+    seen: list[str] = []
+    twin = replace(site, id="site1")
+    choices = choose([site, twin], Target(graph.opset), "auto")
+    chosen, _ = tuner(graph, progress=seen.append).tune([site, twin], choices)
+    assert seen == ["tune site 1 of 2"]
+    assert chosen["site0"].lowering == chosen["site1"].lowering
+
+
+def sum_of_reads(size: int | str = 50) -> onnx.ModelProto:
+    """Two reads at indices of which nothing is known, added."""
+    text = f"""<ir_version: 8, opset_import: ["": 17]>
+g (float[100, 3] data, int64[{size}] i, int64[{size}] j) => (float[{size}, 3] out) {{
+   a = Gather <axis = 0> (data, i)
+   b = Gather <axis = 0> (data, j)
+   out = Add (a, b)
+}}"""
+    return onnx.parser.parse_model(text)
+
+
+def tuned_sum(model: onnx.ModelProto, **options: Any) -> Any:
+    run = _Run(_load(model), Target(17), _Clock(None))
+    (site,) = run.find().sums
+    options = {"shapes": {}, "check": lambda site: lambda _: check_reads(run.graph, site), **options}
+    choices, comparisons = tuner(run.graph, **options).tune([site], choose([site], Target(17), "auto"))
+    return choices[site.id], comparisons
+
+
+@pytest.mark.parametrize(("seconds", "winner"), [(0.5, "merged-gather"), (0.99, KEEP), (2.0, KEEP)])
+def test_sums_of_reads_are_measured_too(monkeypatch: pytest.MonkeyPatch, seconds: float, winner: str) -> None:
+    monkeypatch.setattr(tune, "race", steady({"merged-gather": seconds}))
+    monkeypatch.setattr(tune, "RIVAL", 1e9)
+    choice, comparisons = tuned_sum(sum_of_reads())
+    assert choice.lowering == winner
+    rows = {row.lowering: row.status for row in choice.measurements}
+    assert (rows[KEEP], rows["merged-gather"], rows["row-gather"]) == ("ok", "ok", "refused")
+    assert {c.status for c in comparisons.values()} == ({"ok"} if winner != KEEP else set())
+
+
+def test_a_sum_of_reads_goes_by_the_record_where_it_is_not_measured() -> None:
+    assert "too short" in tuned_sum(sum_of_reads(), least_call_s=1e9)[0].reason
+    choice, _ = tuned_sum(sum_of_reads("n"))
+    assert "--shape" in choice.reason
+    assert choice.measurements == ()
+
+
+def test_a_dynamic_sum_of_reads_is_measured_at_the_given_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune, "race", steady({"merged-gather": 0.5}))
+    monkeypatch.setattr(tune, "RIVAL", 1e9)
+    choice, _ = tuned_sum(sum_of_reads("n"), shapes={"i": (70,), "j": (70,)})
+    assert choice.lowering == "merged-gather"
+    assert "sizes taken as 100x3 at indices 70" in choice.reason
+
+
+def test_a_merged_sum_of_reads_goes_through_the_whole_tool(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune, "race", steady({"merged-gather": 0.5, "after": 0.5}))
+    monkeypatch.setattr(tune, "RIVAL", 1e9)
+    result = optimize(sum_of_reads(300_000))  # not too short to be measured
+    assert [s.lowering for s in result.report.sites] == ["merged-gather"]
+    assert [node.op_type for node in result.model.graph.node].count("Gather") == 1
+
+
+def test_measurements_are_remembered(
+    canonical: tuple[Graph, Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tune, "race", steady({"row-gather": 0.5}))
+    monkeypatch.setattr(tune, "RIVAL", 1e9)
+    tuned(*canonical, cache=tmp_path / "deep/cache")
+    monkeypatch.setattr(tune, "race", lambda *_: pytest.fail("it was timed again"))
+    choice = tuned(*canonical, cache=tmp_path / "deep/cache")
+    assert choice.lowering == "row-gather"
+    assert "measured earlier" in choice.reason
+    (file,) = (tmp_path / "deep/cache").iterdir()
+    assert json.loads(file.read_text())["lowering"] == "row-gather"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"signature": "x"}', '{"measurements": [1]}'])
+def test_a_spoilt_cache_is_as_none(
+    canonical: tuple[Graph, Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr(tune, "race", steady({"row-gather": 0.5}))
+    tuned(*canonical, cache=tmp_path)
+    (file,) = tmp_path.iterdir()
+    file.write_text(text)
+    assert "earlier" not in tuned(*canonical, cache=tmp_path).reason
+
+
+def test_another_version_of_the_runtime_measures_anew(
+    canonical: tuple[Graph, Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tune, "race", steady({}))
+    tuned(*canonical, cache=tmp_path)
+    monkeypatch.setattr(tune, "runtime_version", lambda: "another")
+    tuned(*canonical, cache=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_dynamic_sizes_follow_from_the_inputs(canonical: tuple[Graph, Site]) -> None:
+    graph, site = canonical
+    sized = trials.with_shapes(graph, {"img": (2, 3, 30, 40), "grid": (2, 11, 12, 2)})
+    layout = trials.layout_of(sized, site)
+    assert (layout.of_image(), layout.samples) == ((2, 3, 30, 40), (11, 12))
+    assert trials.layout_of(graph, site).image == trials.DEFAULT.image
+
+
+@pytest.mark.parametrize(("seconds", "speed"), [(1.1, 0.91), (1.0, 1.0), (0.99, 1.01)])
+def test_a_model_that_is_no_faster_is_left_alone(monkeypatch: pytest.MonkeyPatch, seconds: float, speed: float) -> None:
+    monkeypatch.setattr(tune, "race", steady({"lerp-gather": 0.5, "before": 1.0, "after": seconds}))
+    report = optimize(DYNAMIC).report
+    assert report.status == "nothing-to-do"
+    (site,) = report.sites
+    assert site.lowering == KEEP
+    assert f"{speed:.2f} of its speed with lerp-gather" in site.reason
+
+
+def test_a_forced_lowering_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune, "race", lambda *_: pytest.fail("it was timed"))
+    assert optimize(DYNAMIC, lowering="merged-gather").report.status == "optimised"
+    assert optimize(DYNAMIC, measure=False).report.status == "optimised"
+    assert optimize(DYNAMIC, dry_run=True).report.sites[0].measurements == ()
+
+
+def test_a_race_runs_in_turn() -> None:
+    order: list[str] = []
+    calls = {name: lambda name=name: (order.append(name), time.sleep(1e-3)) for name in "ab"}
+    result = race(calls, 0.0)
+    assert len(result.seconds["a"]) == onnxgs_opt.runtime.timing.MIN_ROUNDS
+    pairs = ["".join(order[k : k + 2]) for k in range(4, len(order), 2)]  # four calls say how long one takes
+    assert set(pairs) == {"aa", "bb"}  # each sample after a call that is not timed
+    rounds = ["".join(pairs[k : k + 2]) for k in range(0, len(pairs), 2)]
+    assert set(rounds) == {"aabb", "bbaa"}  # each in every round, and neither always first
+
+
+def test_noise_is_said() -> None:
+    assert "within the noise" in describe(Race({"before": (1.0, 1.0, 1.0, 1.0), "after": (0.5, 0.8, 1.2, 1.3)}))
+    assert "within the noise" not in describe(Race({"before": (1.0,) * 4, "after": (0.5,) * 4}))

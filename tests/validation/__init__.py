@@ -1,0 +1,1 @@
+"""The checks that find wrong rewrites."""

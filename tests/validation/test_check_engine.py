@@ -1,0 +1,76 @@
+"""What is said of an engine that was run: here its outputs are arrays, on a GPU they are the engine's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from onnxgs_opt.errors import EngineError
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.runtime.tensorrt.build import EngineOptions, Profile
+from onnxgs_opt.validation.check_engine import Task, _checks, compare
+from tests.runtime.tensorrt.test_build import DYNAMIC, STATIC, lowered
+
+Array = np.ndarray[Any, Any]
+
+
+def references(value: Array, *moved: Array) -> dict[str, list[Array]]:
+    return {"out": [value, *(moved or (value, value))]}
+
+
+def test_equal_outputs_have_no_difference() -> None:
+    value = np.array([[1.0, np.inf, -2.0, np.nan]], np.float32)
+    assert compare({"out": value.copy()}, references(value)) == 0.0
+
+
+def test_the_largest_difference_is_told() -> None:
+    value = np.linspace(-1, 1, 1000, dtype=np.float32)
+    assert compare({"out": value + np.float32(2e-3)}, references(value)) == pytest.approx(2e-3, rel=1e-3)
+
+
+@pytest.mark.parametrize("wrong", [0.5, np.nan, np.inf], ids=str)
+def test_more_than_a_few_wrong_values_are_refused(wrong: float) -> None:
+    value = np.zeros(1000, np.float32)
+    found = value.copy()
+    found[:5] = wrong  # half a percent may stray
+    compare({"out": found}, references(value))
+    found[:200] = wrong
+    with pytest.raises(EngineError, match=r"'out' differs from onnxruntime's: 20\.0% of it"):
+        compare({"out": found}, references(value))
+
+
+def test_what_hangs_on_an_ulp_of_a_coordinate_may_be_either() -> None:
+    inside, outside = np.ones(100, np.float32), np.zeros(100, np.float32)
+    with pytest.raises(EngineError, match=r"100\.0% of it"):
+        compare({"out": inside}, references(outside))
+    assert compare({"out": inside}, references(outside, inside, outside)) == 0.0
+
+
+def test_another_shape_is_refused() -> None:
+    with pytest.raises(EngineError, match=r"'out' is \(3,\), the model's \(2,\)"):
+        compare({"out": np.zeros(3)}, references(np.zeros(2)))
+
+
+def test_the_inputs_are_those_of_validation_at_the_best_shape() -> None:
+    best = {"img": (2, 3, 24, 40), "grid": (2, 9, 11, 2)}
+    profiles = {name: Profile(shape, shape, shape) for name, shape in best.items()}
+    model = lowered(DYNAMIC[0], "merged-gather")
+    task = Task(model, Graph.load(DYNAMIC[0]).to_proto(), DYNAMIC[0])
+    checks = list(_checks(task, EngineOptions(profiles=profiles)))
+    assert len(checks) == 2
+    for feeds, wanted in checks:
+        assert {name: value.shape for name, value in feeds.items()} == best
+        x = feeds["grid"][..., 0]
+        assert (x.min() < -1, x.max() > 40) == (True, True), "points outside the image"
+        assert all(len(values) == 3 for values in wanted.values())
+
+
+def test_the_users_inputs_are_taken_instead() -> None:
+    model = Graph.load(STATIC[0]).to_proto()
+    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in model.graph.input}
+    given = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    [(feeds, wanted)] = _checks(Task(lowered(STATIC[0], "merged-gather"), model, STATIC[0], given), EngineOptions())
+    assert feeds is given
+    assert compare({name: values[0] for name, values in wanted.items()}, wanted) == 0.0
