@@ -17,7 +17,7 @@ from onnxgs_opt.api import optimize
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import Target
 from onnxgs_opt.recognition.findings import survey
-from onnxgs_opt.tuning.tuner import race_models
+from onnxgs_opt.tuning.race import race_models
 
 FLOOR = 0.98
 

@@ -15,7 +15,8 @@ import onnxruntime as ort
 from onnx import ModelProto
 
 from bench.cases import Row, feeds, rows
-from onnxgs_opt.runtime.ort import PROVIDERS, prepare
+from onnxgs_opt.runtime import RUNTIMES
+from onnxgs_opt.runtime.ort import PROVIDERS
 from onnxgs_opt.runtime.timing import race
 
 KINDS = {False: "random", True: "smooth"}
@@ -74,7 +75,7 @@ def header(target: str, machine: str, command: Sequence[str]) -> dict[str, Any]:
 
 def _call(row: Row, inputs: dict[str, Any], target: str) -> Callable[[], object]:
     if row.model is not None:
-        return prepare(row.model, inputs, target)
+        return RUNTIMES[target].prepare(row.model, inputs)
     if row.sampler:
         return _torch_call(row.sampler, inputs, "cpu" if target == "ort-cpu" else "cuda")
     raise ValueError(row.note or "there is no model")

@@ -18,7 +18,7 @@ from bench.measure import header
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.passes import CANONICALISE
 from onnxgs_opt.recognition.findings import survey
-from onnxgs_opt.runtime.ort import prepare
+from onnxgs_opt.runtime import RUNTIMES
 from onnxgs_opt.runtime.timing import race
 from onnxgs_opt.tuning.trial import trial_of
 
@@ -60,8 +60,8 @@ def measure(op: str, count: int, data: tuple[int, ...], index: tuple[int, ...], 
     trial = trial_of(graph, graph, site)
     cone = trial.cone(graph)
     feeds = trial.feeds(cone, 0)
-    calls = {"keep": prepare(cone, feeds, target)}
-    calls["merged-gather"] = prepare(trial.lowered(graph, cone, "merged-gather"), feeds, target)
+    calls = {"keep": RUNTIMES[target].prepare(cone, feeds)}
+    calls["merged-gather"] = RUNTIMES[target].prepare(trial.lowered(graph, cone, "merged-gather"), feeds)
     for call in calls.values():
         call(), call()
     times = race(calls, 4.0)

@@ -28,12 +28,13 @@ from onnxgs_opt.recognition.grid_sample import has_grid_samples
 from onnxgs_opt.report.collect import hazard, image_reads, near_miss, site_record, validation_record
 from onnxgs_opt.report.evidence import Evidence, evidence_of
 from onnxgs_opt.report.model import Count, Report, Status
-from onnxgs_opt.runtime.ort import can_time, load_custom_ops
+from onnxgs_opt.runtime.ort import load_custom_ops
 from onnxgs_opt.runtime.timing import CLEAR, Race
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
+from onnxgs_opt.tuning.decide import Tuner
 from onnxgs_opt.tuning.plan import AUTO, KEEP, OWN, Choice, choose, load_plan, replay, write_plan
+from onnxgs_opt.tuning.race import race_models
 from onnxgs_opt.tuning.trial import image_sizes
-from onnxgs_opt.tuning.tuner import Tuner, race_models
 from onnxgs_opt.validation.check import DEFAULT, SiteCheck, check_model
 from onnxgs_opt.validation.check_gather_sum import check_reads
 from onnxgs_opt.validation.compare import Comparison
@@ -170,7 +171,7 @@ def optimize(
         status: Status = "dry-run" if dry_run else "nothing-to-do"
         return run.untouched(model, found, choices, status, None if dry_run else output)
     comparisons: dict[str, Comparison] = {}
-    run.confirms = validate and measure and lowering == AUTO and plan is None and can_time(run.target.runtime)
+    run.confirms = validate and measure and lowering == AUTO and plan is None and run.target.is_here
     run.times = bench
     if run.confirms:
         choices, comparisons = run.tune(found, choices, checks, None if cache is None else Path(cache))

@@ -14,6 +14,7 @@ from onnxgs_opt.lowering.base import Tolerance
 from onnxgs_opt.lowering.emit.image_layouts import in_result_type
 from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.lowering.merged_gather import PLANES_UP_TO, REORDERED, emit_row_corners
+from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.target import Target
 from onnxgs_opt.samplers.site import Site
 
@@ -35,8 +36,8 @@ class BlockedGather:
     elements: int = BLOCK
 
     def refusal(self, site: Site, target: Target) -> str | None:
-        """Refuse other runtimes, few channels, and points that do not come in blocks of one size."""
-        if target.runtime != "ort-cpu":
+        """Refuse runtimes that loop over a Scan, few channels, and points that do not come in blocks of one size."""
+        if Quirk.SCAN_IS_A_LOOP in target.quirks:
             return "blocked-gather keeps a CPU's caches full; elsewhere a Scan is a loop of small kernels"
         if site.policy.border == "reflection":
             return "blocked-gather has no reflection padding yet"

@@ -15,6 +15,7 @@ from onnxgs_opt.lowering.emit.cells import float_type, is_inside_image
 from onnxgs_opt.lowering.emit.coordinates import emit_pixel_grid, for_batch
 from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.lowering.emit.windows import both_sides, emit_sides, far_where_outside
+from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.target import Target
 from onnxgs_opt.samplers.site import Site
 
@@ -41,11 +42,11 @@ class GridSample:
         """Refuse what GridSample cannot say, and what it would say too imprecisely."""
         if target.opset < FIRST_OPSET:
             return f"GridSample needs opset >= {FIRST_OPSET}, the model has {target.opset}"
-        if target.runtime == "tensorrt" and target.opset >= RENAMED_IN:
+        if Quirk.LINEAR_GRID_SAMPLE_IS_NEAREST in target.quirks and target.opset >= RENAMED_IN:
             return "TensorRT before 11.2 runs a linear GridSample of opset >= 20 as nearest (GSO201)"
         if site.policy.border == "reflection":
             return "mirroring differs between GridSample and the forms seen in the field"
-        if site.rule == "GSO002":
+        if site.read_op == "GridSample":
             return "it is a GridSample node already"
         if site.dtype == "float16":
             return "an fp16 grid cannot tell neighbouring pixels apart"

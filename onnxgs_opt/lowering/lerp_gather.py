@@ -15,6 +15,7 @@ from onnxgs_opt.lowering.emit.cells import Cells, emit_cells
 from onnxgs_opt.lowering.emit.image_layouts import emit_planes, in_result_type, spread
 from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.lowering.merged_gather import REORDERED
+from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.target import Target
 from onnxgs_opt.samplers.site import Site
 
@@ -37,12 +38,13 @@ class LerpGather:
     tolerance: Tolerance = REORDERED
 
     def refusal(self, site: Site, target: Target) -> str | None:
-        """Refuse mirrored borders, opsets without GatherElements, and what TensorRT was seen to compute wrong."""
+        """Refuse mirrored borders, opsets without GatherElements, and dynamic sizes where those go wrong."""
         if site.policy.border == "reflection":
             return "lerp-gather has no reflection padding yet"
         if target.opset < 11:
             return f"lerp-gather needs opset >= 11, the model has {target.opset}"
-        if target.runtime == "tensorrt" and None in (site.batch, site.channels, *site.image_size, *site.sample_size):
+        sizes = (site.batch, site.channels, *site.image_size, *site.sample_size)
+        if Quirk.DYNAMIC_GATHER_ELEMENTS_IS_NAN in target.quirks and None in sizes:
             return "an engine of TensorRT 8.6 with dynamic sizes made NaN of half of its samples"
         return None
 

@@ -15,6 +15,7 @@ from onnxgs_opt.lowering.emit.coordinates import emit_pixel_grid
 from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.lowering.emit.windows import bounds, far_where_outside
 from onnxgs_opt.lowering.merged_gather import REORDERED
+from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.target import Target
 from onnxgs_opt.samplers.site import Site
 
@@ -35,10 +36,10 @@ class RoiAlign:
     tolerance: Tolerance = REORDERED
 
     def refusal(self, site: Site, target: Target) -> str | None:
-        """Refuse other borders than RoiAlign's, other types than fp32, and TensorRT, which runs it by a plugin."""
+        """Refuse other borders than RoiAlign's, other types than fp32, and runtimes that take a few regions only."""
         if target.opset < FIRST_OPSET:
             return f"roi-align needs opset >= {FIRST_OPSET}, the model has {target.opset}"
-        if target.runtime.startswith("tensorrt"):
+        if Quirk.ROI_ALIGN_IS_FOR_FEW_REGIONS in target.quirks:
             return "TensorRT runs RoiAlign by a plugin for a few hundred regions, not for one a point"
         if site.policy.border == "reflection":
             return "roi-align has no reflection padding yet"

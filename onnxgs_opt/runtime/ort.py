@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from onnx import ModelProto
 
 from onnxgs_opt.errors import UsageError
+from onnxgs_opt.runtime.base import Quirk
 from onnxgs_opt.runtime.timing import Call, Feeds
 
 CPU = "CPUExecutionProvider"
@@ -91,38 +94,45 @@ PROVIDERS: Mapping[str, str] = {"ort-cpu": CPU, "ort-cuda": "CUDAExecutionProvid
 """Targets that onnxruntime runs, and what it calls them."""
 
 
-def can_time(runtime: str) -> bool:
-    """Whether models can be timed on a target here."""
-    import onnxruntime as ort
+@dataclass(frozen=True)
+class OnnxRuntime:
+    """onnxruntime with one of `PROVIDERS`; what that cannot run, its CPU provider does.
 
-    return PROVIDERS.get(runtime) in ort.get_available_providers()
-
-
-def runtime_version() -> str:
-    """The version of the runtime that times."""
-    import onnxruntime as ort
-
-    return f"onnxruntime {ort.__version__}"
-
-
-def prepare(
-    model: ModelProto,
-    feeds: Feeds,
-    runtime: str = "ort-cpu",
-    folder: Path | None = None,
-    custom_ops: Sequence[str] = (),
-) -> Call:
-    """A call that runs a model once, with inputs and outputs where the target keeps them.
-
-    Everything is at onnxruntime's defaults, as users run it, but that no thread waits actively between runs. `folder`
-    holds the model's external data, `custom_ops` are libraries of its operators.
+    Everything is at onnxruntime's defaults, as users run it, but that no thread waits actively between runs.
     """
-    session = open_session(model, folder, custom_ops, providers=list(dict.fromkeys([PROVIDERS[runtime], CPU])))
-    known = {i.name for i in session.get_inputs()}
-    given = {name: value for name, value in feeds.items() if name in known}
-    if runtime == "ort-cpu":
-        return lambda: session.run(None, given)
-    return _on_device(session, given)
+
+    name: str
+    quirks: frozenset[Quirk] = frozenset()
+    least_call_s: float = 5e-4
+
+    def unavailable(self) -> str | None:
+        """Say that this build of onnxruntime lacks the provider."""
+        import onnxruntime as ort
+
+        provider = PROVIDERS[self.name]
+        return None if provider in ort.get_available_providers() else f"the installed onnxruntime has no {provider}"
+
+    def version(self) -> str:
+        """As the module says."""
+        import onnxruntime as ort
+
+        return f"onnxruntime {ort.__version__}"
+
+    def device(self) -> str:
+        """The processor, where it runs on that."""
+        chip = platform.processor() if self.name == "ort-cpu" else self.name
+        return f"{platform.machine()} {chip} {platform.node()}"
+
+    def prepare(
+        self, model: ModelProto, feeds: Feeds, folder: Path | None = None, custom_ops: Sequence[str] = ()
+    ) -> Call:
+        """Open a session; see `Runtime.prepare`."""
+        session = open_session(model, folder, custom_ops, providers=list(dict.fromkeys([PROVIDERS[self.name], CPU])))
+        known = {i.name for i in session.get_inputs()}
+        given = {name: value for name, value in feeds.items() if name in known}
+        if self.name == "ort-cpu":
+            return lambda: session.run(None, given)
+        return _on_device(session, given)
 
 
 def _on_device(session: Any, feeds: Feeds) -> Call:

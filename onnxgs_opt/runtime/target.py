@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from onnxgs_opt.runtime import RUNTIMES, Quirk
+
 
 @dataclass(frozen=True)
 class Target:
@@ -19,3 +21,13 @@ class Target:
     rtol: float | None = None
     image_size: tuple[int | None, int | None] = (None, None)
     plugin: bool = False
+
+    @property
+    def quirks(self) -> frozenset[Quirk]:
+        """What lowerings have to know of the runtime."""
+        return RUNTIMES[self.runtime].quirks
+
+    @property
+    def is_here(self) -> bool:
+        """Whether models can be run and timed on it here."""
+        return RUNTIMES[self.runtime].unavailable() is None

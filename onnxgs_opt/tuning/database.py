@@ -1,15 +1,22 @@
-"""What was measured elsewhere: the table that `auto` goes by where it cannot measure."""
+"""What was measured: elsewhere, in the table that comes with the tool; and here, in files of the user's cache."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from hashlib import sha256
 from importlib.resources import files
 from math import log2, prod, sqrt
+from pathlib import Path
 from typing import Any
 
+from onnxgs_opt.lowering import LOWERINGS, Target
+from onnxgs_opt.runtime import RUNTIMES
 from onnxgs_opt.samplers.site import AnySite, Site
+from onnxgs_opt.tuning.measurement import Measurement
 
 KEEP = "keep"
 GAIN = 1.05
@@ -50,7 +57,7 @@ def recorded(site: AnySite, runtime: str, refusals: Mapping[str, str]) -> tuple[
 
 def _beside(case: Mapping[str, Any], site: AnySite) -> dict[str, Any]:
     """A case with ratios to what the site is: they are recorded as ratios to the hand-written form."""
-    if site.rule != "GSO002":
+    if site.read_op != "GridSample":
         return dict(case)
     bases = {kind: case[kind].get("grid-sample") for kind in KINDS if kind in case}
     return {**case, **{k: {n: r / base for n, r in case[k].items()} if base else {} for k, base in bases.items()}}
@@ -111,3 +118,58 @@ def _distance(site: AnySite, case: Mapping[str, Any]) -> float:
 
 def _apart(size: int | None, other: int) -> float:
     return 0.0 if size is None else abs(log2(max(size, 1) / max(other, 1)))
+
+
+# -- measured here ----------------------------------------------------------------------------------
+
+VERSION = 3
+"""Of what is timed and how: a change of what lowerings write, or of how they run, makes old measurements void."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What measuring found for one signature: the fastest lowering; `keep` where none wins by more than the noise."""
+
+    signature: str
+    lowering: str
+    reason: str
+    measurements: tuple[Measurement, ...]
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A folder with a file for each signature that was measured on a target; without a folder it holds nothing."""
+
+    folder: Path | None
+    target: Target
+
+    def _path(self, own: str) -> Path | None:
+        if self.folder is None:
+            return None
+        runtime, tolerances = RUNTIMES[self.target.runtime], (self.target.atol, self.target.rtol)
+        key = (own, VERSION, runtime.version(), runtime.name, runtime.device(), tolerances)
+        return self.folder / f"{sha256(repr(key).encode()).hexdigest()[:32]}.json"
+
+    def recall(self, own: str) -> Tuning | None:
+        """What an earlier run measured of a signature; a file that is no such record is as none."""
+        path = self._path(own)
+        with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+            if path is None:
+                return None
+            stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            rows = tuple(Measurement(**row) for row in stored.pop("measurements"))
+            known = Tuning(**stored, measurements=rows)
+            if known.signature == own and known.lowering in LOWERINGS:
+                return replace(known, reason=f"{known.reason} (measured earlier)")
+        return None
+
+    def remember(self, result: Tuning) -> None:
+        """Keep a measurement for later runs."""
+        path = self._path(result.signature)
+        if path is None:
+            return
+        with suppress(OSError):  # a cache that cannot be written is no reason to fail
+            path.parent.mkdir(parents=True, exist_ok=True)
+            new = path.with_suffix(".new")
+            new.write_text(json.dumps(asdict(result)), encoding="utf-8")
+            new.replace(path)

@@ -10,6 +10,7 @@ from pathlib import Path
 from onnxgs_opt.errors import UsageError
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
+from onnxgs_opt.runtime import RUNTIMES
 from onnxgs_opt.samplers.site import AnySite, StructuralSite
 from onnxgs_opt.tuning.database import recorded
 from onnxgs_opt.tuning.measurement import Measurement
@@ -24,8 +25,6 @@ NO_SEMANTICS = "it is a sum of reads and no known sampler: its reads can merge, 
 NO_PLUGIN = "no plugin library was named"
 OWN = "onnxgs/"
 """What the names of this tool's own nodes start with."""
-
-TARGETS = ("ort-cpu", "ort-cuda", "tensorrt", "tensorrt-rtx")
 
 
 @dataclass(frozen=True)
@@ -61,8 +60,8 @@ def choose(
     """
     if lowering not in (AUTO, *LOWERINGS):
         raise UsageError(f"no lowering '{lowering}'", f"one of {', '.join((AUTO, *LOWERINGS))}")
-    if target.runtime not in TARGETS:
-        raise UsageError(f"no target '{target.runtime}'", f"one of {', '.join(TARGETS)}")
+    if target.runtime not in RUNTIMES:
+        raise UsageError(f"no target '{target.runtime}'", f"one of {', '.join(RUNTIMES)}")
     known = image_sizes or {}
     unknown = target.image_size
     return {s.id: _choice(s, replace(target, image_size=known.get(s.id, unknown)), lowering) for s in sites}

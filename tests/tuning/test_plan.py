@@ -213,7 +213,7 @@ def test_a_grid_sample_node_is_compared_with_what_grid_sample_took(monkeypatch: 
     ]
     monkeypatch.setattr(table, "_records", lambda: records)
     _, written = graph_and_site(Case())
-    node = replace(written, rule="GSO002")
+    node = replace(written, rule="GSO002", read_op="GridSample")
     refusals = {"grid-sample": "it is one"}
     assert recorded(written, "ort-cuda", refusals)[0] == "roi-align"
     assert recorded(node, "ort-cuda", refusals)[0] == KEEP

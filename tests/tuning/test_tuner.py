@@ -17,12 +17,13 @@ import onnxgs_opt.runtime.timing
 from onnxgs_opt.api import _Clock, _load, _Run, optimize
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
+from onnxgs_opt.runtime.ort import OnnxRuntime
 from onnxgs_opt.runtime.timing import Race, SlowError, describe, race, run_within
 from onnxgs_opt.samplers.site import Site
+from onnxgs_opt.tuning import race as tune
 from onnxgs_opt.tuning import trial as trials
-from onnxgs_opt.tuning import tuner as tune
+from onnxgs_opt.tuning.decide import Tuner
 from onnxgs_opt.tuning.plan import KEEP, choose
-from onnxgs_opt.tuning.tuner import Tuner
 from onnxgs_opt.validation.check import check_site
 from onnxgs_opt.validation.check_gather_sum import check_reads
 from onnxgs_opt.validation.compare import Comparison
@@ -77,7 +78,7 @@ def test_the_fastest_wins(canonical: tuple[Graph, Site], monkeypatch: pytest.Mon
 def test_precision_is_worth_five_percent() -> None:
     def winner(seconds: float) -> str:
         pace = {KEEP: 1.0, "merged-gather": 0.5, "grid-sample": seconds}
-        return tune._winner(Race({name: (value,) * 8 for name, value in pace.items()}))[0]
+        return tune.winner_of(Race({name: (value,) * 8 for name, value in pace.items()}))[0]
 
     assert winner(0.49) == "merged-gather"
     assert winner(0.4) == "grid-sample"
@@ -101,7 +102,7 @@ def test_what_a_new_thread_sets_up_does_not_count(
     now = [0.0]
     seen: set[tuple[str, int]] = set()
 
-    def pretend(model: onnx.ModelProto, *_: Any, **__: Any) -> Callable[[], None]:
+    def pretend(_: OnnxRuntime, model: onnx.ModelProto, *args: Any, **__: Any) -> Callable[[], None]:
         name = "row-gather" if any(n.op_type == "Sum" for n in model.graph.node) else "other"
 
         def call() -> None:
@@ -111,7 +112,7 @@ def test_what_a_new_thread_sets_up_does_not_count(
 
         return call
 
-    monkeypatch.setattr(tune, "prepare", pretend)
+    monkeypatch.setattr(OnnxRuntime, "prepare", pretend)
     monkeypatch.setattr(onnxgs_opt.runtime.timing.time, "perf_counter", lambda: now[0])
     choice = tuned(*canonical)
     assert choice.lowering == "row-gather"
@@ -241,7 +242,7 @@ def test_another_version_of_the_runtime_measures_anew(
 ) -> None:
     monkeypatch.setattr(tune, "race", steady({}))
     tuned(*canonical, cache=tmp_path)
-    monkeypatch.setattr(tune, "runtime_version", lambda: "another")
+    monkeypatch.setattr(OnnxRuntime, "version", lambda _: "another")
     tuned(*canonical, cache=tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
 

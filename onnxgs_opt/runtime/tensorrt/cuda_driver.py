@@ -41,8 +41,12 @@ class Driver:
         device, context = ctypes.c_int(), ctypes.c_void_p()
         self._call("cuDeviceGet", ctypes.byref(device), 0)
         self._call("cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
-        self._call("cuCtxSetCurrent", context)
-        self._device = device
+        self._device, self._context = device, context
+        self.make_current()
+
+    def make_current(self) -> None:
+        """Make the context this thread's."""
+        self._call("cuCtxSetCurrent", self._context)
 
     def _call(self, name: str, *arguments: Any) -> None:
         status = getattr(self._library, name)(*arguments)

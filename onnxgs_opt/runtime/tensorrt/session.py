@@ -102,10 +102,15 @@ class EngineRun:
             self._driver.download(self._outputs[name].address, array)
         return arrays
 
-    def microseconds(self, repeats: int = 20) -> list[float]:
-        """The time of one run, `repeats` times: a CUDA graph of ten runs, timed on the device."""
+    def complete(self) -> None:
+        """Run once and wait for the end; from any thread."""
+        self._driver.make_current()
         self._enqueue()
         self._driver.synchronize()
+
+    def microseconds(self, repeats: int = 20) -> list[float]:
+        """The time of one run, `repeats` times: a CUDA graph of ten runs, timed on the device."""
+        self.complete()
 
         def several() -> None:
             for _ in range(REPLAYS):

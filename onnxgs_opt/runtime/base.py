@@ -1,0 +1,68 @@
+"""What a runtime is: where lowered models run, what it is known to get wrong or slow, and how to time a model there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum, auto
+from pathlib import Path
+from typing import Protocol
+
+from onnx import ModelProto
+
+from onnxgs_opt.runtime.timing import Call, Feeds
+
+
+class Quirk(Enum):
+    """Something that a runtime does otherwise than ONNX says, or much slower than others; lowerings refuse by it."""
+
+    LINEAR_GRID_SAMPLE_IS_NEAREST = auto()
+    """A GridSample of opset 20, where "bilinear" became "linear", reads the nearest pixel (GSO201)."""
+
+    DYNAMIC_GATHER_ELEMENTS_IS_NAN = auto()
+    """GatherElements of dynamic sizes makes NaN."""
+
+    ROI_ALIGN_IS_FOR_FEW_REGIONS = auto()
+    """RoiAlign is a plugin that takes a few hundred regions."""
+
+    SCAN_IS_A_LOOP = auto()
+    """A Scan starts its body's kernels anew for every step."""
+
+
+class Runtime(Protocol):
+    """One runtime on one kind of device. Implementations are frozen dataclasses, and import the runtime when used."""
+
+    @property
+    def name(self) -> str:
+        """The name that `--target` takes."""
+
+    @property
+    def quirks(self) -> frozenset[Quirk]:
+        """What lowerings have to know of it."""
+
+    @property
+    def least_call_s(self) -> float:
+        """Seconds; checking and timing every lowering of a site that takes less costs more than any of them gains."""
+
+    def unavailable(self) -> str | None:
+        """Say why models cannot run here, in one sentence; None when they can."""
+
+    def version(self) -> str:
+        """Its name and version: measurements of another one are void."""
+
+    def device(self) -> str:
+        """What measurements belong to besides: the machine and, where it is told, its processor."""
+
+    def prepare(
+        self, model: ModelProto, feeds: Feeds, folder: Path | None = None, custom_ops: Sequence[str] = ()
+    ) -> Call:
+        """A call that runs a model once, with inputs and outputs where the runtime keeps them.
+
+        Args:
+            model: The model.
+            feeds: Inputs by name; those that the model does not have are left out.
+            folder: Where its external weights lie; None for a model without any.
+            custom_ops: Libraries of operators that the runtime lacks.
+
+        Raises:
+            Exception: The model does not run; runtimes raise errors of no common base.
+        """

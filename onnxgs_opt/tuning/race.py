@@ -1,0 +1,169 @@
+"""The race of one site's lowerings: each that is right is timed against the cone as exported; and of whole models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from onnx import ModelProto
+
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.lowering import LOWERINGS, Target
+from onnxgs_opt.runtime import RUNTIMES, Runtime
+from onnxgs_opt.runtime.memory import TooLargeError, require_sessions
+from onnxgs_opt.runtime.ort import in_words
+from onnxgs_opt.runtime.timing import Call, Feeds, Race, SlowError, race, run_within, settled
+from onnxgs_opt.samplers.site import Site
+from onnxgs_opt.tuning.measurement import Measurement
+from onnxgs_opt.tuning.plan import KEEP
+from onnxgs_opt.tuning.trial import Trial
+from onnxgs_opt.validation.boundary_values import coordinates_of
+from onnxgs_opt.validation.compare import Comparison
+from onnxgs_opt.validation.extract import NotRunnableError
+from onnxgs_opt.validation.inputs import model_runs
+
+SITE_BUDGET_S = 0.15
+LONG_BUDGET_S = 4.0
+"""Time for the rounds of one signature: the least, and what a site may take whose every call is slow."""
+
+MODEL_BUDGET_S = 0.05
+PATIENCE = 8
+"""A candidate is stopped when its first call takes this many times as long as the exported cone's."""
+
+LEAST_LIMIT_S = 2.0
+RIVAL = 1.5
+"""Candidates this much slower than the best after one call are not timed further."""
+
+INEXACT = 1.05
+"""A lowering that costs precision has to be this much faster than one that does not."""
+
+ROUNDINGS = 1e-5
+"""An absolute tolerance up to this is roundings of fp32 alone."""
+
+FIRST_LIMIT_S = 600
+"""Seconds that the exported form, or a whole model, may take for its first call."""
+
+
+class Contest:
+    """The exported form of one trial and the candidates that are ready to be timed against it.
+
+    Raises:
+        Exception: The cone does not run alone; runtimes' errors have no common base.
+    """
+
+    def __init__(
+        self, trial: Trial, graph: Graph, runtime: Runtime, seed: int = 0, custom_ops: Sequence[str] = ()
+    ) -> None:
+        """Run the cone as exported once."""
+        self._trial, self._graph, self._runtime, self._custom_ops = trial, graph, runtime, custom_ops
+        self._cone = trial.cone(graph)
+        self._feeds = trial.feeds(self._cone, seed)
+        self._calls = {KEEP: self._prepared(self._cone)}
+        self._first = run_within(self._calls[KEEP], FIRST_LIMIT_S)
+        self._rows: dict[str, Measurement] = {}
+
+    @property
+    def kept_s(self) -> float:
+        """Seconds of a call of the exported form."""
+        return min(self._first, settled(self._calls[KEEP]))
+
+    def enter(self, name: str, check: Comparison) -> None:
+        """Let a lowering take part, where it is right, builds, and its first call is not hopelessly slow."""
+        found = "wrong" if check.status == "mismatch" else self._candidate(name)
+        if isinstance(found, str):
+            self._rows[name] = Measurement(name, found)
+            return
+        self._calls[name] = found
+
+    def _prepared(self, model: ModelProto) -> Call:
+        return self._runtime.prepare(model, self._feeds, custom_ops=self._custom_ops)
+
+    def _candidate(self, name: str) -> Call | str:
+        """The call of a lowering, or the status of one that failed."""
+        try:
+            call = self._prepared(self._trial.lowered(self._graph, self._cone, name))
+            run_within(call, max(LEAST_LIMIT_S, PATIENCE * self._first))
+            return call
+        except SlowError:
+            return "timeout"
+        except Exception:  # runtimes' errors have no common base
+            return "build_failed"
+
+    def run(self) -> tuple[str, str, dict[str, Measurement]]:
+        """The winner, why it won, and a row for each that took part; those far behind after one call run no further."""
+        once = {name: settled(call) for name, call in self._calls.items()}
+        best = min(once.values())
+        racing = {name: call for name, call in self._calls.items() if name == KEEP or once[name] <= RIVAL * best}
+        result = race(racing, min(LONG_BUDGET_S, max(SITE_BUDGET_S, 8 * sum(once[name] for name in racing))), once)
+        rows = {name: _row(result, name) if name in racing else _slow_row(once, name) for name in self._calls}
+        return *winner_of(result), {**self._rows, **rows}
+
+
+def _row(result: Race, name: str) -> Measurement:
+    return Measurement(name, "ok", round(result.median_ms(name), 4), round(result.ratio(KEEP, name), 4))
+
+
+def _slow_row(once: Mapping[str, float], name: str) -> Measurement:
+    return Measurement(name, "ok", round(1e3 * once[name], 4), round(once[KEEP] / once[name], 4))
+
+
+def winner_of(result: Race) -> tuple[str, str]:
+    """The lowering that won, and why; one that costs precision has to win by more."""
+    winners = [name for name in result.seconds if name != KEEP and result.is_faster(KEEP, name)]
+    if not winners:
+        return KEEP, "nothing measured is faster than the exported form by more than the noise"
+    best = max(winners, key=lambda name: result.ratio(KEEP, name) / (1 if _is_exact(name) else INEXACT))
+    return best, f"measured {result.ratio(KEEP, best):.2f} times as fast as the exported form"
+
+
+def _is_exact(name: str) -> bool:
+    return LOWERINGS[name].tolerance.atol <= ROUNDINGS
+
+
+def race_models(
+    before: Graph,
+    after: Graph,
+    target: Target,
+    sites: Sequence[Site],
+    shapes: Mapping[str, Sequence[int]],
+    inputs: Feeds | None = None,
+    seed: int = 0,
+    fitting: Sequence[Mapping[str, Sequence[int]]] = (),
+    custom_ops: Sequence[str] = (),
+) -> Race:
+    """The original and the result in turn, on the user's inputs or on generated ones.
+
+    `fitting` are small sets of shapes that dynamic inputs can have together, for where larger ones do not fit;
+    `custom_ops` are libraries of operators that the models use.
+
+    Raises:
+        NotRunnableError: One of them does not run on the target.
+    """
+    old, new = before.to_proto(), after.to_proto()
+    try:
+        require_sessions((old, new))
+    except TooLargeError as reason:
+        raise NotRunnableError(str(reason)) from reason
+    ways: list[Sequence[Mapping[str, Sequence[int]]]] = [()] if inputs or not fitting else [(), fitting]
+    runtime = RUNTIMES[target.runtime]
+    for way in ways:
+        try:
+            feeds = inputs or _model_feeds(old, sites, shapes, seed, way)
+            calls = {"before": runtime.prepare(old, feeds, before.folder, custom_ops)}
+            calls["after"] = runtime.prepare(new, feeds, after.folder, custom_ops)
+            once = sum(run_within(call, FIRST_LIMIT_S) for call in calls.values())
+            return race(calls, min(LONG_BUDGET_S, max(MODEL_BUDGET_S, 10 * once)))
+        except Exception as reason:  # runtimes' errors have no common base
+            failure = NotRunnableError(in_words(reason))
+    raise failure
+
+
+def _model_feeds(
+    model: ModelProto,
+    sites: Sequence[Site],
+    shapes: Mapping[str, Sequence[int]],
+    seed: int,
+    fitting: Sequence[Mapping[str, Sequence[int]]],
+) -> Feeds:
+    """The largest of the inputs that validation uses."""
+    runs = list(model_runs(model, coordinates_of(sites), shapes, seed, fitting))
+    return max(runs, key=lambda run: sum(value.size for value in run.feeds.values())).feeds
