@@ -13,12 +13,13 @@ from onnxgs_opt.ir.constants import SMALL, constant_value, element_count
 from onnxgs_opt.ir.evaluator import EVALUATORS, evaluate
 from onnxgs_opt.ir.exporter import to_onnx_type
 from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.ir.operators import REDUCTIONS
 from onnxgs_opt.ir.type_inference import result_type
 
 Dim: TypeAlias = "int | gs.Tensor"
 Operand: TypeAlias = "gs.Tensor | NDArray[Any] | float | int | bool"
-_AXES_INPUT_SINCE = {"Squeeze": 13, "Unsqueeze": 13, "ReduceSum": 13}
-_REDUCE_AXES_INPUT_SINCE = 18
+_AXES_INPUT_SINCE = 13
+_REDUCE_AXES_INPUT_SINCE = 18  # but for ReduceSum
 _SLICE_INPUTS_SINCE = 10
 _SPLIT_INPUT_SINCE = 13
 _INTEGER_MIN_MAX_SINCE = 12
@@ -168,8 +169,8 @@ class Builder:
 
     def _with_axes(self, op_type: str, t: gs.Tensor, axes: Sequence[int], **attrs: Any) -> gs.Tensor:
         axes = [int(a) for a in axes]
-        since = _AXES_INPUT_SINCE.get(op_type, _REDUCE_AXES_INPUT_SINCE)
-        if self.opset < since:
+        is_late = op_type in REDUCTIONS - {"ReduceSum"}
+        if self.opset < (_REDUCE_AXES_INPUT_SINCE if is_late else _AXES_INPUT_SINCE):
             return cast(gs.Tensor, self.op(op_type, t, axes=axes, **attrs))
         return cast(gs.Tensor, self.op(op_type, t, self.const(axes, np.int64), **attrs))
 

@@ -17,8 +17,12 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from onnxgs_opt.ir.operators import COPIES
+
 Array: TypeAlias = NDArray[Any]
 LIMIT = 4096  # elements of a result
+CARRYING_UNKNOWNS = COPIES | {"Cast"}
+"""Operators that work on arrays of objects too."""
 
 
 class NotEvaluable(Exception):  # noqa: N818  (a value that is not there, not a failure)
@@ -65,7 +69,7 @@ def evaluate(
     if rule is None or any(v is not None and v.dtype.kind not in "biufO" for v in inputs):
         return None
     moved = any(v is not None and v.dtype == object for v in inputs)
-    if moved and op not in DATA_MOVEMENT:
+    if moved and op not in CARRYING_UNKNOWNS:
         return None
     try:
         with np.errstate(over="raise", divide="raise", invalid="raise"):
@@ -363,6 +367,3 @@ EVALUATORS: Mapping[str, Callable[[Call], Any]] = {
     "Concat": _concat,
     "ScatterND": _scatter_nd,
 }
-DATA_MOVEMENT = frozenset(
-    ("Identity", "Reshape", "Squeeze", "Unsqueeze", "Gather", "Slice", "Split", "Concat", "Cast", "ScatterND")
-)

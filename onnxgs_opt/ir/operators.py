@@ -1,10 +1,175 @@
-"""Which operator a node is, and the classes of operators that analyses ask for."""
+"""What each ONNX operator is: one table of traits, of which every class of operators is made."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Flag, auto
 
 import onnx_graphsurgeon as gs
 
 DEFAULT_DOMAINS = ("", "ai.onnx")
+
+
+class Trait(Flag):
+    """Something that holds of an operator whatever its attributes and inputs are; those unlike others have none."""
+
+    ELEMENTWISE = auto()
+    """Each element of the result is made of the elements at its place; operands are broadcast."""
+    ARITHMETIC = auto()
+    """Elementwise and continuous: numbers of numbers, moving which is moving the operands."""
+    BOOLEAN = auto()
+    """Elementwise, and true or false."""
+    ROUNDS = auto()
+    """To an integer, of the same type."""
+    BOUNDED = auto()
+    """The result is taken for bounded, by its inputs or by the operator itself."""
+    INTEGER = auto()
+    """Integers, of whatever type the inputs are."""
+    MOVES = auto()
+    """The elements of the first input, at places that do not depend on values; some may be repeated or left out."""
+    ORDERED = auto()
+    """All elements of the first input in their order: the result's shape says all that was done."""
+    COPIES = auto()
+    """Elements of the inputs and of fixed numbers, at places that shapes and indices say; none is computed."""
+    PART = auto()
+    """A part of the first input: what one read took for several corners comes apart there."""
+    READS = auto()
+    """Elements of the first input at indices that are computed: it may read an image."""
+    CONTRACTS = auto()
+    """Sums over axes."""
+    SUMS = auto()
+    """Sums, of its inputs or over axes."""
+    CARRIES = auto()
+    """The value of a read flows through it into a weighted sum."""
+    REDUCES = auto()
+    """One number of all along some axes, which are an attribute or, at later opsets, an input."""
+    SAME_SHAPE = auto()
+    """The first result has the shape and the type of the first input."""
+    RANDOM = auto()
+    """Twice the same inputs do not give the same."""
+
+
+_ELEMENTWISE, _BOUNDED = Trait.ELEMENTWISE, Trait.ELEMENTWISE | Trait.BOUNDED
+_ARITHMETIC = Trait.ELEMENTWISE | Trait.ARITHMETIC
+_BOOLEAN = Trait.ELEMENTWISE | Trait.BOOLEAN | Trait.BOUNDED
+_ROUNDS = Trait.ELEMENTWISE | Trait.ROUNDS
+_INTEGER = Trait.INTEGER | Trait.BOUNDED
+_MOVES = Trait.MOVES | Trait.COPIES | Trait.CARRIES
+_READS = Trait.READS | Trait.COPIES
+_CONTRACTS = Trait.CONTRACTS | Trait.SUMS | Trait.CARRIES
+
+TRAITS: Mapping[str, Trait] = {
+    "Abs": _ARITHMETIC | Trait.BOUNDED,
+    "Add": _ARITHMETIC | Trait.SUMS | Trait.CARRIES,
+    "And": _BOOLEAN,
+    "ArgMax": _INTEGER,
+    "ArgMin": _INTEGER,
+    "BatchNormalization": Trait.SAME_SHAPE,
+    "Bernoulli": Trait.RANDOM,
+    "Cast": _ARITHMETIC | Trait.CARRIES,
+    "Ceil": _ROUNDS,
+    "Clip": _ARITHMETIC | Trait.BOUNDED | Trait.CARRIES,
+    "Concat": Trait.COPIES | Trait.CARRIES,
+    "Constant": Trait.BOUNDED,
+    "ConstantOfShape": Trait.BOUNDED,
+    "Cos": _BOUNDED,
+    "Div": _ARITHMETIC | Trait.CARRIES,
+    "Dropout": Trait.RANDOM | Trait.SAME_SHAPE,
+    "Einsum": _CONTRACTS,
+    "Equal": _BOOLEAN,
+    "Erf": _BOUNDED,
+    "Exp": _ELEMENTWISE,
+    "Expand": _MOVES,
+    "Flatten": _MOVES | Trait.ORDERED,
+    "Floor": _ROUNDS,
+    "Gather": _READS | Trait.PART,
+    "GatherElements": _READS,
+    "GatherND": _READS,
+    "Gelu": _ELEMENTWISE,
+    "Greater": _BOOLEAN,
+    "GreaterOrEqual": _BOOLEAN,
+    "HardSigmoid": _BOUNDED,
+    "Identity": _ELEMENTWISE | _MOVES,
+    "If": Trait.CARRIES,
+    "LayerNormalization": Trait.SAME_SHAPE,
+    "LeakyRelu": _ELEMENTWISE,
+    "Less": _BOOLEAN,
+    "LessOrEqual": _BOOLEAN,
+    "Log": _ELEMENTWISE,
+    "LogSoftmax": Trait.SAME_SHAPE,
+    "MatMul": _CONTRACTS,
+    "Max": _ARITHMETIC | Trait.BOUNDED,
+    "Min": _ARITHMETIC | Trait.BOUNDED,
+    "Mod": _BOUNDED,
+    "Mul": _ARITHMETIC | Trait.CARRIES,
+    "Multinomial": Trait.RANDOM,
+    "Neg": _ARITHMETIC | Trait.CARRIES,
+    "NonZero": _INTEGER,
+    "Not": _BOOLEAN,
+    "Or": _BOOLEAN,
+    "Pad": Trait.COPIES,
+    "Pow": _ELEMENTWISE,
+    "RandomNormal": Trait.RANDOM,
+    "RandomNormalLike": Trait.RANDOM,
+    "RandomUniform": Trait.RANDOM,
+    "RandomUniformLike": Trait.RANDOM,
+    "Range": Trait.BOUNDED,
+    "Reciprocal": _ELEMENTWISE,
+    "ReduceMax": Trait.REDUCES,
+    "ReduceMean": _CONTRACTS | Trait.REDUCES,
+    "ReduceMin": Trait.REDUCES,
+    "ReduceProd": Trait.REDUCES,
+    "ReduceSum": _CONTRACTS | Trait.REDUCES,
+    "Relu": _ARITHMETIC | Trait.BOUNDED,
+    "Reshape": _MOVES | Trait.ORDERED,
+    "Round": _ROUNDS,
+    "ScatterND": Trait.COPIES | Trait.SAME_SHAPE,
+    "Shape": _INTEGER,
+    "Sigmoid": _BOUNDED,
+    "Sign": _BOUNDED,
+    "Sin": _BOUNDED,
+    "Size": _INTEGER,
+    "Slice": _MOVES | Trait.PART,
+    "Softmax": Trait.BOUNDED | Trait.SAME_SHAPE,
+    "Softplus": _ELEMENTWISE,
+    "Split": _MOVES | Trait.PART,
+    "Sqrt": _ELEMENTWISE,
+    "Squeeze": _MOVES | Trait.ORDERED,
+    "Sub": _ARITHMETIC | Trait.SUMS | Trait.CARRIES,
+    "Sum": _ARITHMETIC | Trait.SUMS | Trait.CARRIES,
+    "Tanh": _BOUNDED,
+    "Tile": _MOVES,
+    "Transpose": _MOVES,
+    "Unsqueeze": _MOVES | Trait.ORDERED,
+    "Where": _BOUNDED | Trait.CARRIES,
+    "Xor": _BOOLEAN,
+}
+
+
+def with_trait(trait: Trait) -> frozenset[str]:
+    """Every operator that has a trait."""
+    return frozenset(name for name, traits in TRAITS.items() if trait in traits)
+
+
+ELEMENTWISE = with_trait(Trait.ELEMENTWISE)
+ARITHMETIC = with_trait(Trait.ARITHMETIC)
+BOOLEAN = with_trait(Trait.BOOLEAN)
+ROUNDS = with_trait(Trait.ROUNDS)
+BOUNDED = with_trait(Trait.BOUNDED)
+INTEGER = with_trait(Trait.INTEGER)
+MOVES = with_trait(Trait.MOVES)
+ORDERED = with_trait(Trait.ORDERED)
+COPIES = with_trait(Trait.COPIES)
+PARTS = with_trait(Trait.PART)
+READS = with_trait(Trait.READS)
+CONTRACTIONS = with_trait(Trait.CONTRACTS)
+SUMS = with_trait(Trait.SUMS)
+CARRIES = with_trait(Trait.CARRIES)
+REDUCTIONS = with_trait(Trait.REDUCES)
+SAME_SHAPE = with_trait(Trait.SAME_SHAPE)
+RANDOM = with_trait(Trait.RANDOM)
+RANGES: Mapping[str, tuple[int, int]] = {"Sigmoid": (0, 1), "Softmax": (0, 1), "Tanh": (-1, 1)}
+"""The numbers that an operator's results lie between, both included."""
 
 
 def operator(node: gs.Node) -> str:
@@ -15,16 +180,3 @@ def operator(node: gs.Node) -> str:
 def first_name(node: gs.Node) -> str:
     """The name of a node's first output that has one; "" where none has."""
     return next((t.name for t in node.outputs if t.name), "")
-
-
-READS = frozenset(("Gather", "GatherElements", "GatherND"))
-LAYOUTS = frozenset(
-    ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand", "Identity", "Slice", "Split", "Tile", "If")
-)
-PARTS = frozenset(("Slice", "Split", "Gather"))
-"""Operators whose result is a part of their input: what one read took for several corners comes apart there."""
-
-CONTRACTIONS = frozenset(("ReduceSum", "ReduceMean", "MatMul", "Einsum"))
-SUMS = CONTRACTIONS | frozenset(("Add", "Sub", "Sum"))
-CARRIES = LAYOUTS | SUMS | frozenset(("Mul", "Div", "Neg", "Where", "Cast", "Clip", "Concat"))
-"""Operators through which the value of a read flows into a weighted sum."""

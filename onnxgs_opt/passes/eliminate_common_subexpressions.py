@@ -12,21 +12,9 @@ from onnx import AttributeProto
 from onnxgs_opt.ir import Constant, Node
 from onnxgs_opt.ir.constants import SMALL, constant_value, element_count
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.ir.operators import operator
+from onnxgs_opt.ir.operators import RANDOM, operator
 from onnxgs_opt.ir.traversal import node_subgraphs
 from onnxgs_opt.passes.base import PassResult
-
-_RANDOM = frozenset(
-    [
-        "RandomNormal",
-        "RandomNormalLike",
-        "RandomUniform",
-        "RandomUniformLike",
-        "Multinomial",
-        "Bernoulli",
-        "Dropout",
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -93,7 +81,7 @@ def _merge_constants(graph: Graph, is_main: bool) -> bool:
 
 
 def _node_key(node: Node) -> Hashable | None:
-    if node.op in _RANDOM or not operator(node) or node_subgraphs(node):
+    if node.op in RANDOM or not operator(node) or node_subgraphs(node):
         return None
     attrs = tuple(sorted((name, _attribute_key(value)) for name, value in node.attrs.items()))
     inputs = tuple(0 if t.is_empty() else id(t) for t in node.inputs)

@@ -9,12 +9,10 @@ import numpy as np
 from onnxgs_opt.ir import Node, Tensor
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.ir.operators import operator
+from onnxgs_opt.ir.operators import ARITHMETIC, ROUNDS, operator
 from onnxgs_opt.passes.base import PassResult
 
-ROUNDINGS = frozenset(("Floor", "Ceil", "Round", "Mod"))
-ELEMENTWISE = frozenset(("Add", "Sub", "Mul", "Div", "Neg", "Abs", "Relu", "Clip", "Min", "Max", "Cast"))
-MERGES = frozenset(("Reshape", "Flatten"))
+ROUNDINGS = ROUNDS | {"Mod"}
 
 
 @dataclass(frozen=True)
@@ -64,10 +62,10 @@ def _chain_before(node: Node, local: set[int]) -> _Chain | None:
     tensor, nodes = node.inputs[0], list[Node]()
     while len(tensor.inputs) == 1 and id(tensor.inputs[0]) in local:
         maker = tensor.inputs[0]
-        if operator(maker) in MERGES:
+        if operator(maker) in ("Reshape", "Flatten"):
             return _Chain(maker, tuple(reversed(nodes))) if nodes and _merges(maker) else None
         varying = [t for t in maker.inputs if not t.is_empty() and not _is_single(t)]
-        if operator(maker) not in ELEMENTWISE or len(varying) != 1 or len(maker.outputs) != 1:
+        if operator(maker) not in ARITHMETIC or len(varying) != 1 or len(maker.outputs) != 1:
             return None
         nodes.append(maker)
         tensor = varying[0]

@@ -9,7 +9,7 @@ from onnxgs_opt.ir import Constant, Node, Tensor
 from onnxgs_opt.ir.constants import element_count
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.ir.operators import CARRIES, CONTRACTIONS, LAYOUTS, PARTS, READS, SUMS, operator
+from onnxgs_opt.ir.operators import CARRIES, CONTRACTIONS, MOVES, PARTS, READS, ROUNDS, SUMS, operator
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
 
 TAPS = 4
@@ -89,10 +89,10 @@ def _selects(node: Node, facts: Mapping[str, Fact]) -> bool:
     return isinstance(node.inputs[1], Constant) or (value is not None and value.size <= TAPS)
 
 
-CARRIERS = (LAYOUTS | READS | {"Pad", "Cast"}) - {"If"}
+CARRIERS = MOVES | READS | {"Pad", "Cast"}
 """Operators that exporters repeat for every read: two reads behind copies of them are of one tensor."""
 
-ROUNDINGS = frozenset(("Floor", "Ceil", "Round", "If"))
+MAY_ROUND = ROUNDS | {"If"}
 MAX_CONE = 512
 
 
@@ -158,7 +158,7 @@ def _is_rounded(scope: Scope, index: str) -> bool:
         seen.add(name)
         node, _ = scope.producer[name]
         from_floats = operator(node) == "Cast" and not _is_whole(node.inputs[0])
-        if from_floats or operator(node) in ROUNDINGS or len(seen) > MAX_CONE:
+        if from_floats or operator(node) in MAY_ROUND or len(seen) > MAX_CONE:
             return True
         pending += [t.name for t in node.inputs]
     return False

@@ -9,7 +9,7 @@ from onnxgs_opt.ir.def_use import Scope, reads_of
 from onnxgs_opt.ir.operators import CARRIES, operator
 from onnxgs_opt.recognition.match import Miss
 
-FOLLOWS = CARRIES | frozenset(("Shape", "ConstantOfShape"))
+FOLLOWS = CARRIES | {"Shape", "ConstantOfShape"}
 """Operators on the way to where everything made of a tensor comes together; a mask may be made in its shape."""
 
 MAX_REACH = 12

@@ -8,16 +8,13 @@ from typing import Any, NamedTuple
 
 from onnxgs_opt.ir import Constant, Node
 from onnxgs_opt.ir.def_use import Scope, reads_of
-from onnxgs_opt.ir.operators import READS, operator
+from onnxgs_opt.ir.operators import ORDERED, READS, operator
 from onnxgs_opt.recognition.candidates import TAPS, Join, joins_of
 from onnxgs_opt.recognition.lifting.dynamic_dims import assignments, settle, symbols, tied
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
 from onnxgs_opt.samplers.site import StructuralSite
 
 RULE = "GSO003"
-RESHAPES = frozenset(("Reshape", "Flatten", "Squeeze", "Unsqueeze"))
-"""Operators that keep the elements in their order: the result's shape says all that they did."""
-
 LONGEST = 2**31 - 1
 """Elements of the one index: the shape inference of onnx and of some runtimes counts no further."""
 
@@ -124,7 +121,7 @@ def _origin(name: str, scope: Scope, facts: Sequence[Facts]) -> Hashable:
     source = node.inputs[0].name if node.inputs else ""
     if operator(node) == "Transpose":
         return "Transpose", tuple(node.attrs.get("perm", ())), _origin(source, scope, facts)
-    if operator(node) not in RESHAPES:
+    if operator(node) not in ORDERED:
         return name
     origin = _origin(source, scope, facts)
     return "Reshape", shapes, origin[2] if isinstance(origin, tuple) and origin[0] == "Reshape" else origin

@@ -10,7 +10,7 @@ from onnxgs_opt.diagnostics import CODES, Remark
 from onnxgs_opt.ir import Body, Constant, Node, Tensor
 from onnxgs_opt.ir.def_use import Scope, subgraphs_of
 from onnxgs_opt.ir.exporter import to_onnx_type
-from onnxgs_opt.ir.operators import READS, operator
+from onnxgs_opt.ir.operators import ARITHMETIC, BOUNDED, INTEGER, MOVES, READS, ROUNDS, operator
 from onnxgs_opt.recognition.grid_sample import OP as GRID_SAMPLE
 from onnxgs_opt.recognition.grid_sample import is_linear
 from onnxgs_opt.samplers.site import StructuralSite
@@ -19,17 +19,12 @@ RENAMED_IN = 20
 """Opset that calls bilinear linear."""
 
 INTEGER_CLIP_SINCE = 12
-ELEMENTWISE = frozenset(("Add", "Sub", "Mul", "Div", "Neg", "Cast", "Floor", "Ceil", "Round", "Sum", "Concat"))
-LAYOUTS = frozenset(
-    ("Identity", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Expand", "Tile", "Slice", "Split")
-)
-BOUNDED = frozenset(
-    ("Clip", "Min", "Max", "Where", "Mod", "Relu", "Abs", "Sigmoid", "Tanh", "Range", "Shape", "ConstantOfShape")
-)
-"""Operators whose result is taken for bounded, by its inputs or by the operator itself."""
+FIRST = MOVES | {"Gather"}
+"""Operators whose results are numbers of their first input."""
 
-ROUNDS = frozenset(("Floor", "Ceil", "Round", "Cast"))
-TO_INTEGER = frozenset(("Shape", "Size", "NonZero", "ArgMax", "ArgMin"))
+COMPUTED = ARITHMETIC | ROUNDS | {"Concat"}
+"""Operators whose results are made of the numbers of all their inputs, and of their type."""
+
 MAX_STEPS = 64
 
 
@@ -102,11 +97,11 @@ def _is_integer(tensor: Tensor) -> bool:
         node = tensor.inputs[0] if tensor.inputs else None
         if node is None or not node.inputs:
             return False
-        if operator(node) in TO_INTEGER:
+        if operator(node) in INTEGER:
             return True
         if operator(node) == "Cast":
             return int(node.attrs["to"]) in (to_onnx_type(np.int64), to_onnx_type(np.int32))
-        if operator(node) not in ELEMENTWISE | LAYOUTS | {"Clip", "Gather"}:
+        if operator(node) not in COMPUTED | FIRST:
             return False
         tensor = node.inputs[0]
     return False
@@ -129,9 +124,9 @@ def _half_indices(scope: Scope) -> Iterator[Remark]:
 
 def _values(node: Node) -> list[Tensor]:
     """The inputs whose numbers are those of the result: none of an operator that makes others."""
-    if operator(node) in LAYOUTS | {"Gather"}:
+    if operator(node) in FIRST:
         return list(node.inputs[:1])
-    if operator(node) in ELEMENTWISE or operator(node) in ("Clip", "Min", "Max"):
+    if operator(node) in COMPUTED:
         return list(node.inputs)
     return list(node.inputs[1:]) if operator(node) == "Where" else []
 
@@ -156,10 +151,10 @@ def is_loose(scope: Scope, index: str) -> bool:
         seen.add((name, rounded))
         node, _ = scope.producer.get(name, (None, 0))
         values = [] if node is None else _values(node)
-        if node is not None and (operator(node) in BOUNDED or operator(node) == "Constant"):
+        if node is not None and operator(node) in BOUNDED:
             continue
         if rounded and not values:
             return True
-        rounded |= node is not None and operator(node) in ROUNDS and not _is_integer(node.inputs[0])
+        rounded |= node is not None and operator(node) in ROUNDS | {"Cast"} and not _is_integer(node.inputs[0])
         pending += [(t.name, rounded) for t in values if t.name]
     return False

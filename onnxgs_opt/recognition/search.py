@@ -10,7 +10,7 @@ from itertools import pairwise
 from onnxgs_opt.diagnostics import Remark
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Scope
-from onnxgs_opt.ir.operators import LAYOUTS, operator
+from onnxgs_opt.ir.operators import MOVES, operator
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
 from onnxgs_opt.recognition.candidates import TAPS, Join, has_reads, joins_of
 from onnxgs_opt.recognition.cone import alive, cone, escape, reach
@@ -34,6 +34,8 @@ PLACEMENT = "GSO108"
 
 LATE = frozenset(("GSO101", "GSO103", "GSO107", "GSO114"))
 """Misses of what takes its pixels at the floors of two coordinates; they are told of one read of all corners too."""
+
+LAYOUTS = MOVES | {"If"}
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from onnxgs_opt.diagnostics import CODES, Remark
 from onnxgs_opt.ir import Constant, Node
 from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.ir.operators import READS
 from onnxgs_opt.report.model import Hazard, NearMiss, PolicyKind, SiteError, SitePolicy, SiteReport, Validation
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
 from onnxgs_opt.tuning.plan import Choice
 from onnxgs_opt.validation.compare import Comparison
 
-READ_OPS = ("Gather", "GatherElements", "GatherND", "GridSample")
+READ_OPS = READS | {"GridSample"}
 KINDS: dict[str, PolicyKind] = {"GSO001": "bilinear", "GSO002": "grid-sample", "GSO003": "structural"}
 """Kinds of policy by rule."""
 

@@ -8,15 +8,14 @@ from typing import Literal
 
 from onnxgs_opt.ir import Constant, Node, Tensor
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.ir.operators import operator
-from onnxgs_opt.samplers.op import prefix_of
+from onnxgs_opt.ir.operators import MOVES, READS, operator
+from onnxgs_opt.samplers.op import DOMAIN, NAME, prefix_of
 from onnxgs_opt.samplers.policy import Policy
 from onnxgs_opt.samplers.site import AnySite, StructuralSite
 from onnxgs_opt.validation.compare import Comparison
 from onnxgs_opt.validation.error_map import Points
 
 Role = Literal["input", "read", "node", "output"]
-READS = frozenset(("Gather", "GatherElements", "GatherND", "GridSample", "BilinearSample"))
 
 
 @dataclass(frozen=True)
@@ -133,8 +132,8 @@ def _new_reads(nodes: Sequence[Node], image: str) -> frozenset[str]:
     for node in nodes:
         if not node.inputs or node.inputs[0].name not in values:
             continue
-        if operator(node) in READS:
+        if operator(node) in READS | {"GridSample"} or (node.domain, node.op) == (DOMAIN, NAME):
             reads.add(node.name)
-        elif operator(node) in ("Reshape", "Transpose", "Squeeze", "Unsqueeze"):
+        elif operator(node) in MOVES:
             values.update(t.name for t in node.outputs)
     return frozenset(reads)

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto
 
+from onnxgs_opt.ir.operators import BOOLEAN, COPIES, ELEMENTWISE, ROUNDS
 from onnxgs_opt.runtime.memory import require_array
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import Array, Layout, Size, spans, tensor_shape
@@ -218,11 +219,7 @@ def _plain_values(shape: tuple[int, ...], kind: Any, rng: np.random.Generator) -
     return rng.integers(0, 2, shape).astype(kind)
 
 
-ARITHMETIC = {
-    *("Add", "Sub", "Mul", "Div", "Neg", "Clip", "Min", "Max", "Where", "Cast", "Sigmoid", "Tanh", "Pad"),
-    *("Split", "Slice", "Squeeze", "Unsqueeze", "Transpose", "Reshape", "Flatten", "Expand"),
-    *("Gather", "Concat", "Identity"),
-}
+TRACED = (ELEMENTWISE - BOOLEAN) | COPIES
 """Operators through which a coordinate is traced back to an input of the model."""
 
 
@@ -245,11 +242,11 @@ def _rounded(
             found |= _rounded(body, inner, functions)
             for name, result in zip(node.output, results, strict=False):
                 sources[name] = sources.get(name, set()) | inner.get(result, set())
-        if node.op_type in ("Floor", "Ceil") or (node.op_type == "Cast" and _to_integer(node)):
+        if node.op_type in ROUNDS or (node.op_type == "Cast" and _to_integer(node)):
             found |= set().union(*reaching)
         elif node.op_type in ("GridSample", "BilinearSample"):
             found |= reaching[1]
-        elif node.op_type in ARITHMETIC:
+        elif node.op_type in TRACED:
             for name in node.output:
                 sources[name] = set().union(*reaching)
     return found

@@ -121,6 +121,20 @@ def test_indices_of_half_precision() -> None:
     assert (found.code, found.node) == ("GSO202", "first")
 
 
+def test_a_mask_added_to_a_clamped_index_is_no_hazard() -> None:
+    mask = "inside = GreaterOrEqual(p, floor) step = Cast <to = 7> (inside) k = Add(i, step)"
+    assert (
+        hazards(reads(f"{CLAMPED} {mask}").replace("Gather <axis = 0> (image, i)", "Gather <axis = 0> (image, k)"))
+        == []
+    )
+
+
+def test_indices_of_half_precision_that_are_mirrored() -> None:
+    mirrored = CLAMPED.replace("row,", "up,").replace("next,", "down,")
+    [found] = hazards(reads(f"up = Abs(row) down = Abs(next) {mirrored}", "float16"))
+    assert (found.code, found.node) == ("GSO202", "first")
+
+
 def clip(opset: int, typed: bool = True, dtype: int = TensorProto.INT64) -> ModelProto:
     """Clip of a cast; without `typed` the file does not say the type in between."""
     nodes = [

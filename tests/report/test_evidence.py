@@ -88,6 +88,13 @@ def test_a_kept_site_has_a_cone_and_nothing_after() -> None:
     assert len(item.before.boxes) > 10
 
 
+def test_the_raised_node_is_drawn_as_a_read() -> None:
+    raised = onnxgs_opt.optimize(REPOSITORY / MODELS["warp"], lowering="plugin", plugin=True)
+    after = raised.evidence[0].after
+    assert after is not None
+    assert [box.op for box in after.boxes if box.role == "read"] == ["BilinearSample"]
+
+
 def test_a_dry_run_shows_what_would_be() -> None:
     looked = onnxgs_opt.optimize(REPOSITORY / MODELS["warp"], lowering="merged-gather", dry_run=True)
     assert looked.evidence[0].after is not None

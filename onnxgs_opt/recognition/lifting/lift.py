@@ -14,7 +14,7 @@ import numpy as np
 from onnxgs_opt.ir import Body, Constant, Node
 from onnxgs_opt.ir.constants import constant_value
 from onnxgs_opt.ir.def_use import Array, Scope
-from onnxgs_opt.ir.operators import operator
+from onnxgs_opt.ir.operators import RANGES, operator
 from onnxgs_opt.recognition.algebra.expression import Algebra, Bound, Expr
 from onnxgs_opt.recognition.algebra.polynomial import Number
 from onnxgs_opt.recognition.lifting.elementwise import ARITHMETIC, EXACT_BELOW, taken_branch
@@ -266,9 +266,6 @@ class Lift:
         dtype = self.facts.get(name, UNKNOWN).dtype
         return "?" if dtype is None else dtype.kind
 
-
-RANGES: dict[str, tuple[Number, Number]] = {"Sigmoid": (0, 1), "Softmax": (0, 1), "Tanh": (-1, 1)}
-"""Operators whose outputs are bounded, which can prove that a coordinate stays inside."""
 
 READING: dict[str, Rule] = {**LAYOUT, "If": taken_branch}
 """Operators behind which a read is followed to its image."""

@@ -5,13 +5,10 @@ from __future__ import annotations
 import math
 
 from onnxgs_opt.ir import Node
-from onnxgs_opt.ir.operators import operator
+from onnxgs_opt.ir.operators import MOVES, operator
 from onnxgs_opt.recognition.algebra.expression import Expr
 from onnxgs_opt.recognition.lifting.rule import Index, Lift, NoRule
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN
-
-REPEATS = frozenset(("Expand", "Reshape", "Squeeze", "Unsqueeze", "Identity", "Tile"))
-"""Operators that only repeat a number."""
 
 
 def scatter_nd(lift: Lift, node: Node, position: int, index: Index) -> Expr:
@@ -44,6 +41,6 @@ def _number(lift: Lift, updates: str) -> str:
         if shape is not None and math.prod(shape) == 1:
             return name
         node = lift.maker(name)
-        if node is None or operator(node) not in REPEATS:
+        if node is None or operator(node) not in MOVES:
             raise NoRule("the updates are not one number")
         name = node.inputs[0].name

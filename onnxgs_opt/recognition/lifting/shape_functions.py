@@ -12,6 +12,7 @@ import onnx
 
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Array
+from onnxgs_opt.ir.operators import BOOLEAN, ELEMENTWISE, REDUCTIONS, SAME_SHAPE
 
 MAX_VALUE_SIZE = 4096
 """Values above this many elements are not computed: shapes and index bases are small."""
@@ -76,7 +77,7 @@ def _broadcast(shapes: Sequence[Shape]) -> Shape:
 
 def _elementwise(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
     shape = _broadcast([_known(f) for f, t in zip(inputs, node.inputs, strict=True) if t.name])
-    if node.op in ("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal", "And", "Or", "Not", "Xor"):
+    if node.op in BOOLEAN:
         return [Fact(shape, np.dtype(bool))]
     if node.op == "Cast":
         return [Fact(shape, onnx.helper.tensor_dtype_to_np_dtype(int(node.attrs["to"])))]
@@ -273,57 +274,10 @@ def _reduce(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
 
 
 ShapeRule = Callable[[Node, list[Fact], int], list[Fact]]
-ELEMENTWISE = frozenset(
-    [
-        "Abs",
-        "Add",
-        "And",
-        "Cast",
-        "Ceil",
-        "Clip",
-        "Cos",
-        "Div",
-        "Equal",
-        "Erf",
-        "Exp",
-        "Floor",
-        "Greater",
-        "GreaterOrEqual",
-        "Identity",
-        "Less",
-        "LessOrEqual",
-        "Log",
-        "Max",
-        "Min",
-        "Mod",
-        "Mul",
-        "Neg",
-        "Not",
-        "Or",
-        "Pow",
-        "Reciprocal",
-        "Relu",
-        "Round",
-        "Sigmoid",
-        "Sign",
-        "Sin",
-        "Sqrt",
-        "Sub",
-        "Sum",
-        "Tanh",
-        "Where",
-        "Xor",
-        "Sin",
-        "Softplus",
-        "LeakyRelu",
-        "HardSigmoid",
-        "Gelu",
-    ]
-)
 SHAPES: dict[str, ShapeRule] = {
     **dict.fromkeys(ELEMENTWISE, _elementwise),
-    **dict.fromkeys(("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd"), _reduce),
-    **dict.fromkeys(("Softmax", "LogSoftmax", "Dropout", "BatchNormalization", "LayerNormalization"), _same),
+    **dict.fromkeys(REDUCTIONS, _reduce),
+    **dict.fromkeys(SAME_SHAPE, _same),
     "Concat": _concat,
     "Expand": _expand,
     "Flatten": _flatten,
@@ -332,7 +286,6 @@ SHAPES: dict[str, ShapeRule] = {
     "GatherND": _gather_nd,
     "Pad": _pad,
     "Reshape": _reshape,
-    "ScatterND": _same,
     "Shape": _shape_of,
     "Size": _size_of,
     "Slice": _slice,
@@ -342,4 +295,3 @@ SHAPES: dict[str, ShapeRule] = {
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
 }
-SHAPES["Clip"] = SHAPES["Cast"] = _elementwise

@@ -1,0 +1,43 @@
+"""What a whole model is fed: coordinates go to the inputs that are rounded to pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from onnx import parser
+
+from onnxgs_opt.validation.inputs import model_runs
+
+MODEL = """
+<ir_version: 8, opset_import: ["": 17]>
+g (float[8, 8] image, float[500] p) => (float[500, 8] out)
+{
+  one = Constant <value = float {1.0}> ()
+  last = Constant <value = float {7.0}> ()
+  CHAIN
+  row = Cast <to = 7> (whole)
+  out = Gather (image, row)
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        "q = Add(p, one) whole = Floor(q)",
+        "q = Add(p, one) whole = Round(q)",
+        "q = Abs(p) whole = Floor(q)",
+        "q = Mod <fmod = 1> (p, last) whole = Ceil(q)",
+        "q = Sum(p, one) whole = Floor(q)",
+    ],
+)
+def test_what_is_rounded_gets_pixels(chain: str) -> None:
+    run = next(model_runs(parser.parse_model(MODEL.replace("CHAIN", chain)), {}, {}, 0, []))
+    assert np.abs(run.feeds["p"]).max() > 6, "unit-normal values reach no border of the image"
+    assert np.abs(run.feeds["image"]).max() < 6
+
+
+def test_what_is_compared_is_no_coordinate() -> None:
+    chain = "q = Greater(p, one) r = Cast <to = 1> (q) whole = Floor(r)"
+    run = next(model_runs(parser.parse_model(MODEL.replace("CHAIN", chain)), {}, {}, 0, []))
+    assert np.abs(run.feeds["p"]).max() < 6
