@@ -14,7 +14,7 @@ from onnxgs_opt.lowering.emit.coordinates import emit_pixel_grid, for_batch
 from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.lowering.function import sample_function
 from onnxgs_opt.runtime.target import Target
-from onnxgs_opt.samplers.op import BORDERS, COORDINATES, DOMAIN, NAME, WINDOW_CODES
+from onnxgs_opt.samplers.op import BORDER_CODES, COORDINATE_CODES, DOMAIN, NAME, WINDOW_CODES
 from onnxgs_opt.samplers.site import Site
 
 FIRST_IR_WITH_FUNCTIONS = 8
@@ -65,9 +65,9 @@ class Plugin:
             domain=DOMAIN,
             dtype=image.dtype,
             shape=[batch, channels, height, width],
-            border=BORDERS[site.policy.border],
+            border=BORDER_CODES[site.policy.border],
             window=WINDOW_CODES[site.policy.window],
-            coordinates=COORDINATES[coordinates],
+            coordinates=COORDINATE_CODES[coordinates],
             layout=NCHW,
             plugin_namespace=DOMAIN,
             plugin_version="1",

@@ -14,30 +14,30 @@ from onnxgs_opt.samplers.view import View
 
 @dataclass(frozen=True)
 class Roles:
-    """The output's index variables as batch (in image and coordinates), channel (image) and sample (coordinates)."""
+    """The output's index variables as batch (in image and coordinates), channel (image) and samples (coordinates).
+
+    `samples` has a group for each coordinate, Ho and Wo where there are two; the first takes those left over.
+    """
 
     batch: tuple[Expr, ...]
     channel: tuple[Expr, ...]
-    sample: tuple[Expr, ...]
-
-    @property
-    def sample_groups(self) -> tuple[tuple[Expr, ...], tuple[Expr, ...]]:
-        """The sample variables as Ho and Wo: the last is Wo, the others Ho."""
-        return self.sample[:-1], self.sample[-1:]
+    samples: tuple[tuple[Expr, ...], ...]
 
 
 def roles_of(index: Index, match: Match) -> Roles | Miss:
     """The roles of the index variables of an output; a miss where one of them only repeats samples."""
     variables = [i for i in index if i.op == "idx"]
     in_image = {i for i in match.index if i is not None and i.op == "idx"}
-    in_coordinates = {i for axis in (match.x, match.y) for i in _variables(axis)}
+    in_coordinates = {i for axis in match.axes for i in _variables(axis)}
     lost = [i for i in variables if i not in in_image | in_coordinates]
     if lost:
         return Miss(f"output axis {lost[0].args[0]} repeats the samples", 4, "GSO108")
+    samples = tuple(i for i in variables if i not in in_image)
+    first = len(samples) - len(match.axes) + 1
     return Roles(
         batch=tuple(i for i in variables if i in in_image and i in in_coordinates),
         channel=tuple(i for i in variables if i in in_image and i not in in_coordinates),
-        sample=tuple(i for i in variables if i not in in_image),
+        samples=(samples[: max(first, 0)], *(samples[k : k + 1] for k in range(first, len(samples)))),
     )
 
 
@@ -70,7 +70,7 @@ def view_of(name: str, index: Index, shape: Sequence[int], roles: Roles, pair: i
         elif not (size == 1 and i.value == 0):
             return None
     groups = []
-    for group in (roles.batch, *roles.sample_groups):
+    for group in (roles.batch, *roles.samples):
         present = [v for v in group if v in where]
         if present and len(present) != len(group):
             return None
@@ -101,7 +101,7 @@ def shift_of(lift: Lift, value: Expr, axis: Axis, exact: bool) -> int | None:
 
     Where a window is, none may be missing: added to a float it may round to the other side of a border.
     """
-    pixel = lift.algebra.add(axis.offset, axis.leaf, axis.slope)
+    pixel = axis.pixel(lift.algebra)
     if value is pixel:
         return 0
     if exact or value.leaves != pixel.leaves or value.floored or dict(value.terms) != dict(pixel.terms):

@@ -5,43 +5,42 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from onnxgs_opt.recognition.algebra.expression import Expr
+from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
+from onnxgs_opt.recognition.algebra.polynomial import Number
 from onnxgs_opt.recognition.axes import Roles, shift_of, view_of
+from onnxgs_opt.recognition.coordinates import pieces
 from onnxgs_opt.recognition.lifting.lift import Lift
 from onnxgs_opt.recognition.lifting.rule import Index
 from onnxgs_opt.recognition.match import Axis, Match
-from onnxgs_opt.recognition.matcher import pieces
+from onnxgs_opt.samplers.coordinates import COORDINATES, PIXEL, Coordinates
 from onnxgs_opt.samplers.policy import CoordinateName
 from onnxgs_opt.samplers.view import View
 
 
-def _close(a: object, b: float) -> bool:
-    return abs(float(a) - b) <= 1e-6 * max(1.0, abs(b))  # type: ignore[arg-type]
+def _close(a: Number, b: Number) -> bool:
+    return abs(float(a) - float(b)) <= 1e-6 * max(1.0, abs(float(b)))
 
 
 def _is_pixel(match: Match) -> bool:
-    return all(a.slope == 1 and a.offset.value == 0 for a in (match.x, match.y))
+    return all(a.slope == 1 and a.offset.value == 0 for a in match.axes)
 
 
-def units(match: Match) -> tuple[CoordinateName, bool | None]:
-    """How the leaf coordinates relate to pixels: GridSample's units under align_corners, else pixels.
+def units(algebra: Algebra, match: Match) -> Coordinates:
+    """How the leaf coordinates relate to pixels.
 
     The scale is compared to one part in a million, since exporters round 2/(W-1) to fp32.
     """
-    for align_corners in (True, False):
-        for name, span in (("normalised", 2), ("unit", 1)):
-            if all(_is_scaled(axis, align_corners, span) for axis in (match.x, match.y)):
-                return name, align_corners  # type: ignore[return-value]
-    return "pixel", None
+    for found in COORDINATES.values():
+        if all(_is_in(algebra, axis, found) for axis in match.axes):
+            return found
+    return PIXEL
 
 
-def _is_scaled(axis: Axis, align_corners: bool, span: int) -> bool:
-    """Whether the leaf covers the image in `span` units: -1 to 1, or 0 to 1."""
-    scale = (axis.size - 1) if align_corners else axis.size
-    start = 0.0 if align_corners else -0.5
-    offset = axis.offset.value
-    centre = start + scale / 2 if span == 2 else start
-    return offset is not None and _close(axis.slope, scale / span) and _close(offset, centre)
+def _is_in(algebra: Algebra, axis: Axis, units: Coordinates) -> bool:
+    """Whether the leaf of an axis has these units."""
+    wanted = units.to_pixel(algebra, axis.leaf, algebra.num(axis.size))
+    ((_, slope),), offset = wanted.terms, axis.offset.value
+    return offset is not None and _close(axis.slope, slope) and _close(offset, wanted.constant)
 
 
 @dataclass(frozen=True)
@@ -60,18 +59,18 @@ def grid_of(lift: Lift, match: Match, roles: Roles, needed: bool) -> Grid | None
     Without tensors of x and y alone the lowerings take their pixels from the grid: from one of pixels only, since how
     the model rounds normalised ones decides on which side of a border a point is.
     """
-    coordinates, align_corners = units(match)
+    found = units(lift.algebra, match)
     if needed:
         pair = pixel_pair(lift, match, roles)
         return None if pair is None else Grid(pair[0], "pixel", None, pair[1])
     view = _normalised_pair(match, roles)
-    direct = coordinates == "normalised" or _is_pixel(match)
-    return Grid(view if direct else None, coordinates, align_corners)
+    direct = found.name == "normalised" or _is_pixel(match)
+    return Grid(view if direct else None, found.name, found.align_corners)
 
 
 def _normalised_pair(match: Match, roles: Roles) -> View | None:
     """The tensor that both coordinates are computed from, if these are its elements, x first."""
-    (xt, xi, sizes), (yt, yi, _) = match.x.leaf.args, match.y.leaf.args
+    (yt, yi, sizes), (xt, xi, _) = (axis.leaf.args for axis in match.axes)
     if xt != yt:
         return None
     view, flipped = _pair(str(xt), xi, yi, sizes, roles) or (None, False)  # type: ignore[arg-type]
@@ -81,15 +80,15 @@ def _normalised_pair(match: Match, roles: Roles) -> View | None:
 def pixel_pair(lift: Lift, match: Match, roles: Roles) -> tuple[View, bool] | None:
     """The tensor that holds both pixel coordinates, one that is rounded before others, and whether y comes first."""
     exact = match.policy.window != "all"
-    rounded = {name for name, _ in lift.rounded}
+    rounded, (y, x) = {name for name, _ in lift.rounded}, match.axes
     places: dict[str, list[tuple[Index, int]]] = {}
     for (name, index), value in lift.values.items():
-        shift = shift_of(lift, value, match.y, exact)
+        shift = shift_of(lift, value, y, exact)
         if shift is not None:
             places.setdefault(name, []).append((index, shift))
     best: tuple[View, bool] | None = None
     for (name, index), value in lift.values.items():
-        shift = shift_of(lift, value, match.x, exact) if name in places else None
+        shift = shift_of(lift, value, x, exact) if name in places else None
         for other, same in places[name] if shift is not None else ():
             found = _pair(name, index, other, lift.shape(name), roles) if shift == same else None
             if found is not None and (best is None or (name in rounded) > (best[0].tensor in rounded)):
@@ -118,7 +117,7 @@ def _pair(name: str, x: Index, y: Index, sizes: Sequence[int], roles: Roles) -> 
     dims = (*sizes[:axis], *(2 if i is None else int(i.hi or 0) + 1 for i in inner), *sizes[axis + 1 :])
     view = view_of(name, tuple(first if i is None else i for i in index), dims, roles, axis + place)
     full = view is not None and all(
-        len(g) == len(v) for g, v in zip(view.groups, (roles.batch, *roles.sample_groups), strict=False)
+        len(g) == len(v) for g, v in zip(view.groups, (roles.batch, *roles.samples), strict=False)
     )
     if view is None or not full:
         return None
@@ -145,7 +144,7 @@ def _halves(first: Expr, step: int, size: int) -> tuple[tuple[Expr | None, ...],
 
 def tests_pixels(lift: Lift, match: Match) -> bool:
     """Whether what the model compares of the coordinates are pixels: in other units a border is rounded otherwise."""
-    slopes = {axis.leaf: axis.slope for axis in (match.x, match.y)}
+    slopes = {axis.leaf: axis.slope for axis in match.axes}
     return all(
         abs(slope) == slopes.get(leaf, abs(slope))
         for value in lift.compared

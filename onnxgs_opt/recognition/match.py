@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from onnxgs_opt.recognition.algebra.expression import Expr
+from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
+from onnxgs_opt.recognition.algebra.piecewise import Coordinate
 from onnxgs_opt.recognition.algebra.polynomial import Number
 from onnxgs_opt.samplers.policy import Policy
+from onnxgs_opt.samplers.sampler import Sampler
 
 
 @dataclass(frozen=True)
@@ -19,22 +21,39 @@ class Axis:
     position: int
     size: int
 
+    @property
+    def coordinate(self) -> Coordinate:
+        """The coordinate by itself, without what it indexes."""
+        return Coordinate(self.leaf, self.slope, self.offset)
+
+    def pixel(self, algebra: Algebra) -> Expr:
+        """The pixel coordinate."""
+        return algebra.add(self.offset, self.leaf, self.slope)
+
 
 @dataclass(frozen=True)
 class Match:
-    """A proven sampler: what it reads and where; `index` gives the other image axes' index, `sizes` all sizes.
+    """A proven sampler: what it reads and where.
 
-    The expression is `factor` times the sample plus `addend`; neither depends on the coordinates.
+    `axes` are the spatial axes in the order of the image's, (y, x) where there are two, with a part of the `sampler`
+    for each. `index` is the index of every axis of the image, None for a spatial one, and `sizes` are their sizes. The
+    expression is `factor` times the sample plus `addend`; neither depends on the coordinates. `mirrored`: the
+    coordinates are mirrored into the image before.
     """
 
-    policy: Policy
+    sampler: Sampler
     image: str
-    y: Axis
-    x: Axis
+    axes: tuple[Axis, ...]
     index: tuple[Expr | None, ...]
     sizes: tuple[int, ...]
     factor: Expr
     addend: Expr
+    mirrored: bool = False
+
+    @property
+    def policy(self) -> Policy:
+        """What it does outside the image, which is the same along every axis."""
+        return Policy(self.sampler[0].border.name, self.sampler[0].window.name, self.mirrored)
 
     @property
     def is_plain(self) -> bool:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import product
 
 from onnxgs_opt.recognition.algebra.expression import Expr
-from onnxgs_opt.recognition.algebra.piecewise import Coordinate, Resolver, Split, Unresolved
+from onnxgs_opt.recognition.algebra.piecewise import Resolver, Split, Unresolved, partitions
 from onnxgs_opt.recognition.axes import Roles, roles_of, shift_of, view_of
+from onnxgs_opt.recognition.coordinates import domain
 from onnxgs_opt.recognition.epilogue import affine_of
 from onnxgs_opt.recognition.grids import grid_of, pixel_pair
 from onnxgs_opt.recognition.lifting.lift import Lift
 from onnxgs_opt.recognition.lifting.rule import Index
 from onnxgs_opt.recognition.match import Axis, Match, Miss
-from onnxgs_opt.recognition.matcher import domain, partitions
-from onnxgs_opt.samplers.definition import window_condition
-from onnxgs_opt.samplers.policy import WINDOWS, CoordinateName
+from onnxgs_opt.samplers.policy import CoordinateName
+from onnxgs_opt.samplers.sampler import in_window
 from onnxgs_opt.samplers.site import Affine
 from onnxgs_opt.samplers.view import View
 
@@ -85,7 +86,7 @@ def place(
         mask=_mask_view(lift, match, roles, alive if like is None else _names(like.mask)),
         output_groups=tuple(
             tuple(k for k, i in enumerate(index) if i in group)
-            for group in (roles.batch, roles.channel, *roles.sample_groups)
+            for group in (roles.batch, roles.channel, *roles.samples)
         ),
     )
 
@@ -99,9 +100,9 @@ def _image_view(match: Match, roles: Roles, split: Split_ | None) -> View | None
     groups = tuple(tuple(where[v] for v in group) for group in (roles.batch, roles.channel))
     return View(
         match.image,
-        (*groups, (match.y.position,), (match.x.position,)),
+        (*groups, *((axis.position,) for axis in match.axes)),
         split,
-        len(match.index) - len(where) - 2,
+        len(match.index) - len(where) - len(match.axes),
     )
 
 
@@ -118,12 +119,12 @@ def _coordinate_views(
     """
     exact = match.policy.window != "all"
     if like is None:
-        views = [_coordinate_view(lift, axis, roles, None, exact) for axis in (match.x, match.y)]
+        views = [_coordinate_view(lift, axis, roles, None, exact) for axis in reversed(match.axes)]
     elif like.x is None or like.y is None:
         return None, None
     else:
         names = (like.x.tensor, like.y.tensor)
-        views = [_coordinate_view(lift, a, roles, n, exact) for a, n in zip((match.x, match.y), names, strict=True)]
+        views = [_coordinate_view(lift, a, roles, n, exact) for a, n in zip(reversed(match.axes), names, strict=True)]
     x, y = views
     if x is None or y is None:
         return None, None
@@ -156,9 +157,9 @@ def _coordinate_view(lift: Lift, axis: Axis, roles: Roles, wanted: str | None, e
 
 
 def _stays_inside(match: Match) -> bool:
-    """Whether known bounds keep both coordinates in the image."""
-    for axis in (match.x, match.y):
-        cells = domain(Coordinate(axis.leaf, axis.slope, axis.offset))
+    """Whether known bounds keep all coordinates in the image."""
+    for axis in match.axes:
+        cells = domain(axis.coordinate)
         low, high = cells[0].lo, cells[-1].hi
         if low is None or high is None or low < 0 or high > axis.size - 1:
             return False
@@ -172,11 +173,8 @@ def _mask_view(lift: Lift, match: Match, roles: Roles, alive: Iterable[str]) -> 
     if match.policy.window == "all":
         return None
     wanted = set(alive)
-    condition = lift.algebra.one
-    for axis in (match.y, match.x):
-        pixel = lift.algebra.add(axis.offset, axis.leaf, axis.slope)
-        inside = window_condition(lift.algebra, WINDOWS[match.policy.window], pixel, axis.size)
-        condition = lift.algebra.mul(condition, inside)
+    pixels = [axis.pixel(lift.algebra) for axis in match.axes]
+    condition = in_window(lift.algebra, match.sampler, pixels, [lift.algebra.num(axis.size) for axis in match.axes])
     for (name, index), value in list(lift.values.items()):
         if name not in wanted or lift.dtype_kind(name) != "f" or not value.leaves:
             continue
@@ -188,12 +186,12 @@ def _mask_view(lift: Lift, match: Match, roles: Roles, alive: Iterable[str]) -> 
 
 def _equal(match: Match, a: Expr, b: Expr) -> bool:
     """Whether two expressions of the match's coordinates agree everywhere."""
-    coordinates = [Coordinate(axis.leaf, axis.slope, axis.offset) for axis in (match.y, match.x)]
+    coordinates = [axis.coordinate for axis in match.axes]
     if a.leaves - {c.leaf for c in coordinates}:
         return False
     resolver = Resolver(coordinates)
     try:
-        ys, xs = partitions(resolver, [domain(c) for c in coordinates], [a, b])
-        return all(resolver.evaluate(a, (y, x)) == resolver.evaluate(b, (y, x)) for y in ys for x in xs)
+        axes = partitions(resolver, [domain(c) for c in coordinates], [a, b])
+        return all(resolver.evaluate(a, region) == resolver.evaluate(b, region) for region in product(*axes))
     except (Split, Unresolved):
         return False

@@ -8,6 +8,7 @@ from fractions import Fraction
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, walk
 from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate, Resolver, Split, Unresolved
 from onnxgs_opt.recognition.algebra.polynomial import Number
+from onnxgs_opt.samplers.border import HALF, clamp, mirror
 
 SPANS = (
     Fraction(-11, 4),
@@ -26,12 +27,15 @@ def is_mirrored(algebra: Algebra, value: Expr, size: int) -> bool:
 
     This names a policy and decides nothing: the sampler is proven on the mirrored coordinates themselves.
     """
+    last, points = algebra.num(size - 1), [size * span for span in SPANS]
+    mirrored = [
+        [clamp(algebra, mirror(algebra, algebra.num(p), last, beyond), last).value for p in points]
+        for beyond in (Fraction(0), HALF)
+    ]
     for leaf, slope, offset in _affine_parts(value):
-        for low, high in ((Fraction(0), Fraction(size - 1)), (Fraction(-1, 2), Fraction(2 * size - 1, 2))):
-            points = [size * span for span in SPANS]
-            resolver = Resolver([Coordinate(leaf, slope, algebra.num(offset))])
-            if all(_at(resolver, value, p) == _clamped(_mirrored(p, low, high), size) for p in points):
-                return True
+        resolver = Resolver([Coordinate(leaf, slope, algebra.num(offset))])
+        if [_at(resolver, value, p) for p in points] in mirrored:
+            return True
     return False
 
 
@@ -50,14 +54,3 @@ def _at(resolver: Resolver, value: Expr, p: Fraction) -> Number | None:
         return resolver.evaluate(value, (Cell(whole, whole, p - whole, p - whole, True, True),)).constant
     except (Split, Unresolved):
         return None
-
-
-def _mirrored(p: Fraction, low: Fraction, high: Fraction) -> Fraction:
-    """The point in [low, high] that p is a mirror image of."""
-    span = high - low
-    distance = abs(p - low) % (2 * span)
-    return low + min(distance, 2 * span - distance)
-
-
-def _clamped(p: Fraction, size: int) -> Fraction:
-    return min(max(p, Fraction(0)), Fraction(size - 1))

@@ -209,13 +209,13 @@ class _Search:
         if isinstance(placement, Miss):
             return placement, lift
         if cuts.coordinates and placement.inside and self._is_mirrored(k, match):
-            match = replace(match, policy=replace(match.policy, mirrored=True))
+            match = replace(match, mirrored=True)
         return _Hit(output, match, placement, cuts, tests_pixels(lift, match))
 
     def _is_mirrored(self, k: int, match: Match) -> bool:
         """Whether both coordinates, which were cut where they are rounded, are mirrored ones."""
         lift = Lift(self._scope, self._facts_at(k))
-        for axis in (match.x, match.y):
+        for axis in match.axes:
             name, index, _ = axis.leaf.args
             copied = tuple(_copied(lift.algebra, i) for i in index)  # type: ignore[attr-defined]
             if not is_mirrored(lift.algebra, lift.value(str(name), copied), axis.size):
@@ -334,7 +334,7 @@ def _inexact(lift: Lift, match: Match) -> Miss | None:
         return Miss(
             f"a linear index up to {pixels} is computed in a type that is exact to {lift.exact_below}", 4, "GSO110"
         )
-    for axis in (match.x, match.y):
+    for axis in reversed(match.axes):
         dtype = lift.facts.get(str(axis.leaf.args[0]), UNKNOWN).dtype
         if dtype is not None and axis.size > EXACT_BELOW.get(dtype.itemsize, axis.size):
             return Miss(

@@ -26,6 +26,9 @@ class Arithmetic(Protocol[E]):
     def mul(self, a: E, b: E) -> E:
         """A * b."""
 
+    def div(self, a: E, b: E) -> E:
+        """A / b, b being a constant other than 0."""
+
     def floor(self, a: E) -> E:
         """The greatest integer <= a."""
 

@@ -7,8 +7,8 @@ from onnxgs_opt.samplers.site import AnySite
 
 DOMAIN = "onnxgs"
 NAME = "BilinearSample"
-BORDERS = {"zeros": 0, "border": 1}
-COORDINATES = {"pixel": 0, "normalised": 1, "normalised-corners": 2}
+BORDER_CODES = {"zeros": 0, "border": 1}
+COORDINATE_CODES = {"pixel": 0, "normalised": 1, "normalised-corners": 2}
 WINDOW_CODES = {name: code for code, name in enumerate(WINDOWS)}
 """Attribute values; a plugin library is compiled with them, so they may be added to and never changed."""
 

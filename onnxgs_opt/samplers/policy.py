@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-BorderName = Literal["zeros", "border", "reflection"]
+from onnxgs_opt.samplers.arithmetic import Arithmetic, E
+
+BorderName = Literal["zeros", "border", "reflection", "symmetric", "wrap"]
 CoordinateName = Literal["pixel", "normalised", "unit"]
 """Pixels; GridSample's -1 to 1 under `align_corners`; or 0 to 1 over the same span."""
 
@@ -16,21 +18,36 @@ class Window(NamedTuple):
     The bounds are `lo` and `S + hi`, S being the size of the axis; None is no bound.
     """
 
+    name: str
     lo: int | None
     lo_closed: bool
     hi: int | None
     hi_closed: bool
 
+    def condition(self, o: Arithmetic[E], p: E, size: E) -> E:
+        """1 where the pixel coordinate `p` is in the window of an axis of `size`, else 0."""
+        out = o.one
+        if self.lo is not None:
+            above = o.sub(p, o.num(self.lo))
+            out = o.mul(out, o.ge(above) if self.lo_closed else o.gt(above))
+        if self.hi is not None:
+            below = o.sub(o.add(size, o.num(self.hi)), p)
+            out = o.mul(out, o.ge(below) if self.hi_closed else o.gt(below))
+        return out
+
 
 WINDOWS: dict[str, Window] = {
-    "all": Window(None, False, None, False),
-    "interior": Window(0, True, -1, False),
-    "interior-closed": Window(0, True, -1, True),
-    "interior-open": Window(0, False, -1, False),
-    "interior-open-low": Window(0, False, -1, True),
-    "reach": Window(-1, False, 0, False),
-    "reach-closed": Window(-1, True, 0, True),
-    "cells": Window(0, True, 0, False),
+    window.name: window
+    for window in (
+        Window("all", None, False, None, False),
+        Window("interior", 0, True, -1, False),
+        Window("interior-closed", 0, True, -1, True),
+        Window("interior-open", 0, False, -1, False),
+        Window("interior-open-low", 0, False, -1, True),
+        Window("reach", -1, False, 0, False),
+        Window("reach-closed", -1, True, 0, True),
+        Window("cells", 0, True, 0, False),
+    )
 }
 """`interior` is 0 <= p < S-1; `interior-closed` 0 <= p <= S-1; `reach` -1 < p < S (ROIAlign's); `cells` 0 <= p < S."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxgs_opt.samplers.op import COORDINATES, WINDOW_CODES
+from onnxgs_opt.samplers.op import COORDINATE_CODES, WINDOW_CODES
 from onnxgs_opt.samplers.policy import WINDOWS
 
 Array = np.ndarray[Any, Any]
@@ -37,7 +37,7 @@ class Case:
         return (
             BORDERS[self.border],
             WINDOW_CODES[self.window],
-            COORDINATES[self.coordinates],
+            COORDINATE_CODES[self.coordinates],
             LAYOUTS[self.layout],
         )
 
@@ -60,7 +60,7 @@ def cases() -> Iterator[Case]:
     """Every border x window, every layout, type and unit, each at several sizes."""
     policies = [(b, w) for b in BORDERS for w in WINDOW_CODES]
     for i, (border, window) in enumerate(policies):
-        for coordinates in COORDINATES:
+        for coordinates in COORDINATE_CODES:
             yield Case(SIZES[i % 6], border, window, coordinates)
     for size in (*SIZES, *EMPTY):
         for dtype in ("float32", "float16"):
@@ -80,7 +80,7 @@ def cases() -> Iterator[Case]:
 def one_channel() -> Iterator[Case]:
     """Several items, and more points than a block has; few where reflection about edges rounds the coordinates anew."""
     for border in ("zeros", "border", "reflect-centres"):
-        for coordinates in COORDINATES:
+        for coordinates in COORDINATE_CODES:
             yield Case((2, 1, 9, 13, 40, 41), border, "all", coordinates)
     for border in BORDERS:
         yield Case((3, 1, 2, 2, 30, 35), border, "interior", "pixel", "NCHW", "float16")

@@ -2,7 +2,7 @@
 
 An `Expr` is what one element of a tensor computes. Sums are kept as sorted linear combinations, floors give up their
 integral part and conditions are folded by bounds, so that most index arithmetic of an exporter normalises away while
-it is built. What is left piecewise (clamps, masks, floors of coordinates) is resolved region by region in `region`.
+it is built. What is left piecewise (clamps, masks, floors of coordinates) is resolved region by region in `piecewise`.
 """
 
 from __future__ import annotations
@@ -146,6 +146,11 @@ class Algebra:
     def scale(self, a: Expr, factor: Number) -> Expr:
         """A * factor, factor a number."""
         return self.add(self.zero, a, factor)
+
+    def div(self, a: Expr, b: Expr) -> Expr:
+        """A / b, b a number other than 0."""
+        assert b.value
+        return self.scale(a, Fraction(1) / b.value)
 
     def mul(self, a: Expr, b: Expr) -> Expr:
         """A * b."""

@@ -1,4 +1,4 @@
-"""Resolve piecewise expressions on regions of the coordinate plane, where each is one polynomial.
+"""Resolve piecewise expressions on regions of the coordinates, one or several, where each is one polynomial.
 
 A coordinate p = f + u has f = floor(p) and 0 <= u < 1. A `Cell` is a range of f and a range of u; a region is a cell an
 axis. On a region every floor, clamp and mask has one value or the region is split where that value changes, so two
@@ -8,9 +8,10 @@ samplers are the same function iff their polynomials agree on every region.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import product
 
 from onnxgs_opt.recognition.algebra.expression import Algebra, Bound, Expr, walk
 from onnxgs_opt.recognition.algebra.polynomial import ONE, ZERO, Number, Poly
@@ -69,7 +70,11 @@ class Split(Exception):  # noqa: N818 (control flow between a decision and the l
 
 
 class Resolver:
-    """Evaluates expressions on regions; atoms 2k and 2k+1 are f and u of axis k, the others are shared elements."""
+    """Evaluates expressions on regions, a cell for each coordinate.
+
+    Atoms of its polynomials: 2k and 2k+1 are f and u of coordinate k; the others are what does not depend on the
+    coordinates, and the elements that are read where these point.
+    """
 
     def __init__(self, coordinates: Sequence[Coordinate]) -> None:
         self._leaves = {c.leaf: axis for axis, c in enumerate(coordinates)}
@@ -84,7 +89,7 @@ class Resolver:
         self._cells: tuple[Cell, ...] = ()
         self._axis_memo: dict[tuple[int, Cell], dict[Expr, Poly]] = {}
         self._constant_memo: dict[Expr, Poly] = {}
-        self._pair_memo: dict[Expr, Poly] = {}
+        self._region_memo: dict[Expr, Poly] = {}
         self._memos: list[dict[Expr, Poly]] = []
         self._axes: dict[frozenset[Expr], tuple[int, ...]] = {}
 
@@ -93,7 +98,7 @@ class Resolver:
     def evaluate(self, expr: Expr, cells: Sequence[Cell]) -> Poly:
         """The polynomial that `expr` is on the region; Split when it is more than one, Unresolved when none."""
         self._cells = tuple(cells)
-        self._pair_memo = self._memo.setdefault(self._cells, {})
+        self._region_memo = self._memo.setdefault(self._cells, {})
         self._memos = [self._axis_memo.setdefault((k, cell), {}) for k, cell in enumerate(self._cells)]
         return self._value(expr)
 
@@ -103,18 +108,28 @@ class Resolver:
         conditions = [e for e in walk(roots) if e.op in ("ge", "floor") and e.leaves == leaf]
         whole = [Cell()] * len(self._coordinates)
 
-        def probe(cell: Cell) -> None:
-            region = [*whole[:axis], cell, *whole[axis + 1 :]]
-            for condition in conditions:
-                try:
-                    self.evaluate(condition, region)
-                except Unresolved:
-                    continue
-                except Split as split:
-                    if split.axis == axis:
-                        raise
+        settled: list[Cell] = []
+        pending = list(reversed(cells))
+        while pending:
+            if len(settled) + len(pending) > MAX_CELLS:
+                raise Unresolved(f"more than {MAX_CELLS} cells on one axis")
+            cell = pending.pop()
+            parts = self._parts(axis, [*whole[:axis], cell, *whole[axis + 1 :]], conditions)
+            pending.extend(reversed(parts))
+            settled += () if parts else (cell,)
+        return settled
 
-        return refine(list(cells), axis, probe)
+    def _parts(self, axis: int, region: Sequence[Cell], conditions: Sequence[Expr]) -> tuple[Cell, ...]:
+        """What a region's cell of `axis` is to be split into, for a condition that changes in it; nothing if none."""
+        for condition in conditions:
+            try:
+                self.evaluate(condition, region)
+            except Unresolved:
+                continue
+            except Split as split:
+                if split.axis == axis:
+                    return split.cells
+        return ()
 
     # ---- evaluation -----------------------------------------------------------------------------------------------
 
@@ -133,7 +148,7 @@ class Resolver:
             axes = self._axes[expr.leaves] = tuple(found)
         if not axes:
             return self._constant_memo
-        return self._memos[axes[0]] if len(axes) == 1 else self._pair_memo
+        return self._memos[axes[0]] if len(axes) == 1 else self._region_memo
 
     def _compute(self, expr: Expr) -> Poly:
         if expr.op in ("select", "ge", "floor") and self._leaves.keys().isdisjoint(expr.leaves):
@@ -192,14 +207,18 @@ class Resolver:
 
     def _leaf(self, axis: int) -> Poly:
         cell, coordinate = self._cells[axis], self._coordinates[axis]
-        f = Poly.const(cell.lo) if cell.lo is not None and cell.lo == cell.hi else Poly.atom(2 * axis)
+        f = self.floor_of(axis, cell)
         u = Poly.const(cell.u_lo) if cell.u_lo == cell.u_hi else Poly.atom(2 * axis + 1)
         pixel = f + u - self._value(coordinate.offset)
         return pixel if coordinate.slope == 1 else pixel.scale(Fraction(1) / coordinate.slope)
 
-    def is_apart(self, atom: int) -> bool:
-        """Whether an atom is what the coordinates have no part in."""
-        return atom in self.apart
+    def floor_of(self, axis: int, cell: Cell) -> Poly:
+        """The floor of a coordinate in a cell."""
+        return Poly.const(cell.lo) if cell.lo is not None and cell.lo == cell.hi else Poly.atom(2 * axis)
+
+    def moves(self, poly: Poly) -> bool:
+        """Whether a polynomial depends on a coordinate."""
+        return any(atom < 2 * len(self._coordinates) for monomial, _ in poly for atom in monomial)
 
     def expr_of(self, algebra: Algebra, poly: Poly) -> Expr | None:
         """The expression that a polynomial is; None where the coordinates or what is read have a part in it."""
@@ -330,12 +349,8 @@ def _split_f(cell: Cell, slope: Number, rest: tuple[Bound, Bound, bool, bool]) -
         first = math.floor(never) + 1 if high_in or never.denominator != 1 else int(never)  # f >= first: below
     if first - last > MAX_CELLS:
         return ()
-    parts = [
-        (cell.lo, _min(cell.hi, last)),
-        *((f, f) for f in range(last + 1, first)),
-        (_max(cell.lo, first), cell.hi),
-    ]
-    return tuple(replace(cell, lo=lo, hi=hi) for lo, hi in parts if _overlaps(cell, lo, hi))
+    parts = [(None, last), *((f, f) for f in range(last + 1, first)), (first, None)]
+    return tuple(part for lo, hi in parts if (part := _within(cell, lo, hi)) is not None)
 
 
 def _split_u(cell: Cell, slope: Number, constant: Number) -> tuple[Cell, ...]:
@@ -357,36 +372,26 @@ def _split_u(cell: Cell, slope: Number, constant: Number) -> tuple[Cell, ...]:
     return tuple(parts)
 
 
-def _min(a: int | None, b: int) -> int:
-    return b if a is None else min(a, b)
+def _within(cell: Cell, lo: int | None, hi: int | None) -> Cell | None:
+    """The part of a cell where floor(p) is in [lo, hi]; None where there is none."""
+    low = max((bound for bound in (cell.lo, lo) if bound is not None), default=None)
+    high = min((bound for bound in (cell.hi, hi) if bound is not None), default=None)
+    return None if low is not None and high is not None and low > high else replace(cell, lo=low, hi=high)
 
 
-def _max(a: int | None, b: int) -> int:
-    return b if a is None else max(a, b)
-
-
-def _overlaps(cell: Cell, lo: int | None, hi: int | None) -> bool:
-    if lo is not None and hi is not None and lo > hi:
-        return False
-    if lo is not None and cell.hi is not None and lo > cell.hi:
-        return False
-    return hi is None or cell.lo is None or hi >= cell.lo
-
-
-def refine(cells: list[Cell], axis: int, probe: Callable[[Cell], None]) -> list[Cell]:
-    """Replace every cell of `axis` on which `probe` raises Split by its parts, until none does."""
-    settled: list[Cell] = []
-    pending = list(reversed(cells))
-    while pending:
-        if len(settled) + len(pending) > MAX_CELLS:
-            raise Unresolved(f"more than {MAX_CELLS} cells on one axis")
-        cell = pending.pop()
+def partitions(resolver: Resolver, cells: Sequence[list[Cell]], roots: Sequence[Expr]) -> tuple[list[Cell], ...]:
+    """Parts of the `cells` of every axis, such that all roots are polynomials on each region that they make."""
+    axes = tuple(resolver.partition(axis, part, roots) for axis, part in enumerate(cells))
+    while True:
         try:
-            probe(cell)
+            for region in product(*axes):
+                for root in roots:
+                    resolver.evaluate(root, region)
         except Split as split:
-            if split.axis != axis:
-                raise
-            pending.extend(reversed(split.cells))
+            kept = axes[split.axis]
+            at = kept.index(region[split.axis])
+            kept[at : at + 1] = split.cells
+            if len(kept) > MAX_CELLS:
+                raise Unresolved("too many breakpoints") from None
             continue
-        settled.append(cell)
-    return settled
+        return axes

@@ -1,0 +1,80 @@
+"""The coordinates that reads depend on, and where they can be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+
+from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, walk
+from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate
+from onnxgs_opt.recognition.algebra.polynomial import Number
+from onnxgs_opt.recognition.match import Miss
+
+
+def coordinates_of(algebra: Algebra, reads: Sequence[Expr]) -> list[Coordinate] | Miss:
+    """The coordinates that the reads' indices take the floor of, each up to an integer."""
+    slopes: dict[Expr, dict[tuple[Number, Expr], None]] = {}
+    for floor in walk(tuple(i for read in reads for i in read.args[1])):  # type: ignore[attr-defined]
+        if floor.op != "floor":
+            continue
+        for piece in pieces(algebra, floor.args[0]):  # type: ignore[arg-type]
+            key = _moved(algebra, piece)
+            if key is not None:
+                slopes.setdefault(key[0], {})[key[1:]] = None
+    leaves = {leaf for read in reads for leaf in read.leaves if not leaf.integral}
+    if not slopes or leaves - set(slopes):
+        return Miss("an index is not the floor of a coordinate", len(reads), "GSO109")
+    out = []
+    for leaf, found in slopes.items():
+        if len(found) > 1:
+            return Miss(f"'{leaf.args[0]}' is rounded at more than one scale", len(reads), "GSO108")
+        slope, offset = next(iter(found))
+        out.append(Coordinate(leaf, slope, offset))
+    return sorted(out, key=lambda c: c.leaf.serial)
+
+
+def pieces(algebra: Algebra, expr: Expr) -> list[Expr]:
+    """The affine functions of one leaf that a clamped coordinate consists of, its constant pieces left out."""
+    if not expr.leaves:
+        return []
+    if expr.op == "elem":
+        return [expr]
+    if expr.op == "select":
+        _, a, b = expr.args
+        return [*pieces(algebra, a), *pieces(algebra, b)]  # type: ignore[arg-type]
+    if expr.op == "mul":
+        factors: tuple[Expr, Expr] = expr.args  # type: ignore[assignment]
+        masked = [b for a, b in (factors, factors[::-1]) if a.integral and a.lo == 0 and a.hi == 1]
+        return pieces(algebra, masked[0]) if masked else []
+    if expr.op == "lin":
+        varying = [(t, c) for t, c in expr.terms if t.leaves]
+        if len(varying) != 1:
+            return []
+        (term, slope), rest = varying[0], algebra.add(expr, varying[0][0], -varying[0][1])
+        return [algebra.add(rest, piece, slope) for piece in pieces(algebra, term)]
+    return []
+
+
+def _moved(algebra: Algebra, piece: Expr) -> tuple[Expr, Number, Expr] | None:
+    """(leaf, slope > 0, offset) of an affine piece; a negative one stands for a ceil, and offsets count modulo 1."""
+    (leaf, slope), *more = [(t, c) for t, c in piece.terms if t.leaves]
+    if more or leaf.op != "elem":
+        return None
+    sign = 1 if slope > 0 else -1
+    offset = algebra.scale(algebra.add(piece, leaf, -slope), sign)
+    whole = math.floor(offset.constant)
+    return leaf, slope * sign, algebra.sub(offset, algebra.num(whole))
+
+
+def domain(coordinate: Coordinate) -> list[Cell]:
+    """The cells of floor(p) that the leaf's known bounds leave."""
+    leaf, offset = coordinate.leaf, coordinate.offset
+    if leaf.lo is None or leaf.hi is None or offset.lo is None or offset.hi is None:
+        return [Cell()]
+    low = coordinate.slope * leaf.lo + offset.lo
+    high = coordinate.slope * leaf.hi + offset.hi
+    first, last = math.floor(low), math.floor(high)
+    if Fraction(high).denominator != 1 or first == last:
+        return [Cell(first, last)]
+    return [Cell(first, last - 1), Cell(last, last, 0, 0, True, True)]

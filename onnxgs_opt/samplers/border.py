@@ -1,0 +1,81 @@
+"""Borders: what is read where a tap lies outside the image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
+
+from onnxgs_opt.samplers.arithmetic import Arithmetic, E
+from onnxgs_opt.samplers.policy import BorderName
+
+HALF = Fraction(1, 2)
+
+
+class IndexRule(Protocol):
+    """Where a tap reads."""
+
+    def __call__(self, o: Arithmetic[E], i: E, last: E) -> tuple[E, E]:
+        """The index to read for tap `i` of an axis whose last index is `last`, and 1 where that counts, else 0."""
+
+
+@dataclass(frozen=True)
+class Border:
+    """A rule for taps outside the image; a fill value c is `zeros` on the image minus c, plus c."""
+
+    name: BorderName
+    index: IndexRule
+
+
+def _zeros(o: Arithmetic[E], i: E, last: E) -> tuple[E, E]:
+    return i, o.mul(o.ge(i), o.ge(o.sub(last, i)))
+
+
+def _border(o: Arithmetic[E], i: E, last: E) -> tuple[E, E]:
+    return clamp(o, i, last), o.one
+
+
+def _reflection(o: Arithmetic[E], i: E, last: E) -> tuple[E, E]:
+    return mirror(o, i, last), o.one
+
+
+def _symmetric(o: Arithmetic[E], i: E, last: E) -> tuple[E, E]:
+    return mirror(o, i, last, HALF), o.one
+
+
+def _wrap(o: Arithmetic[E], i: E, last: E) -> tuple[E, E]:
+    return _remainder(o, i, o.add(last, o.one)), o.one
+
+
+def clamp(o: Arithmetic[E], i: E, last: E) -> E:
+    """The nearest point of [0, last]."""
+    return o.minimum(o.maximum(i, o.zero), last)
+
+
+def mirror(o: Arithmetic[E], i: E, last: E, beyond: Fraction = Fraction(0)) -> E:
+    """The point of [-beyond, last + beyond] that `i` is a mirror image of."""
+    margin = o.num(beyond)
+    span = o.add(last, o.num(2 * beyond))
+    period = o.maximum(o.add(span, span), o.one)  # of a single pixel every index is a mirror image
+    distance = _remainder(o, o.add(i, margin), period)
+    return o.sub(o.minimum(distance, o.sub(period, distance)), margin)
+
+
+def _remainder(o: Arithmetic[E], i: E, period: E) -> E:
+    return o.sub(i, o.mul(period, o.floor(o.div(i, period))))
+
+
+ZEROS = Border("zeros", _zeros)
+BORDER = Border("border", _border)
+BORDERS: Mapping[str, Border] = {
+    border.name: border
+    for border in (
+        ZEROS,
+        BORDER,
+        Border("reflection", _reflection),
+        Border("symmetric", _symmetric),
+        Border("wrap", _wrap),
+    )
+}
+"""0; the nearest pixel; mirrored at the outer pixels' centres, or at their outer edges; the image repeated."""
