@@ -20,7 +20,8 @@ from onnxgs_opt.ir.convert import converted, inlined
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target, Tolerance, tolerance_of
 from onnxgs_opt.options import known_shapes, read_inputs
-from onnxgs_opt.passes import CANONICALISE, PASSES, EliminateDead, LowerBilinear, MergeReads, Pipeline, RaiseBilinear
+from onnxgs_opt.passes import CANONICALISE, PASSES, EliminateDead, Pipeline
+from onnxgs_opt.passes.lower_sites import lowering_passes
 from onnxgs_opt.recognition.candidates import may_hold_sums
 from onnxgs_opt.recognition.find import surveyed
 from onnxgs_opt.recognition.findings import Survey
@@ -30,15 +31,15 @@ from onnxgs_opt.report.evidence import Evidence, evidence_of
 from onnxgs_opt.report.model import Count, Report, Status
 from onnxgs_opt.runtime.ort import load_custom_ops
 from onnxgs_opt.runtime.timing import CLEAR, Race
-from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
+from onnxgs_opt.samplers.site import AnySite, Site
 from onnxgs_opt.tuning.decide import Tuner
 from onnxgs_opt.tuning.plan import AUTO, KEEP, OWN, Choice, choose, load_plan, replay, write_plan
 from onnxgs_opt.tuning.race import race_models
 from onnxgs_opt.tuning.trial import image_sizes
-from onnxgs_opt.validation.check import DEFAULT, SiteCheck, check_model
-from onnxgs_opt.validation.check_gather_sum import check_reads
+from onnxgs_opt.validation.check import DEFAULT, check_model
 from onnxgs_opt.validation.compare import Comparison
 from onnxgs_opt.validation.extract import NotRunnableError
+from onnxgs_opt.validation.site_checks import Terms, checker
 
 ModelLike = str | os.PathLike[str] | ModelProto
 METADATA = "onnxgs_opt"
@@ -163,7 +164,7 @@ def optimize(
     start = inlined(graph) if opset is None else converted(inlined(graph), opset)
     run = _Run(graph, Target(start.opset, target or "ort-cpu", atol, rtol, plugin=plugin), clock, start)
     found = run.find()
-    sizes = image_sizes(run.graph, found.sites, known_shapes(graph, {**known, **(largest or {})}))
+    sizes = image_sizes(run.graph, found.samplers, known_shapes(graph, {**known, **(largest or {})}))
     choices = choose(found.sites, run.target, lowering, sizes)
     if plan is not None:
         choices = replay(run.graph, found.sites, choices, load_plan(Path(plan)))
@@ -263,16 +264,8 @@ class _Run:
         return kept, comparisons
 
     def _checker(self, found: Survey, site: AnySite, checks: _Checks) -> Callable[[str], Comparison]:
-        """The check of one site's lowerings, by name: what they are compared with is made once."""
-        if isinstance(site, StructuralSite):
-            return lambda _: check_reads(self.graph, site, seed=checks.seed)
-        shapes = found.shapes.get(site.body, ())
-        try:
-            check = SiteCheck.of(self.graph, site, checks.seed, shapes=shapes, custom_ops=checks.custom_ops)
-        except NotRunnableError as reason:
-            unchecked = Comparison("not-run", seed=checks.seed, worst=str(reason))
-            return lambda _: unchecked
-        return lambda name: check.compare(LOWERINGS[name], checks.tolerance(tolerance_of(LOWERINGS[name], site)))
+        terms = Terms(checks.tolerance, checks.seed, found.shapes.get(site.body, ()), checks.custom_ops)
+        return checker(self.graph, site, terms)
 
     def rewrite(
         self,
@@ -290,7 +283,8 @@ class _Run:
         with self.clock.stage("lower"):
             lowered = self.lower(sites, choices)
         whole = None
-        loosest = _loosest(tolerance_of(LOWERINGS[choices[s.id].lowering], s) for s in sites if isinstance(s, Site))
+        lowerings = {s.id: LOWERINGS[choices[s.id].lowering] for s in sites}
+        loosest = _loosest(tolerance_of(lowerings[s.id], s) for s in found.samplers if s.id in lowerings)
         if checks.validate:
             with self.clock.stage("validate model"):
                 whole = check_model(
@@ -338,10 +332,7 @@ class _Run:
         """The canonical graph with `sites` lowered as chosen, stamped with the plan."""
         graph = self.graph.copy()
         plan = {site.id: choices[site.id].lowering for site in sites}
-        raised = tuple(s for s in sites if isinstance(s, Site))
-        sums = tuple(s for s in sites if isinstance(s, StructuralSite))
-        passes = (RaiseBilinear(raised), LowerBilinear(raised, plan), MergeReads(sums), SHARE, EliminateDead())
-        Pipeline("lower", passes).run(graph)
+        Pipeline("lower", (*lowering_passes(sites, plan), SHARE, EliminateDead())).run(graph)
         if not graph.gs.functions:  # raising needed a newer IR for its function
             graph.envelope.ir_version = self.graph.envelope.ir_version
         graph.set_metadata(METADATA, json.dumps({"version": __version__, "plan": plan}, sort_keys=True))

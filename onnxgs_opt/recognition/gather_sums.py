@@ -4,21 +4,65 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from onnxgs_opt.ir import Constant, Node
 from onnxgs_opt.ir.def_use import Scope, reads_of
+from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import ORDERED, READS, operator
+from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.recognition.candidates import TAPS, Join, joins_of
+from onnxgs_opt.recognition.kind import Record
 from onnxgs_opt.recognition.lifting.dynamic_dims import assignments, settle, symbols, tied
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
 from onnxgs_opt.samplers.site import StructuralSite
+from onnxgs_opt.samplers.view import Layout
 
 RULE = "GSO003"
 LONGEST = 2**31 - 1
 """Elements of the one index: the shape inference of onnx and of some runtimes counts no further."""
 
+POSSIBLE = ("keep", "merged-gather")
+NO_SEMANTICS = "it is a sum of reads and no known sampler: its reads can merge, nothing else"
 Facts = Mapping[str, Fact]
+
+
+@dataclass(frozen=True)
+class GatherSum:
+    """A sum of reads of which no more is known: all that it may become is one read at more indices."""
+
+    rule: str = RULE
+    keeps_rest: bool = True
+
+    def refusals(self, site: StructuralSite, target: Target) -> dict[str, str]:
+        """Every lowering that needs to know what is computed."""
+        return {name: NO_SEMANTICS for name in LOWERINGS if name not in POSSIBLE}
+
+    def workload(self, graph: Graph, site: StructuralSite, layout: Layout | None = None) -> str:
+        """The operator of its reads, their type, number and sizes."""
+        return f"reads {site.read_op} {site.dtype} x{len(site.reads)} opset{graph.opset} {site.shapes}"
+
+    def record(self, site: StructuralSite) -> Record:
+        """The number of elements that are read."""
+        return Record("reads", (len(site.reads) * math.prod(site.shapes[0][1]),), site.read_op)
+
+    def drawn(self, graph: Graph, site: StructuralSite) -> tuple[str, ...]:
+        """The reads and the nodes between them and the output."""
+        reached = set(site.results)
+        between = []
+        for node in graph.topological():
+            if node.name in site.reads or any(t.name in reached for t in node.inputs):
+                reached.update(t.name for t in node.outputs)
+                between.append(node)
+            if any(t.name == site.output for t in node.outputs):
+                break
+        needed, kept = {site.output}, []
+        for node in reversed(between):
+            if any(t.name in needed for t in node.outputs):
+                kept.append(node.name)
+                needed.update(() if node.name in site.reads else (t.name for t in node.inputs))
+        return tuple(reversed(kept))
 
 
 class _Kind(NamedTuple):

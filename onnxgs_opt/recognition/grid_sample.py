@@ -82,6 +82,7 @@ def _site(node: Node) -> Site:
         sample_size=(_size(grid, 1), _size(grid, 2)),
         dtype="unknown" if image.dtype is None else str(image.dtype),
         layout="NCHW",
+        kind="grid-sample",
     )
 
 

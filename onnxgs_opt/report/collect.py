@@ -8,14 +8,12 @@ from onnxgs_opt.diagnostics import CODES, Remark
 from onnxgs_opt.ir import Constant, Node
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import READS
-from onnxgs_opt.report.model import Hazard, NearMiss, PolicyKind, SiteError, SitePolicy, SiteReport, Validation
-from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
+from onnxgs_opt.report.model import Hazard, NearMiss, SiteError, SitePolicy, SiteReport, Validation
+from onnxgs_opt.samplers.site import AnySite
 from onnxgs_opt.tuning.plan import Choice
 from onnxgs_opt.validation.compare import Comparison
 
 READ_OPS = READS | {"GridSample"}
-KINDS: dict[str, PolicyKind] = {"GSO001": "bilinear", "GSO002": "grid-sample", "GSO003": "structural"}
-"""Kinds of policy by rule."""
 
 
 def image_reads(graph: Graph, sites: Iterable[AnySite]) -> int:
@@ -34,11 +32,12 @@ def _is_image_read(node: Node) -> bool:
 
 def site_record(site: AnySite, choice: Choice, comparison: Comparison | None) -> SiteReport:
     """One site of the report."""
-    image, grid = _operands(site)
+    image, grid = site.operands
+    border = "as read" if site.policy is None else site.policy.name
     return SiteReport(
         id=site.id,
         rule=site.rule,
-        policy=_policy(site),
+        policy=SitePolicy(site.kind, border, site.coordinates, site.align_corners, site.layout, site.dtype),
         image=image,
         grid=grid,
         output=site.output,
@@ -57,22 +56,6 @@ def _error(comparison: Comparison | None) -> SiteError:
     if comparison is None or comparison.status == "not-run":
         return SiteError()
     return SiteError(comparison.max_abs, comparison.max_rel)
-
-
-def _operands(site: AnySite) -> tuple[str, str | tuple[str, str]]:
-    """The tensor that is read, and where: the grid, x and y, or the index of the first read."""
-    if isinstance(site, StructuralSite):
-        return site.data, site.indices[0]
-    if site.grid is not None or site.x is None or site.y is None:
-        return site.image.tensor, site.coordinate_views[0].tensor if site.grid is None else site.grid.tensor
-    return site.image.tensor, (site.x.tensor, site.y.tensor)
-
-
-def _policy(site: AnySite) -> SitePolicy:
-    kind = KINDS[site.rule]
-    if isinstance(site, Site):
-        return SitePolicy(kind, site.policy.name, site.coordinates, site.align_corners, site.layout, site.dtype)
-    return SitePolicy(kind, "as read", "index", None, "", site.dtype)
 
 
 def near_miss(remark: Remark) -> NearMiss:

@@ -9,9 +9,10 @@ from typing import Literal
 from onnxgs_opt.ir import Constant, Node, Tensor
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import MOVES, READS, operator
+from onnxgs_opt.recognition import KINDS
 from onnxgs_opt.samplers.op import DOMAIN, NAME, prefix_of
 from onnxgs_opt.samplers.policy import Policy
-from onnxgs_opt.samplers.site import AnySite, StructuralSite
+from onnxgs_opt.samplers.site import AnySite
 from onnxgs_opt.validation.compare import Comparison
 from onnxgs_opt.validation.error_map import Points
 
@@ -62,10 +63,10 @@ def evidence_of(
     out = []
     for site in sites:
         check = comparisons.get(site.id, Comparison("not-run"))
-        names = _summing(graph.at(site.body), site) if isinstance(site, StructuralSite) else site.cone
+        names = KINDS[site.kind].drawn(graph.at(site.body), site)
         cone = cone_of([old[site.body][n] for n in names if n in old[site.body]], site.output, frozenset(site.reads))
         after = _after(site, by_prefix.get(prefix_of(site), ()), [new[n] for n in names if n in new])
-        out.append(Evidence(site.id, _policy(site), cone, after, check.points, check.worst))
+        out.append(Evidence(site.id, site.policy, cone, after, check.points, check.worst))
     return tuple(out)
 
 
@@ -86,10 +87,6 @@ def cone_of(nodes: Sequence[Node], output: str, reads: frozenset[str]) -> Cone:
     return Cone((*boxes, Box(output, "", "output")), tuple(dict.fromkeys(arrows)))
 
 
-def _policy(site: AnySite) -> Policy | None:
-    return None if isinstance(site, StructuralSite) else site.policy
-
-
 def _by_name(graph: Graph) -> dict[str, Node]:
     return {node.name: node for node in graph.nodes}
 
@@ -98,27 +95,8 @@ def _after(site: AnySite, new: Sequence[Node], left: Sequence[Node]) -> Cone | N
     """What stands for a site now: the new nodes, and of a sum what is left of it, which still sums."""
     if not new:
         return None
-    kept = left if isinstance(site, StructuralSite) else ()
-    image = site.data if isinstance(site, StructuralSite) else site.image.tensor
-    return cone_of([*new, *kept], site.output, _new_reads(new, image))
-
-
-def _summing(graph: Graph, site: StructuralSite) -> tuple[str, ...]:
-    """The reads of a sum and the nodes between them and its output."""
-    reached = set(site.results)
-    between = []
-    for node in graph.topological():
-        if node.name in site.reads or any(t.name in reached for t in node.inputs):
-            reached.update(t.name for t in node.outputs)
-            between.append(node)
-        if any(t.name == site.output for t in node.outputs):
-            break
-    needed, kept = {site.output}, []
-    for node in reversed(between):
-        if any(t.name in needed for t in node.outputs):
-            kept.append(node.name)
-            needed.update(() if node.name in site.reads else (t.name for t in node.inputs))
-    return tuple(reversed(kept))
+    kept = left if KINDS[site.kind].keeps_rest else ()
+    return cone_of([*new, *kept], site.output, _new_reads(new, site.operands[0]))
 
 
 def _variables(tensors: Iterable[Tensor]) -> list[Tensor]:

@@ -18,7 +18,6 @@ from onnxgs_opt.runtime.tensorrt.engine import Engine
 from onnxgs_opt.tuning.measurement import Measurement
 
 SCHEMA_VERSION = "1"
-PolicyKind = Literal["bilinear", "structural", "grid-sample"]
 Status = Literal["optimised", "nothing-to-do", "dry-run", "findings", "too-few", "mismatch", "engine-failed"]
 EXIT_CODES: dict[Status, int] = {
     "optimised": 0,
@@ -55,7 +54,7 @@ class SitePolicy:
     `coordinates` is "pixel" or "normalised"; `align_corners` is None for pixels; `layout` is the image's.
     """
 
-    kind: PolicyKind
+    kind: str
     border: str
     coordinates: str
     align_corners: bool | None

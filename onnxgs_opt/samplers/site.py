@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, Protocol
 
 from onnxgs_opt.samplers.policy import CoordinateName, Policy
 from onnxgs_opt.samplers.view import View
@@ -68,12 +68,20 @@ class Site:
     inside: bool = False
     affine: Affine = AS_IT_IS
     body: str = ""
+    kind: str = "bilinear"
 
     @property
     def coordinate_views(self) -> tuple[View, ...]:
         """Where the coordinates are: x and y, or the grid where the model has no pixels."""
         views = (self.grid,) if self.x is None else (self.x, self.y)
         return tuple(view for view in views if view is not None)
+
+    @property
+    def operands(self) -> tuple[str, str | tuple[str, str]]:
+        """See `AnySite.operands`."""
+        if self.grid is not None or self.x is None or self.y is None:
+            return self.image.tensor, self.coordinate_views[0].tensor if self.grid is None else self.grid.tensor
+        return self.image.tensor, (self.x.tensor, self.y.tensor)
 
     @property
     def elements(self) -> int:
@@ -119,6 +127,16 @@ class StructuralSite:
     part: int
     shapes: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
     body: str = ""
+    kind: str = "structural"
+    policy: ClassVar[None] = None
+    coordinates: ClassVar[str] = "index"
+    align_corners: ClassVar[None] = None
+    layout: ClassVar[str] = ""
+
+    @property
+    def operands(self) -> tuple[str, str]:
+        """What is read, and the index of the first read."""
+        return self.data, self.indices[0]
 
     @property
     def written(self) -> dict[str, Any]:
@@ -126,4 +144,57 @@ class StructuralSite:
         return {name: value for name, value in self.attributes if (name, value) != ("batch_dims", 0)}
 
 
-AnySite: TypeAlias = "Site | StructuralSite"
+class AnySite(Protocol):
+    """Something that was found and may be rewritten, of any kind; what else is known of a kind is in `KINDS`."""
+
+    @property
+    def id(self) -> str:
+        """Its name in the report and the plan."""
+
+    @property
+    def kind(self) -> str:
+        """The name of its kind in `KINDS`."""
+
+    @property
+    def rule(self) -> str:
+        """The code of the rule that found it."""
+
+    @property
+    def body(self) -> str:
+        """The path of the If, Loop or Scan body that it is in, empty in the main graph."""
+
+    @property
+    def output(self) -> str:
+        """The tensor that holds its result."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the nodes that read."""
+
+    @property
+    def read_op(self) -> str:
+        """Their operator."""
+
+    @property
+    def dtype(self) -> str:
+        """The element type that it computes in."""
+
+    @property
+    def policy(self) -> Policy | None:
+        """What it does outside the image, where that is known."""
+
+    @property
+    def coordinates(self) -> str:
+        """The unit of what says where to read."""
+
+    @property
+    def align_corners(self) -> bool | None:
+        """Which normalised coordinates those are; None where they are none."""
+
+    @property
+    def layout(self) -> str:
+        """The order of the image's axes in memory, where that is known."""
+
+    @property
+    def operands(self) -> tuple[str, str | tuple[str, str]]:
+        """The tensor that is read, and where: one tensor, or those of x and y."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -11,11 +11,12 @@ from hashlib import sha256
 from importlib.resources import files
 from math import log2, prod, sqrt
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from onnxgs_opt.lowering import LOWERINGS, Target
+from onnxgs_opt.recognition import KINDS
 from onnxgs_opt.runtime import RUNTIMES
-from onnxgs_opt.samplers.site import AnySite, Site
+from onnxgs_opt.samplers.site import AnySite
 from onnxgs_opt.tuning.measurement import Measurement
 
 KEEP = "keep"
@@ -25,7 +26,7 @@ GAIN = 1.05
 LOSS = 0.9
 """What gains for one kind of coordinates may lose this much for the other."""
 
-KINDS = ("ratios", "smooth")
+COORDINATES = ("ratios", "smooth")
 """What is recorded of scattered and of smooth coordinates."""
 
 HOPELESS = 0.9
@@ -39,15 +40,17 @@ def recorded(site: AnySite, runtime: str, refusals: Mapping[str, str]) -> tuple[
     read, in powers of two; a dynamic size is near to any.
     """
     record = next((r for r in _records() if r["target"] == runtime), {})
-    cases = [case for case in record.get(_kind(site), ()) if case.get("read_op", "") == _read_op(site)]
+    own = KINDS[site.kind].record(site)
+    table = _TABLES[own.table]
+    cases = [case for case in record.get(own.table, ()) if case.get("read_op", "") == own.read_op]
     if not cases:
-        what = "" if isinstance(site, Site) else f"{site.read_op} reads of sums on "
+        what = f"{own.read_op} reads of sums on " if own.read_op else ""
         return KEEP, f"nothing was measured, and nothing is recorded for {what}{runtime}"
-    case = _beside(min(cases, key=lambda case: _distance(site, case)), site)
+    case = _beside(min(cases, key=lambda case: _distance(own.sizes, table.sizes(case))), site)
     gains = {name: _gain(case, name) for name in case["ratios"] if name not in refusals}
     possible = {name: gain for name, gain in gains.items() if gain >= GAIN}
     where = f"{record['runtime']} on {record['machine']}, {case.get('date', record['date'])}"
-    size = "x".join(map(str, case["image"] if isinstance(site, Site) else case["data"]))
+    size = "x".join(map(str, case[table.shape]))
     if not possible:
         return KEEP, f"nothing that is possible here was faster at {size} in the recorded run ({where})"
     best = max(possible, key=lambda name: possible[name])
@@ -59,7 +62,7 @@ def _beside(case: Mapping[str, Any], site: AnySite) -> dict[str, Any]:
     """A case with ratios to what the site is: they are recorded as ratios to the hand-written form."""
     if site.read_op != "GridSample":
         return dict(case)
-    bases = {kind: case[kind].get("grid-sample") for kind in KINDS if kind in case}
+    bases = {kind: case[kind].get("grid-sample") for kind in COORDINATES if kind in case}
     return {**case, **{k: {n: r / base for n, r in case[k].items()} if base else {} for k, base in bases.items()}}
 
 
@@ -85,18 +88,25 @@ def hopeless(site: AnySite, runtime: str) -> tuple[str, ...]:
     To measure them costs more time than any other, and never paid.
     """
     record = next((r for r in _records() if r["target"] == runtime), {})
-    cases = [_beside(case, site) for case in record.get(_kind(site), ())] if isinstance(site, Site) else []
-    ratios = [case[kind] for case in cases for kind in KINDS if kind in case]
+    table = KINDS[site.kind].record(site).table
+    cases = [_beside(case, site) for case in record.get(table, ())] if _TABLES[table].has_choice else []
+    ratios = [case[kind] for case in cases for kind in COORDINATES if kind in case]
     names = {name for seen in ratios for name in seen}
     return tuple(sorted(n for n in names if all(seen.get(n, 0.0) < HOPELESS for seen in ratios)))
 
 
-def _kind(site: AnySite) -> str:
-    return "cases" if isinstance(site, Site) else "reads"
+class _Table(NamedTuple):
+    """What the cases of a table say: under which key a shape to name, which numbers, whether there is a choice."""
+
+    shape: str
+    sizes: Callable[[Mapping[str, Any]], tuple[int, ...]]
+    has_choice: bool
 
 
-def _read_op(site: AnySite) -> str:
-    return "" if isinstance(site, Site) else site.read_op
+_TABLES = {
+    "cases": _Table("image", lambda case: (case["image"][1], case["image"][0] * prod(case["points"])), True),
+    "reads": _Table("data", lambda case: (case["count"] * prod(case["index"]),), False),
+}
 
 
 @lru_cache(maxsize=1)
@@ -106,18 +116,9 @@ def _records() -> list[dict[str, Any]]:
     return loaded
 
 
-def _distance(site: AnySite, case: Mapping[str, Any]) -> float:
-    if not isinstance(site, Site):
-        index = site.shapes[0][1]
-        return _apart(len(site.reads) * prod(index), case["count"] * prod(case["index"]))
-    sizes = (site.batch, *site.sample_size)
-    points = None if None in sizes else prod(size for size in sizes if size is not None)
-    batch, channels = case["image"][:2]
-    return _apart(site.channels, channels) + _apart(points, batch * prod(case["points"]))
-
-
-def _apart(size: int | None, other: int) -> float:
-    return 0.0 if size is None else abs(log2(max(size, 1) / max(other, 1)))
+def _distance(sizes: Sequence[int | None], others: Sequence[int]) -> float:
+    pairs = zip(sizes, others, strict=True)
+    return sum(0.0 if size is None else abs(log2(max(size, 1) / max(other, 1))) for size, other in pairs)
 
 
 # -- measured here ----------------------------------------------------------------------------------

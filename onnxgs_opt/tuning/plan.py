@@ -10,18 +10,14 @@ from pathlib import Path
 from onnxgs_opt.errors import UsageError
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
+from onnxgs_opt.recognition import KINDS
 from onnxgs_opt.runtime import RUNTIMES
-from onnxgs_opt.samplers.site import AnySite, StructuralSite
+from onnxgs_opt.samplers.site import AnySite
 from onnxgs_opt.tuning.database import recorded
 from onnxgs_opt.tuning.measurement import Measurement
-from onnxgs_opt.tuning.workload import signature
 
 KEEP = "keep"
 AUTO = "auto"
-STRUCTURAL_LOWERINGS = (KEEP, "merged-gather")
-"""What a sum of reads of unknown meaning can become."""
-
-NO_SEMANTICS = "it is a sum of reads and no known sampler: its reads can merge, nothing else"
 NO_PLUGIN = "no plugin library was named"
 OWN = "onnxgs/"
 """What the names of this tool's own nodes start with."""
@@ -67,15 +63,8 @@ def choose(
     return {s.id: _choice(s, replace(target, image_size=known.get(s.id, unknown)), lowering) for s in sites}
 
 
-def refusals_of(site: AnySite, target: Target) -> dict[str, str]:
-    """Why a site cannot be lowered so, for each lowering that cannot."""
-    if isinstance(site, StructuralSite):
-        return {name: NO_SEMANTICS for name in LOWERINGS if name not in STRUCTURAL_LOWERINGS}
-    return {name: why for name, low in LOWERINGS.items() if (why := low.refusal(site, target)) is not None}
-
-
 def _choice(site: AnySite, target: Target, lowering: str) -> Choice:
-    refusals = refusals_of(site, target)
+    refusals = KINDS[site.kind].refusals(site, target)
     if lowering == AUTO and all(name.startswith(OWN) for name in site.reads):
         return Choice(KEEP, "already lowered by onnxgs-opt", refusals)
     if lowering == AUTO:
@@ -99,10 +88,8 @@ def write_plan(
     Raises:
         UsageError: The file cannot be written.
     """
-    entries = {
-        signature(graph, site): {"lowering": choices[site.id].lowering, "reason": choices[site.id].reason}
-        for site in sites
-    }
+    own = {KINDS[site.kind].workload(graph, site): choices[site.id] for site in sites}
+    entries = {name: {"lowering": choice.lowering, "reason": choice.reason} for name, choice in own.items()}
     plan = {"schema_version": PLAN_VERSION, "target": target.runtime, "sites": entries}
     try:
         path.write_text(json.dumps(plan, indent=2, sort_keys=True) + "\n", encoding="utf-8")
@@ -135,7 +122,8 @@ def replay(
     graph: Graph, sites: Sequence[AnySite], choices: Mapping[str, Choice], plan: Mapping[str, str]
 ) -> dict[str, Choice]:
     """The plan's choice for every site; one that it does not know, or that refuses, is kept as exported."""
-    return {site.id: _replayed(choices[site.id], plan.get(signature(graph, site))) for site in sites}
+    own = {site.id: KINDS[site.kind].workload(graph, site) for site in sites}
+    return {site.id: _replayed(choices[site.id], plan.get(own[site.id])) for site in sites}
 
 
 def _replayed(choice: Choice, name: str | None) -> Choice:

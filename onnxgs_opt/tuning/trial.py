@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -12,10 +12,10 @@ from onnx import ModelProto
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS
 from onnxgs_opt.passes import PASSES, Pipeline
+from onnxgs_opt.recognition import KINDS
 from onnxgs_opt.runtime.timing import Feeds
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
 from onnxgs_opt.samplers.view import Layout, View, spans
-from onnxgs_opt.tuning.workload import signature
 from onnxgs_opt.validation.boundary_values import coordinates_of, layouts_of
 from onnxgs_opt.validation.check_gather_sum import read_models, read_runs
 from onnxgs_opt.validation.extract import cone_of, lowered_cone
@@ -56,11 +56,14 @@ class Trial(Protocol):
 
 def trial_of(graph: Graph, sized: Graph, site: AnySite) -> Trial:
     """The trial of a site; `sized` is the graph with sizes for its inputs, where the user gave some."""
-    if isinstance(site, StructuralSite):
-        return _reads_trial(graph, sized, site)
+    return TRIALS[site.kind](graph, sized, site)
+
+
+def _sampler_trial(graph: Graph, sized: Graph, site: Site) -> SamplerTrial:
     layout = layout_of(sized, site)
     is_dynamic = None in (site.batch, site.channels, *site.image_size, *site.sample_size)
-    return SamplerTrial(site, signature(graph, site, layout if is_dynamic else None), is_dynamic, layout)
+    own = KINDS[site.kind].workload(graph, site, layout if is_dynamic else None)
+    return SamplerTrial(site, own, is_dynamic, layout)
 
 
 @dataclass(frozen=True)
@@ -125,11 +128,9 @@ def layout_of(sized: Graph, site: Site) -> Layout:
     return layouts_of(site, [own])[0]
 
 
-def image_sizes(
-    graph: Graph, sites: Iterable[AnySite], shapes: Mapping[str, Sequence[int]]
-) -> dict[str, tuple[int, int]]:
-    """(H, W) by site id for samplers of dynamic images, where they follow from the inputs' shapes."""
-    dynamic = [site for site in sites if isinstance(site, Site) and None in site.image_size]
+def image_sizes(graph: Graph, sites: Iterable[Site], shapes: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, int]]:
+    """(H, W) by id for those of some samplers whose images are dynamic, where they follow from the inputs' shapes."""
+    dynamic = [site for site in sites if None in site.image_size]
     if not dynamic or not shapes:
         return {}
     sized = with_shapes(graph, shapes)
@@ -185,4 +186,12 @@ def _reads_trial(graph: Graph, sized: Graph, site: StructuralSite) -> ReadsTrial
     data, index = told
     if data is not None and index is not None:
         site = replace(site, shapes=((data, index), *site.shapes))  # the first are measured, all are checked
-    return ReadsTrial(site, signature(graph, site), is_dynamic)
+    return ReadsTrial(site, KINDS[site.kind].workload(graph, site), is_dynamic)
+
+
+TRIALS: dict[str, Callable[[Graph, Graph, Any], Trial]] = {
+    "bilinear": _sampler_trial,
+    "grid-sample": _sampler_trial,
+    "structural": _reads_trial,
+}
+"""What makes the trial of a site, by its kind, of the graph, the same with sizes, and the site."""

@@ -11,12 +11,13 @@ import pytest
 from onnxgs_opt import cli
 from onnxgs_opt.api import optimize
 from onnxgs_opt.errors import UsageError
+from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
-from onnxgs_opt.samplers.site import StructuralSite
+from onnxgs_opt.recognition import KINDS
+from onnxgs_opt.samplers.site import Site, StructuralSite
 from onnxgs_opt.tuning import database as table
 from onnxgs_opt.tuning.database import hopeless, recorded
 from onnxgs_opt.tuning.plan import KEEP, Choice, choose, load_plan, replay, write_plan
-from onnxgs_opt.tuning.workload import signature
 from tests.lowering.samplers import Case, graph_and_site
 
 MODEL = Path(__file__).parents[1] / "fixtures/models/masked_interior.ts17.dyn.onnx"
@@ -61,6 +62,10 @@ def test_tensorrt_has_records(refusals: dict[str, str], name: str) -> None:
     for case in (Case(channels=64, image=(135, 240), samples=(135, 240)), Case(channels=1, image=(1080, 1920))):
         chosen, reason = recorded(graph_and_site(case)[1], "tensorrt", refusals)
         assert (chosen, "TensorRT 8.6.0 on NVIDIA H200, 2026-" in reason) == (name, True)
+
+
+def signature(graph: Graph, site: Site) -> str:
+    return KINDS[site.kind].workload(graph, site)
 
 
 def sum_of_reads(count: int, index: tuple[int, ...], read_op: str = "Gather") -> StructuralSite:
@@ -213,7 +218,7 @@ def test_a_grid_sample_node_is_compared_with_what_grid_sample_took(monkeypatch: 
     ]
     monkeypatch.setattr(table, "_records", lambda: records)
     _, written = graph_and_site(Case())
-    node = replace(written, rule="GSO002", read_op="GridSample")
+    node = replace(written, kind="grid-sample", rule="GSO002", read_op="GridSample")
     refusals = {"grid-sample": "it is one"}
     assert recorded(written, "ort-cuda", refusals)[0] == "roi-align"
     assert recorded(node, "ort-cuda", refusals)[0] == KEEP

@@ -28,8 +28,8 @@ def count(n: int, noun: str) -> str:
 def kind(site: SiteReport) -> str:
     """What a site computes, on which data."""
     policy = site.policy
-    if policy.kind == "structural":
-        return f"structural, {policy.dtype}"
+    if policy.coordinates == "index":  # of where it reads nothing else is known
+        return f"{policy.kind}, {policy.dtype}"
     units = policy.coordinates
     if policy.align_corners is not None:
         units += f" (align_corners={int(policy.align_corners)})"

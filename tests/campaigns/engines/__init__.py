@@ -52,7 +52,7 @@ def lowered(model: ModelProto | str, names: Sequence[str] = NAMES) -> Iterator[L
     run = _Run(graph, Target(graph.opset, "tensorrt-rtx", atol=LOOSE), _Clock(None), inlined(graph))
     found = run.find()
     shapes = _shapes(graph.to_proto(), found)
-    sizes = image_sizes(run.graph, found.sites, shapes)
+    sizes = image_sizes(run.graph, found.samplers, shapes)
     for name in names:
         choices = choose(found.sites, run.target, name, sizes)
         sites = [site for site in found.sites if choices[site.id].lowering == name]

@@ -1,0 +1,56 @@
+"""What the rooms above ask of a kind of site: what it may become, what decides how fast it is, what to draw of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.lowering import Target
+from onnxgs_opt.samplers.site import AnySite
+from onnxgs_opt.samplers.view import Layout
+
+S_contra = TypeVar("S_contra", bound=AnySite, contravariant=True)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a site is compared by with the cases of the recorded table.
+
+    Attributes:
+        table: Where in a record its cases are: "cases" or "reads".
+        sizes: The numbers that cases are near by, None where dynamic; which ones they are is the table's.
+        read_op: The operator that a case must have been recorded for; "" where any will do.
+    """
+
+    table: str
+    sizes: tuple[int | None, ...]
+    read_op: str = ""
+
+
+class SiteKind(Protocol[S_contra]):
+    """One kind of site. Implementations are frozen dataclasses."""
+
+    @property
+    def rule(self) -> str:
+        """The code that reports give its sites, which `--explain` explains."""
+
+    @property
+    def keeps_rest(self) -> bool:
+        """Whether what a lowering does not replace of the drawn nodes stays a part of the site."""
+
+    def refusals(self, site: S_contra, target: Target) -> dict[str, str]:
+        """Why the site cannot be lowered so, for each lowering that cannot."""
+
+    def workload(self, graph: Graph, site: S_contra, layout: Layout | None = None) -> str:
+        """Everything that decides how fast a site is: what it computes, its sizes, and how it was spelt.
+
+        Names do not count, nor does anything outside the site, so that a plan outlives another export of the model.
+        `layout` is where dynamic sizes were measured.
+        """
+
+    def record(self, site: S_contra) -> Record:
+        """What the site is compared by with what was measured elsewhere."""
+
+    def drawn(self, graph: Graph, site: S_contra) -> tuple[str, ...]:
+        """Names of the nodes that pictures show of the site, in execution order; `graph` is that of its body."""

@@ -1,0 +1,73 @@
+"""Bilinear samplers as sites, however they were found: the sums of reads of `search`, and GridSample nodes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from math import prod
+
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.lowering import LOWERINGS, Target
+from onnxgs_opt.recognition.kind import Record
+from onnxgs_opt.samplers.site import Site
+from onnxgs_opt.samplers.view import Layout, View
+
+Sizes = Sequence[int | None]
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A sampler of one rule; every lowering can say of itself whether it can write it."""
+
+    rule: str
+    keeps_rest: bool = False
+
+    def refusals(self, site: Site, target: Target) -> dict[str, str]:
+        """What each lowering says."""
+        return {name: why for name, low in LOWERINGS.items() if (why := low.refusal(site, target)) is not None}
+
+    def workload(self, graph: Graph, site: Site, layout: Layout | None = None) -> str:
+        """Its policy, coordinates, type and sizes, and a digest of its cone."""
+        words = [
+            self.rule,
+            f"{site.policy.border}-{site.policy.window}",
+            _coordinates(site),
+            site.dtype,
+            f"{_text((site.batch, site.channels, *site.image_size))}->{_text(site.sample_size)}",
+            *([] if layout is None else [f"at:{_text((*layout.of_image(), *layout.samples))}"]),
+            f"opset{graph.opset}",
+            f"cone:{_cone(graph, site)}",
+        ]
+        return " ".join(words)
+
+    def record(self, site: Site) -> Record:
+        """Channels and the number of points."""
+        sizes = (site.batch, *site.sample_size)
+        return Record("cases", (site.channels, None if None in sizes else prod(s for s in sizes if s is not None)))
+
+    def drawn(self, graph: Graph, site: Site) -> tuple[str, ...]:
+        """The cone."""
+        return site.cone
+
+
+def _coordinates(site: Site) -> str:
+    parts = [site.coordinates, "corners" if site.align_corners else "", "flipped" if site.flipped else ""]
+    return ":".join(part for part in (*parts, "mask" if site.mask is not None else "") if part)
+
+
+def _text(sizes: Sizes) -> str:
+    return "x".join("?" if size is None else str(size) for size in sizes)
+
+
+def _cone(graph: Graph, site: Site) -> str:
+    """A digest of the cone's operators and of the layouts that its operands come in."""
+    names = set(site.cone)
+    operators = sorted(Counter(node.op for node in graph.at(site.body).nodes if node.name in names).items())
+    views = [_layout(view) for view in (site.image, *site.coordinate_views)]
+    return sha256(repr((operators, views, site.output_groups, site.output_rank)).encode()).hexdigest()[:12]
+
+
+def _layout(view: View) -> tuple[object, ...]:
+    return view.groups, view.split, view.units

@@ -1,0 +1,61 @@
+"""The check of a site's lowerings against the site as exported, for every kind of site."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.lowering import LOWERINGS, Tolerance, tolerance_of
+from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
+from onnxgs_opt.validation.check import SiteCheck
+from onnxgs_opt.validation.check_gather_sum import check_reads
+from onnxgs_opt.validation.compare import Comparison
+from onnxgs_opt.validation.extract import NotRunnableError
+
+Check = Callable[[str], Comparison]
+"""Of one site: what a lowering of that name shows."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How to check.
+
+    Attributes:
+        tolerance: What may differ where a lowering says so much of itself; None is as much as it says.
+        seed: Seed of the inputs.
+        shapes: Shapes of every tensor, at each of several sizes of the dynamic dims that fit together.
+        custom_ops: Libraries of operators that onnxruntime lacks.
+    """
+
+    tolerance: Callable[[Tolerance], Tolerance | None]
+    seed: int = 0
+    shapes: Sequence[Mapping[str, Sequence[int]]] = ()
+    custom_ops: Sequence[str] = ()
+
+
+def checker(graph: Graph, site: AnySite, terms: Terms) -> Check:
+    """The check of one site's lowerings, by name: what they are compared with is made once."""
+    return CHECKS[site.kind](graph, site, terms)
+
+
+def _of_sampler(graph: Graph, site: Site, terms: Terms) -> Check:
+    try:
+        check = SiteCheck.of(graph, site, terms.seed, shapes=terms.shapes, custom_ops=terms.custom_ops)
+    except NotRunnableError as reason:
+        unchecked = Comparison("not-run", seed=terms.seed, worst=str(reason))
+        return lambda _: unchecked
+    return lambda name: check.compare(LOWERINGS[name], terms.tolerance(tolerance_of(LOWERINGS[name], site)))
+
+
+def _of_sum(graph: Graph, site: StructuralSite, terms: Terms) -> Check:
+    return lambda _: check_reads(graph, site, seed=terms.seed)
+
+
+CHECKS: dict[str, Callable[[Graph, Any, Terms], Check]] = {
+    "bilinear": _of_sampler,
+    "grid-sample": _of_sampler,
+    "structural": _of_sum,
+}
+"""What makes the check of a site, by its kind."""
