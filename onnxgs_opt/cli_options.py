@@ -1,145 +1,117 @@
-"""The engine's options on the command line."""
+"""The list of options as click's, and what was given on the command line as `Options`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import wraps
+from collections.abc import Callable
+from dataclasses import Field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from onnxgs_opt.errors import UsageError
+from onnxgs_opt.options import OPTIONS, Options, Spec, options_of
 
-if TYPE_CHECKING:
-    from onnxgs_opt.api import Result
-    from onnxgs_opt.report.model import Report
-    from onnxgs_opt.runtime.tensorrt.build import Backend, EngineOptions
-
-Shape = tuple[int, ...]
-Profiles = Mapping[str, tuple[Shape, Shape, Shape]]
-NAMES = ("engine_file", "plugin_library", "fp16", "bf16", "timing_cache", "workspace", "compute_capability")
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-_OPTIONS = (
-    click.option("--engine", "engine_file", type=click.Path(dir_okay=False), help="Build a TensorRT engine too."),
-    click.option("--plugin-library", type=click.Path(dir_okay=False), help="What onnxgs-plugin build made."),
-    click.option("--fp16", is_flag=True, help="Let TensorRT before 11 compute in fp16."),
-    click.option("--bf16", is_flag=True, help="Let TensorRT before 11 compute in bf16."),
-    click.option("--timing-cache", type=click.Path(dir_okay=False), help="Read it if it exists, write it after."),
-    click.option("--workspace", metavar="SIZE", help="Most memory of a layer: 512M, 2G."),
-    click.option(
-        "--compute-capability", multiple=True, metavar="8.9", help="GPU that TensorRT-RTX builds for; repeatable."
-    ),
-)
+GROUPS = tuple(dict.fromkeys(each.metadata["spec"].group for each in OPTIONS if each.metadata["spec"].flags))
+"""Headings of --help, in order."""
 
 
-@dataclass(frozen=True)
-class EngineFlags:
-    """The options as given."""
+class GroupedCommand(click.Command):
+    """A command whose --help lists its options under the headings of `GROUPS`; the rest come last."""
 
-    engine_file: str | None
-    plugin_library: str | None
-    fp16: bool
-    bf16: bool
-    timing_cache: str | None
-    workspace: str | None
-    compute_capability: tuple[str, ...]
-
-    def target(self, named: str | None) -> str | None:
-        """The runtime to be fast on: the one that was named, else with --engine the one that builds it.
-
-        Raises:
-            UsageError: No TensorRT is installed.
-        """
-        if named is not None or self.engine_file is None:
-            return named
-        from onnxgs_opt.runtime.tensorrt.build import choose_backend
-
-        return choose_backend(None)
-
-    def require_engine(self, source: str, output: str | None, target: str | None) -> None:
-        """Refuse, before any work, what cannot be built for the target.
-
-        Raises:
-            UsageError: An option without --engine, a path that is taken, or no TensorRT.
-        """
-        if self.engine_file is None:
-            given = [name for name in NAMES if getattr(self, name)]
-            if given:
-                raise UsageError(f"--{given[0].replace('_', '-')} needs --engine FILE", "name the engine to build")
-            return
-        from onnxgs_opt.runtime.tensorrt.build import choose_backend
-
-        if any(other is not None and _same(other, self.engine_file) for other in (source, output)):
-            raise UsageError(f"--engine {self.engine_file} is the model's own path", "give the engine another name")
-        choose_backend(_backend(target))
-        self._workspace()
-
-    def add_to(self, result: Result, report: Report, source: str, profiles: Profiles, inputs: str | None) -> Report:
-        """The report with the engine, where one was asked for and there is a model to build."""
-        if self.engine_file is None or result.graph is None or report.exit_code:
-            return report
-        import onnx
-
-        from onnxgs_opt.api import find
-        from onnxgs_opt.options import read_inputs
-        from onnxgs_opt.validation.check_engine import Task, checked_engine
-
-        changed = report.status == "optimised"
-        before = onnx.load(source, load_external_data=False) if changed else None
-        task = Task(
-            model=result.graph.to_proto(),
-            before=before,
-            origin=Path(source),
-            inputs=read_inputs(result.graph, inputs),
-            sites=[] if before is None else find(before),
-        )
-        engine, seconds = checked_engine(task, Path(self.engine_file), self._options(profiles, report.target))
-        return replace(report, engine=engine, timings={**report.timings, "engine": seconds})
-
-    def _options(self, profiles: Profiles, target: str) -> EngineOptions:
-        from onnxgs_opt.runtime.tensorrt.build import EngineOptions, Profile
-
-        return EngineOptions(
-            backend=_backend(target),
-            precisions=tuple(name for name in ("fp16", "bf16") if getattr(self, name)),
-            profiles={name: Profile(*three) for name, three in profiles.items()},
-            timing_cache=None if self.timing_cache is None else Path(self.timing_cache),
-            workspace=self._workspace(),
-            capabilities=self.compute_capability,
-            library=None if self.plugin_library is None else Path(self.plugin_library),
-        )
-
-    def _workspace(self) -> int | None:
-        """Bytes of --workspace, which takes K, M and G."""
-        if self.workspace is None:
-            return None
-        found = re.fullmatch(r"(\d+)([KMG]?)i?B?", self.workspace, re.IGNORECASE)
-        if found is None:
-            raise UsageError(f"--workspace {self.workspace} is no size", "write it as 512M or 2G")
-        return int(found[1]) * _UNITS[found[2].upper()]
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one definition list a group."""
+        rest = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        for heading in GROUPS:
+            names = {option.name for option in options_of(heading)}
+            shown = rest if heading == GROUPS[-1] else [param for param in rest if param.name in names]
+            rest = [param for param in rest if param not in shown]
+            with formatter.section(heading):
+                formatter.write_dl([record for param in shown if (record := _record(param, ctx))])
 
 
-def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options to a command, which gets them as one argument, `engine`."""
-
-    @wraps(command)
-    def with_flags(**arguments: Any) -> Any:
-        flags = EngineFlags(**{name: arguments.pop(name) for name in NAMES})
-        return command(**arguments, engine=flags)
-
-    decorated: Callable[..., Any] = with_flags
-    for option in reversed(_OPTIONS):
-        decorated = option(decorated)
-    return decorated
+def _record(option: click.Option, ctx: click.Context) -> tuple[str, str] | None:
+    """An option's names and help, without what click says of ranges: an error does."""
+    found = option.get_help_record(ctx)
+    return found and (found[0], re.sub(r"  \[x>=\d+\]|; x>=\d+", "", found[1]))
 
 
-def _backend(target: str | None) -> Backend | None:
-    """The builder for a target; None, which is any, for one that runs no engines."""
-    return target if target in ("tensorrt", "tensorrt-rtx") else None  # type: ignore[return-value]
+def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command every option that has a name on the command line."""
+    for each in reversed(OPTIONS):
+        if each.metadata["spec"].flags:
+            command = _click_option(each)(command)
+    return command
 
 
-def _same(a: str, b: str) -> bool:
-    return Path(a).resolve() == Path(b).resolve()
+def _click_option(option: Field[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    spec: Spec = option.metadata["spec"]
+    how: dict[str, Any] = {"help": spec.help, "metavar": spec.metavar, "show_default": bool(spec.choices)}
+    if "/" in spec.flags[0]:
+        how |= {"default": None}
+    elif option.type == "bool" or _is_negative(spec):
+        how |= {"is_flag": True}
+    elif option.type == "int" and spec.metavar is None:
+        how |= {"count": True}
+    elif (spec.metavar or "").startswith("["):
+        how |= {"is_flag": False, "flag_value": ""}
+    else:
+        repeats = str(option.type).startswith(("Sequence", "Shapes"))
+        how |= {"type": _type(option, spec), "multiple": repeats, "default": () if repeats else option.default}
+    return click.option(*spec.flags, option.name, **how)
+
+
+def _type(option: Field[Any], spec: Spec) -> Any:
+    """What click checks of a value."""
+    if spec.choices:
+        return click.Choice(spec.choices)
+    if spec.path:
+        return click.Path(exists=spec.path == "in", dir_okay=False)
+    match str(option.type).split()[0]:
+        case "int":
+            return click.IntRange(min=spec.least)
+        case "float":
+            return click.FloatRange(min=spec.least)
+    return None
+
+
+def _is_negative(spec: Spec) -> bool:
+    """Whether the option takes something away that is there without it."""
+    return bool(spec.flags) and spec.flags[0].startswith("--no-")
+
+
+def options_given(cache: Path, /, model: str | None, output: str | None, **given: Any) -> Options:
+    """What click has read; `cache` is where measurements are kept unless they shall not be.
+
+    Raises:
+        UsageError: IN or OUT is missing, a shape is none, or `Options` refuses what was given.
+    """
+    if model is None:
+        raise UsageError("no model was named", "onnxgs-opt IN.onnx OUT.onnx; --help lists the options")
+    profiles = dict(parse_profile(text) for text in given.pop("shapes"))
+    smallest, shapes, largest = ({name: three[k] for name, three in profiles.items()} for k in range(3))
+    given |= {each.name: not given[each.name] for each in OPTIONS if _is_negative(each.metadata["spec"])}
+    given["cache"] = cache if given["cache"] else None
+    options = Options(model, output, smallest=smallest, shapes=shapes, largest=largest, **given)
+    if options.writes and output is None:
+        raise UsageError("no output was named", f"onnxgs-opt {model} OUT.onnx, or --dry-run to look only")
+    return options if options.writes else replace(options, output=None)
+
+
+def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """The input name and sizes of NAME=1x3x224x224; the name may hold "=" itself."""
+    name, found, sizes = text.rpartition("=")
+    parts = sizes.split("x")
+    if not (found and name and all(part.isascii() and part.isdigit() and int(part) for part in parts)):
+        raise UsageError(f"--shape {text} is no shape", "write it as NAME=1x3x224x224, sizes of 1 or more")
+    return name, tuple(int(part) for part in parts)
+
+
+def parse_profile(text: str) -> tuple[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]:
+    """The input name and its least, best and largest shape: NAME=MIN,OPT,MAX, or NAME=SHAPE for all of them."""
+    name, found, shapes = text.rpartition("=")
+    three = [parse_shape(f"{name}={shape}" if found else text)[1] for shape in shapes.split(",")]
+    if len(three) not in (1, 3):
+        raise UsageError(f"--shape {text} has {len(three)} shapes", "give one, or three: NAME=MIN,OPT,MAX")
+    return name, (three[0], three[len(three) // 2], three[-1])

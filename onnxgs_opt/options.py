@@ -1,57 +1,333 @@
-"""What the user says of a model's inputs, checked against the model."""
+"""Every option of a run, written once: the command line, Python's parameters and the docs' tables are made of this.
+
+Nothing large is imported, so that --help answers at once.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-import numpy as np
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from onnxgs_opt.errors import UsageError
-from onnxgs_opt.ir import Constant, Tensor
-from onnxgs_opt.ir.constants import is_size
-from onnxgs_opt.ir.graph import Graph
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+AUTO = "auto"
+LOWERINGS = (
+    *("keep", "merged-gather", "blocked-gather", "lerp-gather", "row-gather", "packed-gather"),
+    *("grid-sample", "roi-align", "plugin"),
+)
+TARGETS = ("ort-cpu", "ort-cuda", "tensorrt", "tensorrt-rtx")
+FORMATS = ("text", "json", "markdown", "sarif", "github")
+PRINTING = ("Output", "About")
+"""Groups of options that only the command line has."""
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+MODEL = "model: A path, or a model in memory (which must not be changed afterwards)."
+OUTPUT = "output: Where to write; None writes nothing. It may be the path that was read."
+
+F = TypeVar("F", bound=Callable[..., Any])
+PathLike = str | os.PathLike[str]
+Shapes = Mapping[str, Sequence[int]]
 
 
-def _wanted_inputs(graph: Graph) -> dict[str, Tensor]:
-    return {t.name: t for t in graph.inputs if not isinstance(t, Constant)}
+@dataclass(frozen=True)
+class Spec:
+    """What is said of one option.
+
+    Attributes:
+        group: The heading of --help that it stands under.
+        flags: Its names on the command line; none where only programs have it. `--no-x` sets a field to False.
+        help: What it does, in one short sentence.
+        more: What docs/usage.md says beyond that.
+        python: What programs give, where the sentence does not say it.
+        metavar: How its value is called.
+        choices: The values that are allowed; None for any.
+        least: The smallest number that is allowed.
+        path: Whether the value is a file that is read ("in") or written ("out").
+    """
+
+    group: str
+    flags: tuple[str, ...]
+    help: str
+    more: str = ""
+    python: str = ""
+    metavar: str | None = None
+    choices: tuple[str, ...] = ()
+    least: int | None = None
+    path: Literal["", "in", "out"] = ""
 
 
-def known_shapes(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> Mapping[str, Sequence[int]]:
-    """The shapes that the user gave, each for an input of the model and of its rank."""
-    wanted = _wanted_inputs(graph)
-    for name, shape in shapes.items():
-        if name not in wanted:
-            raise UsageError(f"--shape: the model has no input '{name}'", f"its inputs are {', '.join(wanted)}")
-        _check_shape("--shape", wanted[name], shape)
-    return shapes
+def _said(group: str, flags: str, help: str, **more: Any) -> dict[str, Spec]:
+    """The metadata of a field; `flags` are separated by blanks."""
+    return {"spec": Spec(group, tuple(flags.split()), help, **more)}
 
 
-def _check_shape(what: str, tensor: Tensor, shape: Sequence[int]) -> None:
-    dims = tensor.shape
-    fits = dims is None or (
-        len(dims) == len(shape) and all(not is_size(d) or d == s for d, s in zip(dims, shape, strict=True))
-    )
-    if not fits:
-        given, declared = "x".join(map(str, shape)), "x".join(map(str, dims))
-        hint = "give every dim, in the model's order"
-        raise UsageError(f"{what}: input '{tensor.name}' is {declared}, not {given}", hint)
+@dataclass(frozen=True)
+class Options:
+    """What is asked of one run; contradictions are refused when it is made.
+
+    Raises:
+        UsageError: Options that contradict each other, a value that is none, or a path that cannot be written.
+    """
+
+    model: PathLike | ModelProto
+    output: PathLike | None = None
+
+    # A table, kept as one.
+    # fmt: off
+    dry_run: bool = field(default=False, metadata=_said(
+        "What to do", "--dry-run", "Report only, write no model.", python="True only reports.",
+        more="An OUT that is named is not written; what `--save-plan` and `--report` name is.",
+    ))
+    check: bool = field(default=False, metadata=_said(
+        "What to do", "--check", "As --dry-run; exit 1 when something could be optimised.",
+        python='True only reports, with the status "findings" where something could be optimised.',
+    ))
+    require_match: int = field(default=0, metadata=_said(
+        "What to do", "--require-match", "Exit 1 when fewer than N sites are found.", metavar="N", least=0,
+        more="Nothing is written then.",
+        python='With fewer sites than this nothing is written, and the status is "too-few".',
+    ))
+
+    lowering: str = field(default=AUTO, metadata=_said(
+        "How to lower", "--lowering", f"What replaces each site: {', '.join((AUTO, *LOWERINGS))}.",
+        metavar="NAME", choices=(AUTO, *LOWERINGS), python='"auto" or the name of the lowering to force.',
+        more="`auto` measures on the target and picks per site; a name forces one, and a site that refuses it is kept, "
+        "with the reason.",
+    ))
+    target: str | None = field(default=None, metadata=_said(
+        "How to lower", "--target", f"Runtime: {', '.join(TARGETS)}.", metavar="NAME", choices=TARGETS,
+        python='The runtime to be fast on: "ort-cpu" (the default), "ort-cuda", "tensorrt" or "tensorrt-rtx".',
+        more="It is the one to be fast on: `ort-cpu` if none is named, with `--engine` the engine's builder. Where it "
+        "cannot run here, `auto` goes by recorded measurements and says so.",
+    ))
+    plugin: bool = field(default=False, metadata=_said(
+        "How to lower", "",
+        'Whether the target will have the plugin for BilinearSample: "auto" may choose it then.',
+    ))
+    opset: int | None = field(default=None, metadata=_said(
+        "How to lower", "--opset", "Convert the model up to opset N first.", metavar="N", least=7,
+        python="Convert the model up to this opset first, for lowerings that need it; None leaves it.",
+        more="With onnx's version converter: `grid-sample` needs 16. What is validated is the result against the "
+        "model as it came.",
+    ))
+    measure: bool = field(default=True, metadata=_said(
+        "How to lower", "",
+        'False lets "auto" go by the recorded table, as where the target cannot run here, and in a dry run.',
+    ))
+    plan: PathLike | None = field(default=None, metadata=_said(
+        "How to lower", "--plan", "Take the choices of a saved plan.", path="in",
+        python="A file that an earlier run saved: its choices are taken and nothing is measured.",
+        more="Nothing is measured: tuning and deploying may be separate runs.",
+    ))
+    save_plan: PathLike | None = field(default=None, metadata=_said(
+        "How to lower", "--save-plan", "Write this run's choices.", path="out",
+        python="Where to write this run's choices.", more="Those of a dry run are neither measured nor checked.",
+    ))
+    bench: bool = field(default=False, metadata=_said(
+        "How to lower", "--bench", "Time the model before and after.",
+        python="True times the model before and after; `Result.race` holds the times.",
+    ))
+    cache: PathLike | None = field(default=None, metadata=_said(
+        "How to lower", "--no-cache", "Measure anew what earlier runs have measured.",
+        python="A folder to keep measurements in; None keeps none.",
+    ))
+
+    shapes: Shapes | None = field(default=None, metadata=_said(
+        "Validation", "--shape", "Shape of a dynamic input; repeatable.", metavar="NAME=1x3x224x224",
+        python="By input name, the sizes that validation uses for dynamic dims.",
+        more="It is what validation and measuring use. `NAME=MIN,OPT,MAX` gives the smallest, the usual and the "
+        "largest shape: an engine serves all between.",
+    ))
+    largest: Shapes | None = field(default=None, metadata=_said(
+        "Validation", "",
+        "By input name, the largest sizes that dynamic dims will have; `shapes` where it says nothing.",
+    ))
+    smallest: Shapes | None = field(default=None, metadata=_said(
+        "Validation", "",
+        "By input name, the smallest sizes that an engine has to serve; `shapes` where it says nothing.",
+    ))
+    inputs: PathLike | None = field(default=None, metadata=_said(
+        "Validation", "--inputs", "Real inputs for the whole-model check.", metavar="FILE.npz", path="in",
+        python="An .npz file with real inputs for the whole-model check.", more="One array an input name.",
+    ))
+    rtol: float | None = field(default=None, metadata=_said(
+        "Validation", "--rtol", "Relative tolerance, else each lowering's own.", metavar="X", least=0,
+        python="Relative tolerance of validation; None is each lowering's own.",
+    ))
+    atol: float | None = field(default=None, metadata=_said(
+        "Validation", "--atol", "Absolute tolerance, else each lowering's own.", metavar="X", least=0,
+        python="Absolute tolerance of validation; None is each lowering's own.",
+    ))
+    seed: int = field(default=0, metadata=_said(
+        "Validation", "--seed", "Seed of generated inputs, 0 by default.", metavar="N", least=0,
+        python="Seed of the generated inputs.",
+    ))
+    custom_ops: Sequence[PathLike] = field(default=(), metadata=_said(
+        "Validation", "--custom-ops-library", "Custom operators for onnxruntime; repeatable.", metavar="FILE",
+        path="in", more="A shared library of [operators that onnxruntime lacks](#operators-that-onnxruntime-lacks).",
+        python="Shared libraries of operators that onnxruntime lacks; they are loaded, which runs their code.",
+    ))
+    validate: bool = field(default=True, metadata=_said(
+        "Validation", "--no-validate", "Do not run the model before and after.", python="False skips every check."
+    ))
+
+    engine: PathLike | None = field(default=None, metadata=_said(
+        "Engine", "--engine", "Build a TensorRT engine too.", path="out",
+        python="Where to write a TensorRT engine of the result; None builds none.",
+        more="It is written to FILE; without `--target`, its builder is the target.",
+    ))
+    plugin_library: PathLike | None = field(default=None, metadata=_said(
+        "Engine", "--plugin-library", "What onnxgs-plugin build made.", metavar="FILE",
+        python="The library of the plugin that the engine's BilinearSample nodes need.",
+        more="The `plugin` lowering's nodes need it.",
+    ))
+    fp16: bool = field(default=False, metadata=_said(
+        "Engine", "--fp16", "Let TensorRT before 11 compute in fp16.",
+    ))
+    bf16: bool = field(default=False, metadata=_said(
+        "Engine", "--bf16", "Let TensorRT before 11 compute in bf16.",
+    ))
+    timing_cache: PathLike | None = field(default=None, metadata=_said(
+        "Engine", "--timing-cache", "Read it if it exists, write it after.", path="out",
+        python="A file of the builder's measurements: read if it exists, written after.",
+    ))
+    workspace: str | None = field(default=None, metadata=_said(
+        "Engine", "--workspace", "Most memory of a layer: 512M, 2G.", metavar="SIZE", more="With K, M or G."
+    ))
+    compute_capability: Sequence[str] = field(default=(), metadata=_said(
+        "Engine", "--compute-capability", "GPU that TensorRT-RTX builds for; repeatable.", metavar="8.9",
+        python='GPUs that TensorRT-RTX builds for, "8.9" and the like.',
+    ))
+
+    reports: Sequence[PathLike] = field(default=(), metadata=_said(
+        "Output", "--report", "Also a report: .json, .md, .sarif, .html; repeatable.", metavar="FILE", path="out",
+        more="Its ending says the format; .html needs the extra `html`.",
+    ))
+    format: str = field(default="text", metadata=_said(
+        "Output", "--format", f"What stdout carries: {', '.join(FORMATS)}.", metavar="NAME", choices=FORMATS
+    ))
+    verbose: int = field(default=0, metadata=_said(
+        "Output", "-v --verbose", "Say more; -vv shows an error's traceback.",
+        more="More is reads, refusals, times and progress.",
+    ))
+    quiet: bool = field(default=False, metadata=_said("Output", "-q --quiet", "Only the last line; no progress."))
+    color: bool | None = field(default=None, metadata=_said(
+        "Output", "--color/--no-color", "Default: colour on a terminal, unless NO_COLOR is set."
+    ))
+    explain: str | None = field(default=None, metadata=_said(
+        "About", "--explain", "What a code of the report means.", metavar="[CODE]",
+        more="And what to do; all codes without one.",
+    ))
+    progress: Callable[[str], None] | None = field(default=None, metadata=_said(
+        "Progress", "", "Called with the name of each stage."
+    ))
+    # fmt: on
+
+    def __post_init__(self) -> None:
+        """Refuse, before any work, what cannot be done."""
+        for each in fields(self):
+            allowed = each.metadata["spec"].choices if each.metadata else ()
+            value = getattr(self, each.name)
+            if allowed and value is not None and value not in allowed:
+                raise UsageError(f"no {each.name} '{value}'", f"one of {', '.join(allowed)}")
+        self._refuse_contradictions()
+        self._require_paths()
+        self.workspace_bytes()
+
+    @property
+    def writes(self) -> bool:
+        """Whether a model is to be made, not only looked at."""
+        return not (self.dry_run or self.check)
+
+    @property
+    def has_plugin(self) -> bool:
+        """Whether the target will have the plugin for BilinearSample."""
+        return self.plugin or self.plugin_library is not None
+
+    def workspace_bytes(self) -> int | None:
+        """The most memory of a layer, in bytes."""
+        if self.workspace is None:
+            return None
+        found = re.fullmatch(r"(\d+)([KMG]?)i?B?", self.workspace, re.IGNORECASE)
+        if found is None:
+            raise UsageError(f"--workspace {self.workspace} is no size", "write it as 512M or 2G")
+        return int(found[1]) * _UNITS[found[2].upper()]
+
+    def _refuse_contradictions(self) -> None:
+        if self.engine is None:
+            given = [each for each in options_of("Engine") if getattr(self, each.name)]
+            if given:
+                raise UsageError(f"{flag(given[0])} needs --engine FILE", "name the engine to build")
+        if self.plan is not None and self.lowering != AUTO:
+            raise UsageError("--plan and --lowering both say what to write", "leave one of them out")
+        makes = [name for name, wanted in (("--engine", self.engine), ("--bench", self.bench)) if wanted]
+        if makes and not self.writes:
+            look = "--dry-run" if self.dry_run else "--check"
+            raise UsageError(f"{makes[0]} needs the new model, which {look} does not make", "leave one of them out")
+
+    def _require_paths(self) -> None:
+        """Refuse to write over the model, to one path twice, or into a folder that cannot be written."""
+        model = [Path(self.model)] if isinstance(self.model, str | os.PathLike) else []
+        output = [("OUT", Path(self.output))] if self.output is not None and self.writes else []
+        outputs = [
+            (flag(each), Path(path))
+            for each in OPTIONS
+            if each.metadata["spec"].path == "out"
+            for path in _paths(getattr(self, each.name))
+        ]
+        taken = {path.resolve(): "the model's own" for path in (*model, *(path for _, path in output))}
+        for what, path in outputs:
+            other = taken.setdefault(path.resolve(), f"{what}'s")
+            if other == "the model's own":
+                raise UsageError(f"{what} {path} is the model's own path", f"give what {what} writes another name")
+            if other != f"{what}'s":
+                raise UsageError(f"{what} {path} is {other} path too", f"give what {what} writes another name")
+        for what, path in [*output, *outputs]:
+            if not os.access(path.parent, os.W_OK):
+                raise UsageError(f"cannot write into {path.parent}", f"make it, or choose another folder for {what}")
 
 
-def read_inputs(graph: Graph, path: str | os.PathLike[str] | None) -> dict[str, np.ndarray[Any, Any]] | None:
-    """The arrays of an .npz file, one for every input of the model."""
-    if path is None:
-        return None
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, AttributeError) as error:
-        message = f"cannot read inputs from '{os.fspath(path)}': {error}"
-        raise UsageError(message, "save them with numpy.savez") from None
-    wanted = _wanted_inputs(graph)
-    for name, tensor in wanted.items():
-        if name not in arrays:
-            raise UsageError(f"--inputs: no array '{name}' in '{os.fspath(path)}'", f"it needs {', '.join(wanted)}")
-        _check_shape("--inputs", tensor, arrays[name].shape)
-    return {name: arrays[name] for name in wanted}
+def _paths(value: Any) -> tuple[PathLike, ...]:
+    match value:
+        case None:
+            return ()
+        case str() | os.PathLike():
+            return (value,)
+        case _:
+            return tuple(value)
+
+
+OPTIONS: tuple[Field[Any], ...] = tuple(each for each in fields(Options) if each.metadata)
+"""The fields that are options, in the order of --help."""
+
+
+def options_of(group: str) -> tuple[Field[Any], ...]:
+    """The options of one group."""
+    return tuple(each for each in OPTIONS if each.metadata["spec"].group == group)
+
+
+def flag(option: Field[Any]) -> str:
+    """What an option is called on the command line."""
+    names: tuple[str, ...] = option.metadata["spec"].flags
+    return names[-1]
+
+
+def parameters() -> tuple[Field[Any], ...]:
+    """The options that programs have."""
+    return tuple(each for each in OPTIONS if each.metadata["spec"].group not in PRINTING)
+
+
+def documented(function: F) -> F:
+    """Add what each parameter means to the documentation of a function that takes the options that programs have."""
+    texts = {each.name: each.metadata["spec"].python or each.metadata["spec"].help for each in parameters()}
+    lines = "".join(f"        {name}: {text}\n" for name, text in texts.items())
+    function.__doc__ = f"{function.__doc__}\n    Args:\n        {MODEL}\n        {OUTPUT}\n{lines}"
+    return function

@@ -21,13 +21,13 @@ from onnxgs_opt.recognition import KINDS
 PACKAGE = Path(__file__).parents[1] / "onnxgs_opt"
 
 ROOMS = """
-_version errors diagnostics
+_version errors diagnostics options
 samplers
 ir
 runtime
 lowering
 passes
-recognition options
+recognition job
 validation
 tuning
 report

@@ -15,9 +15,15 @@ import jsonschema
 import pytest
 
 from onnxgs_opt import cli
+from onnxgs_opt.cli_options import GROUPS
 from onnxgs_opt.diagnostics import CODES
 from onnxgs_opt.errors import EngineError, MismatchError, ModelError
+from onnxgs_opt.job import Job
+from onnxgs_opt.options import OPTIONS, Options
 from onnxgs_opt.report.model import Count, NearMiss, Report, SitePolicy, SiteReport, Validation, schema
+from onnxgs_opt.tuning.plan import load_plan
+
+MODEL = Path(__file__).parent / "fixtures/models/masked_interior.ts17.st.onnx"
 
 SITE = SiteReport(
     id="site0",
@@ -45,33 +51,29 @@ REPORT = Report(
 
 
 class Api:
-    """A stand-in for `onnxgs_opt.api`: records the calls, answers with `answer`, or raises it."""
+    """A stand-in for `onnxgs_opt.api`: records what is asked for, answers with `answer`, or raises it."""
 
     def __init__(self) -> None:
         self.answer: Report | BaseException = REPORT
-        self.calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+        self.calls: list[Options] = []
 
-    def optimize(self, *args: Any, **options: Any) -> SimpleNamespace:
-        self.calls.append((args, options))
-        if options["progress"] is not None:
-            options["progress"]("validate")
+    def run(self, options: Options) -> SimpleNamespace:
+        self.calls.append(options)
+        if options.progress is not None:
+            options.progress("validate")
         if isinstance(self.answer, BaseException):
             raise self.answer
         return SimpleNamespace(report=self.answer, model=None, graph=None, evidence=(), race=None)
 
-    def find(self, model: str) -> tuple[SiteReport, ...]:
-        assert isinstance(self.answer, Report)
-        return self.answer.sites
-
     @property
     def options(self) -> dict[str, Any]:
-        [(_, options)] = self.calls
-        return options
+        [options] = self.calls
+        return vars(options)
 
     @property
     def paths(self) -> tuple[Any, ...]:
-        [(paths, _)] = self.calls
-        return paths
+        [options] = self.calls
+        return options.model, options.output
 
 
 @pytest.fixture
@@ -91,29 +93,28 @@ def test_run_passes_the_options_on(api: Api, tmp_path: Path) -> None:
     inputs, plan = tmp_path / "in.npz", tmp_path / "plan.json"
     inputs.touch()
     plan.touch()
-    arguments = "in.onnx out.onnx --lowering merged-gather --target ort-cpu --shape img=1x3x8x9 --shape a=b=4"
+    arguments = "in.onnx out.onnx --target ort-cpu --shape img=1x3x8x9 --shape a=b=4,5,6 --require-match 2"
     tolerances = "--rtol 1e-5 --atol 1e-6 --seed 7 --no-validate"
     libraries = ["--custom-ops-library", str(inputs), "--custom-ops-library", str(plan)]
     plans = ["--plan", str(plan), "--save-plan", str(tmp_path / "new.json"), "--no-cache"]
     assert cli.main([*arguments.split(), "--inputs", str(inputs), *tolerances.split(), *plans, *libraries]) == 0
     assert api.paths == ("in.onnx", "out.onnx")
-    assert api.options == {
-        "lowering": "merged-gather",
+    defaults = {option.name: option.default for option in OPTIONS}
+    assert api.options == defaults | {
+        "model": "in.onnx",
+        "output": "out.onnx",
+        "require_match": 2,
         "target": "ort-cpu",
-        "plugin": False,
-        "opset": None,
-        "shapes": {"img": (1, 3, 8, 9), "a=b": (4,)},
-        "largest": {"img": (1, 3, 8, 9), "a=b": (4,)},
+        "smallest": {"img": (1, 3, 8, 9), "a=b": (4,)},
+        "shapes": {"img": (1, 3, 8, 9), "a=b": (5,)},
+        "largest": {"img": (1, 3, 8, 9), "a=b": (6,)},
         "inputs": str(inputs),
         "rtol": 1e-5,
         "atol": 1e-6,
         "seed": 7,
         "validate": False,
-        "dry_run": False,
-        "progress": None,
         "plan": str(plan),
         "save_plan": str(tmp_path / "new.json"),
-        "bench": False,
         "cache": None,
         "custom_ops": (str(inputs), str(plan)),
     }
@@ -158,21 +159,20 @@ def test_every_target_is_taken(api: Api, target: str) -> None:
 
 def test_an_engine_is_what_the_choice_is_for(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onnxgs_opt.runtime.tensorrt.build.installed", lambda: ("tensorrt", "tensorrt-rtx"))
-    flags = ["in.onnx", "out.onnx", "--engine", "out.engine", "--dry-run"]
-    cli.main(flags)
-    assert (api.options["target"], api.options["plugin"]) == ("tensorrt", False)
-    api.calls.clear()
-    cli.main([*flags, "--target", "tensorrt-rtx", "--plugin-library", "p.so"])
-    assert (api.options["target"], api.options["plugin"]) == ("tensorrt-rtx", True)
+    flags = ["in.onnx", "out.onnx", "--engine", "out.engine"]
+    asked = ([], ["--target", "tensorrt-rtx", "--plugin-library", "p.so"])
+    for more in asked:
+        assert cli.main([*flags, *more]) == 0
+    targets = [Job.of(replace(options, model=MODEL)).target for options in api.calls]
+    assert [(target.runtime, target.plugin) for target in targets] == [("tensorrt", False), ("tensorrt-rtx", True)]
 
 
 def test_an_engine_for_another_builder_than_the_installed_is_refused(
-    api: Api, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("onnxgs_opt.runtime.tensorrt.build.installed", lambda: ("tensorrt-rtx",))
-    assert cli.main(["in.onnx", "out.onnx", "--engine", "out.engine", "--target", "tensorrt"]) == 2
-    assert error_lines(capsys)[0] == "error: tensorrt is not installed"
-    assert api.calls == []
+    assert cli.main(["absent.onnx", "out.onnx", "--engine", "out.engine", "--target", "tensorrt"]) == 2
+    assert error_lines(capsys)[0] == "error: tensorrt is not installed"  # said before the model is read
 
 
 def test_defaults(api: Api) -> None:
@@ -195,7 +195,7 @@ def test_looking_only_never_names_an_output(api: Api, option: str) -> None:
         api.calls.clear()
         cli.main(arguments)
         assert api.paths == ("in.onnx", None)
-        assert api.options["dry_run"]
+        assert api.options[option.strip("-").replace("-", "_")]
 
 
 @pytest.mark.parametrize(
@@ -207,16 +207,69 @@ def test_looking_only_never_names_an_output(api: Api, option: str) -> None:
         (["out.onnx", "--require-match", "1"], 0),
         (["out.onnx", "--require-match", "2"], 1),
         (["--dry-run", "--require-match", "2"], 1),
+        (["--check", "--require-match", "2"], 1),
+        (["--check", "--lowering", "keep"], 0),
     ],
 )
-def test_exit_code(api: Api, arguments: list[str], code: int) -> None:
-    assert cli.main(["in.onnx", *arguments]) == code
+def test_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([str(MODEL), "--no-validate", *arguments]) == code
+    written = code == 0 and "out.onnx" in arguments
+    assert [path.name for path in tmp_path.iterdir()] == ["out.onnx"] * written
 
 
-def test_too_few_matches_write_nothing(api: Api) -> None:
-    cli.main(["in.onnx", "out.onnx", "--require-match", "2"])
-    assert api.paths == ("in.onnx", None)
-    assert api.options["dry_run"]
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["--check"], "findings"),
+        (["--require-match", "2", "--save-plan", "p.json"], "too-few"),
+        (["--require-match", "2", "--check"], "too-few"),
+        (["--require-match", "1", "--check"], "findings"),
+    ],
+)
+def test_what_is_asked_of_the_sites_is_a_status(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    status: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([str(MODEL), "out.onnx", "--format", "json", *arguments]) == 1
+    assert json.loads(capsys.readouterr().out)["status"] == status
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--dry-run", "--check"])
+def test_a_dry_run_saves_its_plan(tmp_path: Path, option: str) -> None:
+    plan = tmp_path / "plan.json"
+    cli.main([str(MODEL), option, "--lowering", "row-gather", "--save-plan", str(plan)])
+    assert list(load_plan(plan).values()) == ["row-gather"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dry-run", "--bench"], "--bench needs the new model, which --dry-run does not make"),
+        (["--check", "--engine", "e.engine"], "--engine needs the new model, which --check does not make"),
+        (["out.onnx", "--plan", "{}", "--lowering", "keep"], "--plan and --lowering both say what to write"),
+        (["out.onnx", "--save-plan", "out.onnx"], "--save-plan out.onnx is the model's own path"),
+        (["out.onnx", "--engine", "./in.onnx"], "--engine in.onnx is the model's own path"),
+        (["out.onnx", "--save-plan", "a.json", "--report", "a.json"], "--report a.json is --save-plan's path too"),
+        (["absent/out.onnx"], "cannot write into absent"),
+        (["out.onnx", "--engine", "e.engine", "--workspace", "2Q"], "--workspace 2Q is no size"),
+    ],
+)
+def test_contradictions_are_refused_at_once(
+    api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    plan = tmp_path / "plan.json"
+    plan.touch()
+    assert cli.main(["in.onnx", *(str(plan) if word == "{}" else word for word in arguments)]) == 2
+    first, second = error_lines(capsys)
+    assert first == f"error: {message}"
+    assert second.startswith("hint: ")
+    assert api.calls == []
 
 
 def test_text_goes_to_stdout_and_nothing_to_stderr(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
@@ -228,6 +281,7 @@ def test_text_goes_to_stdout_and_nothing_to_stderr(api: Api, capsys: pytest.Capt
 
 
 def test_json_goes_to_stdout(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    api.answer = replace(REPORT, status="findings")
     cli.main(["in.onnx", "--check", "--format", "json"])
     document = json.loads(capsys.readouterr().out)
     jsonschema.validate(document, schema(), jsonschema.Draft202012Validator)
@@ -419,9 +473,9 @@ def test_help_lists_every_option_on_one_screen(capsys: pytest.CaptureFixture[str
 def test_help_groups_the_options(capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["--help"])
     out = capsys.readouterr().out
-    assert [heading for heading in cli.GROUPS if f"\n{heading}:\n" in out] == list(cli.GROUPS)
+    assert [heading for heading in GROUPS if f"\n{heading}:\n" in out] == list(GROUPS)
     options = {param.name for param in cli.command.params if param.param_type_name == "option"}
-    assert {name for names in cli.GROUPS.values() for name in names} <= options
+    assert {option.name for option in OPTIONS if option.metadata["spec"].flags} == options - {"version"}
 
 
 def test_every_option_has_a_test() -> None:

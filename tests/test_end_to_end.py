@@ -15,7 +15,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from onnxgs_opt import cli
+from onnxgs_opt import cli, options
 from onnxgs_opt.report.model import schema
 
 MODELS = Path(__file__).parent / "fixtures" / "models"
@@ -252,15 +252,15 @@ def test_the_transcript_of_the_readme_is_true(
     repository = Path(__file__).parent.parent
     readme = (repository / "README.md").read_text(encoding="utf-8")
     prompt, *expected = readme.split("```console\n")[1].split("```")[0].splitlines()
-    program, model, out, *options = prompt.removeprefix("$ ").split()
+    program, model, out, *flags = prompt.removeprefix("$ ").split()
     shutil.copytree(MODELS, tmp_path / Path(model).parent)
     (tmp_path / out).parent.mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     # What is timed differs from machine to machine and must not decide a test.
-    monkeypatch.setattr("onnxgs_opt.tuning.tuner.Tuner.tune", lambda self, sites, choices: (dict(choices), {}))
-    monkeypatch.setattr("onnxgs_opt.api._Run.race", lambda self, *rest: None)
+    monkeypatch.setattr("onnxgs_opt.tuning.decide.Tuner.tune", lambda self, sites, choices: (dict(choices), {}))
+    monkeypatch.setattr("onnxgs_opt.report.verdict._race", lambda *rest: None)
     assert program == "onnxgs-opt"
-    assert run(model, out, *options) == 0
+    assert run(model, out, *flags) == 0
     printed = capsys.readouterr().out.splitlines()
     assert timeless(printed) == timeless(expected)
 
@@ -274,5 +274,7 @@ def timeless(lines: list[str]) -> list[str]:
 
 def test_choices_are_the_registry() -> None:
     from onnxgs_opt.lowering import LOWERINGS
+    from onnxgs_opt.runtime import RUNTIMES
 
-    assert ("auto", *LOWERINGS) == cli.LOWERINGS
+    assert tuple(LOWERINGS) == options.LOWERINGS
+    assert tuple(RUNTIMES) == options.TARGETS

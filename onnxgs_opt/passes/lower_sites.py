@@ -1,18 +1,39 @@
-"""The passes that write the lowerings of sites, for every kind of site."""
+"""From sites and what was chosen for them to the graph that has it, for every kind of site."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from onnxgs_opt._version import __version__
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.passes import PASSES, EliminateDead, Pipeline
 from onnxgs_opt.passes.base import Pass
 from onnxgs_opt.passes.lower_bilinear import LowerBilinear
 from onnxgs_opt.passes.merge_reads import MergeReads
 from onnxgs_opt.passes.raise_bilinear import RaiseBilinear
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
 
+METADATA = "onnxgs_opt"
+"""The key of the model's metadata under which the version and the lowerings stand."""
+
+SHARE = PASSES["eliminate-common-subexpressions"]
+"""Sites on one image or at the same points share what they have in common."""
+
 Lowerings = Mapping[str, str]
 """The lowering of every site, by the site's id."""
+
+
+def lower(graph: Graph, sites: Sequence[AnySite], lowerings: Lowerings) -> Graph:
+    """A copy of the canonical graph in which the sites that `lowerings` names by id are lowered so."""
+    lowered = graph.copy()
+    passes = lowering_passes([site for site in sites if site.id in lowerings], lowerings)
+    Pipeline("lower", (*passes, SHARE, EliminateDead())).run(lowered)
+    if not lowered.gs.functions:  # raising needed a newer IR for its function
+        lowered.envelope.ir_version = graph.envelope.ir_version
+    lowered.set_metadata(METADATA, json.dumps({"version": __version__, "plan": dict(lowerings)}, sort_keys=True))
+    return lowered
 
 
 def lowering_passes(sites: Sequence[AnySite], lowerings: Lowerings) -> tuple[Pass, ...]:

@@ -1,12 +1,24 @@
-"""Look at a graph again with the coordinates apart that it has flattened, where that finds more samplers."""
+"""From a model to its canonical graph, and from that to what it holds."""
 
 from __future__ import annotations
 
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.passes import PASSES
+from onnxgs_opt.passes import CANONICALISE, PASSES
+from onnxgs_opt.recognition.candidates import may_hold_sums
 from onnxgs_opt.recognition.findings import Survey, survey
+from onnxgs_opt.recognition.grid_sample import has_grid_samples
 
 RELOOK = (PASSES["sink-reshapes"], PASSES["eliminate-common-subexpressions"], PASSES["eliminate-dead"])
+
+
+def canonical(start: Graph) -> tuple[Graph, bool]:
+    """The canonical form of a graph, itself where it holds no site, and whether it may hold sums of reads."""
+    has_sums = may_hold_sums(start)
+    if not has_sums and not any(has_grid_samples(part.nodes) for part in (start, *start.bodies())):
+        return start, False
+    graph = start.copy()
+    CANONICALISE.run(graph)
+    return graph, has_sums
 
 
 def surveyed(graph: Graph, has_sums: bool) -> tuple[Graph, Survey]:

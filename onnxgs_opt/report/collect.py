@@ -2,18 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping
 
 from onnxgs_opt.diagnostics import CODES, Remark
 from onnxgs_opt.ir import Constant, Node
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import READS
-from onnxgs_opt.report.model import Hazard, NearMiss, SiteError, SitePolicy, SiteReport, Validation
+from onnxgs_opt.job import Job
+from onnxgs_opt.recognition.findings import Survey
+from onnxgs_opt.report.model import (
+    Count,
+    Hazard,
+    NearMiss,
+    Report,
+    SiteError,
+    SitePolicy,
+    SiteReport,
+    Validation,
+)
+from onnxgs_opt.report.verdict import Verdict
 from onnxgs_opt.samplers.site import AnySite
-from onnxgs_opt.tuning.plan import Choice
+from onnxgs_opt.tuning.plan import Choice, Plan
 from onnxgs_opt.validation.compare import Comparison
 
 READ_OPS = READS | {"GridSample"}
+
+
+def collect(
+    job: Job, found: Survey, plan: Plan, checks: Mapping[str, Comparison], result: Graph, verdict: Verdict
+) -> Report:
+    """The report of a run whose result is `result`; `checks` are those of the sites, by id."""
+    before = job.source if result is job.source else job.start
+    written = job.options.output if verdict.lets_write else None
+    return Report(
+        input=job.name,
+        output=None if written is None else os.fspath(written),
+        target=job.target.runtime,
+        status=verdict.status,
+        nodes=Count(before.size, result.size),
+        reads=Count(image_reads(before, found.sites), image_reads(result, found.sites)),
+        sites=tuple(site_record(site, plan.choices[site.id], checks.get(site.id)) for site in found.sites),
+        near_misses=tuple(near_miss(remark) for remark in found.near_misses),
+        hazards=tuple(hazard(remark) for remark in found.hazards),
+        validation=validation_record(verdict.whole, job.source),
+        timings=dict(job.clock.seconds),
+    )
 
 
 def image_reads(graph: Graph, sites: Iterable[AnySite]) -> int:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from importlib.resources import files
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from onnxgs_opt._version import __version__
-from onnxgs_opt.runtime.tensorrt.engine import Engine
 from onnxgs_opt.tuning.measurement import Measurement
+
+if TYPE_CHECKING:
+    from onnxgs_opt.runtime.tensorrt.engine import Engine
 
 SCHEMA_VERSION = "1"
 Status = Literal["optimised", "nothing-to-do", "dry-run", "findings", "too-few", "mismatch", "engine-failed"]
@@ -160,17 +162,6 @@ class Report:
     def lowered(self) -> tuple[SiteReport, ...]:
         """The sites that were, or in a dry run would be, replaced."""
         return tuple(site for site in self.sites if not site.is_kept)
-
-
-def judge(report: Report, *, check: bool = False, require_match: int = 0) -> Report:
-    """The report with the status that --check and --require-match give it; failures keep theirs."""
-    if report.exit_code:
-        return report
-    if len(report.sites) < require_match:
-        return replace(report, status="too-few")
-    if check and report.lowered:
-        return replace(report, status="findings")
-    return report
 
 
 def to_dict(report: Report) -> dict[str, Any]:

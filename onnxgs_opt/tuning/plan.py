@@ -10,14 +10,13 @@ from pathlib import Path
 from onnxgs_opt.errors import UsageError
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
+from onnxgs_opt.options import AUTO
 from onnxgs_opt.recognition import KINDS
-from onnxgs_opt.runtime import RUNTIMES
 from onnxgs_opt.samplers.site import AnySite
 from onnxgs_opt.tuning.database import recorded
 from onnxgs_opt.tuning.measurement import Measurement
 
 KEEP = "keep"
-AUTO = "auto"
 NO_PLUGIN = "no plugin library was named"
 OWN = "onnxgs/"
 """What the names of this tool's own nodes start with."""
@@ -37,8 +36,20 @@ class Choice:
         return replace(self, lowering=KEEP, reason=reason, refusals={**self.refusals, self.lowering: reason})
 
 
-Plan = Mapping[str, Choice]
-"""Choices by site id."""
+@dataclass(frozen=True)
+class Plan:
+    """What every site becomes: its choice, by the site's id."""
+
+    choices: Mapping[str, Choice]
+
+    @property
+    def lowerings(self) -> dict[str, str]:
+        """By id, the lowerings of the sites that do not stay as exported."""
+        return {name: choice.lowering for name, choice in self.choices.items() if choice.lowering != KEEP}
+
+    def keeping(self, reasons: Mapping[str, str]) -> Plan:
+        """The plan with some sites left as exported, each with its reason."""
+        return Plan({**self.choices, **{name: self.choices[name].kept(why) for name, why in reasons.items()}})
 
 
 def choose(
@@ -50,14 +61,7 @@ def choose(
     """A choice for every site: the forced lowering, or for `auto` the one that was fastest in recorded runs.
 
     `image_sizes` has, by site id, the largest (H, W) of dynamic images, where they are known.
-
-    Raises:
-        UsageError: No lowering or target of that name.
     """
-    if lowering not in (AUTO, *LOWERINGS):
-        raise UsageError(f"no lowering '{lowering}'", f"one of {', '.join((AUTO, *LOWERINGS))}")
-    if target.runtime not in RUNTIMES:
-        raise UsageError(f"no target '{target.runtime}'", f"one of {', '.join(RUNTIMES)}")
     known = image_sizes or {}
     unknown = target.image_size
     return {s.id: _choice(s, replace(target, image_size=known.get(s.id, unknown)), lowering) for s in sites}

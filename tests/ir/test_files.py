@@ -12,6 +12,7 @@ from onnx import TensorProto
 
 from onnxgs_opt import cli, optimize
 from onnxgs_opt.errors import ModelError
+from onnxgs_opt.options import FORMATS
 from onnxgs_opt.runtime import memory
 from tests.campaigns.reliability.corpus import seeds
 from tests.campaigns.reliability.graphs import HOSTILE
@@ -94,7 +95,7 @@ def test_names_steer_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str],
     (tmp_path / "in.onnx").write_bytes(model.SerializeToString())
     reports = [tmp_path / f"r{ending}" for ending in (".json", ".md", ".sarif")]
     options = [word for path in reports for word in ("--report", str(path))]
-    for format_ in cli.FORMATS:
+    for format_ in FORMATS:
         arguments = [str(tmp_path / "in.onnx"), str(tmp_path / "out.onnx"), "--lowering", "merged-gather"]
         assert cli.main([*arguments, "--no-validate", "--format", format_, *options]) == 0
         out, err = capsys.readouterr()

@@ -21,7 +21,6 @@ from onnxgs_opt.report.model import (
     SiteReport,
     Status,
     Validation,
-    judge,
     schema,
     to_dict,
 )
@@ -136,29 +135,6 @@ def test_json_says_infinity_in_a_word() -> None:
     document = json.loads(to_json(report))
     assert (document["validation"]["max_abs"], document["validation"]["max_rel"]) == ("inf", "nan")
     jsonschema.validate(document, schema(), jsonschema.Draft202012Validator)
-
-
-@pytest.mark.parametrize(
-    ("options", "status", "code"),
-    [
-        ({}, "optimised", 0),
-        ({"check": True}, "findings", 1),
-        ({"require_match": 2}, "optimised", 0),
-        ({"require_match": 3}, "too-few", 1),
-        ({"require_match": 3, "check": True}, "too-few", 1),
-    ],
-)
-def test_judge(options: dict[str, Any], status: str, code: int) -> None:
-    judged = judge(FULL, **options)
-    assert (judged.status, judged.exit_code) == (status, code)
-
-
-def test_check_passes_when_every_site_is_kept() -> None:
-    assert judge(replace(FULL, sites=(KEPT,)), check=True).exit_code == 0
-
-
-def test_a_failure_outweighs_findings() -> None:
-    assert judge(MISMATCH, check=True, require_match=9).exit_code == 3
 
 
 def test_text_of_a_full_run() -> None:

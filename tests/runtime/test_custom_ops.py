@@ -14,8 +14,9 @@ import onnxruntime.capi.onnxruntime_pybind11_state as binary
 import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
-from onnxgs_opt import api, cli, find, optimize
+from onnxgs_opt import cli, find, optimize
 from onnxgs_opt.errors import UsageError
+from onnxgs_opt.report import verdict as verdicts
 from onnxgs_opt.report.rendering import ENDINGS, render
 from onnxgs_opt.report.rendering.text import to_text
 from onnxgs_opt.report.rendering.words import verdict
@@ -133,7 +134,7 @@ def test_what_was_not_checked_at_all_is_kept() -> None:
 
 def test_timing_without_validation_has_the_users_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
     raced: list[Any] = []
-    monkeypatch.setattr(api, "race_models", lambda *given: raced.append(given))
+    monkeypatch.setattr(verdicts, "race_models", lambda *given: raced.append(given))
     shapes = {"img": (1, 3, 30, 20), "grid": (1, 7, 9, 2)}
     model = onnx.load(MODELS / "masked_interior.ts17.dyn.onnx")
     optimize(model, lowering="merged-gather", bench=True, validate=False, shapes=shapes)

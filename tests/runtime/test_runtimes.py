@@ -12,9 +12,9 @@ import pytest
 from onnx import ModelProto
 
 from onnxgs_opt import optimize
-from onnxgs_opt.api import _Clock, _load, _Run
+from onnxgs_opt.api import look
 from onnxgs_opt.errors import OptError
-from onnxgs_opt.lowering import Target
+from onnxgs_opt.job import load
 from onnxgs_opt.runtime import RUNTIMES
 from onnxgs_opt.runtime.tensorrt.cuda_driver import has_gpu
 from onnxgs_opt.runtime.tensorrt.runtime import TensorRt
@@ -30,11 +30,11 @@ GPU = pytest.mark.skipif(not HERE, reason="no TensorRT runs here")
 
 def trial(name: str) -> tuple[ModelProto, ModelProto, Feeds]:
     """A fixture's sampler as the tuner times it: as exported, and as row-gather."""
-    run = _Run(_load(MODELS / name), Target(17), _Clock(None))
-    (site,) = run.find().samplers
-    each = trial_of(run.graph, with_shapes(run.graph, {"img": (1, 3, 64, 64)}), site)
-    cone = each.cone(run.graph)
-    return cone, each.lowered(run.graph, cone, "row-gather"), each.feeds(cone, 0)
+    graph, found = look(load(MODELS / name))
+    (site,) = found.samplers
+    each = trial_of(graph, with_shapes(graph, {"img": (1, 3, 64, 64)}), site)
+    cone = each.cone(graph)
+    return cone, each.lowered(graph, cone, "row-gather"), each.feeds(cone, 0)
 
 
 def test_a_runtime_is_found_by_its_name() -> None:

@@ -14,8 +14,9 @@ import onnx
 import pytest
 
 import onnxgs_opt.runtime.timing
-from onnxgs_opt.api import _Clock, _load, _Run, optimize
+from onnxgs_opt.api import look, optimize
 from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.job import load
 from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.runtime.ort import OnnxRuntime
 from onnxgs_opt.runtime.timing import Race, SlowError, describe, race, run_within
@@ -45,9 +46,9 @@ def steady(pace: Pace) -> Callable[..., Race]:
 
 @pytest.fixture
 def canonical() -> tuple[Graph, Site]:
-    run = _Run(_load(DYNAMIC), Target(17), _Clock(None))
-    (site,) = run.find().samplers
-    return run.graph, site
+    graph, found = look(load(DYNAMIC))
+    (site,) = found.samplers
+    return graph, site
 
 
 def tuner(graph: Graph, **options: Any) -> Tuner:
@@ -171,10 +172,10 @@ g (float[100, 3] data, int64[{size}] i, int64[{size}] j) => (float[{size}, 3] ou
 
 
 def tuned_sum(model: onnx.ModelProto, **options: Any) -> Any:
-    run = _Run(_load(model), Target(17), _Clock(None))
-    (site,) = run.find().sums
-    options = {"shapes": {}, "check": lambda site: lambda _: check_reads(run.graph, site), **options}
-    choices, comparisons = tuner(run.graph, **options).tune([site], choose([site], Target(17), "auto"))
+    graph, found = look(load(model))
+    (site,) = found.sums
+    options = {"shapes": {}, "check": lambda site: lambda _: check_reads(graph, site), **options}
+    choices, comparisons = tuner(graph, **options).tune([site], choose([site], Target(17), "auto"))
     return choices[site.id], comparisons
 
 

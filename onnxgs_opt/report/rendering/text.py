@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
@@ -14,7 +15,9 @@ from rich.text import Text
 from onnxgs_opt.diagnostics import CODES, Code
 from onnxgs_opt.report.model import NearMiss, Report, SiteReport
 from onnxgs_opt.report.rendering.words import kind, number, outcome, printable, verdict, where
-from onnxgs_opt.runtime.tensorrt.engine import EngineTime
+
+if TYPE_CHECKING:
+    from onnxgs_opt.runtime.tensorrt.engine import EngineTime
 
 _WIDE = 1 << 20  # columns: rich folds at the console's width, and a folded name cannot be found again
 

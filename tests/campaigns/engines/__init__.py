@@ -8,10 +8,11 @@ from pathlib import Path
 
 from onnx import GraphProto, ModelProto, compose
 
-from onnxgs_opt.api import _Clock, _Run
+from onnxgs_opt.api import look
 from onnxgs_opt.ir.convert import inlined
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
+from onnxgs_opt.passes.lower_sites import lower
 from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.runtime.tensorrt.build import Built, EngineOptions, Profile, Shape, build_engine
 from onnxgs_opt.runtime.tensorrt.prepare import for_engine
@@ -49,15 +50,15 @@ class Lowered:
 def lowered(model: ModelProto | str, names: Sequence[str] = NAMES) -> Iterator[Lowered]:
     """Each lowering that any site of a model takes; the model is looked at once."""
     graph = Graph.load(model) if isinstance(model, str) else Graph.from_proto(model)
-    run = _Run(graph, Target(graph.opset, "tensorrt-rtx", atol=LOOSE), _Clock(None), inlined(graph))
-    found = run.find()
+    target = Target(graph.opset, "tensorrt-rtx", atol=LOOSE)
+    canonical, found = look(inlined(graph))
     shapes = _shapes(graph.to_proto(), found)
-    sizes = image_sizes(run.graph, found.samplers, shapes)
+    sizes = image_sizes(canonical, found.samplers, shapes)
     for name in names:
-        choices = choose(found.sites, run.target, name, sizes)
-        sites = [site for site in found.sites if choices[site.id].lowering == name]
-        if sites:
-            yield Lowered(name, run.lower(sites, choices).to_proto(), shapes)
+        choices = choose(found.sites, target, name, sizes)
+        chosen = {key: name for key, choice in choices.items() if choice.lowering == name}
+        if chosen:
+            yield Lowered(name, lower(canonical, found.sites, chosen).to_proto(), shapes)
 
 
 def _shapes(model: ModelProto, found: Survey) -> dict[str, Shape]:

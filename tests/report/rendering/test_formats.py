@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 from markdown_it import MarkdownIt
 
-from onnxgs_opt import cli
+from onnxgs_opt import options
 from onnxgs_opt.diagnostics import CODES
 from onnxgs_opt.report.model import Report, schema
 from onnxgs_opt.report.rendering import ENDINGS, FORMATS, render
@@ -35,7 +35,7 @@ def validator() -> jsonschema.Draft7Validator:
 
 
 def test_the_command_line_knows_every_format() -> None:
-    assert ("text", *FORMATS) == cli.FORMATS
+    assert ("text", *FORMATS) == options.FORMATS
     assert set(ENDINGS.values()) <= {*FORMATS, "html"}
 
 

@@ -1,0 +1,182 @@
+"""What one run works on: the model as it came and as it is looked at, the target, and the inputs that the user gave."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto
+
+from onnxgs_opt.errors import UsageError
+from onnxgs_opt.ir import Constant, Tensor
+from onnxgs_opt.ir.constants import is_size
+from onnxgs_opt.ir.convert import converted, inlined
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.lowering import Target, Tolerance
+from onnxgs_opt.options import AUTO, Options, PathLike, Shapes
+from onnxgs_opt.runtime.ort import load_custom_ops
+from onnxgs_opt.runtime.tensorrt.build import Backend, EngineOptions, Profile, choose_backend
+
+
+@dataclass
+class Clock:
+    """Wall time by stage, in seconds."""
+
+    progress: Callable[[str], None] | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Name a stage, and add the time that it takes."""
+        if self.progress is not None:
+            self.progress(name)
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - start, 6)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run's model, target and inputs.
+
+    Attributes:
+        options: What was asked for.
+        source: The model as it came.
+        start: The model without functions and at the opset that was asked for.
+        target: What the result has to run on.
+        shapes: By input name, the sizes that dynamic dims have in checks and measurements.
+        largest: The same, with the largest sizes where the user said some.
+        inputs: The user's own inputs for the whole model, if any.
+        libraries: Absolute paths of libraries of custom operators, which are loaded.
+        clock: What the stages took so far.
+    """
+
+    options: Options
+    source: Graph
+    start: Graph
+    target: Target
+    shapes: Shapes
+    largest: Shapes
+    inputs: Mapping[str, np.ndarray[Any, Any]] | None
+    libraries: tuple[str, ...]
+    clock: Clock
+
+    @classmethod
+    def of(cls, options: Options) -> Job:
+        """Read the model and all that the options name for it.
+
+        Raises:
+            OptError: No engine builder is installed, or something cannot be read or does not fit the model.
+        """
+        clock = Clock(options.progress)
+        runtime = options.target or "ort-cpu"
+        if options.engine is not None:
+            builder = choose_backend(_backend(options.target))
+            runtime = options.target or builder
+        libraries = load_custom_ops(options.custom_ops)
+        with clock.stage("load"):
+            source = load(options.model)
+        shapes = known_shapes(source, options.shapes or {})
+        largest = known_shapes(source, {**shapes, **(options.largest or {})})
+        inputs = read_inputs(source, options.inputs)
+        start = inlined(source) if options.opset is None else converted(inlined(source), options.opset)
+        target = Target(start.opset, runtime, options.atol, options.rtol, plugin=options.has_plugin)
+        return cls(options, source, start, target, shapes, largest, inputs, libraries, clock)
+
+    @property
+    def name(self) -> str:
+        """What reports call the model."""
+        return "<model>" if isinstance(self.options.model, ModelProto) else os.fspath(self.options.model)
+
+    @property
+    def may_measure(self) -> bool:
+        """Whether lowerings are chosen by measuring, and the whole result too has to be faster."""
+        wanted = self.options.validate and self.options.measure and self.options.lowering == AUTO
+        return wanted and self.options.plan is None and self.target.is_here
+
+    def tolerance(self, own: Tolerance) -> Tolerance:
+        """`own`, with what the user gave instead."""
+        rtol, atol = self.options.rtol, self.options.atol
+        if rtol is None and atol is None:
+            return own
+        given = (own.rtol if rtol is None else rtol, own.atol if atol is None else atol)
+        return Tolerance(*given, "given by the user")
+
+    def engine_options(self) -> EngineOptions:
+        """How the engine is to be built."""
+        options, least = self.options, self.options.smallest or {}
+        return EngineOptions(
+            backend=_backend(self.target.runtime),
+            precisions=tuple(name for name in ("fp16", "bf16") if getattr(options, name)),
+            profiles={
+                name: Profile(tuple(least.get(name, best)), tuple(best), tuple(self.largest[name]))
+                for name, best in self.shapes.items()
+            },
+            timing_cache=_path(options.timing_cache),
+            workspace=options.workspace_bytes(),
+            capabilities=tuple(options.compute_capability),
+            library=_path(options.plugin_library),
+        )
+
+
+def load(model: PathLike | ModelProto) -> Graph:
+    """The graph of a file, or of a model in memory."""
+    return Graph.from_proto(model) if isinstance(model, ModelProto) else Graph.load(os.fspath(model))
+
+
+def _backend(target: str | None) -> Backend | None:
+    """The builder for a target; None, which is any, for one that runs no engines."""
+    return target if target in ("tensorrt", "tensorrt-rtx") else None  # type: ignore[return-value]
+
+
+def _path(name: PathLike | None) -> Path | None:
+    return None if name is None else Path(name)
+
+
+def _wanted_inputs(graph: Graph) -> dict[str, Tensor]:
+    return {t.name: t for t in graph.inputs if not isinstance(t, Constant)}
+
+
+def known_shapes(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> Mapping[str, Sequence[int]]:
+    """The shapes that the user gave, each for an input of the model and of its rank."""
+    wanted = _wanted_inputs(graph)
+    for name, shape in shapes.items():
+        if name not in wanted:
+            raise UsageError(f"--shape: the model has no input '{name}'", f"its inputs are {', '.join(wanted)}")
+        _check_shape("--shape", wanted[name], shape)
+    return shapes
+
+
+def _check_shape(what: str, tensor: Tensor, shape: Sequence[int]) -> None:
+    dims = tensor.shape
+    fits = dims is None or (
+        len(dims) == len(shape) and all(not is_size(d) or d == s for d, s in zip(dims, shape, strict=True))
+    )
+    if not fits:
+        given, declared = "x".join(map(str, shape)), "x".join(map(str, dims))
+        hint = "give every dim, in the model's order"
+        raise UsageError(f"{what}: input '{tensor.name}' is {declared}, not {given}", hint)
+
+
+def read_inputs(graph: Graph, path: str | os.PathLike[str] | None) -> dict[str, np.ndarray[Any, Any]] | None:
+    """The arrays of an .npz file, one for every input of the model."""
+    if path is None:
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, AttributeError) as error:
+        message = f"cannot read inputs from '{os.fspath(path)}': {error}"
+        raise UsageError(message, "save them with numpy.savez") from None
+    wanted = _wanted_inputs(graph)
+    for name, tensor in wanted.items():
+        if name not in arrays:
+            raise UsageError(f"--inputs: no array '{name}' in '{os.fspath(path)}'", f"it needs {', '.join(wanted)}")
+        _check_shape("--inputs", tensor, arrays[name].shape)
+    return {name: arrays[name] for name in wanted}

@@ -1,0 +1,93 @@
+"""What a run has come to: whether its result may be written, and what has to stay as exported first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.job import Job
+from onnxgs_opt.lowering import LOWERINGS, Tolerance, tolerance_of
+from onnxgs_opt.recognition.findings import Survey
+from onnxgs_opt.report.model import Status
+from onnxgs_opt.runtime.timing import CLEAR, Race
+from onnxgs_opt.tuning.race import race_models
+from onnxgs_opt.validation.check import DEFAULT, check_model
+from onnxgs_opt.validation.compare import Comparison
+from onnxgs_opt.validation.extract import NotRunnableError
+from onnxgs_opt.validation.proofs import SiteProofs
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The status of a run.
+
+    Attributes:
+        status: What the report says; it is final where `keep` is empty.
+        keep: By id, sites that have to stay as exported, and why.
+        whole: The whole-model check, where it was made.
+        race: How long the model takes before and after, where that was measured.
+    """
+
+    status: Status = "nothing-to-do"
+    keep: Mapping[str, str] = field(default_factory=dict)
+    whole: Comparison | None = None
+    race: Race | None = None
+
+    @property
+    def lets_write(self) -> bool:
+        """Whether there is a model to be written."""
+        return self.status in ("optimised", "nothing-to-do")
+
+    @property
+    def is_no_failure(self) -> bool:
+        """Whether the run did what was asked for; findings of a check are that."""
+        return self.status not in ("too-few", "mismatch")
+
+
+def judge(job: Job, lowered: Graph, found: Survey, lowerings: Mapping[str, str], proofs: SiteProofs) -> Verdict:
+    """Compare the model as it came with the result, in what it computes and, where lowerings were measured, in time."""
+    if len(found.sites) < job.options.require_match:
+        return Verdict("too-few")
+    if not job.options.writes:
+        return Verdict("findings" if job.options.check and lowerings else "dry-run")
+    if not lowerings:
+        return Verdict("nothing-to-do")
+    whole = _whole_check(job, lowered, found, lowerings) if job.options.validate else None
+    if whole is not None and whole.status == "mismatch":
+        return Verdict("mismatch", whole=whole)
+    if whole is not None and whole.status == "not-run" and (left := proofs.unproven(lowerings)):
+        return Verdict(keep=left)
+    race = _race(job, lowered, found) if job.may_measure or job.options.bench else None
+    if race is not None and job.may_measure and (speed := race.ratio("before", "after")) < CLEAR:
+        reason = f"the whole model ran at {speed:.2f} of its speed with "
+        return Verdict(keep={key: reason + name for key, name in lowerings.items()}, race=race)
+    return Verdict("optimised", whole=whole, race=race)
+
+
+def _whole_check(job: Job, lowered: Graph, found: Survey, lowerings: Mapping[str, str]) -> Comparison:
+    """The whole model may differ by what its worst site may."""
+    sites = [site for site in found.samplers if site.id in lowerings]
+    own = [tolerance_of(LOWERINGS[lowerings[site.id]], site) for site in sites]
+    loosest: Tolerance = max([DEFAULT, *own], key=lambda t: t.atol)
+    with job.clock.stage("validate model"):
+        return check_model(
+            job.source,
+            lowered,
+            tolerance=job.tolerance(loosest),
+            sites=found.samplers,
+            inputs=job.inputs,
+            shapes=job.shapes,
+            fitting=found.fitting,
+            seed=job.options.seed,
+            custom_ops=job.libraries,
+        )
+
+
+def _race(job: Job, lowered: Graph, found: Survey) -> Race | None:
+    """The original and the result, timed in turn; None where one of them does not run alone."""
+    with job.clock.stage("compare speed"), suppress(NotRunnableError):
+        models = job.source, lowered, job.target, found.samplers, job.shapes, job.inputs, job.options.seed
+        return race_models(*models, found.fitting, job.libraries)
+    return None

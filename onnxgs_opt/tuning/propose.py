@@ -1,0 +1,41 @@
+"""The two ways to a plan: what is forced, replayed or recorded, and what is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.job import Job
+from onnxgs_opt.recognition.findings import Survey
+from onnxgs_opt.samplers.site import AnySite
+from onnxgs_opt.tuning.decide import Tuner
+from onnxgs_opt.tuning.plan import OWN, Plan, choose, load_plan, replay
+from onnxgs_opt.tuning.trial import image_sizes
+from onnxgs_opt.validation.proofs import SiteProofs
+
+
+def propose(graph: Graph, found: Survey, job: Job) -> Plan:
+    """The forced lowering of every site, the one of a saved plan, or the one that was fastest in recorded runs.
+
+    Raises:
+        UsageError: The saved plan cannot be read.
+    """
+    sizes = image_sizes(graph, found.samplers, job.largest)
+    choices = choose(found.sites, job.target, job.options.lowering, sizes)
+    if job.options.plan is not None:
+        choices = replay(graph, found.sites, choices, load_plan(Path(job.options.plan)))
+    return Plan(choices)
+
+
+def measure(graph: Graph, sites: Sequence[AnySite], plan: Plan, job: Job, proofs: SiteProofs) -> Plan:
+    """The plan with what measurements choose for every site that is not this tool's own."""
+    options = job.options
+    others = [site for site in sites if not all(name.startswith(OWN) for name in site.reads)]
+    if not others:
+        return plan
+    cache = None if options.cache is None else Path(options.cache)
+    how = graph, job.target, proofs.checker, job.shapes, cache, options.progress, options.seed
+    with job.clock.stage("tune"):
+        choices, _ = Tuner(*how, custom_ops=job.libraries).tune(others, plan.choices)
+    return Plan(choices)

@@ -1,0 +1,58 @@
+"""The checks of a run's sites: each lowering of each site is compared once, when it is first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.job import Job
+from onnxgs_opt.recognition.findings import Survey
+from onnxgs_opt.samplers.site import AnySite
+from onnxgs_opt.validation.compare import Comparison
+from onnxgs_opt.validation.site_checks import Check, Terms, checker
+
+
+class SiteProofs:
+    """What the checks found, kept by (site's id, lowering).
+
+    Attributes:
+        comparisons: By site's id, the check of the lowering that it was last asked to stand by.
+    """
+
+    def __init__(self, graph: Graph, found: Survey, job: Job) -> None:
+        """Check sites of `graph`, which `found` describes, as the job says."""
+        self._graph, self._found, self._job = graph, found, job
+        self._made: dict[tuple[str, str], Comparison] = {}
+        self.comparisons: dict[str, Comparison] = {}
+
+    def failed(self, lowerings: Mapping[str, str]) -> dict[str, str]:
+        """Of sites that are lowered so, by id, those whose check shows another result, and what it shows."""
+        if not lowerings or not self._job.options.validate:
+            return {}
+        with self._job.clock.stage("validate sites"):
+            for site in self._found.sites:
+                if site.id in lowerings:
+                    self.comparisons[site.id] = self.checker(site)(lowerings[site.id])
+        checks = {name: self.comparisons[name] for name in lowerings}
+        return {name: f"its check failed: {c.worst}" for name, c in checks.items() if c.status == "mismatch"}
+
+    def unproven(self, lowerings: Mapping[str, str]) -> dict[str, str]:
+        """Of sites that are lowered so, by id, those that could not be checked alone, and why."""
+        why = "nothing could be checked: {}; --no-validate goes by the proof of the expressions alone"
+        checks = {name: self.comparisons[name] for name in lowerings}
+        return {name: why.format(c.worst) for name, c in checks.items() if c.status == "not-run"}
+
+    def checker(self, site: AnySite) -> Check:
+        """The check of one site; what its lowerings are compared with is made once, and goes with the check."""
+        job = self._job
+        terms = Terms(job.tolerance, job.options.seed, self._found.shapes.get(site.body, ()), job.libraries)
+        compare = cache(lambda: checker(self._graph, site, terms))
+
+        def check(lowering: str) -> Comparison:
+            key = site.id, lowering
+            if key not in self._made:
+                self._made[key] = compare()(lowering)
+            return self._made[key]
+
+        return check
