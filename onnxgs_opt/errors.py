@@ -27,10 +27,8 @@ class ModelError(OptError):
     """The model cannot be read, or is not a valid ONNX model."""
 
 
-class MismatchError(OptError):
-    """The optimised model does not compute what the original computes."""
-
-    exit_code = 3
+class RunError(OptError):
+    """A runtime does not load or run a model; what it says of that."""
 
 
 class EngineError(OptError):

@@ -17,7 +17,7 @@ import pytest
 from onnxgs_opt import cli
 from onnxgs_opt.cli_options import GROUPS
 from onnxgs_opt.diagnostics import CODES
-from onnxgs_opt.errors import EngineError, MismatchError, ModelError
+from onnxgs_opt.errors import EngineError, ModelError
 from onnxgs_opt.job import Job
 from onnxgs_opt.options import OPTIONS, Options
 from onnxgs_opt.report.model import Count, NearMiss, Report, SitePolicy, SiteReport, Validation, schema
@@ -378,7 +378,6 @@ def test_colour(
     ("error", "code"),
     [
         (ModelError("in.onnx is no ONNX model", "export it again"), 2),
-        (MismatchError("out differs by 0.5", "see --report"), 3),
         (EngineError("the engine was not built", "see the log"), 4),
     ],
 )

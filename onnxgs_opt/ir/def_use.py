@@ -7,7 +7,7 @@ a loop, with everything outside as it is then.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.ir.traversal import node_subgraphs
 
 MAX_OUTSIDE = 1000
 """Nodes around a body that are looked at: the farther ones, a network that computes the image, say, tell nothing."""
@@ -53,7 +54,7 @@ class Scope:
             for tensor in reads_of(node):
                 consumers.setdefault(tensor.name, []).append(node)
                 tensors[tensor.name] = tensor
-        nodes = _sorted(graph.nodes, producer, consumers)
+        nodes = _by_depth(graph.nodes, producer, consumers)
         own = cls(
             nodes=nodes,
             own=nodes,
@@ -76,7 +77,7 @@ class Scope:
 
     def _inside(self, outer: Scope) -> Scope:
         """This body's scope together with what lies in front of it."""
-        before = outer._leading_to(name for name in self.tensors if name not in self.producer)
+        before = outer.backward_slice((n for n in self.tensors if n not in self.producer), limit=MAX_OUTSIDE)
         nodes = (*before, *self.nodes)
         made = {t.name for node in nodes for t in node.outputs} | {t.name for t in self.inputs}
         read = {t.name: t for node in before for t in reads_of(node)} | dict(self.tensors)
@@ -96,13 +97,16 @@ class Scope:
             order={t.name: k for k, node in enumerate(nodes) for t in node.outputs},
         )
 
-    def _leading_to(self, names: Iterable[str]) -> list[gs.Node]:
-        """The nodes that `names` depend on, in execution order; of many the nearest."""
+    def backward_slice(
+        self, names: Iterable[str], stops: Collection[str] = (), limit: int | None = None
+    ) -> list[gs.Node]:
+        """The nodes that tensors depend on, in execution order, not looking behind `stops`; the nearest `limit`."""
         found: dict[int, gs.Node] = {}
         pending = deque(names)
-        while pending and len(found) < MAX_OUTSIDE:
-            node, _ = self.producer.get(pending.popleft(), (None, 0))
-            if node is not None and id(node) not in found:
+        while pending and len(found) != limit:
+            name = pending.popleft()
+            node, _ = self.producer.get(name, (None, 0))
+            if node is not None and id(node) not in found and name not in stops:
                 found[id(node)] = node
                 pending.extend(t.name for t in reads_of(node))
         return sorted(found.values(), key=lambda node: self.order[node.outputs[0].name])
@@ -111,7 +115,7 @@ class Scope:
 def reads_of(node: gs.Node) -> list[gs.Tensor]:
     """The tensors a node reads, once each: its inputs and what its subgraphs capture from outside."""
     found = {t.name: t for t in node.inputs if t.name}
-    for subgraph in subgraphs_of(node):
+    for subgraph in node_subgraphs(node):
         made = {t.name for n in subgraph.nodes for t in n.outputs} | {t.name for t in subgraph.inputs}
         for inner in [*(t for n in subgraph.nodes for t in reads_of(n)), *subgraph.outputs]:
             if inner.name and inner.name not in made and not isinstance(inner, gs.Constant):
@@ -119,14 +123,10 @@ def reads_of(node: gs.Node) -> list[gs.Tensor]:
     return list(found.values())
 
 
-def subgraphs_of(node: gs.Node) -> list[gs.Graph]:
-    """The bodies that a control-flow node carries."""
-    return [value for value in node.attrs.values() if isinstance(value, gs.Graph)]
-
-
-def _sorted(
+def _by_depth(
     nodes: list[gs.Node], producer: dict[str, tuple[gs.Node, int]], consumers: dict[str, list[gs.Node]]
 ) -> tuple[gs.Node, ...]:
+    """Nodes by their distance from the inputs, which does not depend on the order that the file has them in."""
     waiting = {id(n): sum(t.name in producer for t in reads_of(n)) for n in nodes}
     ready = deque(n for n in nodes if not waiting[id(n)])
     done: list[gs.Node] = []

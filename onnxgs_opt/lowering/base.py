@@ -23,6 +23,12 @@ class Tolerance:
     reason: str
 
 
+EXACT = Tolerance(rtol=0.0, atol=0.0, reason="the same elements, of which nothing is computed anew")
+REORDERED = Tolerance(
+    rtol=1e-6, atol=1e-6, reason="the same four products, in another order of summation: a few roundings of fp32"
+)
+
+
 class Lowering(Protocol):
     """One spelling of the sampler. Implementations are frozen dataclasses."""
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from onnxgs_opt.ir import Body, Node, Tensor, Variable
 from onnxgs_opt.ir.builder import Builder
-from onnxgs_opt.lowering.base import Tolerance
+from onnxgs_opt.lowering.base import REORDERED, Tolerance
 from onnxgs_opt.lowering.emit.image_layouts import in_result_type
 from onnxgs_opt.lowering.emit.views import emit_view
-from onnxgs_opt.lowering.merged_gather import PLANES_UP_TO, REORDERED, emit_row_corners
+from onnxgs_opt.lowering.merged_gather import PLANES_UP_TO, emit_row_corners
 from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.target import Target
 from onnxgs_opt.samplers.site import Site

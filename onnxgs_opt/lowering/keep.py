@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
-from onnxgs_opt.lowering.base import Tolerance
+from onnxgs_opt.lowering.base import EXACT, Tolerance
 from onnxgs_opt.runtime.target import Target
 from onnxgs_opt.samplers.site import Site
-
-EXACT = Tolerance(rtol=0.0, atol=0.0, reason="nothing was rewritten")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import cast
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
-from onnxgs_opt.lowering.base import Tolerance
+from onnxgs_opt.lowering.base import REORDERED, Tolerance
 from onnxgs_opt.lowering.emit.cells import emit_corners
 from onnxgs_opt.lowering.emit.image_layouts import emit_planes, emit_rows, in_result_type, plus_batch, spread
 from onnxgs_opt.lowering.emit.views import emit_view
@@ -16,12 +16,6 @@ from onnxgs_opt.samplers.site import Site
 
 PLANES_UP_TO = 8
 """Channels up to which reading planes is faster than rows of channels: onnxruntime on a CPU, fp32."""
-
-REORDERED = Tolerance(
-    rtol=1e-6,
-    atol=1e-6,
-    reason="the same four products, in another order of summation: a few roundings of fp32",
-)
 
 
 @dataclass(frozen=True)

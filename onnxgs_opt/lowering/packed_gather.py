@@ -7,11 +7,10 @@ from typing import cast
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
-from onnxgs_opt.lowering.base import Tolerance
+from onnxgs_opt.lowering.base import REORDERED, Tolerance
 from onnxgs_opt.lowering.emit.cells import emit_cells
 from onnxgs_opt.lowering.emit.image_layouts import emit_points, emit_rows, in_result_type, sum_of
 from onnxgs_opt.lowering.emit.views import emit_view
-from onnxgs_opt.lowering.merged_gather import REORDERED
 from onnxgs_opt.runtime.target import Target
 from onnxgs_opt.samplers.site import Site
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
-from onnxgs_opt.lowering.base import Tolerance
+from onnxgs_opt.lowering.base import REORDERED, Tolerance
 from onnxgs_opt.lowering.emit.coordinates import emit_pixel_grid, for_batch
 from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.lowering.function import sample_function
@@ -19,11 +19,6 @@ from onnxgs_opt.samplers.site import Site
 
 FIRST_IR_WITH_FUNCTIONS = 8
 NCHW = 0
-REORDERED = Tolerance(
-    rtol=1e-6,
-    atol=1e-6,
-    reason="the same four products, in another order of summation: a few roundings of fp32",
-)
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,11 @@ import numpy as np
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
-from onnxgs_opt.lowering.base import Tolerance
+from onnxgs_opt.lowering.base import REORDERED, Tolerance
 from onnxgs_opt.lowering.emit.cells import is_inside_image
 from onnxgs_opt.lowering.emit.coordinates import emit_pixel_grid
 from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.lowering.emit.windows import bounds, far_where_outside
-from onnxgs_opt.lowering.merged_gather import REORDERED
 from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.target import Target
 from onnxgs_opt.samplers.site import Site

@@ -1,10 +1,9 @@
-"""The passes, by name. The dict is written by hand: what is not here cannot be run."""
+"""The passes, by name; those that rewrite sites are made with them. The dict is written by hand."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from onnxgs_opt.diagnostics import Remark
 from onnxgs_opt.passes.base import Pass, PassResult, Pipeline
 from onnxgs_opt.passes.eliminate_common_subexpressions import EliminateCommonSubexpressions
 from onnxgs_opt.passes.eliminate_dead import EliminateDead
@@ -26,7 +25,6 @@ __all__ = [
     "PassResult",
     "Pipeline",
     "RaiseBilinear",
-    "Remark",
 ]
 # A folded shape lets inference know more, which lets more fold; each round needs the one before.
 _PROPAGATE = Pipeline("propagate", (InferShapes(), FoldConstants()), rounds=8)
@@ -42,7 +40,4 @@ PASSES: Mapping[str, Pass] = {
     "eliminate-common-subexpressions": EliminateCommonSubexpressions(),
     "eliminate-dead": EliminateDead(),
     "canonicalise": CANONICALISE,
-    "raise-bilinear": RaiseBilinear(),
-    "lower-bilinear": LowerBilinear(),
-    "merge-reads": MergeReads(),
 }

@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from onnxgs_opt.diagnostics import Remark
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.importer import paused_collector
-
-__all__ = ["Pass", "PassResult", "Pipeline", "Remark"]
 
 
 @dataclass(frozen=True)
@@ -18,11 +15,9 @@ class PassResult:
 
     Attributes:
         changed: True when, and only when, the model that the graph stands for is different from before.
-        remarks: What the pass took or left, and why.
     """
 
     changed: bool
-    remarks: tuple[Remark, ...] = ()
 
 
 class Pass(Protocol):
@@ -61,4 +56,4 @@ class Pipeline:
                 results += [each.run(graph) for each in self.passes]
                 if not results[-1].changed:
                     break
-        return PassResult(any(r.changed for r in results), tuple(m for r in results for m in r.remarks))
+        return PassResult(any(r.changed for r in results))

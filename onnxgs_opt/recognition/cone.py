@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from onnxgs_opt.ir import Node
-from onnxgs_opt.ir.def_use import Scope, reads_of
+from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.operators import CARRIES, operator
 from onnxgs_opt.recognition.match import Miss
 
@@ -51,7 +51,7 @@ def _meeting(scope: Scope, output: str) -> Node | None:
 
 def alive(scope: Scope, output: str) -> frozenset[str]:
     """Tensors that stay when the sampler goes: outputs, and what something outside its cone reads."""
-    nodes = cone(scope, output)
+    nodes = scope.backward_slice([output])
     inside = {id(node) for node in nodes}
     return frozenset(
         name
@@ -60,22 +60,9 @@ def alive(scope: Scope, output: str) -> frozenset[str]:
     )
 
 
-def cone(scope: Scope, output: str, stops: frozenset[str] = frozenset()) -> list[Node]:
-    """Every node that `output` depends on, not looking behind `stops`, in execution order."""
-    found: dict[int, Node] = {}
-    pending = [output]
-    while pending:
-        name = pending.pop()
-        node, _ = scope.producer.get(name, (None, 0))
-        if node is not None and id(node) not in found and name not in stops:
-            found[id(node)] = node
-            pending.extend(t.name for t in reads_of(node))
-    return sorted(found.values(), key=lambda node: scope.order[node.outputs[0].name])
-
-
 def escape(scope: Scope, reads: Iterable[str], output: str) -> Miss | None:
     """A tensor between the reads and the sum that something else needs too."""
-    inside = {id(n) for n in cone(scope, output)}
+    inside = {id(n) for n in scope.backward_slice([output])}
     pending = list(reads)
     seen = set(pending)
     while pending:

@@ -8,9 +8,10 @@ import numpy as np
 
 from onnxgs_opt.diagnostics import CODES, Remark
 from onnxgs_opt.ir import Body, Constant, Node, Tensor
-from onnxgs_opt.ir.def_use import Scope, subgraphs_of
+from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.exporter import to_onnx_type
 from onnxgs_opt.ir.operators import ARITHMETIC, BOUNDED, INTEGER, MOVES, READS, ROUNDS, operator
+from onnxgs_opt.ir.traversal import node_subgraphs
 from onnxgs_opt.recognition.grid_sample import OP as GRID_SAMPLE
 from onnxgs_opt.recognition.grid_sample import is_linear
 from onnxgs_opt.samplers.site import StructuralSite
@@ -49,7 +50,7 @@ def _of_nodes(nodes: Iterable[Node], opset: int) -> Iterator[Remark]:
             yield from _of_grid_sample(node, opset)
         if operator(node) == "Clip" and 0 < opset < INTEGER_CLIP_SINCE and _is_integer(node.inputs[0]):
             yield _remark("GSO204", node, f"clamps integers at opset {opset}")
-        for body in subgraphs_of(node):
+        for body in node_subgraphs(node):
             yield from _of_nodes(body.nodes, opset)
 
 
@@ -65,7 +66,7 @@ def _parts_of_shapes(nodes: Iterable[Node]) -> Iterator[Node]:
     for node in nodes:
         if operator(node) == "Shape" and _takes_part(node):
             yield node
-        for body in subgraphs_of(node):
+        for body in node_subgraphs(node):
             yield from _parts_of_shapes(body.nodes)
 
 

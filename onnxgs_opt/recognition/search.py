@@ -13,7 +13,7 @@ from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.operators import MOVES, operator
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
 from onnxgs_opt.recognition.candidates import TAPS, Join, has_reads, joins_of
-from onnxgs_opt.recognition.cone import alive, cone, escape, reach
+from onnxgs_opt.recognition.cone import alive, escape, reach
 from onnxgs_opt.recognition.cut_points import Cuts, other_cuts
 from onnxgs_opt.recognition.grids import tests_pixels
 from onnxgs_opt.recognition.lifting.dynamic_dims import assignments, settle, symbols, tied
@@ -283,7 +283,7 @@ class _Search:
         """The nodes from the image and the coordinates to the output."""
         affine = hit.placement.affine
         views = (hit.placement.image, *hit.placement.coordinate_views, *affine.factors, *affine.addends)
-        return cone(self._scope, hit.output, frozenset(view.tensor for view in views))
+        return self._scope.backward_slice([hit.output], frozenset(view.tensor for view in views))
 
     def _group_sizes(self, view: View) -> list[int | None]:
         """The size of each canonical axis of a view; None for a dynamic one."""

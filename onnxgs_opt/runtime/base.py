@@ -64,5 +64,5 @@ class Runtime(Protocol):
             custom_ops: Libraries of operators that the runtime lacks.
 
         Raises:
-            Exception: The model does not run; runtimes raise errors of no common base.
+            OptError: The model does not run here; the call raises the same.
         """

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from onnx import ModelProto
 
-from onnxgs_opt.errors import UsageError
+from onnxgs_opt.errors import RunError, UsageError
 from onnxgs_opt.runtime.base import Quirk
 from onnxgs_opt.runtime.timing import Call, Feeds
+from onnxgs_opt.samplers.view import Array
 
 CPU = "CPUExecutionProvider"
 FATAL_ONLY = 4
@@ -27,6 +29,36 @@ _SOURCE_LINE = re.compile(r"^/\S+:\d+ .*?\) (?=[A-Z])")
 _UNKNOWN_OP = "is not a registered function/op"
 
 
+@dataclass(frozen=True)
+class Session:
+    """A session of onnxruntime, `raw`, that fails with our error."""
+
+    raw: Any
+
+    @property
+    def outputs(self) -> list[str]:
+        """The names of the model's outputs."""
+        return [output.name for output in self.raw.get_outputs()]
+
+    def run(self, names: Sequence[str] | None, feeds: Feeds) -> list[Array]:
+        """The outputs of these names, or all.
+
+        Raises:
+            RunError: The model does not run on these inputs.
+        """
+        with _errors_as_ours():
+            return self.raw.run(names, dict(feeds))  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _errors_as_ours() -> Iterator[None]:
+    """Raise `RunError` for whatever onnxruntime raises: its errors have no base but Exception."""
+    try:
+        yield
+    except Exception as reason:
+        raise RunError(_in_words(reason)) from reason
+
+
 def open_session(
     model: ModelProto,
     folder: Path | None = None,
@@ -35,8 +67,8 @@ def open_session(
     providers: Sequence[str] = (CPU,),
     optimise: bool = True,
     threads: int | None = None,
-) -> Any:
-    """A session of onnxruntime for a model in memory; its errors have no base but Exception.
+) -> Session:
+    """A session of onnxruntime for a model in memory.
 
     Args:
         model: The model.
@@ -45,6 +77,9 @@ def open_session(
         providers: What runs it, in order of preference.
         optimise: False runs the graph as it is written.
         threads: How many threads one operator may use; None leaves that to onnxruntime.
+
+    Raises:
+        RunError: The model does not load.
     """
     import onnxruntime as ort
 
@@ -57,9 +92,10 @@ def open_session(
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     if folder is not None:
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
-    for library in custom_ops:
-        options.register_custom_ops_library(library)
-    return ort.InferenceSession(model.SerializeToString(), options, providers=list(providers))
+    with _errors_as_ours():
+        for library in custom_ops:
+            options.register_custom_ops_library(library)
+        return Session(ort.InferenceSession(model.SerializeToString(), options, providers=list(providers)))
 
 
 def load_custom_ops(paths: Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
@@ -77,14 +113,15 @@ def _loaded(path: Path) -> str:
     if not path.is_file():
         raise UsageError(f"there is no library of custom operators at {path}", "check the path")
     try:
-        ort.SessionOptions().register_custom_ops_library(str(path))
-    except Exception as reason:  # onnxruntime's errors have no other base
+        with _errors_as_ours():
+            ort.SessionOptions().register_custom_ops_library(str(path))
+    except RunError as reason:
         hint = "name a shared library for this machine that exports RegisterCustomOps"
-        raise UsageError(f"onnxruntime cannot load custom operators from {path}: {in_words(reason)}", hint) from reason
+        raise UsageError(f"onnxruntime cannot load custom operators from {path}: {reason}", hint) from reason
     return str(path)
 
 
-def in_words(reason: Exception) -> str:
+def _in_words(reason: Exception) -> str:
     """One line of what onnxruntime says, without its error code and place in its source; at most 300 characters."""
     text = _SOURCE_LINE.sub("", _CODE.sub("", " ".join(str(reason).split())))[:300]
     return f"{text}; --custom-ops-library FILE names the library that has it" if _UNKNOWN_OP in text else text
@@ -128,11 +165,11 @@ class OnnxRuntime:
     ) -> Call:
         """Open a session; see `Runtime.prepare`."""
         session = open_session(model, folder, custom_ops, providers=list(dict.fromkeys([PROVIDERS[self.name], CPU])))
-        known = {i.name for i in session.get_inputs()}
+        known = {i.name for i in session.raw.get_inputs()}
         given = {name: value for name, value in feeds.items() if name in known}
         if self.name == "ort-cpu":
             return lambda: session.run(None, given)
-        return _on_device(session, given)
+        return _on_device(session.raw, given)
 
 
 def _on_device(session: Any, feeds: Feeds) -> Call:

@@ -12,7 +12,6 @@ from pathlib import Path
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.runtime import RUNTIMES
-from onnxgs_opt.runtime.ort import in_words
 from onnxgs_opt.samplers.site import AnySite
 from onnxgs_opt.tuning.database import Cache, Tuning, hopeless, recorded
 from onnxgs_opt.tuning.measurement import Measurement
@@ -93,7 +92,7 @@ class Tuner:
             if contest.kept_s < (runtime.least_call_s if self.least_call_s is None else self.least_call_s):
                 return self._untimed(trial, refusals, "a call of it is too short to be worth measuring"), {}
         except Exception as error:  # a cone that does not run alone is not timed; runtimes' errors have no common base
-            why = f"it could not be measured: {in_words(error)}"
+            why = f"it could not be measured: {error}"
             return Tuning(trial.signature, KEEP, why, tuple(refused.values())), {}
         checks = dict(self._entered(contest, trial, [name for name in names if name not in refusals]))
         winner, reason, rows = contest.run()

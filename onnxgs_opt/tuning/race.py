@@ -10,7 +10,6 @@ from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.runtime import RUNTIMES, Runtime
 from onnxgs_opt.runtime.memory import TooLargeError, require_sessions
-from onnxgs_opt.runtime.ort import in_words
 from onnxgs_opt.runtime.timing import Call, Feeds, Race, SlowError, race, run_within, settled
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.tuning.measurement import Measurement
@@ -153,7 +152,7 @@ def race_models(
             once = sum(run_within(call, FIRST_LIMIT_S) for call in calls.values())
             return race(calls, min(LONG_BUDGET_S, max(MODEL_BUDGET_S, 10 * once)))
         except Exception as reason:  # runtimes' errors have no common base
-            failure = NotRunnableError(in_words(reason))
+            failure = NotRunnableError(str(reason))
     raise failure
 
 

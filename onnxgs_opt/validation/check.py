@@ -15,43 +15,11 @@ from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import Array, Layout
 from onnxgs_opt.validation.boundary_values import coordinates_of, layout_at, layouts_of
 from onnxgs_opt.validation.compare import Comparison, Original, compare_runs
-from onnxgs_opt.validation.extract import NotRunnableError, cone_of, lowered_cone
+from onnxgs_opt.validation.extract import cone_of, lowered_cone
 from onnxgs_opt.validation.inputs import PICKS, Run, model_runs, site_runs
 
 Model = ModelProto | Graph | str | Path
 DEFAULT = Tolerance(rtol=1e-5, atol=1e-5, reason="what differs is behind other layers, which scale it")
-
-
-def check_site(
-    graph: Graph,
-    site: Site,
-    lowering: Lowering,
-    *,
-    tolerance: Tolerance | None = None,
-    seed: int = 0,
-    picks: Sequence[Layout] = PICKS,
-    shapes: Sequence[Mapping[str, Sequence[int]]] = (),
-    custom_ops: Sequence[str] = (),
-) -> Comparison:
-    """Compare a site's cone with what a lowering writes for it; the graph is not changed.
-
-    Both run from the image and the coordinates (the grid, else x and y) to the site's output, over several
-    sizes where dims are dynamic.
-
-    Args:
-        graph: The graph that the site was found in.
-        site: The site.
-        lowering: A lowering that does not refuse the site.
-        tolerance: What may differ; by default what the lowering says.
-        seed: Seed of the inputs.
-        picks: Sizes to use where dims are dynamic.
-        shapes: Shapes of every tensor, at each of several sizes that fit together; used instead of `picks`.
-        custom_ops: Libraries of operators that onnxruntime lacks.
-    """
-    try:
-        return SiteCheck.of(graph, site, seed, picks, shapes, custom_ops).compare(lowering, tolerance)
-    except NotRunnableError as reason:
-        return Comparison("not-run", seed=seed, worst=str(reason))
 
 
 @dataclass(frozen=True)
@@ -77,7 +45,18 @@ class SiteCheck:
         shapes: Sequence[Mapping[str, Sequence[int]]] = (),
         custom_ops: Sequence[str] = (),
     ) -> SiteCheck:
-        """Prepare the checks of a site; the arguments are those of `check_site`.
+        """Prepare the checks of a site; the graph is not changed.
+
+        The cone and what lowerings write run from the image and the coordinates (the grid, else x and y) to the site's
+        output, over several sizes where dims are dynamic.
+
+        Args:
+            graph: The graph that the site was found in.
+            site: The site.
+            seed: Seed of the inputs.
+            picks: Sizes to use where dims are dynamic.
+            shapes: Shapes of every tensor, at each of several sizes that fit together; used instead of `picks`.
+            custom_ops: Libraries of operators that onnxruntime lacks.
 
         Raises:
             NotRunnableError: The cone reads something else whose shape or type is not known.
@@ -90,7 +69,10 @@ class SiteCheck:
         return cls(site, Original(cone, custom_ops=custom_ops, keeps=True), seed, runs)
 
     def compare(self, lowering: Lowering, tolerance: Tolerance | None = None) -> Comparison:
-        """Compare the cone with what a lowering that does not refuse the site writes for it."""
+        """Compare the cone with what a lowering that does not refuse the site writes for it.
+
+        `tolerance` is what may differ; by default what the lowering says.
+        """
         lowered = lowered_cone(self.cone.model, self.site, lowering)
         allowed = tolerance or tolerance_of(lowering, self.site)
         return compare_runs(self.cone, lowered, self._runs(), allowed, self.seed, self.site)

@@ -21,7 +21,7 @@ from onnxgs_opt.errors import EngineError, OptError
 from onnxgs_opt.runtime.ort import open_session
 from onnxgs_opt.runtime.tensorrt.build import MODULES, Built, EngineOptions, build_engine, load_library
 from onnxgs_opt.runtime.tensorrt.cuda_driver import has_gpu
-from onnxgs_opt.runtime.tensorrt.engine import Engine, EngineBefore, EngineLayer, EngineTime
+from onnxgs_opt.runtime.tensorrt.engine import Engine, EngineBefore, EngineTime
 from onnxgs_opt.runtime.tensorrt.session import EngineRun
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.validation.boundary_values import coordinates_of
@@ -75,7 +75,7 @@ def checked_engine(task: Task, output: Path, options: EngineOptions) -> tuple[En
         build_s=built.build_s,
         layers=len(built.layers),
         flags=built.flags,
-        network=tuple(EngineLayer(layer.name, layer.type) for layer in built.layers),
+        network=built.layers,
     )
     if has_gpu() and not options.capabilities:
         record = _measured(record, built, task, options)
@@ -142,12 +142,12 @@ def _checks(task: Task, options: EngineOptions) -> Iterator[tuple[Feeds, Referen
     sites = [] if task.before is None else task.sites
     shapes = {name: profile.best for name, profile in options.profiles.items()}
     session = open_session(model, task.origin.absolute().parent)
-    names = [output.name for output in session.get_outputs()]
+    names = session.outputs
     given = task.inputs
     runs = [given] if given is not None else [run.feeds for run in _runs(model, sites, shapes)]
     for feeds in runs:
         moved = [feeds, *(_nudged(feeds, sites, by) for by in (NUDGE, -NUDGE))]
-        found = [session.run(names, dict(each)) for each in moved]
+        found = [session.run(names, each) for each in moved]
         yield feeds, {name: [values[i] for values in found] for i, name in enumerate(names)}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from onnx import ModelProto, helper
 
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.lowering.base import Tolerance
+from onnxgs_opt.lowering.base import EXACT
 from onnxgs_opt.passes.merge_reads import MergeReads
 from onnxgs_opt.runtime.memory import require_array
 from onnxgs_opt.samplers.site import StructuralSite
@@ -17,8 +17,6 @@ from onnxgs_opt.samplers.view import Array
 from onnxgs_opt.validation.boundary_values import image_values
 from onnxgs_opt.validation.compare import Comparison, Original, compare_runs
 from onnxgs_opt.validation.inputs import Run
-
-EXACT = Tolerance(rtol=0.0, atol=0.0, reason="the same elements are read")
 
 
 def check_reads(graph: Graph, site: StructuralSite, *, seed: int = 0) -> Comparison:

@@ -17,9 +17,10 @@ from typing import Any, Literal
 import numpy as np
 from onnx import ModelProto
 
+from onnxgs_opt.errors import RunError
 from onnxgs_opt.lowering.base import Tolerance
 from onnxgs_opt.runtime.memory import TooLargeError, require_sessions
-from onnxgs_opt.runtime.ort import in_words, open_session
+from onnxgs_opt.runtime.ort import Session, open_session
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import Array
 from onnxgs_opt.validation.boundary_values import describe
@@ -117,28 +118,28 @@ class Original:
     _made: dict[int, tuple[Run, list[Any]]] = field(default_factory=dict, repr=False)
 
     @cached_property
-    def session(self) -> Any:
+    def session(self) -> Session:
         """Without graph optimisations: what it computes is the reference."""
         return open_session(self.model, self.folder, self.custom_ops, optimise=False, threads=THREADS)
 
     @cached_property
-    def optimised(self) -> Any:
+    def optimised(self) -> Session:
         """With graph optimisations."""
         return open_session(self.model, self.folder, self.custom_ops, threads=THREADS)
 
     @cached_property
-    def exact(self) -> Any:
+    def exact(self) -> Session | None:
         """In double precision, None where that does not load."""
         try:
             return open_session(in_double(self.model), None, self.custom_ops, optimise=False, threads=THREADS)
-        except Exception:  # onnxruntime's errors have no other base; it lacks some operators in double
+        except (RunError, ValueError):  # onnxruntime lacks some operators in double; weights outside stay as they are
             return None
 
     def outputs(self, run: Run) -> list[Any]:
         """What it makes of inputs."""
         if id(run) in self._made:
             return self._made[id(run)][1]
-        made: list[Any] = self.session.run(None, dict(run.feeds))
+        made: list[Any] = self.session.run(None, run.feeds)
         if self.keeps:
             self._made[id(run)] = run, made  # holds the run, so that its id stays its own
         return made
@@ -160,14 +161,12 @@ def compare_runs(
         _ = original.session
     except TooLargeError as reason:
         return replace(seen, worst=str(reason))
-    except Exception as reason:  # onnxruntime's errors have no other base
-        return replace(seen, worst=f"onnxruntime does not load the original: {in_words(reason)}")
+    except RunError as reason:
+        return replace(seen, worst=f"onnxruntime does not load the original: {reason}")
     try:
         checked = open_session(after, result_folder, original.custom_ops, threads=THREADS)
-    except Exception as reason:
-        return replace(
-            seen, status="mismatch", max_abs=float("inf"), worst=f"the result does not load: {in_words(reason)}"
-        )
+    except RunError as reason:
+        return replace(seen, status="mismatch", max_abs=float("inf"), worst=f"the result does not load: {reason}")
     try:
         for run in runs:
             seen = _add_run(seen, original, checked, run, tolerance, site)
@@ -177,26 +176,25 @@ def compare_runs(
 
 
 def _add_run(
-    seen: Comparison, original: Original, checked: Any, run: Run, tolerance: Tolerance, site: Site | None
+    seen: Comparison, original: Original, checked: Session, run: Run, tolerance: Tolerance, site: Site | None
 ) -> Comparison:
     try:
         expected = original.outputs(run)
-    except Exception as reason:
+    except RunError as reason:
         if seen.status == "not-run":
-            return replace(seen, worst=f"the original does not run at {_shapes(run)}: {in_words(reason)}")
+            return replace(seen, worst=f"the original does not run at {_shapes(run)}: {reason}")
         return seen
-    names = [output.name for output in original.session.get_outputs()]
+    names = original.session.outputs
     shapes = (*seen.shapes, tuple(value.shape for value in run.feeds.values()))
     seen = replace(seen, shapes=tuple(dict.fromkeys(shapes)), status="ok" if seen.status == "not-run" else seen.status)
     try:
-        actual = checked.run(names, dict(run.feeds))
-    except Exception as reason:
-        worst = f"the result does not run: {in_words(reason)}"
-        return replace(seen, status="mismatch", max_abs=float("inf"), worst=worst)
+        actual = checked.run(names, run.feeds)
+    except RunError as reason:
+        return replace(seen, status="mismatch", max_abs=float("inf"), worst=f"the result does not run: {reason}")
     for name, a, b in zip(names, expected, actual, strict=True):
         found = compare(np.asarray(a), np.asarray(b), tolerance)
         if not found.within:
-            same = original.optimised.run([name], dict(run.feeds))[0]
+            same = original.optimised.run([name], run.feeds)[0]
             found = min(found, compare(np.asarray(same), np.asarray(b), tolerance), key=_badness)
         if not found.within:
             found = _beside_exact(original, run, name, np.asarray(a), np.asarray(b), tolerance) or found
@@ -217,7 +215,7 @@ def _beside_exact(
     wide = {n: v.astype(np.float64) if v.dtype == np.float32 else v for n, v in run.feeds.items()}
     try:
         exact = np.asarray(original.exact.run([name], wide)[0])
-    except Exception:  # onnxruntime's errors have no other base
+    except RunError:
         return None
     slack = ROUNDINGS * gaps(a, exact)
     return compare(a, b, tolerance, np.where(np.isfinite(slack), slack, 0))

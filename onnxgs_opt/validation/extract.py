@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from onnx import ModelProto
 
-from onnxgs_opt.ir import Body, Constant, Node, Tensor
+from onnxgs_opt.ir import Body, Constant
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.constants import constant_value
+from onnxgs_opt.ir.def_use import Scope, reads_of
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.ir.traversal import captured
 from onnxgs_opt.lowering import Lowering
 from onnxgs_opt.lowering.emit.views import emit_output
 from onnxgs_opt.passes.infer_shapes import InferShapes
@@ -29,41 +27,20 @@ def cone_of(graph: Graph, site: Site) -> ModelProto:
         NotRunnableError: The cone reads something else whose shape or type is not known.
     """
     tensors = graph.at(site.body).tensors()
-    cuts = {site.image.tensor, *coordinates_of([site]), *site.affine.names}
+    named = {site.image.tensor, *coordinates_of([site]), *site.affine.names}
+    cuts = {name for name in named if constant_value(tensors[name]) is None}
     views = (site.image, site.x, site.y, site.grid, site.mask, *site.affine.factors, *site.affine.addends)
     wanted = [tensors[name] for name in (site.output, *(v.tensor for v in views if v is not None))]
-    nodes, leaves = _slice(wanted, cuts)
+    nodes = Scope.at(graph.at(site.body), {}).backward_slice((t.name for t in wanted), cuts)
+    made = {t.name for node in nodes for t in node.outputs} - cuts
+    read = {t.name: t for t in (*wanted, *(t for node in nodes for t in reads_of(node)))}
+    leaves = [t for name, t in read.items() if name not in made and not isinstance(t, Constant)]
     for leaf in leaves:
         if leaf.dtype is None or leaf.shape is None:
             raise NotRunnableError(f"the type or rank of '{leaf.name}' is not known")
     inner = Body(nodes=nodes, inputs=leaves, outputs=[tensors[site.output]], opset=graph.opset, name=site.id)
     inner.functions = graph.gs.functions
     return Graph(inner, graph.envelope, graph.folder).to_proto()
-
-
-def _slice(wanted: Sequence[Tensor], cuts: set[str]) -> tuple[list[Node], list[Tensor]]:
-    """The nodes between the cuts and the wanted tensors, and the tensors that they start from."""
-    nodes: dict[int, Node] = {}
-    leaves: dict[str, Tensor] = {}
-    todo = list(wanted)
-    while todo:
-        tensor = todo.pop()
-        if not tensor.name or isinstance(tensor, Constant):
-            continue
-        if (tensor.name in cuts and constant_value(tensor) is None) or not tensor.inputs:
-            leaves[tensor.name] = tensor
-            continue
-        for node in tensor.inputs:
-            if id(node) not in nodes:
-                nodes[id(node)] = node
-                todo += [*node.inputs, *_read_from_outside(node)]
-    return list(nodes.values()), list(leaves.values())
-
-
-def _read_from_outside(node: Node) -> list[Tensor]:
-    found = list(captured(node))
-    made = {id(t) for t in found for p in t.inputs if not any(p is n for n in t.inputs)}
-    return [t for t in found if t.inputs and id(t) not in made]
 
 
 def lowered_cone(cone: ModelProto, site: Site, lowering: Lowering) -> ModelProto:

@@ -9,7 +9,7 @@ from onnx import parser
 from onnxgs_opt import find, optimize
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
-from onnxgs_opt.validation.check import check_site
+from onnxgs_opt.validation.check import SiteCheck
 
 WRITING = sorted(set(LOWERINGS) - {"keep", "grid-sample"})
 
@@ -67,7 +67,7 @@ def test_every_lowering_serves_it(opset: int, padding: str, align: int, size: tu
     for name in WRITING:
         lowering = LOWERINGS[name]
         if lowering.refusal(site, Target(opset)) is None:
-            comparison = check_site(graph, site, lowering)
+            comparison = SiteCheck.of(graph, site).compare(lowering)
             assert comparison.status == "ok", f"{name}: {comparison.worst}"
             assert comparison.max_abs <= 1e-6
     assert all(LOWERINGS[name].refusal(site, Target(opset)) is None for name in ("merged-gather", "plugin"))
@@ -84,7 +84,7 @@ def test_reflection_is_refused_by_every_lowering_that_cannot_mirror() -> None:
     assert site.policy.name == "reflection"
     for name in WRITING:
         refused = LOWERINGS[name].refusal(site, Target(16))
-        assert refused is not None or check_site(graph, site, LOWERINGS[name]).status == "ok"
+        assert refused is not None or SiteCheck.of(graph, site).compare(LOWERINGS[name]).status == "ok"
 
 
 def test_auto_keeps_it() -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import onnx
+import pytest
 
+from onnxgs_opt.errors import RunError
 from onnxgs_opt.runtime.ort import open_session
 
 MODEL = Path(__file__).parents[1] / "fixtures/models/masked_interior.ts17.st.onnx"
@@ -13,4 +16,15 @@ MODEL = Path(__file__).parents[1] / "fixtures/models/masked_interior.ts17.st.onn
 
 def test_no_thread_waits_actively_between_runs() -> None:
     session = open_session(onnx.load(MODEL))
-    assert session.get_session_options().get_session_config_entry("session.force_spinning_stop") == "1"
+    assert session.raw.get_session_options().get_session_config_entry("session.force_spinning_stop") == "1"
+
+
+def test_what_onnxruntime_says_is_one_error_of_ours() -> None:
+    model = onnx.load(MODEL)
+    feeds = {value.name: np.zeros((1, 1, 1, 1), np.float32) for value in model.graph.input}
+    with pytest.raises(RunError, match=r"^Got invalid dimensions"):
+        open_session(model).run(None, feeds)
+    next(node for node in model.graph.node if node.op_type == "Floor").domain = "unheard.of"
+    model.opset_import.add(domain="unheard.of", version=1)
+    with pytest.raises(RunError, match=r"--custom-ops-library FILE names the library that has it$"):
+        open_session(model)

@@ -25,7 +25,7 @@ from onnxgs_opt.tuning import race as tune
 from onnxgs_opt.tuning import trial as trials
 from onnxgs_opt.tuning.decide import Tuner
 from onnxgs_opt.tuning.plan import KEEP, choose
-from onnxgs_opt.validation.check import check_site
+from onnxgs_opt.validation.check import SiteCheck
 from onnxgs_opt.validation.check_gather_sum import check_reads
 from onnxgs_opt.validation.compare import Comparison
 
@@ -53,7 +53,7 @@ def canonical() -> tuple[Graph, Site]:
 
 def tuner(graph: Graph, **options: Any) -> Tuner:
     def check(site: Site) -> Callable[[str], Comparison]:
-        return lambda name: check_site(graph, site, LOWERINGS[name])
+        return lambda name: SiteCheck.of(graph, site).compare(LOWERINGS[name])
 
     options = {"shapes": {"img": (2, 3, 24, 40)}, "least_call_s": 0.0, **options}
     return Tuner(graph, Target(graph.opset), options.pop("check", check), options.pop("shapes"), **options)

@@ -18,7 +18,7 @@ from onnxgs_opt.samplers.policy import Policy
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import View, lay_out, tensor_shape
 from onnxgs_opt.validation.boundary_values import describe, edge_pixels, pixels
-from onnxgs_opt.validation.check import SiteCheck, check_model, check_site
+from onnxgs_opt.validation.check import SiteCheck, check_model
 from onnxgs_opt.validation.compare import compare
 from tests.lowering.samplers import Case, graph_and_site, lower
 
@@ -80,7 +80,7 @@ WRONG = {
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_right_lowerings_pass(name: str, dynamic: bool) -> None:
     graph, site = sampler(Case(dynamic=dynamic))
-    found = check_site(graph, site, LOWERINGS[name])
+    found = SiteCheck.of(graph, site).compare(LOWERINGS[name])
     assert found.status == "ok", found.worst
     assert found.max_abs <= 1e-5
     assert len(found.shapes) == (3 if dynamic else 1)
@@ -90,7 +90,7 @@ def test_right_lowerings_pass(name: str, dynamic: bool) -> None:
 @pytest.mark.parametrize("change", WRONG.values(), ids=WRONG.keys())
 def test_wrong_lowerings_fail(change: Any, dynamic: bool) -> None:
     graph, site = sampler(Case(dynamic=dynamic))
-    found = check_site(graph, site, Wrong(change))
+    found = SiteCheck.of(graph, site).compare(Wrong(change))
     assert found.status == "mismatch"
     assert "x " in found.worst
     assert found.max_abs > 1e-3
@@ -105,13 +105,13 @@ def test_wrong_models_fail(change: Any) -> None:
 
 def test_the_edge_is_named() -> None:
     graph, site = sampler(Case())
-    found = check_site(graph, site, Wrong(WRONG["closed-window"]))
+    found = SiteCheck.of(graph, site).compare(Wrong(WRONG["closed-window"]))
     assert "W-1 exactly" in found.worst or "H-1 exactly" in found.worst
 
 
 def test_width_off_by_one_fails() -> None:
     graph, site = sampler(Case())
-    assert check_site(graph, site, OffByOneWidth(None)).status == "mismatch"
+    assert SiteCheck.of(graph, site).compare(OffByOneWidth(None)).status == "mismatch"
 
 
 def test_grid_sample_with_border_and_no_mask_fails_by_default() -> None:
@@ -136,8 +136,8 @@ def test_rows_and_columns_are_checked_apart() -> None:
     case = Case(rows_and_columns=True)
     graph = lower(case, LOWERINGS["plugin"])
     _, site = graph_and_site(case)
-    assert check_site(graph, site, LOWERINGS["merged-gather"]).status == "ok"
-    assert check_site(graph, site, Wrong(WRONG["border"])).status == "mismatch"
+    assert SiteCheck.of(graph, site).compare(LOWERINGS["merged-gather"]).status == "ok"
+    assert SiteCheck.of(graph, site).compare(Wrong(WRONG["border"])).status == "mismatch"
 
 
 def test_user_inputs_are_the_only_ones_run() -> None:
@@ -242,7 +242,7 @@ def test_points_in_words(p: float, words: str) -> None:
 def test_lowerings_of_one_site_are_compared_with_one_run_of_its_cone() -> None:
     graph, site = sampler(Case(dynamic=True))
     check = SiteCheck.of(graph, site)
-    alone = [check_site(graph, site, LOWERINGS[name]) for name in ("merged-gather", "row-gather")]
+    alone = [SiteCheck.of(graph, site).compare(LOWERINGS[name]) for name in ("merged-gather", "row-gather")]
     together = [check.compare(LOWERINGS[name]) for name in ("merged-gather", "row-gather")]
     assert together == alone
     assert all(check.cone.outputs(run) is check.cone.outputs(run) for run in check.seen)

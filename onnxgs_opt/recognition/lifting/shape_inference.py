@@ -15,9 +15,10 @@ import onnx
 
 from onnxgs_opt.ir import Constant, Node, Tensor
 from onnxgs_opt.ir.constants import constant_value, is_size
-from onnxgs_opt.ir.def_use import Array, Scope, subgraphs_of
+from onnxgs_opt.ir.def_use import Array, Scope
 from onnxgs_opt.ir.evaluator import evaluate
 from onnxgs_opt.ir.operators import operator
+from onnxgs_opt.ir.traversal import node_subgraphs
 from onnxgs_opt.ir.type_inference import inferred
 from onnxgs_opt.recognition.lifting.shape_functions import MAX_VALUE_SIZE, SHAPES, UNKNOWN, Conflict, Fact, of_array
 
@@ -115,7 +116,7 @@ def _branch(node: Node, condition: bool, facts: Mapping[str, Fact], opset: int) 
 
 def _library(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
     """Shapes by onnx's own inference of one node, for the operators that have no rule here."""
-    if subgraphs_of(node):
+    if node_subgraphs(node):
         return []
     named = {t.name: f for t, f in zip(node.inputs, inputs, strict=True) if t.name}
     if any(f.shape is None or f.dtype is None for f in named.values()):

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from onnx import ModelProto
 
 from onnxgs_opt.errors import EngineError, OptError, UsageError
+from onnxgs_opt.runtime.tensorrt.engine import EngineLayer
 from onnxgs_opt.runtime.tensorrt.prepare import for_engine
 from onnxgs_opt.samplers.op import DOMAIN, NAME
 
@@ -74,14 +75,6 @@ class EngineOptions:
 
 
 @dataclass(frozen=True)
-class Layer:
-    """One layer of the network, by its name and TensorRT's name of its type."""
-
-    name: str
-    type: str
-
-
-@dataclass(frozen=True)
 class Built:
     """An engine on disk."""
 
@@ -89,7 +82,7 @@ class Built:
     backend: Backend
     version: str
     build_s: float
-    layers: tuple[Layer, ...]
+    layers: tuple[EngineLayer, ...]
     flags: tuple[str, ...]
 
 
@@ -141,7 +134,7 @@ def build_engine(model: ModelProto, origin: Path, output: Path, options: EngineO
         (folder / "model.onnx").write_bytes(prepared.SerializeToString())
         request = _request(backend, options, folder, origin, unfinished) | {"plugin_nodes": nodes}
         outcome = _run_worker(backend, folder, request)
-    layers = tuple(Layer(*layer) for layer in outcome["layers"])
+    layers = tuple(EngineLayer(*layer) for layer in outcome["layers"])
     flags = (*options.flags, *(["strongly typed"] if outcome["strongly_typed"] else []))
     return Built(output, backend, outcome["version"], outcome["build_s"], layers, flags)
 
