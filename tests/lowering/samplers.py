@@ -1,9 +1,8 @@
-"""Bilinear sampling in float64 numpy, written from the definition, and sites that need no finder."""
+"""Sites that need no finder, and what their samples are."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -17,34 +16,7 @@ from onnxgs_opt.lowering import Lowering
 from onnxgs_opt.samplers.policy import WINDOWS, Policy
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import View
-
-INSIDE = {
-    "all": lambda p, S: np.ones(p.shape, bool),
-    "interior": lambda p, S: (p >= 0) & (p < S - 1),
-    "interior-closed": lambda p, S: (p >= 0) & (p <= S - 1),
-    "interior-open": lambda p, S: (p > 0) & (p < S - 1),
-    "interior-open-low": lambda p, S: (p > 0) & (p <= S - 1),
-    "reach": lambda p, S: (p > -1) & (p < S),
-    "reach-closed": lambda p, S: (p >= -1) & (p <= S),
-    "cells": lambda p, S: (p >= 0) & (p < S),
-}
-
-
-def sample(image: Any, x: Any, y: Any, border: str, window: str) -> Any:
-    """image [N, C, H, W], x and y [N, Ho, Wo] in pixels -> [N, C, Ho, Wo], float64."""
-    N, C, H, W = image.shape
-    x, y = (np.broadcast_to(p, (N, *p.shape[1:])).astype(np.float64) for p in np.broadcast_arrays(x, y))
-    out = np.zeros((N, C, *x.shape[1:]))
-    for a, b in product((0, 1), (0, 1)):
-        i, j = np.floor(y) + a, np.floor(x) + b
-        weight = (1 - np.abs(y - i)) * (1 - np.abs(x - j))
-        if border == "zeros":
-            weight = weight * ((i >= 0) & (i < H) & (j >= 0) & (j < W))
-        row, column = np.clip(i, 0, H - 1).astype(int), np.clip(j, 0, W - 1).astype(int)
-        for n in range(N):
-            out[n] += weight[n] * image[n][:, row[n], column[n]]
-    return out * (INSIDE[window](x, W) & INSIDE[window](y, H))[:, None]
-
+from tests.fixtures.oracle import bilinear
 
 INTERIOR = Policy("zeros", "interior")
 
@@ -164,7 +136,7 @@ def gap(case: Case, lowering: Lowering) -> float:
     inputs, x, y = feeds(case)
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     (actual,) = session.run(None, inputs)
-    expected = sample(inputs["image"], x, y, case.policy.border, case.policy.window)
+    expected = bilinear(inputs["image"], x, y, case.policy.border, case.policy.window)
     assert actual.shape == expected.shape
     return float(np.abs(actual - expected).max())
 

@@ -1,4 +1,4 @@
-"""A reference of the plugin's kernels by definition, in float64, and the cases that they are held against."""
+"""What the plugin's kernels must compute, in float64, and the cases that they are held against."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from onnxgs_opt.samplers.op import COORDINATE_CODES, WINDOW_CODES
-from onnxgs_opt.samplers.policy import WINDOWS
+from tests.fixtures.oracle import bilinear
 
 Array = np.ndarray[Any, Any]
 BORDERS = {"zeros": 0, "border": 1, "reflect-centres": 2, "reflect-edges": 3}
+BORDER_NAMES = {"reflect-centres": "reflection", "reflect-edges": "symmetric"}
+"""What the package calls the plugin's borders, where that is another name."""
 LAYOUTS = {"NCHW": 0, "NHWC": 1}
 
 
@@ -116,61 +118,23 @@ def _in_units(case: Case, p: Array, size: int) -> Array:
 
 
 def reference(case: Case, image: Array, grid: Array) -> Array:
-    """By definition: sum of weight times pixel over the four neighbours, each where the border puts it."""
+    """By definition, from pixel coordinates as the kernels round them, to float32."""
     h, w = case.sizes[2:4]
     pixels = image if case.layout == "NCHW" else image.transpose(0, 3, 1, 2)
-    xs, ys = (_axis(case, grid[..., k], size) for k, size in ((0, w), (1, h)))
-    mask = xs.inside & ys.inside
-    result = np.zeros((*pixels.shape[:2], *grid.shape[1:3]))
-    items = np.arange(len(pixels))[:, None, None]
-    for column, wx in xs.taps:
-        for row, wy in ys.taps:
-            read = pixels[items, :, row, column].astype(np.float64)
-            result += (read * (wx * wy * mask)[..., None]).transpose(0, 3, 1, 2)
+    x, y = (_pixels(case, grid[..., k], size) for k, size in ((0, w), (1, h)))
+    result = bilinear(pixels, x, y, BORDER_NAMES.get(case.border, case.border), case.window)
     return result if case.layout == "NCHW" else result.transpose(0, 2, 3, 1)
 
 
-@dataclass(frozen=True)
-class _Axis:
-    taps: list[tuple[Array, Array]]
-    inside: Array
-
-
-def _axis(case: Case, g: Array, size: int) -> _Axis:
+def _pixels(case: Case, g: Array, size: int) -> Array:
     one, half = np.float32(1), np.float32(0.5)
     match case.coordinates:
         case "pixel":
-            p = g
+            return g
         case "normalised":
-            p = (g + one) * (np.float32(size) * half) - half
+            return (g + one) * (np.float32(size) * half) - half
         case _:
-            p = (g + one) * (np.float32(size) * half - half)
-    p = p.astype(np.float64)
-    window = WINDOWS[case.window]
-    inside = np.ones(p.shape, bool)
-    if window.lo is not None:
-        inside &= (p >= window.lo) if window.lo_closed else (p > window.lo)
-    if window.hi is not None:
-        inside &= (p <= size + window.hi) if window.hi_closed else (p < size + window.hi)
-    if case.border.startswith("reflect"):
-        p = _mirrored(p, size, case.border == "reflect-edges")
-    if case.border != "zeros":
-        p = np.clip(p, 0, size - 1)
-    first = np.floor(p)
-    taps = []
-    for step in (0, 1):
-        at, weight = first + step, np.abs(p - (first + 1 - step))
-        exists = (at >= 0) & (at < size)
-        taps.append((np.clip(at, 0, size - 1).astype(int), weight * exists))
-    return _Axis(taps, inside)
-
-
-def _mirrored(p: Array, size: int, about_edges: bool) -> Array:
-    low, span = (-0.5, size) if about_edges else (0.0, size - 1)
-    if span == 0:
-        return np.zeros_like(p)
-    turned = np.mod(np.abs(p - low), 2 * span)
-    return np.where(turned > span, 2 * span - turned, turned) + low
+            return (g + one) * (np.float32(size) * half - half)
 
 
 class Library:
