@@ -214,9 +214,9 @@ def _prove(
             index[axis.position] = i
         return algebra.elem(image, tuple(index), sizes=sizes)  # type: ignore[arg-type]
 
-    inside = all(axis.leaf.lo is not None and axis.leaf.hi is not None for axis in axes)
-    tried = list(candidates(kind.kernel, kind.axes, BORDER if inside else ZEROS, kind.borders))
-    first = {_sides(sampler): sampler for sampler in candidates(kind.kernel, kind.axes, borders=kind.borders)}
+    bounded = all(axis.leaf.lo is not None and axis.leaf.hi is not None for axis in axes)
+    borders = [border for border in kind.borders if bounded or not border.periodic]
+    first = {_sides(sampler): sampler for sampler in candidates(kind.kernel, kind.axes, borders)}
     forms = {sides: algebra.mul(factor, taps(algebra, sampler, pixels, size, read)) for sides, sampler in first.items()}
     resolver = Resolver([axis.coordinate for axis in axes])
     domains = [domain(axis.coordinate) for axis in axes]
@@ -224,7 +224,8 @@ def _prove(
     if early is not None:
         return early
     table = _Table(resolver, root, kind, forms, partitions(resolver, domains, [root, *forms.values()]))
-    for sampler in tried:
+    borders.sort(key=lambda border: bounded and border is not BORDER)  # which is told where all are equal
+    for sampler in candidates(kind.kernel, kind.axes, borders):
         conditions = [spec.window.condition(algebra, p, s) for spec, p, s in zip(sampler, pixels, size, strict=True)]
         if table.agrees(sampler, conditions):
             return Match(sampler, image, axes, rest, sizes, factor, addend)

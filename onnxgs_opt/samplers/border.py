@@ -22,10 +22,14 @@ class IndexRule(Protocol):
 
 @dataclass(frozen=True)
 class Border:
-    """A rule for taps outside the image; a fill value c is `zeros` on the image minus c, plus c."""
+    """A rule for taps outside the image; a fill value c is `zeros` on the image minus c, plus c.
+
+    `periodic`: it changes again and again outside, so that it is proven only where coordinates have bounds.
+    """
 
     name: BorderName
     index: IndexRule
+    periodic: bool = False
 
 
 def _zeros(o: Arithmetic[E], i: E, last: E) -> tuple[E, E]:
@@ -73,9 +77,9 @@ BORDERS: Mapping[str, Border] = {
     for border in (
         ZEROS,
         BORDER,
-        Border("reflection", _reflection),
-        Border("symmetric", _symmetric),
-        Border("wrap", _wrap),
+        Border("reflection", _reflection, periodic=True),
+        Border("symmetric", _symmetric, periodic=True),
+        Border("wrap", _wrap, periodic=True),
     )
 }
 """0; the nearest pixel; mirrored at the outer pixels' centres, or at their outer edges; the image repeated."""

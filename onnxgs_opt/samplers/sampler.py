@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import product
 from typing import TypeAlias
 
 from onnxgs_opt.samplers.arithmetic import Arithmetic, E
-from onnxgs_opt.samplers.border import BORDER, ZEROS, Border
+from onnxgs_opt.samplers.border import ZEROS, Border
 from onnxgs_opt.samplers.coordinates import PIXEL, Coordinates
 from onnxgs_opt.samplers.kernel import LINEAR, Kernel
 from onnxgs_opt.samplers.policy import WINDOWS, Window
@@ -69,11 +69,8 @@ def in_window(o: Arithmetic[E], sampler: Sampler, pixels: Sequence[E], sizes: Se
     return reduce(o.mul, [spec.window.condition(o, p, size) for spec, p, size in axes])
 
 
-def candidates(
-    kernel: Kernel, axes: int, prefer: Border = ZEROS, borders: Iterable[Border] = (ZEROS, BORDER)
-) -> Iterator[Sampler]:
-    """The samplers that recognition tries, the plainest first; `prefer` decides between `borders` that are equal."""
-    first = sorted(borders, key=lambda border: border is not prefer)
+def candidates(kernel: Kernel, axes: int, borders: Sequence[Border]) -> Iterator[Sampler]:
+    """The samplers that recognition tries, in this order: every window with every border, the same on all axes."""
     for window in WINDOWS.values():
-        for border in first:
+        for border in borders:
             yield axes * (AxisSpec(kernel, border, window),)
