@@ -47,6 +47,10 @@ class GatherSum:
         """The number of elements that are read."""
         return Record("reads", (len(site.reads) * math.prod(site.shapes[0][1]),), site.read_op)
 
+    def operands(self, site: StructuralSite) -> tuple[str, str]:
+        """What is read, and the index of the first read."""
+        return site.data, site.indices[0]
+
     def drawn(self, graph: Graph, site: StructuralSite) -> tuple[str, ...]:
         """The reads and the nodes between them and the output."""
         reached = set(site.results)

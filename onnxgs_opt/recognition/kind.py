@@ -52,5 +52,8 @@ class SiteKind(Protocol[S_contra]):
     def record(self, site: S_contra) -> Record:
         """What the site is compared by with what was measured elsewhere."""
 
+    def operands(self, site: S_contra) -> tuple[str, str | tuple[str, str]]:
+        """The tensor that is read, and where: one tensor, or those of x and y."""
+
     def drawn(self, graph: Graph, site: S_contra) -> tuple[str, ...]:
         """Names of the nodes that pictures show of the site, in execution order; `graph` is that of its body."""

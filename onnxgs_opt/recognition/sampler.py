@@ -47,6 +47,12 @@ class Sampler:
         sizes = (site.batch, *site.sample_size)
         return Record("cases", (site.channels, None if None in sizes else prod(s for s in sizes if s is not None)))
 
+    def operands(self, site: Site) -> tuple[str, str | tuple[str, str]]:
+        """The image, and the grid where the model has one."""
+        if site.grid is not None or site.x is None or site.y is None:
+            return site.image.tensor, site.coordinate_views[0].tensor if site.grid is None else site.grid.tensor
+        return site.image.tensor, (site.x.tensor, site.y.tensor)
+
     def drawn(self, graph: Graph, site: Site) -> tuple[str, ...]:
         """The cone."""
         return site.cone

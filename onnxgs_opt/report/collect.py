@@ -10,6 +10,7 @@ from onnxgs_opt.ir import Constant, Node
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import READS
 from onnxgs_opt.job import Job
+from onnxgs_opt.recognition import KINDS
 from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.report.model import (
     Count,
@@ -66,7 +67,7 @@ def _is_image_read(node: Node) -> bool:
 
 def site_record(site: AnySite, choice: Choice, comparison: Comparison | None) -> SiteReport:
     """One site of the report."""
-    image, grid = site.operands
+    image, grid = KINDS[site.kind].operands(site)
     border = "as read" if site.policy is None else site.policy.name
     return SiteReport(
         id=site.id,

@@ -96,7 +96,7 @@ def _after(site: AnySite, new: Sequence[Node], left: Sequence[Node]) -> Cone | N
     if not new:
         return None
     kept = left if KINDS[site.kind].keeps_rest else ()
-    return cone_of([*new, *kept], site.output, _new_reads(new, site.operands[0]))
+    return cone_of([*new, *kept], site.output, _new_reads(new, KINDS[site.kind].operands(site)[0]))
 
 
 def _variables(tensors: Iterable[Tensor]) -> list[Tensor]:

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from onnxgs_opt.errors import EngineError
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.runtime import RUNTIMES
 from onnxgs_opt.samplers.site import AnySite
-from onnxgs_opt.tuning.database import Cache, Tuning, hopeless, recorded
+from onnxgs_opt.tuning.database import Cache, Tuning, hopeless
 from onnxgs_opt.tuning.measurement import Measurement
-from onnxgs_opt.tuning.plan import KEEP, Choice
+from onnxgs_opt.tuning.plan import KEEP, Choice, by_record
 from onnxgs_opt.tuning.race import Contest
 from onnxgs_opt.tuning.trial import Trial, trial_of, with_shapes
 from onnxgs_opt.validation.compare import Comparison
@@ -71,7 +72,7 @@ class Tuner:
         known = cache.recall(trial.signature)
         if known is not None:
             return known, {}
-        if self.target.plugin and recorded(trial.site, self.target.runtime, refusals)[0] in UNMEASURED:
+        if by_record(trial.site, self.target, refusals)[0] in UNMEASURED:
             return self._untimed(trial, refusals, "the plugin is not measured"), {}
         if trial.is_dynamic and not self.shapes:
             return self._untimed(trial, refusals, "--shape NAME=... gives sizes to measure at"), {}
@@ -79,7 +80,7 @@ class Tuner:
 
     def _untimed(self, trial: Trial, refusals: Mapping[str, str], why: str) -> Tuning:
         """What is recorded, for a site that is not measured; the whole model is timed all the same."""
-        lowering, reason = recorded(trial.site, self.target.runtime, refusals)
+        lowering, reason = by_record(trial.site, self.target, refusals)
         return Tuning(trial.signature, lowering, f"{reason}; {why}", ())
 
     def _measure(self, trial: Trial, refusals: Mapping[str, str], cache: Cache) -> tuple[Tuning, Checks]:
@@ -91,6 +92,8 @@ class Tuner:
             contest = Contest(trial, self.graph, runtime, self.seed, self.custom_ops)
             if contest.kept_s < (runtime.least_call_s if self.least_call_s is None else self.least_call_s):
                 return self._untimed(trial, refusals, "a call of it is too short to be worth measuring"), {}
+        except EngineError as error:
+            return self._untimed(trial, refusals, f"its exported form makes no engine: {error}"), {}
         except Exception as error:  # a cone that does not run alone is not timed; runtimes' errors have no common base
             why = f"it could not be measured: {error}"
             return Tuning(trial.signature, KEEP, why, tuple(refused.values())), {}

@@ -72,11 +72,16 @@ def _choice(site: AnySite, target: Target, lowering: str) -> Choice:
     if lowering == AUTO and all(name.startswith(OWN) for name in site.reads):
         return Choice(KEEP, "already lowered by onnxgs-opt", refusals)
     if lowering == AUTO:
-        without = {} if target.plugin else {"plugin": NO_PLUGIN}
-        return Choice(*recorded(site, target.runtime, {**without, **refusals}), refusals)
+        return Choice(*by_record(site, target, refusals), refusals)
     if lowering in refusals:
         return Choice(KEEP, f"{lowering} refused: {refusals[lowering]}", refusals)
     return Choice(lowering, "asked for", refusals)
+
+
+def by_record(site: AnySite, target: Target, refusals: Mapping[str, str]) -> tuple[str, str]:
+    """The lowering that was fastest in recorded runs and is possible on the target, and where that was seen."""
+    without = {} if target.plugin else {"plugin": NO_PLUGIN}
+    return recorded(site, target.runtime, {**without, **refusals})
 
 
 # -- plans on disk --------------------------------------------------------------------------------

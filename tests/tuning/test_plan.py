@@ -70,9 +70,21 @@ def signature(graph: Graph, site: Site) -> str:
 
 def sum_of_reads(count: int, index: tuple[int, ...], read_op: str = "Gather") -> StructuralSite:
     names = tuple(f"index{k}" for k in range(count))
-    attributes = (("axis", 0),)
-    where = names, names, 0, 0, (((100, 3), index),)
-    return StructuralSite("site0", "GSO003", "data", "float32", "out", names, read_op, attributes, *where)
+    return StructuralSite(
+        id="site0",
+        rule="GSO003",
+        data="data",
+        dtype="float32",
+        output="out",
+        reads=names,
+        read_op=read_op,
+        attributes=(("axis", 0),),
+        indices=names,
+        results=names,
+        stack=0,
+        part=0,
+        shapes=(((100, 3), index),),
+    )
 
 
 def test_sums_of_reads_have_records_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -287,3 +287,16 @@ def test_a_race_runs_in_turn() -> None:
 def test_noise_is_said() -> None:
     assert "within the noise" in describe(Race({"before": (1.0, 1.0, 1.0, 1.0), "after": (0.5, 0.8, 1.2, 1.3)}))
     assert "within the noise" not in describe(Race({"before": (1.0,) * 4, "after": (0.5,) * 4}))
+
+
+@pytest.mark.parametrize(("has_library", "lowering"), [(False, "row-gather"), (True, "plugin")])
+def test_the_plugin_is_taken_by_the_record_only_where_its_library_is(
+    canonical: tuple[Graph, Site], monkeypatch: pytest.MonkeyPatch, has_library: bool, lowering: str
+) -> None:
+    case = {"image": [1, 3, 9, 9], "points": [9, 9], "ratios": {"plugin": 2.7, "row-gather": 1.2}}
+    record = {"target": "tensorrt", "machine": "GPU", "runtime": "TensorRT", "date": "2026-11-22", "cases": [case]}
+    monkeypatch.setattr("onnxgs_opt.tuning.database._records", lambda: [record])
+    graph, site = canonical
+    target = Target(17, "tensorrt", plugin=has_library)
+    choices, _ = replace(tuner(graph, shapes={}), target=target).tune([site], choose([site], target, "auto"))
+    assert choices["site0"].lowering == lowering
