@@ -11,6 +11,7 @@ from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.constants import constant_value
 from onnxgs_opt.ir.evaluator import EVALUATORS, evaluate
 from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.runtime.ort import open_session
 
 OPSETS = [o for o in (11, 12, 13, 16, 17, 18, 20, 21, 23, 24) if o <= onnx.defs.onnx_opset_version()]
 X = np.random.default_rng(0).normal(size=(3, 4, 6)).astype(np.float32)
@@ -41,8 +42,7 @@ def result(graph: Graph, tensor: gs.Tensor) -> np.ndarray:
     graph.remove_dead()
     model = graph.to_proto()
     onnx.checker.check_model(model, full_check=True)
-    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return session.run(None, {"x": X})[0]
+    return open_session(model, threads=1).run(None, {"x": X})[0]
 
 
 @pytest.mark.parametrize("opset", [o for o in OPSETS if o <= 23])
@@ -211,9 +211,7 @@ def test_evaluation_agrees_with_onnxruntime(op: str, inputs: list[object], attrs
         ir_version=8,
         opset_imports=[helper.make_opsetid("", 17)],
     )
-    want = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(
-        None, {f"i{k}": a for k, a in enumerate(arrays)}
-    )
+    want = open_session(model, threads=1).run(None, {f"i{k}": a for k, a in enumerate(arrays)})
     for mine, theirs in zip(got, want, strict=True):
         assert (mine.dtype, mine.shape) == (theirs.dtype, theirs.shape)
         np.testing.assert_array_equal(mine, theirs)

@@ -13,7 +13,7 @@ from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.lowering.grid_sample import displacement
 from onnxgs_opt.samplers.policy import Policy
 from onnxgs_opt.samplers.view import View
-from tests.lowering.samplers import POLICIES, Case, gap, graph_and_site, lower, variants
+from tests.lowering.samplers import POLICIES, Case, gap, graph_and_site, lower, site_of, variants
 
 OPSETS = (11, 12, 13, 16, 18, 20, 21)
 WRITING = ("merged-gather", "lerp-gather", "row-gather", "packed-gather", "grid-sample", "roi-align", "plugin")
@@ -21,7 +21,7 @@ WRITING = ("merged-gather", "lerp-gather", "row-gather", "packed-gather", "grid-
 
 def run(case: Case, name: str) -> float:
     """The largest difference from the definition, 0 where it is refused; the model has to be valid."""
-    if LOWERINGS[name].refusal(graph_and_site(case)[1], Target(case.opset, image_size=(64, 64))) is not None:
+    if LOWERINGS[name].refusal(site_of(case), Target(case.opset, image_size=(64, 64))) is not None:
         return 0.0
     return gap(case, LOWERINGS[name])
 

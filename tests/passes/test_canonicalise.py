@@ -4,12 +4,12 @@ import time
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, parser
 
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.passes import CANONICALISE, PASSES
+from onnxgs_opt.runtime.ort import open_session
 from tests.passes import golden
 
 
@@ -23,11 +23,7 @@ def test_passes_go_by_their_names() -> None:
 
 
 def run(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = 1
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return session.run(None, feeds)
+    return list(open_session(model, optimise=False, threads=1).run(None, feeds))
 
 
 LOOP = """

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, parser
 
@@ -19,6 +18,7 @@ from onnxgs_opt.passes import CANONICALISE, MergeReads
 from onnxgs_opt.recognition.findings import survey
 from onnxgs_opt.recognition.gather_sums import structural_sites
 from onnxgs_opt.report.model import Report
+from onnxgs_opt.runtime.ort import open_session
 from onnxgs_opt.samplers.site import StructuralSite
 from onnxgs_opt.validation.check_gather_sum import check_reads
 from tests.fixtures.mutants import MUTANTS
@@ -118,7 +118,7 @@ def feeds(model: onnx.ModelProto, count: int = 50) -> dict[str, Any]:
 
 
 def run(model: onnx.ModelProto, inputs: dict[str, Any]) -> Any:
-    return ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, inputs)[0]
+    return open_session(model, threads=1).run(None, inputs)[0]
 
 
 def merged(model: onnx.ModelProto) -> tuple[onnx.ModelProto, StructuralSite]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import onnxruntime as ort
 import pytest
 from onnx import parser
 
+from onnxgs_opt.runtime.ort import open_session
 from onnxgs_opt.validation.double_precision import in_double
 
 CLAMPED = """<ir_version: 7, opset_import: ["": {opset}]>
@@ -22,7 +22,7 @@ g (float[5] x) => (float[5] y) <float low = {{0}}, float high = {{7}}> {{
 @pytest.mark.parametrize("opset", [11, 12, 13, 17])
 def test_a_clamped_floor_runs_in_double(opset: int) -> None:
     model = in_double(parser.parse_model(CLAMPED.format(opset=opset)))
-    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = open_session(model, threads=1)
     x = np.array([-0.5, 0.25, 1 / 3, 7.5, 1e4 + 1 / 3])
     (found,) = session.run(None, {"x": x})
     assert found.dtype == np.float64

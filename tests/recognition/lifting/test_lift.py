@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-import onnxruntime as ort
 import pytest
 from onnx import numpy_helper, parser
 
@@ -14,6 +13,7 @@ from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.recognition.lifting.dynamic_dims import settle, symbols
 from onnxgs_opt.recognition.lifting.lift import Lift
 from onnxgs_opt.recognition.lifting.shape_inference import infer
+from onnxgs_opt.runtime.ort import open_session
 
 HEAD = '<ir_version: 8, opset_import: ["": 17]>\ng (float[2,3,4,5] x) => (float[d0] y)\n'
 CHAINS = {
@@ -73,7 +73,7 @@ def test_elements_are_where_onnxruntime_puts_them(chain):
     lift = Lift(scope, infer(scope, {}))
     root, _ = lift.root("y")
     data = np.random.default_rng(0).standard_normal((2, 3, 4, 5)).astype(np.float32)
-    expected = ort.InferenceSession(model.SerializeToString()).run(None, {"x": data})[0]
+    expected = open_session(model, threads=1).run(None, {"x": data})[0]
     assert lift.shape("y") == expected.shape
     arrays = {"x": data} | {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     for index in itertools.product(*map(range, expected.shape)):
