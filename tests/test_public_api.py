@@ -5,10 +5,13 @@ from __future__ import annotations
 import inspect
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import onnxgs_opt
+from onnxgs_opt.errors import UsageError
+from onnxgs_opt.options import Options, parameters
 
 MODEL = Path(__file__).parent / "fixtures" / "models" / "masked_interior.ts17.st.onnx"
 
@@ -36,6 +39,30 @@ def test_the_arguments_of_optimize() -> None:
     assert set(promised.split()) <= set(parameters)
     assert onnxgs_opt.optimize.__doc__ is not None
     assert [name for name in parameters if f"{name}: " not in onnxgs_opt.optimize.__doc__] == []
+
+
+def test_the_arguments_are_the_list_of_options() -> None:
+    given = inspect.signature(onnxgs_opt.optimize).parameters.values()
+    fields = Options.__dataclass_fields__
+    listed = [fields["model"], fields["output"], *parameters()]
+    assert [p.name for p in given] == [option.name for option in listed]
+    assert [p.annotation for p in given] == [option.type for option in listed]
+    assert [p.default for p in list(given)[1:]] == [option.default for option in listed[1:]]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lowering": "magic"}, "no lowering 'magic'"),
+        ({"target": "cuda"}, "no target 'cuda'"),
+        ({"dry_run": True, "bench": True}, "--bench needs the new model"),
+        ({"fp16": True}, "--fp16 needs --engine"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_at_once(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message) as refused:
+        onnxgs_opt.optimize("absent.onnx", **options)
+    assert refused.value.hint
 
 
 def test_the_fields_of_a_result() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,9 @@ def test_every_option_is_documented() -> None:
     page = (REPOSITORY / "docs" / "usage.md").read_text(encoding="utf-8")
     options = [param.opts for param in cli.command.params if param.param_type_name == "option"]
     assert [names for names in options if not any(f"`{name}" in page for name in names)] == []
+
+
+def test_the_tables_of_the_options_are_what_the_program_says() -> None:
+    made = runpy.run_path(str(REPOSITORY / "docs" / "options.py"))["page"]()
+    page = (REPOSITORY / "docs" / "usage.md").read_text(encoding="utf-8")
+    assert page == made, "python docs/options.py writes them anew"
