@@ -15,9 +15,10 @@ from typing import Any
 from bench.measure import header
 from onnxgs_opt.api import optimize
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.lowering import Target
 from onnxgs_opt.recognition.findings import survey
+from onnxgs_opt.runtime import RUNTIMES
 from onnxgs_opt.tuning.race import race_models
+from onnxgs_opt.validation.inputs import ModelInputs
 
 FLOOR = 0.98
 
@@ -33,7 +34,7 @@ def measure(path: Path, target: str) -> dict[str, Any]:
     shapes = survey(source).fitting
     ratios = []
     for seed in range(3):
-        times = race_models(source, result.graph, Target(source.opset, target), (), {}, seed=seed, fitting=shapes)
+        times = race_models(source, result.graph, RUNTIMES[target], ModelInputs(fitting=shapes, seed=seed))
         ratios.append(times.ratio("before", "after"))
     return {**record, "ratio": sorted(ratios)[1], "before_ms": times.median_ms("before"), "runs": ratios}
 

@@ -11,11 +11,13 @@ from onnxgs_opt.job import Job
 from onnxgs_opt.lowering import LOWERINGS, Tolerance, tolerance_of
 from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.report.model import Status
+from onnxgs_opt.runtime import RUNTIMES
 from onnxgs_opt.runtime.timing import CLEAR, Race
 from onnxgs_opt.tuning.race import race_models
 from onnxgs_opt.validation.check import DEFAULT, check_model
 from onnxgs_opt.validation.compare import Comparison
 from onnxgs_opt.validation.extract import NotRunnableError
+from onnxgs_opt.validation.inputs import ModelInputs
 from onnxgs_opt.validation.proofs import SiteProofs
 
 
@@ -72,22 +74,15 @@ def _whole_check(job: Job, lowered: Graph, found: Survey, lowerings: Mapping[str
     own = [tolerance_of(LOWERINGS[lowerings[site.id]], site) for site in sites]
     loosest: Tolerance = max([DEFAULT, *own], key=lambda t: t.atol)
     with job.clock.stage("validate model"):
-        return check_model(
-            job.source,
-            lowered,
-            tolerance=job.tolerance(loosest),
-            sites=found.samplers,
-            inputs=job.inputs,
-            shapes=job.shapes,
-            fitting=found.fitting,
-            seed=job.options.seed,
-            custom_ops=job.libraries,
-        )
+        return check_model(job.source, lowered, _inputs(job, found), job.tolerance(loosest), job.libraries)
 
 
 def _race(job: Job, lowered: Graph, found: Survey) -> Race | None:
     """The original and the result, timed in turn; None where one of them does not run alone."""
     with job.clock.stage("compare speed"), suppress(NotRunnableError):
-        models = job.source, lowered, job.target, found.samplers, job.shapes, job.inputs, job.options.seed
-        return race_models(*models, found.fitting, job.libraries)
+        return race_models(job.source, lowered, RUNTIMES[job.target.runtime], _inputs(job, found), job.libraries)
     return None
+
+
+def _inputs(job: Job, found: Survey) -> ModelInputs:
+    return ModelInputs(job.inputs, found.samplers, job.shapes, found.fitting, job.options.seed)

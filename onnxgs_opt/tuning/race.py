@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from onnx import ModelProto
 
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.lowering import LOWERINGS, Target
-from onnxgs_opt.runtime import RUNTIMES, Runtime
+from onnxgs_opt.lowering import LOWERINGS
+from onnxgs_opt.runtime import Runtime
 from onnxgs_opt.runtime.memory import TooLargeError, require_sessions
 from onnxgs_opt.runtime.timing import Call, Feeds, Race, SlowError, race, run_within, settled
-from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.tuning.measurement import Measurement
 from onnxgs_opt.tuning.plan import KEEP
 from onnxgs_opt.tuning.trial import Trial
-from onnxgs_opt.validation.boundary_values import coordinates_of
 from onnxgs_opt.validation.compare import Comparison
 from onnxgs_opt.validation.extract import NotRunnableError
-from onnxgs_opt.validation.inputs import model_runs
+from onnxgs_opt.validation.inputs import ModelInputs
 
 SITE_BUDGET_S = 0.15
 LONG_BUDGET_S = 4.0
@@ -119,34 +118,24 @@ def _is_exact(name: str) -> bool:
 
 
 def race_models(
-    before: Graph,
-    after: Graph,
-    target: Target,
-    sites: Sequence[Site],
-    shapes: Mapping[str, Sequence[int]],
-    inputs: Feeds | None = None,
-    seed: int = 0,
-    fitting: Sequence[Mapping[str, Sequence[int]]] = (),
-    custom_ops: Sequence[str] = (),
+    before: Graph, after: Graph, runtime: Runtime, inputs: ModelInputs, custom_ops: Sequence[str] = ()
 ) -> Race:
-    """The original and the result in turn, on the user's inputs or on generated ones.
-
-    `fitting` are small sets of shapes that dynamic inputs can have together, for where larger ones do not fit;
-    `custom_ops` are libraries of operators that the models use.
+    """The original and the result in turn; where the largest inputs do not fit, on ones of sizes that do.
 
     Raises:
-        NotRunnableError: One of them does not run on the target.
+        NotRunnableError: One of them does not run there.
     """
     old, new = before.to_proto(), after.to_proto()
     try:
         require_sessions((old, new))
     except TooLargeError as reason:
         raise NotRunnableError(str(reason)) from reason
-    ways: list[Sequence[Mapping[str, Sequence[int]]]] = [()] if inputs or not fitting else [(), fitting]
-    runtime = RUNTIMES[target.runtime]
+    ways = [replace(inputs, fitting=())]
+    if inputs.fitting and inputs.given is None:
+        ways.append(inputs)
     for way in ways:
         try:
-            feeds = inputs or _model_feeds(old, sites, shapes, seed, way)
+            feeds = max((run.feeds for run in way.runs(old)), key=_elements)
             calls = {"before": runtime.prepare(old, feeds, before.folder, custom_ops)}
             calls["after"] = runtime.prepare(new, feeds, after.folder, custom_ops)
             once = sum(run_within(call, FIRST_LIMIT_S) for call in calls.values())
@@ -156,13 +145,5 @@ def race_models(
     raise failure
 
 
-def _model_feeds(
-    model: ModelProto,
-    sites: Sequence[Site],
-    shapes: Mapping[str, Sequence[int]],
-    seed: int,
-    fitting: Sequence[Mapping[str, Sequence[int]]],
-) -> Feeds:
-    """The largest of the inputs that validation uses."""
-    runs = list(model_runs(model, coordinates_of(sites), shapes, seed, fitting))
-    return max(runs, key=lambda run: sum(value.size for value in run.feeds.values())).feeds
+def _elements(feeds: Feeds) -> int:
+    return sum(value.size for value in feeds.values())

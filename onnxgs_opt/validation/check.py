@@ -12,14 +12,16 @@ from onnx import ModelProto
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import Lowering, Tolerance, tolerance_of
 from onnxgs_opt.samplers.site import Site
-from onnxgs_opt.samplers.view import Array, Layout
-from onnxgs_opt.validation.boundary_values import coordinates_of, layout_at, layouts_of
+from onnxgs_opt.samplers.view import Layout
+from onnxgs_opt.validation.boundary_values import layout_at, layouts_of
 from onnxgs_opt.validation.compare import Comparison, Original, compare_runs
 from onnxgs_opt.validation.extract import cone_of, lowered_cone
-from onnxgs_opt.validation.inputs import PICKS, Run, model_runs, site_runs
+from onnxgs_opt.validation.inputs import PICKS, ModelInputs, Run, site_runs
 
 Model = ModelProto | Graph | str | Path
 DEFAULT = Tolerance(rtol=1e-5, atol=1e-5, reason="what differs is behind other layers, which scale it")
+AIMLESS = ModelInputs()
+"""Generated inputs for a model whose sites are not known."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +89,8 @@ class SiteCheck:
 def check_model(
     original: Model,
     result: Model,
-    *,
+    inputs: ModelInputs = AIMLESS,
     tolerance: Tolerance = DEFAULT,
-    sites: Sequence[Site] = (),
-    inputs: Mapping[str, Array] | None = None,
-    shapes: Mapping[str, Sequence[int]] | None = None,
-    fitting: Sequence[Mapping[str, Sequence[int]]] = (),
-    seed: int = 0,
     custom_ops: Sequence[str] = (),
 ) -> Comparison:
     """Compare two models of the same inputs and outputs.
@@ -105,21 +102,14 @@ def check_model(
     Args:
         original: The reference: a proto, a Graph or a path.
         result: What is checked.
+        inputs: What both are run on.
         tolerance: What may differ.
-        sites: Sites of the original, for aiming.
-        inputs: The user's own inputs; nothing else is run then.
-        shapes: Shapes of inputs, for those that have dynamic dims; several sizes are tried without.
-        fitting: Sets of shapes, by tensor, that are known to fit together; tried where `shapes` is not given.
-        seed: Seed of the inputs.
         custom_ops: Libraries of operators that onnxruntime lacks.
     """
     before, folder = _proto_of(original)
     after, result_folder = _proto_of(result)
-    if inputs is not None:
-        runs: Iterator[Run] = iter([Run(dict(inputs))])
-    else:
-        runs = model_runs(before, {n: a for n, a in coordinates_of(sites).items()}, shapes or {}, seed, fitting)
-    return compare_runs(Original(before, folder, custom_ops), after, runs, tolerance, seed, None, result_folder)
+    reference = Original(before, folder, custom_ops)
+    return compare_runs(reference, after, inputs.runs(before), tolerance, inputs.seed, None, result_folder)
 
 
 def _proto_of(model: Model) -> tuple[ModelProto, Path | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,31 @@ class Run:
     x: Array | None = None
     y: Array | None = None
     image: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
+class ModelInputs:
+    """What a whole model is run on.
+
+    Attributes:
+        given: The user's own inputs; nothing else is run then.
+        sites: Where generated coordinates are aimed at.
+        shapes: Shapes of inputs, for those that have dynamic dims; several sizes are tried without.
+        fitting: Sets of shapes, by tensor, that are known to fit together; tried where `shapes` says nothing.
+        seed: Seed of generated inputs.
+    """
+
+    given: Mapping[str, Array] | None = None
+    sites: Sequence[Site] = ()
+    shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    fitting: Sequence[Mapping[str, Sequence[int]]] = ()
+    seed: int = 0
+
+    def runs(self, model: ModelProto) -> Iterator[Run]:
+        """The user's inputs, or generated ones at several sizes."""
+        if self.given is not None:
+            return iter([Run(dict(self.given))])
+        return model_runs(model, coordinates_of(self.sites), self.shapes, self.seed, self.fitting)
 
 
 def site_runs(

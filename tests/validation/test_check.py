@@ -20,6 +20,7 @@ from onnxgs_opt.samplers.view import View, lay_out, tensor_shape
 from onnxgs_opt.validation.boundary_values import describe, edge_pixels, pixels
 from onnxgs_opt.validation.check import SiteCheck, check_model
 from onnxgs_opt.validation.compare import compare
+from onnxgs_opt.validation.inputs import ModelInputs
 from tests.lowering.samplers import Case, graph_and_site, lower
 
 STRICT = Tolerance(1e-6, 1e-6, "test")
@@ -100,7 +101,7 @@ def test_wrong_lowerings_fail(change: Any, dynamic: bool) -> None:
 def test_wrong_models_fail(change: Any) -> None:
     graph, site = sampler(Case())
     result = lower(Case(), Wrong(change))
-    assert check_model(graph, result, sites=[site]).status == "mismatch"
+    assert check_model(graph, result, ModelInputs(sites=[site])).status == "mismatch"
 
 
 def test_the_edge_is_named() -> None:
@@ -126,7 +127,9 @@ def test_grid_sample_with_border_and_no_mask_fails_by_default() -> None:
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_whole_models_that_agree(dynamic: bool) -> None:
     graph, site = sampler(Case(dynamic=dynamic))
-    found = check_model(graph, lower(Case(dynamic=dynamic), LOWERINGS["merged-gather"]), sites=[site], seed=3)
+    found = check_model(
+        graph, lower(Case(dynamic=dynamic), LOWERINGS["merged-gather"]), ModelInputs(sites=[site], seed=3)
+    )
     assert found.status == "ok", found.worst
     assert found.seed == 3
     assert all(dim > 1 for shapes in found.shapes for shape in shapes for dim in shape[1:])
@@ -144,7 +147,7 @@ def test_user_inputs_are_the_only_ones_run() -> None:
     graph, _ = sampler(Case())
     wrong = lower(Case(), Wrong(WRONG["border"]))
     inside = {"image": np.ones((2, 3, 7, 12), np.float32), "grid": np.ones((2, 18, 31, 2), np.float32)}
-    found = check_model(graph, wrong, inputs=inside)
+    found = check_model(graph, wrong, ModelInputs(inside))
     assert found.status == "ok"
     assert found.shapes == (((2, 3, 7, 12), (2, 18, 31, 2)),)
 
@@ -152,7 +155,7 @@ def test_user_inputs_are_the_only_ones_run() -> None:
 def test_shapes_can_be_given() -> None:
     graph, _ = sampler(Case(dynamic=True))
     shapes = {"image": (1, 3, 40, 50), "grid": (1, 6, 7, 2)}
-    found = check_model(graph, graph, shapes=shapes)
+    found = check_model(graph, graph, ModelInputs(shapes=shapes))
     assert found.status == "ok"
     assert found.shapes == (((1, 3, 40, 50), (1, 6, 7, 2)),)
 

@@ -15,6 +15,7 @@ from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering.base import Tolerance
 from onnxgs_opt.passes import CANONICALISE
 from onnxgs_opt.validation.check import check_model
+from onnxgs_opt.validation.inputs import ModelInputs
 
 Feeds = dict[str, np.ndarray]
 REORDERED = Tolerance(rtol=1e-4, atol=1e-4, reason="folding a constant before a convolution changes its roundings")
@@ -63,7 +64,7 @@ def _canonical(model: onnx.ModelProto | Path, feeds: Feeds | None) -> str:
     graph = Graph.load(model) if isinstance(model, Path) else Graph.from_proto(model)
     canonical = graph.copy()
     CANONICALISE.run(canonical)
-    found = check_model(graph, canonical, tolerance=REORDERED, inputs=feeds)
+    found = check_model(graph, canonical, ModelInputs(feeds), REORDERED)
     if found.status == "not-run":
         return "not run"
     return "equal" if found.status == "ok" else f"differ by {found.max_abs:.3g}: {found.worst}"
