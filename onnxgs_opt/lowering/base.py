@@ -29,6 +29,17 @@ REORDERED = Tolerance(
 )
 
 
+@dataclass(frozen=True)
+class Emitted:
+    """What a lowering wrote: the samples [N, C, Ho, Wo].
+
+    `mask` is the window as the model's own mask has it, element for element; None where there is none to replace.
+    """
+
+    samples: Tensor
+    mask: Tensor | None = None
+
+
 class Lowering(Protocol):
     """One spelling of the sampler. Implementations are frozen dataclasses."""
 
@@ -43,5 +54,5 @@ class Lowering(Protocol):
     def refusal(self, site: Site, target: Target) -> str | None:
         """Say why this site cannot be lowered so, in one sentence; None when it can."""
 
-    def emit(self, builder: Builder, site: Site) -> Tensor:
-        """Write the nodes and return the samples as [N, C, Ho, Wo]; only where there is no refusal."""
+    def emit(self, builder: Builder, site: Site) -> Emitted:
+        """Write the nodes and return what they make; nothing else changes. Only where there is no refusal."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from onnxgs_opt.ir import Body, Node, Tensor, Variable
 from onnxgs_opt.ir.builder import Builder
-from onnxgs_opt.lowering.base import REORDERED, Tolerance
+from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance
 from onnxgs_opt.lowering.emit.image_layouts import in_result_type
 from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.lowering.merged_gather import PLANES_UP_TO, emit_row_corners
@@ -55,12 +55,12 @@ class BlockedGather:
             return f"the {count} points do not divide into equal blocks of about {wanted:.0f}"
         return None
 
-    def emit(self, builder: Builder, site: Site) -> Tensor:
+    def emit(self, builder: Builder, site: Site) -> Emitted:
         """Write the sampler; see `Lowering.emit`."""
         count, channels = cast(int, _points(site)), cast(int, site.channels)
         block = cast(int, _block(count, self.elements / channels))
         image = emit_view(builder, site.image)
-        rows, index, weights = emit_row_corners(builder, site, image)
+        rows, index, weights, mask = emit_row_corners(builder, site, image)
         body = _Body(builder, in_result_type(builder, site, rows), block, channels)
         blocks = count // block
         shape = cast("list[int]", [site.batch, *site.sample_size, 4])
@@ -76,7 +76,7 @@ class BlockedGather:
             dtype=weights.dtype,
             shape=[blocks, block, 1, channels],
         )
-        return builder.transpose(builder.reshape(points, [*shape[:3], channels]), [0, 3, 1, 2])
+        return Emitted(builder.transpose(builder.reshape(points, [*shape[:3], channels]), [0, 3, 1, 2]), mask)
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ import numpy as np
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
-from onnxgs_opt.lowering.base import Tolerance
+from onnxgs_opt.lowering.base import Emitted, Tolerance
 from onnxgs_opt.lowering.emit.cells import float_type, is_inside_image
 from onnxgs_opt.lowering.emit.coordinates import emit_pixel_grid, for_batch
 from onnxgs_opt.lowering.emit.views import emit_view
-from onnxgs_opt.lowering.emit.windows import both_sides, emit_sides, far_where_outside
+from onnxgs_opt.lowering.emit.windows import as_own_mask, both_sides, emit_sides, far_where_outside
 from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.target import Target
 from onnxgs_opt.samplers.site import Site
@@ -52,7 +52,7 @@ class GridSample:
             return "an fp16 grid cannot tell neighbouring pixels apart"
         return _too_imprecise(site, target, self.tolerance)
 
-    def emit(self, builder: Builder, site: Site) -> Tensor:
+    def emit(self, builder: Builder, site: Site) -> Emitted:
         """Write the sampler; see `Lowering.emit`."""
         image = emit_view(builder, site.image)
         sizes = (builder.dim(image, 2), builder.dim(image, 3))
@@ -61,10 +61,13 @@ class GridSample:
         # A point far outside samples 0 where the border is zeros: the window then acts on the grid, not on the samples.
         on_grid = site.policy.border == "zeros"
         points = None if site.policy.window == "all" else emit_pixel_grid(builder, site, image)
+        mask = None
+        if points is not None and on_grid:
+            grid, mask = far_where_outside(builder, site, points, grid, sizes)
         samples = builder.op(
             "GridSample",
             image,
-            grid if points is None or not on_grid else far_where_outside(builder, site, points, grid, sizes),
+            grid,
             dtype=image.dtype,
             align_corners=int(bool(site.align_corners)) if normalised else 1,
             mode="linear" if builder.opset >= RENAMED_IN else "bilinear",
@@ -72,9 +75,10 @@ class GridSample:
         )
         inside = None if points is None or on_grid else emit_sides(builder, site, points, sizes)
         if inside is None:
-            return cast(Tensor, samples)
-        mask = builder.unsqueeze(builder.squeeze(both_sides(builder, inside, samples.dtype), [3]), [1])
-        return cast(Tensor, builder.op("Mul", samples, mask))
+            return Emitted(samples, mask)
+        mask = as_own_mask(builder, site.mask, inside)
+        window = builder.unsqueeze(builder.squeeze(both_sides(builder, inside, samples.dtype), [3]), [1])
+        return Emitted(builder.op("Mul", samples, window), mask)
 
 
 def _normalised_grid(builder: Builder, site: Site, image: Tensor, sizes: tuple[Dim, Dim]) -> Tensor:

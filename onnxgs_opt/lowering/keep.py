@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
-from onnxgs_opt.lowering.base import EXACT, Tolerance
+from onnxgs_opt.lowering.base import EXACT, Emitted, Tolerance
 from onnxgs_opt.runtime.target import Target
 from onnxgs_opt.samplers.site import Site
 
@@ -22,6 +21,6 @@ class Keep:
         """Never refuse."""
         return None
 
-    def emit(self, builder: Builder, site: Site) -> Tensor:
+    def emit(self, builder: Builder, site: Site) -> Emitted:
         """Not to be called: there is nothing to write."""
         raise AssertionError("the keep lowering writes nothing: leave the site's cone as it is")

@@ -10,7 +10,7 @@ import numpy as np
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
-from onnxgs_opt.lowering.base import REORDERED, Tolerance
+from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance
 from onnxgs_opt.lowering.emit.cells import Cells, emit_cells
 from onnxgs_opt.lowering.emit.image_layouts import emit_planes, in_result_type, spread
 from onnxgs_opt.lowering.emit.views import emit_view
@@ -47,12 +47,12 @@ class LerpGather:
             return "an engine of TensorRT 8.6 with dynamic sizes made NaN of half of its samples"
         return None
 
-    def emit(self, builder: Builder, site: Site) -> Tensor:
+    def emit(self, builder: Builder, site: Site) -> Emitted:
         """Write the sampler; see `Lowering.emit`."""
         image = emit_view(builder, site.image)
         cells = emit_cells(builder, site, image)
         write = _single_plane if (site.batch, site.channels) == (1, 1) else _planes
-        return write(builder, site, image, cells)
+        return Emitted(write(builder, site, image, cells), cells.mask)
 
 
 def _single_plane(builder: Builder, site: Site, image: Tensor, cells: Cells) -> Tensor:

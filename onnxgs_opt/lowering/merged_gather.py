@@ -7,8 +7,8 @@ from typing import cast
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
-from onnxgs_opt.lowering.base import REORDERED, Tolerance
-from onnxgs_opt.lowering.emit.cells import emit_corners
+from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance
+from onnxgs_opt.lowering.emit.cells import Corners, emit_corners
 from onnxgs_opt.lowering.emit.image_layouts import emit_planes, emit_rows, in_result_type, plus_batch, spread
 from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.runtime.target import Target
@@ -33,17 +33,17 @@ class MergedGather:
             return f"merged-gather needs opset >= 11, the model has {target.opset}"
         return None
 
-    def emit(self, builder: Builder, site: Site) -> Tensor:
+    def emit(self, builder: Builder, site: Site) -> Emitted:
         """Write the sampler; see `Lowering.emit`."""
         image = emit_view(builder, site.image)
         if site.channels is not None and site.channels <= PLANES_UP_TO:
-            return _from_planes(builder, site, image)
+            corners = emit_corners(builder, site, image)
+            return Emitted(_from_planes(builder, site, image, corners), corners.mask)
         return _from_rows(builder, site, image)
 
 
-def _from_planes(builder: Builder, site: Site, image: Tensor) -> Tensor:
+def _from_planes(builder: Builder, site: Site, image: Tensor, corners: Corners) -> Tensor:
     """Elements of [N, C, H*W], their index repeated over the channels."""
-    corners = emit_corners(builder, site, image)
     channels = cast(int, site.channels)
     index = spread(builder, site, image, corners.index)
     read = builder.op("GatherElements", emit_planes(builder, image), index, axis=2)
@@ -56,17 +56,17 @@ def _from_planes(builder: Builder, site: Site, image: Tensor) -> Tensor:
     return builder.reduce_sum(builder.op("Mul", read, weights), 2)
 
 
-def _from_rows(builder: Builder, site: Site, image: Tensor) -> Tensor:
+def _from_rows(builder: Builder, site: Site, image: Tensor) -> Emitted:
     """Rows of [N*H*W, C], weighted by a product of [1, 4] and [4, C] a point."""
-    rows, index, weights = emit_row_corners(builder, site, image)
+    rows, index, weights, mask = emit_row_corners(builder, site, image)
     read = in_result_type(builder, site, builder.op("Gather", rows, index, axis=0))
     points = builder.op("MatMul", builder.unsqueeze(weights, [3]), read)
-    return builder.transpose(builder.squeeze(points, [3]), [0, 3, 1, 2])
+    return Emitted(builder.transpose(builder.squeeze(points, [3]), [0, 3, 1, 2]), mask)
 
 
-def emit_row_corners(builder: Builder, site: Site, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The image as rows [N*H*W, C]; the rows of each point's corners and their weights, both [N, Ho, Wo, 4]."""
+def emit_row_corners(builder: Builder, site: Site, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """The image as rows [N*H*W, C]; the corners of each point and their weights, both [N, Ho, Wo, 4]; the mask."""
     corners = emit_corners(builder, site, image)
     index = builder.transpose(plus_batch(builder, site, image, corners.index, rank=4), [0, 2, 3, 1])
     weights = builder.transpose(in_result_type(builder, site, corners.weights), [0, 2, 3, 1])
-    return emit_rows(builder, image), index, weights
+    return emit_rows(builder, image), index, weights, corners.mask

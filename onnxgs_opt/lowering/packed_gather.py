@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
-from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
-from onnxgs_opt.lowering.base import REORDERED, Tolerance
+from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance
 from onnxgs_opt.lowering.emit.cells import emit_cells
 from onnxgs_opt.lowering.emit.image_layouts import emit_points, emit_rows, in_result_type, sum_of
 from onnxgs_opt.lowering.emit.views import emit_view
@@ -38,7 +37,7 @@ class PackedGather:
             return "packed-gather needs to know the image's width and channels, and they are dynamic"
         return None
 
-    def emit(self, builder: Builder, site: Site) -> Tensor:
+    def emit(self, builder: Builder, site: Site) -> Emitted:
         """Write the sampler; see `Lowering.emit`."""
         image = emit_view(builder, site.image)
         cells = emit_cells(builder, site, image)
@@ -52,4 +51,4 @@ class PackedGather:
         corners = builder.split(in_result_type(builder, site, read), 3, [channels] * 4)
         weights = [builder.squeeze(in_result_type(builder, site, w), [1]) for w in cells.corner_weights(builder)]
         terms = [builder.op("Mul", c, builder.unsqueeze(w, [3])) for c, w in zip(corners, weights, strict=True)]
-        return builder.transpose(sum_of(builder, terms), [0, 3, 1, 2])
+        return Emitted(builder.transpose(sum_of(builder, terms), [0, 3, 1, 2]), cells.mask)

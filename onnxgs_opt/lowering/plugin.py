@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
-from onnxgs_opt.lowering.base import REORDERED, Tolerance
+from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance
 from onnxgs_opt.lowering.emit.coordinates import emit_pixel_grid, for_batch
 from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.lowering.function import sample_function
@@ -42,7 +41,7 @@ class Plugin:
             return f"the body of BilinearSample computes in float32, the sampler in {site.dtype}"
         return None
 
-    def emit(self, builder: Builder, site: Site) -> Tensor:
+    def emit(self, builder: Builder, site: Site) -> Emitted:
         """Write the node, its function, the import of its domain and the IR version that functions need."""
         image = emit_view(builder, site.image)
         grid, coordinates = _grid(builder, site, image)
@@ -67,7 +66,7 @@ class Plugin:
             plugin_namespace=DOMAIN,
             plugin_version="1",
         )
-        return cast(Tensor, result)
+        return Emitted(result)
 
 
 def tolerance_from_grid(site: Site) -> Tolerance | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
-from onnxgs_opt.lowering.base import REORDERED, Tolerance
+from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance
 from onnxgs_opt.lowering.emit.cells import is_inside_image
 from onnxgs_opt.lowering.emit.coordinates import emit_pixel_grid
 from onnxgs_opt.lowering.emit.views import emit_view
@@ -48,13 +48,13 @@ class RoiAlign:
             return "RoiAlign repeats the outermost pixels, and the sampler fades to zero beyond them"
         return None
 
-    def emit(self, builder: Builder, site: Site) -> Tensor:
+    def emit(self, builder: Builder, site: Site) -> Emitted:
         """Write the sampler; see `Lowering.emit`."""
         image = emit_view(builder, site.image)
         points = builder.cast(emit_pixel_grid(builder, site, image), np.float32)
         channels, height, width = (builder.dim(image, axis) for axis in (1, 2, 3))
         start = builder.op("Sub", _clamped(builder, site, points, (height, width)), 0.5)
-        start = far_where_outside(builder, site, points, start, (height, width))
+        start, mask = far_where_outside(builder, site, points, start, (height, width))
         regions = builder.concat([start, start], 3)
         items, lines, columns = (builder.dim(points, axis) for axis in range(3))
         samples = builder.op(
@@ -68,7 +68,8 @@ class RoiAlign:
             sampling_ratio=1,
             coordinate_transformation_mode="output_half_pixel" if builder.opset >= HALF_PIXELS_SINCE else None,
         )
-        return builder.transpose(builder.reshape(samples, [items, lines, columns, channels]), [0, 3, 1, 2])
+        samples = builder.reshape(samples, [items, lines, columns, channels])
+        return Emitted(builder.transpose(samples, [0, 3, 1, 2]), mask)
 
 
 def _clamped(builder: Builder, site: Site, points: Tensor, sizes: tuple[Dim, Dim]) -> Tensor:

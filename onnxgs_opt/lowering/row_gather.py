@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
-from onnxgs_opt.lowering.base import REORDERED, Tolerance
+from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance
 from onnxgs_opt.lowering.emit.cells import emit_cells
 from onnxgs_opt.lowering.emit.image_layouts import emit_points, emit_rows, in_result_type, sum_of
 from onnxgs_opt.lowering.emit.views import emit_view
@@ -29,7 +28,7 @@ class RowGather:
             return f"row-gather needs opset >= 11, the model has {target.opset}"
         return None
 
-    def emit(self, builder: Builder, site: Site) -> Tensor:
+    def emit(self, builder: Builder, site: Site) -> Emitted:
         """Write the sampler; see `Lowering.emit`."""
         image = emit_view(builder, site.image)
         cells = emit_cells(builder, site, image)
@@ -42,4 +41,4 @@ class RowGather:
             column = builder.unsqueeze(builder.squeeze(in_result_type(builder, site, weight), [1]), [3])
             terms.append(builder.op("Mul", read, column))
         total = sum_of(builder, terms)
-        return builder.transpose(total, [0, 3, 1, 2])
+        return Emitted(builder.transpose(total, [0, 3, 1, 2]), cells.mask)

@@ -36,11 +36,13 @@ class LowerBilinear:
                 continue
             part = graph.at(site.body)
             builder = Builder(part, prefix_of(site))
-            samples = LOWERINGS[lowering].emit(builder, site)
+            emitted = LOWERINGS[lowering].emit(builder, site)
+            if site.mask is not None and emitted.mask is not None:
+                part.replace_all_uses(part.tensor(site.mask.tensor), emitted.mask)
             if node is None:
-                part.stand_in(part.tensor(site.output), emit_output(builder, site, samples))
+                part.stand_in(part.tensor(site.output), emit_output(builder, site, emitted.samples))
             else:
-                part.stand_in(node.outputs[0], samples)
+                part.stand_in(node.outputs[0], emitted.samples)
                 part.remove_nodes([node])
             changed = True
         if changed and not raised_nodes(graph):

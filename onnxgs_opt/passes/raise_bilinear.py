@@ -46,7 +46,7 @@ class RaiseBilinear:
                 continue
             part = graph.at(site.body)
             builder = Builder(part, prefix_of(site))
-            samples = Plugin().emit(builder, site)
+            samples = Plugin().emit(builder, site).samples
             output = part.tensor(site.output)
             part.stand_in(output, emit_output(builder, site, samples))
             changed = True

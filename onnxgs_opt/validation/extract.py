@@ -48,7 +48,7 @@ def lowered_cone(cone: ModelProto, site: Site, lowering: Lowering) -> ModelProto
     graph = Graph.from_proto(cone)
     InferShapes().run(graph)  # the types of what it computes, which the lowered model has too
     builder = Builder(graph, site.id)
-    result = emit_output(builder, site, lowering.emit(builder, site))
+    result = emit_output(builder, site, lowering.emit(builder, site).samples)
     graph.replace_all_uses(graph.tensor(site.output), result)
     graph.remove_dead()
     return graph.to_proto()

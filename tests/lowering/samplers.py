@@ -125,7 +125,7 @@ def site_of(case: Case) -> Site:
 def lower(case: Case, lowering: Lowering) -> Graph:
     """The graph with the sampler written by a lowering."""
     graph, site = graph_and_site(case)
-    samples = lowering.emit(Builder(graph, site.id), site)
+    samples = lowering.emit(Builder(graph, site.id), site).samples
     graph.replace_all_uses(graph.tensor("out"), samples)
     graph.remove_dead()
     return graph

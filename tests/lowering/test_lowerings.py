@@ -11,6 +11,7 @@ import pytest
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.lowering.grid_sample import displacement
+from onnxgs_opt.passes import LowerBilinear, RaiseBilinear
 from onnxgs_opt.samplers.policy import Policy
 from onnxgs_opt.samplers.view import View
 from tests.lowering.samplers import POLICIES, Case, gap, graph_and_site, lower, site_of, variants
@@ -172,8 +173,8 @@ def test_the_mask_of_the_model_is_replaced() -> None:
     graph.outputs.append(mask)
     name = mask.name
     masked = replace(site, mask=View(name, site.x.groups, units=1))
-    builder = Builder(graph, "site0")
-    graph.replace_all_uses(graph.tensor("out"), LOWERINGS["merged-gather"].emit(builder, masked))
+    RaiseBilinear((masked,)).run(graph)
+    LowerBilinear((masked,), {masked.id: "merged-gather"}).run(graph)
     graph.remove_dead()
     found = [node.op for node in graph.nodes]
     assert "Sigmoid" not in found
@@ -187,7 +188,7 @@ def test_a_mask_of_another_shape_stays() -> None:
     mask = builder.op("Expand", builder.op("Sigmoid", graph.tensor("x"), dtype=np.float32), np.array([2, 18, 31, 4]))
     graph.outputs.append(mask)
     masked = replace(site, mask=View(mask.name, site.x.groups, units=1))
-    LOWERINGS["merged-gather"].emit(Builder(graph, "site0"), masked)
+    assert LOWERINGS["merged-gather"].emit(Builder(graph, "site0"), masked).mask is None
     assert graph.outputs[-1] is mask
 
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import onnx_graphsurgeon as gs
 import pytest
 from onnx import parser
 
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target, Tolerance
+from onnxgs_opt.lowering.base import Emitted
 from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.samplers.policy import Policy
 from onnxgs_opt.samplers.site import Site
@@ -38,7 +38,7 @@ class Wrong:
     def refusal(self, site: Site, target: Target) -> str | None:
         return None
 
-    def emit(self, builder: Builder, site: Site) -> gs.Tensor:
+    def emit(self, builder: Builder, site: Site) -> Emitted:
         return LOWERINGS[self.base].emit(builder, self.change(site))
 
 
@@ -46,14 +46,13 @@ class Wrong:
 class OffByOneWidth(Wrong):
     """Reads an image whose rows are taken for one pixel longer than they are."""
 
-    def emit(self, builder: Builder, site: Site) -> gs.Tensor:
+    def emit(self, builder: Builder, site: Site) -> Emitted:
         image = emit_view(builder, site.image)
         flat = builder.op("Pad", builder.reshape(image, [2, 3, -1]), np.array([0, 0, 0, 0, 0, 7]))
         wider = builder.reshape(flat, [2, 3, 7, 13])
         wider.name, wider.shape, wider.dtype = "wider", [2, 3, 7, 13], np.dtype(np.float32)
         other = replace(site, image=replace(site.image, tensor="wider"), policy=Policy("zeros"))
-        samples: gs.Tensor = LOWERINGS["merged-gather"].emit(builder, other)
-        return samples
+        return LOWERINGS["merged-gather"].emit(builder, other)
 
 
 def sampler(case: Case) -> tuple[Graph, Site]:

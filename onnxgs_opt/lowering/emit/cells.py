@@ -39,13 +39,14 @@ class Cells:
 
     `index` is y*W + x within one plane of the image, no channel and no batch offset in it: [N, 1, Ho, Wo]. `columns`
     are the weights of the left and the right column, `rows` of the upper and the lower row with the window's mask in
-    them; each broadcasts to the index.
+    them; each broadcasts to the index. `mask` is that of `Emitted`.
     """
 
     index: Tensor
     columns: tuple[Tensor, Tensor]
     rows: tuple[Tensor, Tensor]
     width: Dim
+    mask: Tensor | None = None
 
     def corner_weights(self, builder: Builder) -> tuple[Tensor, ...]:
         """Weights of the corners in the order of the index's steps 0, 1, W, W+1."""
@@ -60,9 +61,11 @@ def emit_cells(builder: Builder, site: Site, image: Tensor) -> Cells:
     height, width = builder.dim(image, 2), builder.dim(image, 3)
     x, y = emit_pixels(builder, site, (height, width), 1)
     across, down = _cell(builder, x, width), _cell(builder, y, height)
-    mask = emit_mask(builder, site, across, down)
+    inside = emit_inside(builder, site, across, down)
+    own = None if inside is None else as_own_mask(builder, site.mask, inside)
+    mask = None if inside is None else builder.cast(inside, across.dtype)
     columns, rows = _weights(builder, across, site.policy, None), _weights(builder, down, site.policy, mask)
-    return Cells(_index(builder, site, across, down), columns, rows, width)
+    return Cells(_index(builder, site, across, down), columns, rows, width, own)
 
 
 def _index(builder: Builder, site: Site, across: AxisCell, down: AxisCell) -> Tensor:
@@ -76,10 +79,11 @@ def _index(builder: Builder, site: Site, across: AxisCell, down: AxisCell) -> Te
 
 @dataclass(frozen=True)
 class Corners:
-    """Where the four corners of each point are, and how much each counts; both [N, 4, Ho, Wo]."""
+    """Where the four corners of each point are, and how much each counts; both [N, 4, Ho, Wo]; `mask` as in `Cells`."""
 
     index: Tensor
     weights: Tensor
+    mask: Tensor | None
 
 
 def emit_corners(builder: Builder, site: Site, image: Tensor) -> Corners:
@@ -88,7 +92,7 @@ def emit_corners(builder: Builder, site: Site, image: Tensor) -> Corners:
     (left, right), (upper, lower) = cells.columns, cells.rows
     stacked = (builder.concat([left, right, left, right], 1), builder.concat([upper, upper, lower, lower], 1))
     index = builder.op("Add", cells.index, _steps(builder, cells.width, index_type(site)))
-    return Corners(index, builder.op("Mul", *stacked))
+    return Corners(index, builder.op("Mul", *stacked), cells.mask)
 
 
 def emit_pixels(builder: Builder, site: Site, sizes: tuple[Dim, Dim], axis: int) -> tuple[Tensor, Tensor]:
@@ -137,18 +141,8 @@ class AxisCell:
         return float_type(self.p)
 
 
-def emit_mask(builder: Builder, site: Site, across: AxisCell, down: AxisCell) -> Tensor | None:
-    """The window as a 0/1 tensor [N, 1, Ho, Wo] of the coordinates' type; None when every coordinate is in it."""
-    inside = emit_inside(builder, site, across, down)
-    return None if inside is None else builder.cast(inside, across.dtype)
-
-
 def emit_inside(builder: Builder, site: Site, across: AxisCell, down: AxisCell) -> Tensor | None:
-    """The window as a boolean tensor [N, 1, Ho, Wo]; None when every coordinate is in it.
-
-    It takes the place of the model's own mask, if there is one: exported ones compare [N, Ho, Wo, 1] with a scalar,
-    which can cost as much as all four reads.
-    """
+    """The window as a boolean tensor [N, 1, Ho, Wo]; None when every coordinate is in it."""
     window = WINDOWS[site.policy.window]
     if site.policy.window == "all":
         return None
@@ -156,23 +150,26 @@ def emit_inside(builder: Builder, site: Site, across: AxisCell, down: AxisCell) 
     inside = tests[0]
     for test in tests[1:]:
         inside = builder.op("And", inside, test)
-    if site.mask is not None:
-        _take_over(builder, site.mask, inside)
     return inside
 
 
-def _take_over(builder: Builder, view: View, inside: Tensor) -> None:
-    """Let `inside` [N, 1, Ho, Wo] serve whoever reads the model's own mask, where its shape is known to be the same."""
+def as_own_mask(builder: Builder, view: View | None, inside: Tensor) -> Tensor | None:
+    """The window `inside` [N, 1, Ho, Wo] as the model's own mask has it; None where the shapes may differ.
+
+    Exported masks compare [N, Ho, Wo, 1] with a scalar, which can cost as much as all four reads.
+    """
+    if view is None:
+        return None
     old = builder.graph.tensor(view.tensor)
     if view.split is not None or any(len(group) > 1 for group in view.groups) or old.dtype is None:
-        return
+        return None
     axes = [1, *(k + (k > 0) for k, group in enumerate(view.groups) if not group)]
     new = builder.squeeze(inside, sorted(axes))
     kept = sorted(view.order)
     new = builder.transpose(new, [view.order.index(axis) for axis in kept])
     new = builder.cast(builder.unsqueeze(new, [k for k in range(view.rank) if k not in kept]), old.dtype)
-    if new.shape is not None and None not in new.shape and new.shape == list(old.shape or []):
-        builder.graph.replace_all_uses(old, new)
+    same = new.shape is not None and None not in new.shape and new.shape == list(old.shape or [])
+    return new if same else None
 
 
 def with_unit_axis(view: View, axis: int) -> View:

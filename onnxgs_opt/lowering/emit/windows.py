@@ -15,21 +15,25 @@ from onnxgs_opt.ir.builder import Builder, Dim
 from onnxgs_opt.lowering.emit.cells import compare, float_type
 from onnxgs_opt.samplers.policy import WINDOWS
 from onnxgs_opt.samplers.site import Site
+from onnxgs_opt.samplers.view import View
 
 Sizes = tuple[Dim, Dim]
 OUTSIDE = -10.0
 """Outside of every image by more than a pixel, in pixels and in GridSample's units."""
 
 
-def far_where_outside(builder: Builder, site: Site, points: Tensor, values: Tensor, sizes: Sizes) -> Tensor:
+def far_where_outside(
+    builder: Builder, site: Site, points: Tensor, values: Tensor, sizes: Sizes
+) -> tuple[Tensor, Tensor | None]:
     """`values` [N, Ho, Wo, 2], with `OUTSIDE` for each coordinate of the pixels `points` that is not in the window.
 
-    `sizes` are those of the image, (H, W).
+    `sizes` are those of the image, (H, W). With it the mask of `Emitted`.
     """
     inside = emit_sides(builder, site, points, sizes)
     if inside is None:
-        return values
-    return cast(Tensor, builder.op("Where", inside, values, builder.const(OUTSIDE, float_type(values))))
+        return values, None
+    mask = as_own_mask(builder, site.mask, inside)
+    return builder.op("Where", inside, values, builder.const(OUTSIDE, float_type(values))), mask
 
 
 def emit_sides(builder: Builder, site: Site, points: Tensor, sizes: Sizes) -> Tensor | None:
@@ -44,9 +48,7 @@ def emit_sides(builder: Builder, site: Site, points: Tensor, sizes: Sizes) -> Te
         tests.append(compare(builder, "Less", "Greater", points, high, window.hi_closed))
     if not tests:
         return None
-    inside = tests[0] if len(tests) == 1 else builder.op("And", *tests)
-    _take_over(builder, site, inside)
-    return inside
+    return tests[0] if len(tests) == 1 else cast(Tensor, builder.op("And", *tests))
 
 
 def bounds(builder: Builder, sizes: Sizes, offset: int, dtype: Any) -> Tensor:
@@ -64,14 +66,14 @@ def both_sides(builder: Builder, inside: Tensor, dtype: Any) -> Tensor:
     return cast(Tensor, builder.op("Mul", across, down))
 
 
-def _take_over(builder: Builder, site: Site, inside: Tensor) -> None:
-    """Let the window serve whoever reads the model's own mask, where that has the axes N, Ho, Wo in this order."""
-    view = site.mask
+def as_own_mask(builder: Builder, view: View | None, inside: Tensor) -> Tensor | None:
+    """The window `inside` [N, Ho, Wo, 2] as the model's own mask has it, where that has the axes N, Ho, Wo in order."""
     if view is None or view.split is not None or list(view.order) != sorted(view.order):
-        return
+        return None
     old = builder.graph.tensor(view.tensor)
     shapes = old.shape or [None], inside.shape or [None]
     if old.dtype is None or not all(isinstance(d, int) for shape in shapes for d in shape):
-        return
-    if 2 * np.prod(shapes[0]) == np.prod(shapes[1]):
-        builder.graph.replace_all_uses(old, builder.reshape(both_sides(builder, inside, old.dtype), shapes[0]))
+        return None
+    if 2 * np.prod(shapes[0]) != np.prod(shapes[1]):
+        return None
+    return builder.reshape(both_sides(builder, inside, old.dtype), shapes[0])
