@@ -11,8 +11,10 @@ from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.passes import PASSES
 from tests.fixtures.named import named
 from tests.fixtures.spellings.check import run
+from tests.fixtures.text import FIRST_THREE, READS, TERMS, four
 
-MODEL = """
+MODEL = (
+    """
 <ir_version: 8, opset_import: ["" : 17]>
 g (float[BATCH,H,W,3] image, float[BATCH,POINTS,2] grid) => (float[BATCH,POINTS,3] out)
 <int64 first = {0}, int64 second = {1}, int64[1] whole = {-1}, int64[1] k0 = {0}, int64[1] k1 = {1}, int64[1] k2 = {2},
@@ -70,26 +72,19 @@ g (float[BATCH,H,W,3] image, float[BATCH,POINTS,2] grid) => (float[BATCH,POINTS,
   rb = Mul(yb, w)
   ca = Add(base, ra)
   cb = Add(base, rb)
-  ia = Add(ca, xa)
-  ib = Add(ca, xb)
-  ic = Add(cb, xa)
-  id = Add(cb, xb)
-  rows = Reshape(image, table)
-  pa = Gather<axis=0>(rows, ia)
-  pb = Gather<axis=0>(rows, ib)
-  pc = Gather<axis=0>(rows, ic)
-  pd = Gather<axis=0>(rows, id)
-  ta = Mul(pa, wa)
-  tb = Mul(pb, wb)
-  tc = Mul(pc, wc)
-  td = Mul(pd, wd)
-  ab = Add(ta, tb)
-  abc = Add(ab, tc)
-  abcd = Add(abc, td)
+"""
+    + four("i{k} = Add({row}, {column})", ("ca", "cb"), ("xa", "xb"))
+    + """  rows = Reshape(image, table)
+"""
+    + READS.replace("line", "rows")
+    + TERMS
+    + FIRST_THREE
+    + """  abcd = Add(abc, td)
   threes = Slice(imagesizes, k3, FOUR)
   OUT
 }
 """
+)
 AFTER = """
   fx = Reshape(gx, whole)
   fy = Reshape(gy, whole)

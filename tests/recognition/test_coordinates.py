@@ -11,9 +11,11 @@ import pytest
 from onnxgs_opt import find, optimize
 from onnxgs_opt.recognition.algebra.expression import Algebra
 from tests.fixtures.named import named
+from tests.fixtures.text import FIRST_THREE, INDICES, READS, TERMS, WEIGHTS
 from tests.recognition.test_forms import FORMS as TEST_FORMS
 
-MODEL = """
+MODEL = (
+    """
 <ir_version: 8, opset_import: ["" : 17]>
 g (float[h,w] image, float[p,2] points) => (float[p] out)
 <int64 first = {0}, int64 second = {1}, float zero = {0}, float one = {1}, float two = {2}, int64[1] k0 = {0},
@@ -39,34 +41,22 @@ g (float[h,w] image, float[p,2] points) => (float[p] out)
   yn = Min(y1, yl)
   xb = Cast<to=7>(xn)
   yb = Cast<to=7>(yn)
-  nu = Sub(one, u)
-  nv = Sub(one, v)
-  wa = Mul(nu, nv)
-  wb = Mul(u, nv)
-  wc = Mul(nu, v)
-  wd = Mul(u, v)
-  row = Slice(sizes, k1, k2)
+"""
+    + WEIGHTS
+    + """  row = Slice(sizes, k1, k2)
   flat = Flatten<axis=0>(image)
   line = Squeeze(flat)
   r0 = Mul(ya, row)
   r1 = Mul(yb, row)
-  ia = Add(r0, xa)
-  ib = Add(r0, xb)
-  ic = Add(r1, xa)
-  id = Add(r1, xb)
-  pa = Gather<axis=0>(line, ia)
-  pb = Gather<axis=0>(line, ib)
-  pc = Gather<axis=0>(line, ic)
-  pd = Gather<axis=0>(line, id)
-  ta = Mul(pa, wa)
-  tb = Mul(pb, wb)
-  tc = Mul(pc, wc)
-  td = Mul(pd, wd)
-  ab = Add(ta, tb)
-  abc = Add(ab, tc)
-  TAIL
+"""
+    + INDICES
+    + READS
+    + TERMS
+    + FIRST_THREE
+    + """  TAIL
 }
 """
+)
 SUM = "out = Add(abc, td)"
 FRACTION = """
   xs = Sub(xl, tiny)

@@ -11,6 +11,7 @@ import pytest
 
 from onnxgs_opt import find, optimize
 from tests.fixtures.spellings.check import run
+from tests.fixtures.text import four
 
 HEAD = """
 <ir_version: 8, opset_import: ["" : 17]>
@@ -28,7 +29,8 @@ CORNERS = """
   u = Sub(x, x0)
   v = Sub(y, y0)
 """
-INDICES = """
+INDICES = (
+    """
   x1 = Add(x0, one)
   y1 = Add(y0, one)
   nu = Sub(one, u)
@@ -39,24 +41,18 @@ INDICES = """
   yb = Clip(y1, zero, yl)
   ra = Mul(ya, w)
   rb = Mul(yb, w)
-  fa = Add(ra, xa)
-  fb = Add(ra, xb)
-  fc = Add(rb, xa)
-  fd = Add(rb, xb)
-  wa = Mul(nv, nu)
-  wb = Mul(nv, u)
-  wc = Mul(v, nu)
-  wd = Mul(v, u)
 """
-FOUR = "".join(
-    f"""
+    + four("  f{k} = Add({row}, {column})", ("ra", "rb"), ("xa", "xb"))
+    + four("  w{k} = Mul({row}, {column})", ("nv", "v"), ("nu", "u"))
+)
+FOUR = four(
+    """
   i{k} = Cast<to=7>(f{k})
   j{k} = Unsqueeze(i{k}, k1)
   e{k} = Expand(j{k}, spread)
   p{k} = GatherElements<axis=2>(image, e{k})
   q{k} = Unsqueeze(w{k}, k1)
 """
-    for k in "abcd"
 )
 ONE = """
   f = Concat<axis=1>(fa, fb, fc, fd)
@@ -71,7 +67,7 @@ ONE = """
   sd = Unsqueeze(wd, k1)
   ww = Concat<axis=1>(sa, sb, sc, sd)
 """
-TERMS = "".join(f"  t{k} = Mul(p{k}, q{k})\n" for k in "abcd")
+TERMS = four("  t{k} = Mul(p{k}, q{k})")
 ADDED = """
   sab = Add(ta, tb)
   sabc = Add(sab, tc)
@@ -82,7 +78,7 @@ SUM = TERMS + ADDED
 
 def times(taps: str, factor: str) -> str:
     """The products of taps with a factor of each."""
-    scaled = "".join(f"  t{k} = Mul(z{k}, {factor})\n" for k in "abcd")
+    scaled = four(f"  t{{k}} = Mul(z{{k}}, {factor})")
     return re.sub(r"\bt([abcd]) =", r"z\1 =", taps) + scaled
 
 

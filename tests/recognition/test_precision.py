@@ -9,9 +9,11 @@ from onnx import TensorProto
 
 from onnxgs_opt import optimize
 from tests.fixtures.named import named
+from tests.fixtures.text import FIRST_THREE, INDICES, READS, TERMS, four
 from tests.recognition.test_forms import FORMS
 
-DYNAMIC = """
+DYNAMIC = (
+    """
 <ir_version: 8, opset_import: ["" : OPSET]>
 g (TYPE[h,w] image, TYPE[p,2] points) => (TYPE[p] out)
 <int64 first = {0}, int64 second = {1}, TYPE zero = {0}, TYPE one = {1}, int64[1] k0 = {0}, int64[1] k1 = {1},
@@ -35,11 +37,9 @@ g (TYPE[h,w] image, TYPE[p,2] points) => (TYPE[p] out)
   y0 = Clip(yf, zero, yl)
   y1 = Clip(yg, zero, yl)
   WEIGHTS
-  wa = Mul(nu, nv)
-  wb = Mul(u, nv)
-  wc = Mul(nu, v)
-  wd = Mul(u, v)
-  xa = Cast<to=7>(x0)
+"""
+    + four("w{k} = Mul({column}, {row})", ("nv", "v"), ("nu", "u"))
+    + """  xa = Cast<to=7>(x0)
   xb = Cast<to=7>(x1)
   ya = Cast<to=7>(y0)
   yb = Cast<to=7>(y1)
@@ -47,23 +47,15 @@ g (TYPE[h,w] image, TYPE[p,2] points) => (TYPE[p] out)
   line = Reshape(image, k9)
   r0 = Mul(ya, row)
   r1 = Mul(yb, row)
-  ia = Add(r0, xa)
-  ib = Add(r0, xb)
-  ic = Add(r1, xa)
-  id = Add(r1, xb)
-  pa = Gather<axis=0>(line, ia)
-  pb = Gather<axis=0>(line, ib)
-  pc = Gather<axis=0>(line, ic)
-  pd = Gather<axis=0>(line, id)
-  ta = Mul(pa, wa)
-  tb = Mul(pb, wb)
-  tc = Mul(pc, wc)
-  td = Mul(pd, wd)
-  ab = Add(ta, tb)
-  abc = Add(ab, tc)
-  out = Add(abc, td)
+"""
+    + INDICES
+    + READS
+    + TERMS
+    + FIRST_THREE
+    + """  out = Add(abc, td)
 }
 """
+)
 BORDER = "u = Sub(x, xf)\n  v = Sub(y, yf)\n  nu = Sub(one, u)\n  nv = Sub(one, v)"
 CANCEL = "u = Sub(x, x0)\n  v = Sub(y, y0)\n  nu = Sub(x1, x)\n  nv = Sub(y1, y)"
 
