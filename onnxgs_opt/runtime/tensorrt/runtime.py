@@ -29,11 +29,15 @@ from onnxgs_opt.runtime.timing import Feeds
 
 @dataclass(frozen=True)
 class TensorRt:
-    """TensorRT or TensorRT-RTX. Engines are built in a process of their own and run in this one."""
+    """TensorRT or TensorRT-RTX. Engines are built in a process of their own and run in this one.
+
+    `external_tactics`: the builder may try cuDNN's and cuBLAS's kernels.
+    """
 
     name: Backend
     quirks: frozenset[Quirk]
     least_call_s: float = 2e-5
+    external_tactics: bool = True
 
     def unavailable(self) -> str | None:
         """Say what is missing: the package, a GPU, or one that its engines run on."""
@@ -71,7 +75,9 @@ class TensorRt:
     ) -> bytes:
         """The engine for inputs of these shapes, for the GPU that is here unless `capabilities` name others."""
         profiles = {name: Profile(value.shape, value.shape, value.shape) for name, value in feeds.items()}
-        options = EngineOptions(self.name, profiles=profiles, capabilities=tuple(capabilities))
+        options = EngineOptions(
+            self.name, profiles=profiles, capabilities=tuple(capabilities), external_tactics=self.external_tactics
+        )
         with tempfile.TemporaryDirectory(prefix="onnxgs-") as place:
             origin = (folder or Path(place)) / "model.onnx"
             return build_engine(model, origin, Path(place) / "engine", options).path.read_bytes()
