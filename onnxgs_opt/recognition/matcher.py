@@ -39,8 +39,8 @@ class Interpolation:
 
 RECOGNISED = (Interpolation("bilinear", LINEAR, 2),)
 AXES = "zyx"
-Sides = tuple[Border, ...]
-"""The border along each axis."""
+Sides = tuple[str, ...]
+"""The name of the border along each axis."""
 
 
 def recognise(algebra: Algebra, root: Expr, known: Sequence[Interpolation] = RECOGNISED) -> Match | Miss:
@@ -233,7 +233,7 @@ def _prove(
 
 
 def _sides(sampler: Sampler) -> Sides:
-    return tuple(spec.border for spec in sampler)
+    return tuple(spec.border.name for spec in sampler)
 
 
 def _differs_far_outside(
@@ -316,7 +316,7 @@ class _Table:
         inner = max(self._rows, key=lambda place: _extent(self._region(place)))
         where = _where(self._region(inner if inner in places else places[0]), AXES[-kind.axes :])
         code = "GSO101" if inner in places else "GSO103"
-        return Miss(f"it differs from {kind.name} sampling ({border[0].name} outside) where {where}", kind.taps, code)
+        return Miss(f"it differs from {kind.name} sampling ({border[0]} outside) where {where}", kind.taps, code)
 
 
 def _linear(column: tuple[Poly, ...], kind: Interpolation) -> tuple[int, ...] | None:
