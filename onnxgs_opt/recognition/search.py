@@ -287,12 +287,7 @@ class _Search:
 
     def _group_sizes(self, view: View) -> list[int | None]:
         """The size of each canonical axis of a view; None for a dynamic one."""
-        dims = self._static_dims(view.tensor)
-        if view.split is not None:
-            axis, sizes = view.split
-            whole = dims[axis]
-            rest = None if whole is None else whole // math.prod(s for s in sizes if s > 0)
-            dims[axis : axis + 1] = [rest if s < 0 else s for s in sizes]
+        dims = view.split_dims(self._static_dims(view.tensor))
         return [_product(dims[a] for a in group) for group in view.groups]
 
     def _image_sizes(self, site: Site) -> list[int]:

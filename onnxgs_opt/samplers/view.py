@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +70,7 @@ def _settle(dims: list[Size], group: Sequence[int], size: int) -> None:
 def lay_out(view: View, canonical: Array, shape: Sequence[int]) -> Array:
     """A tensor of `shape` whose view is `canonical`, or a part of it where the tensor has an axis of 1."""
     canonical = canonical - np.asarray(view.shift, canonical.dtype) if view.shift else canonical
-    inner = _inner_shape(view, shape)
+    inner = cast("list[int]", view.split_dims(shape))
     part = canonical[tuple(slice(0, size) for size in spans(view, shape))]
     apart = part.reshape([inner[a] for a in view.order])
     placed = apart.transpose([view.order.index(a) for a in sorted(view.order)])
@@ -78,26 +79,8 @@ def lay_out(view: View, canonical: Array, shape: Sequence[int]) -> Array:
 
 def spans(view: View, shape: Sequence[int]) -> list[int]:
     """The canonical sizes that a tensor of `shape` holds; 1 where it broadcasts."""
-    inner = _inner_shape(view, shape)
+    inner = cast("list[int]", view.split_dims(shape))
     return [int(np.prod([inner[a] for a in group], dtype=np.int64)) for group in view.groups]
-
-
-def _inner_shape(view: View, shape: Sequence[int]) -> list[int]:
-    inner = list(shape)
-    if view.split is not None:
-        axis, sizes = view.split
-        rest = int(np.prod([s for s in sizes if s > 0], dtype=np.int64))
-        inner[axis : axis + 1] = [s if s > 0 else shape[axis] // rest for s in sizes]
-    return inner
-
-
-def _group_sizes(view: View, shapes: Mapping[str, Sequence[int]]) -> list[int]:
-    dims = list(shapes[view.tensor])
-    if view.split is not None:
-        axis, sizes = view.split
-        rest = dims[axis] // int(np.prod([s for s in sizes if s > 0]))
-        dims[axis : axis + 1] = [rest if s < 0 else s for s in sizes]
-    return [int(np.prod([dims[a] for a in group], dtype=np.int64)) for group in view.groups]
 
 
 @dataclass(frozen=True)
@@ -125,3 +108,18 @@ class View:
     def order(self) -> tuple[int, ...]:
         """The axes of the (split) tensor in the operand's order."""
         return tuple(axis for group in self.groups for axis in group)
+
+    def split_dims(self, dims: Sequence[int | None]) -> list[int | None]:
+        """The sizes of the axes of the (split) tensor, whose own are `dims`; None for what is not known."""
+        inner = list(dims)
+        if self.split is not None:
+            axis, sizes = self.split
+            whole, known = dims[axis], math.prod(s for s in sizes if s > 0)
+            inner[axis : axis + 1] = [s if s > 0 else None if whole is None else whole // known for s in sizes]
+        return inner
+
+    def with_unit_axis(self, axis: int) -> View:
+        """The same view with an axis of size 1 at `axis`: one that it would drop, if there is any."""
+        spare = sorted(set(range(self.rank)) - set(self.order))[:1]
+        groups = (*self.groups[:axis], tuple(spare), *self.groups[axis:])
+        return replace(self, groups=groups, units=self.units - len(spare))

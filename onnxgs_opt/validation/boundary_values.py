@@ -10,7 +10,7 @@ import numpy as np
 
 from onnxgs_opt.runtime.memory import require_array
 from onnxgs_opt.samplers.site import Site
-from onnxgs_opt.samplers.view import Array, Layout, View, _group_sizes, lay_out
+from onnxgs_opt.samplers.view import Array, Layout, View, lay_out, spans
 
 Part = Literal["grid", "x", "y"]
 FAR = 1e4
@@ -94,8 +94,8 @@ def layouts_of(site: Site, picks: Sequence[Layout]) -> list[Layout]:
 
 def layout_at(site: Site, shapes: Mapping[str, Sequence[int]]) -> Layout:
     """Sizes of a site where every tensor has the shape that `shapes` gives it."""
-    batch, channels, height, width = _group_sizes(site.image, shapes)
-    parts = [_group_sizes(view, shapes)[:3] for view in site.coordinate_views]
+    batch, channels, height, width = spans(site.image, shapes[site.image.tensor])
+    parts = [spans(view, shapes[view.tensor])[:3] for view in site.coordinate_views]
     samples = [max(sizes) for sizes in zip(*parts, strict=True)]
     return Layout(max(batch, samples[0]), channels, (height, width), (samples[1], samples[2]))
 

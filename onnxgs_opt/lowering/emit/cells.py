@@ -15,7 +15,7 @@ Operands carry an axis of size 1 for the corners (the corner axis); coordinates 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -102,8 +102,8 @@ def emit_pixels(builder: Builder, site: Site, sizes: tuple[Dim, Dim], axis: int)
     """
     if site.x is not None and site.y is not None:
         return (
-            emit_view(builder, with_unit_axis(site.x, axis)),
-            emit_view(builder, with_unit_axis(site.y, axis)),
+            emit_view(builder, site.x.with_unit_axis(axis)),
+            emit_view(builder, site.y.with_unit_axis(axis)),
         )
     grid = emit_view(builder, cast(View, site.grid))
     if float_type(grid).itemsize < SINGLE:  # half precision cannot tell neighbouring pixels apart
@@ -170,13 +170,6 @@ def as_own_mask(builder: Builder, view: View | None, inside: Tensor) -> Tensor |
     new = builder.cast(builder.unsqueeze(new, [k for k in range(view.rank) if k not in kept]), old.dtype)
     same = new.shape is not None and None not in new.shape and new.shape == list(old.shape or [])
     return new if same else None
-
-
-def with_unit_axis(view: View, axis: int) -> View:
-    """The same view with an axis of size 1 at `axis`: one that it would drop, if there is any."""
-    spare = sorted(set(range(view.rank)) - set(view.order))[:1]
-    groups = (*view.groups[:axis], tuple(spare), *view.groups[axis:])
-    return replace(view, groups=groups, units=view.units - len(spare))
 
 
 def is_inside_image(policy: Policy) -> bool:
