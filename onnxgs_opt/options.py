@@ -80,10 +80,10 @@ class Options:
     model: PathLike | ModelProto
     output: PathLike | None = None
 
-    # A table, kept as one.
+    # A table, kept as one. An option more is a field here and, for programs, a parameter of `optimize`.
     # fmt: off
     dry_run: bool = field(default=False, metadata=_said(
-        "What to do", "--dry-run", "Report only, write no model.", python="True only reports.",
+        "What to do", "--dry-run", "Report only, write no model.",
         more="An OUT that is named is not written; what `--save-plan` and `--report` name is.",
     ))
     check: bool = field(default=False, metadata=_said(
@@ -114,7 +114,6 @@ class Options:
     ))
     opset: int | None = field(default=None, metadata=_said(
         "How to lower", "--opset", "Convert the model up to opset N first.", metavar="N", least=7,
-        python="Convert the model up to this opset first, for lowerings that need it; None leaves it.",
         more="With onnx's version converter: `grid-sample` needs 16. What is validated is the result against the "
         "model as it came.",
     ))
@@ -129,7 +128,7 @@ class Options:
     ))
     save_plan: PathLike | None = field(default=None, metadata=_said(
         "How to lower", "--save-plan", "Write this run's choices.", path="out",
-        python="Where to write this run's choices.", more="Those of a dry run are neither measured nor checked.",
+        more="Those of a dry run are neither measured nor checked.",
     ))
     bench: bool = field(default=False, metadata=_said(
         "How to lower", "--bench", "Time the model before and after.",
@@ -160,15 +159,12 @@ class Options:
     ))
     rtol: float | None = field(default=None, metadata=_said(
         "Validation", "--rtol", "Relative tolerance, else each lowering's own.", metavar="X", least=0,
-        python="Relative tolerance of validation; None is each lowering's own.",
     ))
     atol: float | None = field(default=None, metadata=_said(
         "Validation", "--atol", "Absolute tolerance, else each lowering's own.", metavar="X", least=0,
-        python="Absolute tolerance of validation; None is each lowering's own.",
     ))
     seed: int = field(default=0, metadata=_said(
         "Validation", "--seed", "Seed of generated inputs, 0 by default.", metavar="N", least=0,
-        python="Seed of the generated inputs.",
     ))
     custom_ops: Sequence[PathLike] = field(default=(), metadata=_said(
         "Validation", "--custom-ops-library", "Custom operators for onnxruntime; repeatable.", metavar="FILE",
@@ -189,12 +185,8 @@ class Options:
         python="The library of the plugin that the engine's BilinearSample nodes need.",
         more="The `plugin` lowering's nodes need it.",
     ))
-    fp16: bool = field(default=False, metadata=_said(
-        "Engine", "--fp16", "Let TensorRT before 11 compute in fp16.",
-    ))
-    bf16: bool = field(default=False, metadata=_said(
-        "Engine", "--bf16", "Let TensorRT before 11 compute in bf16.",
-    ))
+    fp16: bool = field(default=False, metadata=_said("Engine", "--fp16", "Let TensorRT before 11 compute in fp16."))
+    bf16: bool = field(default=False, metadata=_said("Engine", "--bf16", "Let TensorRT before 11 compute in bf16."))
     timing_cache: PathLike | None = field(default=None, metadata=_said(
         "Engine", "--timing-cache", "Read it if it exists, write it after.", path="out",
         python="A file of the builder's measurements: read if it exists, written after.",
