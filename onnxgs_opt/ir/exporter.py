@@ -261,13 +261,7 @@ def _unchanged(value: Any, before: Any) -> bool:
 
 
 def _export_attribute(
-    name: str,
-    value: Any,
-    before: Any,
-    original: AttributeProto | None,
-    node: NodeProto,
-    owned: set[int],
-    ir: int,
+    name: str, value: Any, before: Any, original: AttributeProto | None, node: NodeProto, owned: set[int], ir: int
 ) -> None:
     if isinstance(value, gs.Graph):
         made = node.attribute.add(name=name, type=AttributeProto.GRAPH)

@@ -36,8 +36,7 @@ def read_model(path: Path) -> ModelProto:
         model.ParseFromString(raw)
     except (DecodeError, RuntimeError) as error:
         raise ModelError(
-            f"{path} is not an ONNX model or is truncated",
-            "check that the file is complete: copy or export it again",
+            f"{path} is not an ONNX model or is truncated", "check that the file is complete: copy or export it again"
         ) from error
     try:
         with readable_text():
@@ -93,8 +92,7 @@ def write_model(model: ModelProto, path: Path, source: Path | None) -> None:
             _sync_folder(path.parent)
     except OSError as error:
         raise UsageError(
-            f"cannot write {path}: {_reason(error)}",
-            "choose a folder that exists, is writable and has space",
+            f"cannot write {path}: {_reason(error)}", "choose a folder that exists, is writable and has space"
         ) from error
 
 
@@ -199,8 +197,7 @@ def _check_same_data(here: Path, there: Path) -> None:
     if here.samefile(there) or same_copy:
         return
     raise UsageError(
-        f"{there} exists and is not the data file of the model",
-        "write to another folder, or remove that file",
+        f"{there} exists and is not the data file of the model", "write to another folder, or remove that file"
     )
 
 

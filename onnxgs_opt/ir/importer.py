@@ -87,8 +87,7 @@ def readable_text() -> Iterator[None]:
         yield
     except UnicodeDecodeError as error:
         raise ModelError(
-            f"a name or text in the model is not UTF-8: {error.reason}",
-            "the file is damaged: export the model again",
+            f"a name or text in the model is not UTF-8: {error.reason}", "the file is damaged: export the model again"
         ) from error
 
 

@@ -87,8 +87,7 @@ def _normalised_grid(builder: Builder, site: Site, image: Tensor, sizes: tuple[D
     pixels = emit_pixel_grid(builder, site, image)
     # p / ((S-1)/2) - 1: the divisor is exact, so this rounds twice only.
     return cast(
-        Tensor,
-        builder.op("Sub", builder.op("Div", pixels, _half_spans(builder, sizes, float_type(pixels))), 1.0),
+        Tensor, builder.op("Sub", builder.op("Div", pixels, _half_spans(builder, sizes, float_type(pixels))), 1.0)
     )
 
 

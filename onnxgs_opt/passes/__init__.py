@@ -29,8 +29,7 @@ __all__ = [
 # A folded shape lets inference know more, which lets more fold; each round needs the one before.
 _PROPAGATE = Pipeline("propagate", (InferShapes(), FoldConstants()), rounds=8)
 CANONICALISE = Pipeline(
-    "canonicalise",
-    (_PROPAGATE, EliminateIdentity(), EliminateCommonSubexpressions(), EliminateDead()),
+    "canonicalise", (_PROPAGATE, EliminateIdentity(), EliminateCommonSubexpressions(), EliminateDead())
 )
 PASSES: Mapping[str, Pass] = {
     "infer-shapes": InferShapes(),

@@ -47,12 +47,7 @@ class Placement:
 
 
 def place(
-    lift: Lift,
-    index: Index,
-    match: Match,
-    alive: Iterable[str],
-    split: Split_ | None,
-    like: Placement | None = None,
+    lift: Lift, index: Index, match: Match, alive: Iterable[str], split: Split_ | None, like: Placement | None = None
 ) -> Placement | Miss:
     """Find the tensors that hold the image and the coordinates of `match`, laid out by the axes of the output.
 

@@ -12,16 +12,7 @@ from onnxgs_opt.ir.operators import READS
 from onnxgs_opt.job import Job
 from onnxgs_opt.recognition import KINDS
 from onnxgs_opt.recognition.findings import Survey
-from onnxgs_opt.report.model import (
-    Count,
-    Hazard,
-    NearMiss,
-    Report,
-    SiteError,
-    SitePolicy,
-    SiteReport,
-    Validation,
-)
+from onnxgs_opt.report.model import Count, Hazard, NearMiss, Report, SiteError, SitePolicy, SiteReport, Validation
 from onnxgs_opt.report.verdict import Verdict
 from onnxgs_opt.samplers.site import AnySite
 from onnxgs_opt.tuning.plan import Choice, Plan

@@ -53,10 +53,7 @@ class Plan:
 
 
 def choose(
-    sites: Sequence[AnySite],
-    target: Target,
-    lowering: str,
-    image_sizes: Mapping[str, tuple[int, int]] | None = None,
+    sites: Sequence[AnySite], target: Target, lowering: str, image_sizes: Mapping[str, tuple[int, int]] | None = None
 ) -> dict[str, Choice]:
     """A choice for every site: the forced lowering, or for `auto` the one that was fastest in recorded runs.
 

@@ -101,10 +101,7 @@ def emit_pixels(builder: Builder, site: Site, sizes: tuple[Dim, Dim], axis: int)
     Where the model computes none, they follow from the grid in the order of roundings of onnxruntime's GridSample.
     """
     if site.x is not None and site.y is not None:
-        return (
-            emit_view(builder, site.x.with_unit_axis(axis)),
-            emit_view(builder, site.y.with_unit_axis(axis)),
-        )
+        return emit_view(builder, site.x.with_unit_axis(axis)), emit_view(builder, site.y.with_unit_axis(axis))
     grid = emit_view(builder, cast(View, site.grid))
     if float_type(grid).itemsize < SINGLE:  # half precision cannot tell neighbouring pixels apart
         grid = builder.cast(grid, np.float32)

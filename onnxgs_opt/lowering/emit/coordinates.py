@@ -18,10 +18,7 @@ def emit_pixel_grid(builder: Builder, site: Site, image: Tensor) -> Tensor:
         return for_batch(builder, site.grid, image, emit_view(builder, site.grid))
     x, y = emit_pixels(builder, site, (builder.dim(image, 2), builder.dim(image, 3)), 3)
     if _differ(x, y):
-        x, y = (
-            builder.op("Expand", x, builder.op("Shape", y)),
-            builder.op("Expand", y, builder.op("Shape", x)),
-        )
+        x, y = builder.op("Expand", x, builder.op("Shape", y)), builder.op("Expand", y, builder.op("Shape", x))
     return for_batch(builder, site.coordinate_views[0], image, builder.concat([x, y], 3))
 
 
