@@ -54,7 +54,7 @@ _ALL = (
         "GSO102",
         "indices do not fit the weights",
         "The pixels that are read are not the four around the coordinate that the weights are made of: x "
-        "and y transposed, a row stride that is not the width, a corner off by one.",
+        "and y transposed, a row stride that is not the width, a corner off by one, or a condition on both axes.",
         "Check the linear index y*W + x and which corner each weight multiplies.",
     ),
     Code(
@@ -120,7 +120,7 @@ _ALL = (
     Code(
         "GSO112",
         "not four reads",
-        "A weighted sum of reads with a number of taps that is not four.",
+        "A weighted sum of reads with a number of taps that is not four, or of coordinates that is not two.",
         "Nothing: no sampler is known to be it, but its reads may merge into one (GSO003).",
     ),
     Code(

@@ -274,7 +274,9 @@ def timeless(lines: list[str]) -> list[str]:
 
 def test_choices_are_the_registry() -> None:
     from onnxgs_opt.lowering import LOWERINGS
+    from onnxgs_opt.report.rendering import FORMATS
     from onnxgs_opt.runtime import RUNTIMES
 
     assert tuple(LOWERINGS) == options.LOWERINGS
     assert tuple(RUNTIMES) == options.TARGETS
+    assert ("text", *FORMATS) == options.FORMATS

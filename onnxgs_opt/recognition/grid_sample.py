@@ -31,18 +31,17 @@ def has_grid_samples(nodes: Iterable[Node]) -> bool:
 
 def grid_sample_sites(scope: Scope) -> list[Site]:
     """The bilinear GridSample nodes over images (not volumes), in execution order, without ids."""
-    return [_site(node) for node in scope.own if _is_bilinear(node)]
+    return [site_of(node) for node in scope.own if operator(node) == OP and is_bilinear(node)]
 
 
 def is_linear(node: Node) -> bool:
     """Whether a node is a GridSample that interpolates linearly, over an image or a volume."""
-    if operator(node) != OP:
-        return False
-    return _text(node.attrs.get("mode", "bilinear")) in BILINEAR
+    return operator(node) == OP and _text(node.attrs.get("mode", "bilinear")) in BILINEAR
 
 
-def _is_bilinear(node: Node) -> bool:
-    if not is_linear(node) or len(node.inputs) < 2:
+def is_bilinear(node: Node) -> bool:
+    """Whether a node that has GridSample's inputs and attributes interpolates images, not volumes, bilinearly."""
+    if _text(node.attrs.get("mode", "bilinear")) not in BILINEAR or len(node.inputs) < 2:
         return False
     image, grid = node.inputs[:2]
     if image.shape is None or len(image.shape) != _RANK:
@@ -57,7 +56,8 @@ def _is_float(tensor: Tensor) -> bool:
     return tensor.dtype is None or (not isinstance(tensor.dtype, int) and np.dtype(tensor.dtype).kind == "f")
 
 
-def _site(node: Node) -> Site:
+def site_of(node: Node) -> Site:
+    """The site, without an id, of a node that `is_bilinear` holds of."""
     image, grid = node.inputs[:2]
     return Site(
         id="",

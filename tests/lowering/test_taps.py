@@ -10,13 +10,17 @@ from onnx import parser
 
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.lowering import Target
 from onnxgs_opt.lowering.emit.taps import emit_taps
 from onnxgs_opt.samplers.border import BORDERS
 from onnxgs_opt.samplers.coordinates import COORDINATES
 from onnxgs_opt.samplers.kernel import KERNELS
-from onnxgs_opt.samplers.policy import WINDOWS
+from onnxgs_opt.samplers.policy import WINDOWS, Policy
 from onnxgs_opt.samplers.sampler import AxisSpec, Sampler
 from tests.fixtures.oracle import sampled
+from tests.lowering.samplers import POLICIES, site_of, variants
+from tests.lowering.samplers import gap as lowered_gap
+from tests.lowering.taps_lowering import TAPS
 
 SIZES = (7, 4, 5)
 
@@ -78,3 +82,12 @@ def test_sizes_that_are_known_late(kernel: str, opset: int) -> None:
 def test_units(units: object) -> None:
     spec = AxisSpec(border=BORDERS["border"], coordinates=units)  # type: ignore[arg-type]
     assert gap((spec, spec), span=0.125) < 2e-5
+
+
+@pytest.mark.parametrize("policy", [*POLICIES, Policy("reflection")], ids=lambda p: f"{p.border}-{p.window}")
+def test_the_example_of_the_documentation(policy: Policy) -> None:
+    old, new = Target(opset=10), Target(opset=17)
+    for case in variants(policy, 17):
+        assert TAPS.refusal(site_of(case), old) is not None
+        assert TAPS.refusal(site_of(case), new) is None
+        assert lowered_gap(case, TAPS) <= TAPS.tolerance.atol

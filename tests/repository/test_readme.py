@@ -12,6 +12,7 @@ from onnxgs_opt import cli
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+GUIDES = sorted((REPOSITORY / "docs").glob("writing-a-*.md"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
@@ -27,7 +28,14 @@ def test_every_option_is_documented() -> None:
     assert [names for names in options if not any(f"`{name}" in page for name in names)] == []
 
 
-def test_the_tables_of_the_options_are_what_the_program_says() -> None:
-    made = runpy.run_path(str(REPOSITORY / "docs" / "options.py"))["page"]()
-    page = (REPOSITORY / "docs" / "usage.md").read_text(encoding="utf-8")
-    assert page == made, "python docs/options.py writes them anew"
+def test_parts_made_from_the_code_are_what_the_code_says() -> None:
+    made = runpy.run_path(str(REPOSITORY / "docs" / "generate.py"))["pages"]()
+    assert {"usage.md", "bilinear.md", *(f"{page.stem}.md" for page in GUIDES)} == {page.name for page in made}
+    old = [page.name for page, text in made.items() if page.read_text(encoding="utf-8") != text]
+    assert old == [], "python docs/generate.py writes them anew"
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda page: page.stem)
+def test_an_example_is_a_file_of_at_most_forty_lines(guide: Path) -> None:
+    (example,) = re.findall(r"<!-- (\w[\w/]+\.py) -->", guide.read_text(encoding="utf-8"))
+    assert len((REPOSITORY / example).read_text(encoding="utf-8").splitlines()) <= 40

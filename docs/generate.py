@@ -1,0 +1,66 @@
+"""Write the parts of the pages that are made from the code: python docs/generate.py, from the repository's root.
+
+A part stands between `<!-- NAME -->` and `<!-- /NAME -->`; where NAME ends in .py it is that file as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from onnxgs_opt.cli_options import GROUPS
+from onnxgs_opt.diagnostics import CODES
+from onnxgs_opt.options import Spec, options_of
+
+DOCS = Path(__file__).parent
+PART = re.compile(r"(?<=<!-- )(?P<name>[\w/.-]+)( -->\n).*?(?=<!-- /(?P=name) -->)", re.DOTALL)
+BEFORE = {"Engine": "With TensorRT installed, OUT may be built into an engine as well ([TensorRT](tensorrt.md)).\n\n"}
+AFTER = {"About": "| `--version`, `--help` | The version; all options. |\n"}
+
+
+def pages() -> dict[Path, str]:
+    """The pages that have such parts, as they should be."""
+    texts = {page: page.read_text(encoding="utf-8") for page in sorted(DOCS.glob("*.md"))}
+    return {page: PART.sub(_written, text) for page, text in texts.items() if PART.search(text)}
+
+
+def _written(part: re.Match[str]) -> str:
+    name = part["name"]
+    return f"{name}{part[2]}{file(name) if name.endswith('.py') else TABLES[name]()}"
+
+
+def file(name: str) -> str:
+    """A file as a block of code."""
+    text = (DOCS.parent / name).read_text(encoding="utf-8")
+    return f"\n`{name}`:\n\n```python\n{text}```\n\n"
+
+
+def refusals() -> str:
+    """The codes of near-misses, and what each means."""
+    rows = [f"| {code} | {entry.title} | {entry.meaning} |\n" for code, entry in CODES.items() if code[3] == "1"]
+    return f"\n| code | title | what failed |\n|---|---|---|\n{''.join(rows)}\n"
+
+
+def options() -> str:
+    """A table of options for each group."""
+    return "".join(f"\n### {group}\n\n{BEFORE.get(group, '')}{table(group)}" for group in GROUPS) + "\n"
+
+
+def table(group: str) -> str:
+    """One group's options: their names, and what they mean."""
+    specs = [option.metadata["spec"] for option in options_of(group)]
+    rows = [f"| {names(spec)} | {' '.join(filter(None, (spec.help, spec.more)))} |\n" for spec in specs if spec.flags]
+    return f"| option | meaning |\n|---|---|\n{''.join(rows)}{AFTER.get(group, '')}"
+
+
+def names(spec: Spec) -> str:
+    """What an option is called, with its value."""
+    value = spec.metavar or ("FILE" if spec.path else "")
+    return ", ".join(f"`{f'{flag} {value}'.strip()}`" for flag in spec.flags)
+
+
+TABLES = {"options": options, "refusals": refusals}
+
+if __name__ == "__main__":
+    for page, text in pages().items():
+        page.write_text(text, encoding="utf-8")
