@@ -9,7 +9,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from onnxgs_opt.ir.constants import SMALL, constant_value, element_count
+from onnxgs_opt.ir.constants import constant_value, element_count, small_value
 from onnxgs_opt.ir.evaluator import EVALUATORS, evaluate
 from onnxgs_opt.ir.exporter import to_onnx_type
 from onnxgs_opt.ir.graph import Graph
@@ -123,9 +123,9 @@ class Builder:
         return self.const(value, None if isinstance(value, (np.ndarray, np.generic)) else like)
 
     def _fold(self, op_type: str, tensors: Sequence[gs.Tensor | None], attrs: Mapping[str, Any], outputs: int) -> Any:
-        if op_type not in EVALUATORS or any(t is not None and _too_big(t) for t in tensors):
+        if op_type not in EVALUATORS:
             return None
-        values = [None if t is None else constant_value(t) for t in tensors]
+        values = [None if t is None else small_value(t) for t in tensors]
         if any(v is None and t is not None for v, t in zip(values, tensors, strict=True)):
             return None
         attrs = {k: constant_value(v) if isinstance(v, gs.Constant) else v for k, v in attrs.items()}
@@ -261,11 +261,12 @@ class Builder:
         if known.count(None) == 1 and -1 not in known and 0 not in known:
             # One unknown size needs no Shape arithmetic.
             return self.reshape(t, [-1 if k is None else k for k in known])
-        parts = [d if isinstance(d, gs.Tensor) else self.const([int(d)], np.int64) for d in dims]
-        return cast(
-            gs.Tensor,
-            self.op("Reshape", t, self.concat(parts, 0), shape=[None if k in (None, -1) else k for k in known]),
-        )
+        shape = [None if k in (None, -1) else k for k in known]
+        return cast(gs.Tensor, self.op("Reshape", t, self.sizes(dims), shape=shape))
+
+    def sizes(self, dims: Sequence[Dim]) -> gs.Tensor:
+        """Sizes as one int64 tensor."""
+        return self.concat([d if isinstance(d, gs.Tensor) else self.const([int(d)], np.int64) for d in dims], 0)
 
     def dim(self, t: gs.Tensor, axis: int) -> Dim:
         """Size of an axis: an int when static, else a 1-element int64 tensor [1], made once a builder."""
@@ -304,11 +305,6 @@ class Builder:
 
 def _present(tensor: gs.Tensor | None) -> gs.Tensor:
     return gs.Variable.empty() if tensor is None else tensor
-
-
-def _too_big(tensor: gs.Tensor) -> bool:
-    count = element_count(tensor)
-    return count is not None and count > SMALL
 
 
 def _static(tensor: gs.Tensor, axis: int) -> int | None:

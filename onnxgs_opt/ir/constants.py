@@ -63,6 +63,13 @@ def _decoded(constant: gs.Constant) -> NDArray[Any] | None:
     return array
 
 
+def small_value(tensor: gs.Tensor) -> NDArray[Any] | None:
+    """The value of a constant of at most `SMALL` elements; None of anything else, of which nothing is decoded."""
+    count = element_count(tensor)
+    value = constant_value(tensor) if count is None or count <= SMALL else None
+    return None if value is None or value.size > SMALL else value
+
+
 def byte_count(tensor: gs.Tensor) -> int:
     """Bytes of a constant's values, decoded or not; 0 of sparse ones and of what is not constant."""
     values = tensor._values if isinstance(tensor, gs.Constant) else constant_value(tensor)

@@ -7,7 +7,7 @@ searching with that equality, so rewiring works on the bare lists.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,25 +16,12 @@ import onnx_graphsurgeon as gs
 from onnx import FunctionProto, ModelProto
 
 from onnxgs_opt.ir.clone import clone_model
-from onnxgs_opt.ir.constants import SMALL, constant_value, element_count
-from onnxgs_opt.ir.exporter import export_model, to_onnx_type
+from onnxgs_opt.ir.exporter import export_model
 from onnxgs_opt.ir.files import read_model, write_model
 from onnxgs_opt.ir.importer import import_function, import_model, paused_collector, readable_text, shell_of
 from onnxgs_opt.ir.operators import DEFAULT_DOMAINS, first_name
 from onnxgs_opt.ir.traversal import captured, node_subgraphs, sort_nodes
 from onnxgs_opt.ir.verifier import check_model
-
-__all__ = [
-    "SMALL",
-    "Graph",
-    "as_constant",
-    "captured",
-    "constant_value",
-    "element_count",
-    "node_subgraphs",
-    "set_input",
-    "to_onnx_type",
-]
 
 
 class Graph:
@@ -239,7 +226,7 @@ class Graph:
         """
         if old is new:
             return
-        for consumer in _unique(old.outputs):
+        for consumer in {id(node): node for node in old.outputs}.values():
             for index, tensor in enumerate(consumer.inputs):
                 if tensor is old:
                     list.__setitem__(consumer.inputs, index, new)
@@ -333,19 +320,8 @@ def as_constant(graph: Graph, tensor: gs.Tensor, value: Any) -> None:
     graph.constants.append(tensor)
 
 
-def set_input(node: gs.Node, index: int, tensor: gs.Tensor) -> None:
-    """Let one input of a node be another tensor."""
-    _detach(node.inputs[index].outputs, node)
-    list.__setitem__(node.inputs, index, tensor)
-    list.append(tensor.outputs, node)
-
-
 def _detach(items: list[Any], item: object) -> None:
     list.__delitem__(items, next(k for k, other in enumerate(items) if other is item))
-
-
-def _unique(nodes: Iterable[gs.Node]) -> list[gs.Node]:
-    return list({id(node): node for node in nodes}.values())
 
 
 def _collect_names(graph: gs.Graph, names: set[str]) -> list[gs.Graph]:

@@ -26,6 +26,7 @@ from onnx import (
     SparseTensorProto,
     TensorProto,
     TensorShapeProto,
+    TypeProto,
     ValueInfoProto,
 )
 from onnx_graphsurgeon.importers.onnx_importer import get_numpy_type
@@ -37,6 +38,9 @@ from onnxgs_opt.ir.operators import DEFAULT_DOMAINS
 
 Scope: TypeAlias = "ChainMap[str, gs.Tensor]"
 Dim: TypeAlias = "int | str | None"
+Known: TypeAlias = "tuple[Any, list[Any] | None]"
+"""Element type and dims of a tensor, as far as they are known."""
+
 FIRST_IR_WITH_FREE_INITIALIZERS = 4  # before it, every initialiser is listed among the inputs
 _ELEMENT_TYPES = frozenset(TensorProto.DataType.values()) - {TensorProto.UNDEFINED}
 _GRAPH_BODY = ("node", "initializer", "sparse_initializer", "input", "output", "value_info")
@@ -220,11 +224,11 @@ def _check_element_type(tensor: TensorProto) -> None:
         )
 
 
-def info_type(info: ValueInfoProto) -> tuple[Any, list[Dim] | None]:
-    """Numpy dtype and dims of a value; (None, None) for sequences, maps, optionals and unknown types."""
-    if not info.type.HasField("tensor_type"):
+def known_type(proto: TypeProto) -> Known:
+    """Numpy dtype and dims of a type; (None, None) for sequences, maps, optionals and unknown types."""
+    if not proto.HasField("tensor_type"):
         return None, None
-    tensor = info.type.tensor_type
+    tensor = proto.tensor_type
     dtype = from_onnx_type(tensor.elem_type)
     if not tensor.HasField("shape"):
         return dtype, None
@@ -241,7 +245,7 @@ def _dim(dim: TensorShapeProto.Dimension) -> Dim:
 
 
 def _import_variable(info: ValueInfoProto) -> gs.Variable:
-    dtype, shape = info_type(info)
+    dtype, shape = known_type(info.type)
     tensor = gs.Variable(info.name, dtype, shape)
     tensor.type = info.type.WhichOneof("value") or "tensor_type"
     tensor.origin = (info, dtype, None if shape is None else list(shape))

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import onnx
 import onnx_graphsurgeon as gs
 from onnx import NodeProto, TensorProto, TypeProto
 
-from onnxgs_opt.ir.constants import SMALL, constant_value
+from onnxgs_opt.ir.constants import small_value
 from onnxgs_opt.ir.exporter import to_onnx_type
+from onnxgs_opt.ir.importer import Known, known_type
 
-Known: TypeAlias = "tuple[Any, list[Any] | None]"
 _INFERRED_AS = {"GreaterOrEqual": "Greater", "LessOrEqual": "Less"}
 """Operators that the library knows only by what they are made of, and others of the same types and shapes."""
 
@@ -45,7 +45,7 @@ def result_type(
     made = [f"output{k}" for k in range(outputs)]
     node = onnx.helper.make_node(op, read, made, **plain)
     found = [types for guess in _guesses(operands) if (types := inferred(node, opset, guess, values))]
-    return [_common([_known(types.get(name)) for types in found]) for name in made]
+    return [_common([known_type(types.get(name, TypeProto())) for types in found]) for name in made]
 
 
 def _guesses(operands: Mapping[str, gs.Tensor]) -> Iterator[dict[str, TypeProto]]:
@@ -66,15 +66,5 @@ def _common(found: Sequence[Known]) -> Known:
 
 
 def _small_value(tensor: gs.Tensor, name: str) -> TensorProto | None:
-    value = constant_value(tensor)
-    return None if value is None or value.size > SMALL else onnx.numpy_helper.from_array(value, name)
-
-
-def _known(proto: TypeProto | None) -> Known:
-    if proto is None or not proto.HasField("tensor_type"):
-        return None, None
-    tensor = proto.tensor_type
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
-    if not tensor.HasField("shape"):
-        return dtype, None
-    return dtype, [d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in tensor.shape.dim]
+    value = small_value(tensor)
+    return None if value is None else onnx.numpy_helper.from_array(value, name)

@@ -86,17 +86,16 @@ def _normalised_grid(builder: Builder, site: Site, image: Tensor, sizes: tuple[D
         return for_batch(builder, site.grid, image, emit_view(builder, site.grid))
     pixels = emit_pixel_grid(builder, site, image)
     # p / ((S-1)/2) - 1: the divisor is exact, so this rounds twice only.
-    return cast(
-        Tensor, builder.op("Sub", builder.op("Div", pixels, _half_spans(builder, sizes, float_type(pixels))), 1.0)
-    )
+    spans = builder.op("Div", pixels, _half_spans(builder, sizes, float_type(pixels)))
+    return cast(Tensor, builder.op("Sub", spans, 1.0))
 
 
 def _half_spans(builder: Builder, sizes: tuple[Dim, Dim], dtype: Any) -> Tensor:
     height, width = sizes
     if isinstance(height, int) and isinstance(width, int):
         return builder.const(np.array([width - 1, height - 1]) / 2, dtype)
-    both = builder.concat([d if isinstance(d, Tensor) else builder.const([d], np.int64) for d in (width, height)], 0)
-    return cast(Tensor, builder.op("Mul", builder.cast(builder.op("Sub", both, 1), dtype), 0.5))
+    last = builder.cast(builder.op("Sub", builder.sizes((width, height)), 1), dtype)
+    return cast(Tensor, builder.op("Mul", last, 0.5))
 
 
 def _too_imprecise(site: Site, target: Target, tolerance: Tolerance) -> str | None:

@@ -82,8 +82,7 @@ def _clamped(builder: Builder, site: Site, points: Tensor, sizes: tuple[Dim, Dim
 def _items(builder: Builder, batch: Dim, points: Dim) -> Tensor:
     """For every region the item of the batch that it is of: one number an item, repeated; runtimes fold it."""
     if isinstance(batch, int) and batch == 1:
-        sizes = points if isinstance(points, Tensor) else builder.const([points], np.int64)
-        return cast(Tensor, builder.op("Expand", builder.const([0], np.int64), sizes))
+        return cast(Tensor, builder.op("Expand", builder.const([0], np.int64), builder.sizes([points])))
     both = [d if isinstance(d, Tensor) else builder.const([d], np.int64) for d in (batch, points)]
     if isinstance(batch, int):
         numbers = builder.const(np.arange(batch, dtype=np.int64).reshape(-1, 1))

@@ -4,28 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from onnxgs_opt.passes.base import Pass, PassResult, Pipeline
+from onnxgs_opt.passes.base import Pass, Pipeline
 from onnxgs_opt.passes.eliminate_common_subexpressions import EliminateCommonSubexpressions
 from onnxgs_opt.passes.eliminate_dead import EliminateDead
 from onnxgs_opt.passes.eliminate_identity import EliminateIdentity
 from onnxgs_opt.passes.fold_constants import FoldConstants
 from onnxgs_opt.passes.infer_shapes import InferShapes
-from onnxgs_opt.passes.lower_bilinear import LowerBilinear
-from onnxgs_opt.passes.merge_reads import MergeReads
-from onnxgs_opt.passes.raise_bilinear import RaiseBilinear
 from onnxgs_opt.passes.sink_reshapes import SinkReshapes
 
-__all__ = [
-    "CANONICALISE",
-    "PASSES",
-    "EliminateDead",
-    "LowerBilinear",
-    "MergeReads",
-    "Pass",
-    "PassResult",
-    "Pipeline",
-    "RaiseBilinear",
-]
+__all__ = ["CANONICALISE", "PASSES", "EliminateDead", "Pass", "Pipeline"]
 # A folded shape lets inference know more, which lets more fold; each round needs the one before.
 _PROPAGATE = Pipeline("propagate", (InferShapes(), FoldConstants()), rounds=8)
 CANONICALISE = Pipeline(

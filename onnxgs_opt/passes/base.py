@@ -9,28 +9,15 @@ from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.importer import paused_collector
 
 
-@dataclass(frozen=True)
-class PassResult:
-    """What a pass did.
-
-    Attributes:
-        changed: True when, and only when, the model that the graph stands for is different from before.
-    """
-
-    changed: bool
-
-
 class Pass(Protocol):
     """One rewriting of a graph; its options are its fields. Running it again changes nothing."""
 
     @property
     def name(self) -> str:
         """Name on the command line and in reports, with hyphens."""
-        ...
 
-    def run(self, graph: Graph) -> PassResult:
-        """Rewrite ``graph`` in place, its subgraphs and functions too."""
-        ...
+    def run(self, graph: Graph) -> bool:
+        """Rewrite ``graph`` in place, its subgraphs and functions too; whether the model that it stands for changed."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +35,12 @@ class Pipeline:
     passes: tuple[Pass, ...]
     rounds: int = 1
 
-    def run(self, graph: Graph) -> PassResult:
-        """Run every pass; changed when one of them changed something."""
-        results: list[PassResult] = []
+    def run(self, graph: Graph) -> bool:
+        """Run every pass; whether one of them changed something."""
+        changed: list[bool] = []
         with paused_collector():
             for _ in range(self.rounds):
-                results += [each.run(graph) for each in self.passes]
-                if not results[-1].changed:
+                changed += [each.run(graph) for each in self.passes]
+                if not changed[-1]:
                     break
-        return PassResult(any(r.changed for r in results))
+        return any(changed)

@@ -10,11 +10,10 @@ from typing import Any
 from onnx import AttributeProto
 
 from onnxgs_opt.ir import Constant, Node
-from onnxgs_opt.ir.constants import SMALL, constant_value, element_count
+from onnxgs_opt.ir.constants import small_value
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import RANDOM, operator
 from onnxgs_opt.ir.traversal import node_subgraphs
-from onnxgs_opt.passes.base import PassResult
 
 
 @dataclass(frozen=True)
@@ -27,10 +26,9 @@ class EliminateCommonSubexpressions:
 
     name: str = "eliminate-common-subexpressions"
 
-    def run(self, graph: Graph) -> PassResult:
+    def run(self, graph: Graph) -> bool:
         """Merge here, in subgraphs and in functions."""
-        parts = [graph, *graph.subgraphs()]
-        return PassResult(any([_merge(part, part is graph) for part in parts]))  # every part
+        return any([_merge(part, part is graph) for part in (graph, *graph.subgraphs())])  # every part
 
 
 def _merge(graph: Graph, is_main: bool) -> bool:
@@ -101,8 +99,7 @@ def _attribute_key(value: Any) -> str:
 
 
 def _constant_key(constant: Constant) -> Hashable | None:
-    count = element_count(constant)
-    value = constant_value(constant) if count is not None and count <= SMALL else None
+    value = small_value(constant)
     if value is None or value.dtype == object:
         return None
     return value.dtype.str, str(value.dtype), value.shape, value.tobytes()

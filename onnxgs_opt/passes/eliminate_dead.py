@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.passes.base import PassResult
 
 
 @dataclass(frozen=True)
@@ -14,6 +13,6 @@ class EliminateDead:
 
     name: str = "eliminate-dead"
 
-    def run(self, graph: Graph) -> PassResult:
+    def run(self, graph: Graph) -> bool:
         """Remove them here, in subgraphs and in functions."""
-        return PassResult(graph.remove_dead() > 0)
+        return graph.remove_dead() > 0

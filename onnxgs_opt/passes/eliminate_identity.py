@@ -10,7 +10,6 @@ from onnxgs_opt.ir.constants import constant_value, element_count
 from onnxgs_opt.ir.exporter import to_onnx_type
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import operator
-from onnxgs_opt.passes.base import PassResult
 
 
 @dataclass(frozen=True)
@@ -23,10 +22,9 @@ class EliminateIdentity:
 
     name: str = "eliminate-identity"
 
-    def run(self, graph: Graph) -> PassResult:
+    def run(self, graph: Graph) -> bool:
         """Remove them here, in subgraphs and in functions."""
-        parts = [graph, *graph.subgraphs()]
-        return PassResult(any([_eliminate(part) for part in parts]))  # every part, not up to the first
+        return any([_eliminate(part) for part in (graph, *graph.subgraphs())])  # every part, not up to the first
 
 
 def _eliminate(graph: Graph) -> bool:

@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxgs_opt.ir import Constant, Node, Tensor
-from onnxgs_opt.ir.constants import SMALL, byte_count, constant_value, element_count
+from onnxgs_opt.ir.constants import byte_count, constant_value, small_value
 from onnxgs_opt.ir.evaluator import EVALUATORS, evaluate
 from onnxgs_opt.ir.graph import Graph, as_constant
 from onnxgs_opt.ir.operators import operator
-from onnxgs_opt.passes.base import PassResult
 
 _ALWAYS_SMALL = 64  # elements: not more than the node that it replaces
 
@@ -30,10 +29,9 @@ class FoldConstants:
 
     name: str = "fold-constants"
 
-    def run(self, graph: Graph) -> PassResult:
+    def run(self, graph: Graph) -> bool:
         """Fold here, in subgraphs and in functions."""
-        parts = [graph, *graph.subgraphs()]
-        return PassResult(any([_fold(part, part is graph) for part in parts]))  # every part
+        return any([_fold(part, part is graph) for part in (graph, *graph.subgraphs())])  # every part
 
 
 @dataclass
@@ -47,7 +45,7 @@ class _Known:
 
     def of(self, tensor: Tensor) -> NDArray[Any] | None:
         if id(tensor) not in self.values:
-            self.values[id(tensor)] = _small_value(tensor) if isinstance(tensor, Constant) else None
+            self.values[id(tensor)] = _small_number(tensor) if isinstance(tensor, Constant) else None
         return self.values[id(tensor)]
 
     def visit(self, node: Node) -> None:
@@ -63,7 +61,7 @@ class _Known:
         if not operator(node):
             return None
         if node.op == "Constant":
-            value = _small_value(node.outputs[0])
+            value = _small_number(node.outputs[0])
             return None if value is None else (value,)
         if node.op not in EVALUATORS or not node.inputs:
             return None
@@ -165,12 +163,9 @@ def _freed(inputs: Sequence[Tensor]) -> int:
     return sum(map(byte_count, own))
 
 
-def _small_value(tensor: Tensor) -> NDArray[Any] | None:
-    count = element_count(tensor)
-    if count is not None and count > SMALL:
-        return None
-    value = constant_value(tensor)
-    return None if value is None or value.size > SMALL or value.dtype.kind not in "biuf" else value
+def _small_number(tensor: Tensor) -> NDArray[Any] | None:
+    value = small_value(tensor)
+    return None if value is None or value.dtype.kind not in "biuf" else value
 
 
 def _whole(value: NDArray[Any]) -> NDArray[Any]:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import onnx
 from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
 
 from onnxgs_opt.ir import Body, Constant, Node, Tensor, Variable
-from onnxgs_opt.ir.constants import SMALL, constant_value, element_count
+from onnxgs_opt.ir.constants import constant_value, small_value
 from onnxgs_opt.ir.exporter import describes, export_constant, export_function, export_info, export_node, to_onnx_type
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.ir.importer import info_type
+from onnxgs_opt.ir.importer import Known, known_type
 from onnxgs_opt.ir.operators import first_name, operator
 from onnxgs_opt.ir.traversal import node_subgraphs
-from onnxgs_opt.passes.base import PassResult
 
-Known: TypeAlias = "tuple[Any, list[Any] | None]"
 _LOWEST_IR = 8  # below it the library wants every initialiser among the inputs, or knows no functions
 LONG_ROW, LONG_TENSOR = 2**18, 2**22
 """Elements of a static row, and of another static tensor, beyond which the values of shapes are not followed."""
@@ -38,7 +36,7 @@ class InferShapes:
 
     name: str = "infer-shapes"
 
-    def run(self, graph: Graph) -> PassResult:
+    def run(self, graph: Graph) -> bool:
         """Fill in types of the main graph and of subgraphs; a model that cannot be inferred stays."""
         try:
             skeleton = _skeleton(graph)
@@ -46,8 +44,8 @@ class InferShapes:
             if not _holds_long_rows(inferred.graph, {t.name for t in graph.inputs}):
                 inferred = onnx.shape_inference.infer_shapes(skeleton, data_prop=True)
         except (onnx.shape_inference.InferenceError, RuntimeError, ValueError, TypeError, MemoryError):
-            return PassResult(changed=False)
-        return PassResult(_take_over(graph.gs, inferred.graph))
+            return False
+        return _take_over(graph.gs, inferred.graph)
 
 
 def _holds_long_rows(graph: GraphProto, inputs: set[str]) -> bool:
@@ -62,11 +60,11 @@ def _holds_long_rows(graph: GraphProto, inputs: set[str]) -> bool:
 
 
 def _is_long(info: ValueInfoProto, is_weight: bool) -> bool:
-    shape = info_type(info)[1]
+    shape = known_type(info.type)[1]
     if shape is None or any(not isinstance(dim, int) for dim in shape):
         return False
     row = len(shape) == 1
-    return math.prod(shape) > (LONG_ROW if row else LONG_TENSOR) and (row or not is_weight)  # type: ignore[arg-type]
+    return math.prod(shape) > (LONG_ROW if row else LONG_TENSOR) and (row or not is_weight)
 
 
 def _skeleton(graph: Graph) -> ModelProto:
@@ -77,13 +75,13 @@ def _skeleton(graph: Graph) -> ModelProto:
     used = {id(t): t for n in graph.nodes for t in n.inputs if isinstance(t, Constant)}
     constants = {**{id(c): c for c in graph.constants}, **used}
     for tensor in constants.values():
-        if _is_small(tensor):
+        if small_value(tensor) is not None:
             export_constant(tensor, model.graph)
         else:
             _add_input(tensor, model.graph)
     owned = set(constants)
     for node in graph.topological():
-        if operator(node) == "Constant" and not _is_small(node.outputs[0]):
+        if operator(node) == "Constant" and small_value(node.outputs[0]) is None:
             _add_input(node.outputs[0], model.graph)
         else:
             export_node(node, model.graph.node, owned, model.ir_version)
@@ -103,18 +101,9 @@ def _add_input(tensor: Tensor, proto: GraphProto) -> None:
         proto.input.append(onnx.helper.make_tensor_value_info(tensor.name, elem_type, shape))
 
 
-def _is_small(tensor: Tensor) -> bool:
-    """Whether a constant's value may travel along: 4096 elements at most, not in another file."""
-    count = element_count(tensor)
-    if count is not None and count > SMALL:
-        return False
-    value = constant_value(tensor)
-    return value is not None and value.size <= SMALL
-
-
 def _take_over(graph: Body, proto: GraphProto) -> bool:
     outputs = {id(t) for t in graph.outputs}
-    found = _inferred((*proto.value_info, *proto.output))
+    found = {info.name: _without_generated(known_type(info.type)) for info in (*proto.value_info, *proto.output)}
     inner = [t for node in graph.nodes for t in node.outputs if id(t) not in outputs and t.name in found]
     stale = any(_contradicts(t.shape, found[t.name][1]) for t in inner)
     changed = [_refine(t, found[t.name], stale) for t in inner]
@@ -126,12 +115,8 @@ def _take_over(graph: Body, proto: GraphProto) -> bool:
     return any(changed)
 
 
-def _inferred(infos: Iterable[ValueInfoProto]) -> dict[str, Known]:
-    """Types by tensor name, without the names that the library made up for unknown dims."""
-    return {info.name: _without_generated(info_type(info)) for info in infos}
-
-
 def _without_generated(known: Known) -> Known:
+    """A type without the names that the library made up for unknown dims."""
     dtype, shape = known
     if shape is None:
         return known
@@ -177,8 +162,4 @@ def _refine(tensor: Tensor, known: Known, stale: bool) -> bool:
 def _merged(declared: list[Any], inferred: list[Any] | None) -> list[Any]:
     if inferred is None or len(inferred) != len(declared):
         return declared
-    return [_merged_dim(a, b) for a, b in zip(declared, inferred, strict=True)]
-
-
-def _merged_dim(declared: Any, inferred: Any) -> Any:
-    return inferred if declared is None or isinstance(inferred, int) else declared
+    return [b if a is None or isinstance(b, int) else a for a, b in zip(declared, inferred, strict=True)]

@@ -9,7 +9,6 @@ from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS
 from onnxgs_opt.lowering.emit.views import emit_output
-from onnxgs_opt.passes.base import PassResult
 from onnxgs_opt.passes.raise_bilinear import can_raise, raised_nodes
 from onnxgs_opt.samplers.op import DOMAIN, NAME, prefix_of
 from onnxgs_opt.samplers.site import Site
@@ -26,7 +25,7 @@ class LowerBilinear:
     plan: Mapping[str, str] = field(default_factory=dict)
     name: str = "lower-bilinear"
 
-    def run(self, graph: Graph) -> PassResult:
+    def run(self, graph: Graph) -> bool:
         """Lower every raised site whose plan says so, and drop the function when nothing calls it any more."""
         raised = raised_nodes(graph)
         changed = False
@@ -47,4 +46,4 @@ class LowerBilinear:
             changed = True
         if changed and not raised_nodes(graph):
             graph.drop_function(DOMAIN, NAME)
-        return PassResult(changed)
+        return changed

@@ -12,7 +12,6 @@ from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.constants import constant_value
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.passes.base import PassResult
 from onnxgs_opt.samplers.site import StructuralSite
 
 _COUNTED_SPLIT_SINCE = 18
@@ -28,7 +27,7 @@ class MergeReads:
     sites: tuple[StructuralSite, ...] = ()
     name: str = "merge-reads"
 
-    def run(self, graph: Graph) -> PassResult:
+    def run(self, graph: Graph) -> bool:
         """Merge the reads of every site that still has them; they stay, unused, until dead nodes are removed."""
         changed = False
         for site in self.sites:
@@ -38,7 +37,7 @@ class MergeReads:
                 continue
             _merge(part, site, tensors)
             changed = True
-        return PassResult(changed)
+        return changed
 
 
 def _is_read(graph: Graph, tensor: Tensor | None, site: StructuralSite) -> bool:

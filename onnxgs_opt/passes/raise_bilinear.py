@@ -10,7 +10,6 @@ from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import Target
 from onnxgs_opt.lowering.emit.views import emit_output
 from onnxgs_opt.lowering.plugin import Plugin
-from onnxgs_opt.passes.base import PassResult
 from onnxgs_opt.samplers.op import DOMAIN, NAME, prefix_of
 from onnxgs_opt.samplers.site import Site
 
@@ -37,7 +36,7 @@ class RaiseBilinear:
     sites: tuple[Site, ...] = ()
     name: str = "raise-bilinear"
 
-    def run(self, graph: Graph) -> PassResult:
+    def run(self, graph: Graph) -> bool:
         """Raise every site that is not raised yet."""
         done = raised_nodes(graph)
         changed = False
@@ -50,4 +49,4 @@ class RaiseBilinear:
             output = part.tensor(site.output)
             part.stand_in(output, emit_output(builder, site, samples))
             changed = True
-        return PassResult(changed)
+        return changed

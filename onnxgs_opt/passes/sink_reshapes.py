@@ -10,7 +10,6 @@ from onnxgs_opt.ir import Node, Tensor
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import ARITHMETIC, ROUNDS, operator
-from onnxgs_opt.passes.base import PassResult
 
 ROUNDINGS = ROUNDS | {"Mod"}
 
@@ -26,9 +25,9 @@ class SinkReshapes:
 
     name: str = "sink-reshapes"
 
-    def run(self, graph: Graph) -> PassResult:
+    def run(self, graph: Graph) -> bool:
         """Move them here and in subgraphs."""
-        return PassResult(any([_sink(part) for part in (graph, *graph.subgraphs())]))  # every part
+        return any([_sink(part) for part in (graph, *graph.subgraphs())])  # every part
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def surveyed(graph: Graph, has_sums: bool) -> tuple[Graph, Survey]:
     if not found.near_misses:
         return graph, found
     other = graph.copy()
-    if not RELOOK[0].run(other).changed:
+    if not RELOOK[0].run(other):
         return graph, found
     for following in RELOOK[1:]:
         following.run(other)

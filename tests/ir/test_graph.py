@@ -12,7 +12,7 @@ from onnx import AttributeProto, TensorProto, helper, numpy_helper, parser
 
 from onnxgs_opt.errors import ModelError, OptError, UsageError
 from onnxgs_opt.ir.constants import constant_value
-from onnxgs_opt.ir.graph import Graph, set_input
+from onnxgs_opt.ir.graph import Graph
 
 TEXT = """
 <ir_version: 10, opset_import: ["" : 17, "local" : 1]>
@@ -121,15 +121,6 @@ def test_replace_all_uses_reaches_into_branches_and_keeps_output_names() -> None
     graph.remove_dead()
     node = graph.to_proto().graph.node[0]
     assert (node.op_type, list(node.input), list(node.output)) == ("Identity", ["x"], ["y"])
-
-
-def test_set_input_moves_one_use() -> None:
-    graph = Graph.from_proto(full_model())
-    node, w = graph.nodes[0], graph.tensor("w")
-    readers = len(w.outputs)
-    set_input(node, 1, graph.tensor("x"))
-    assert node.inputs[1].name == "x"
-    assert len(w.outputs) == readers - 1
 
 
 def test_nodes_are_written_in_a_valid_order() -> None:

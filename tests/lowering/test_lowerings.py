@@ -11,7 +11,8 @@ import pytest
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.lowering.grid_sample import displacement
-from onnxgs_opt.passes import LowerBilinear, RaiseBilinear
+from onnxgs_opt.passes.lower_bilinear import LowerBilinear
+from onnxgs_opt.passes.raise_bilinear import RaiseBilinear
 from onnxgs_opt.samplers.policy import Policy
 from onnxgs_opt.samplers.view import View
 from tests.lowering.samplers import POLICIES, Case, gap, graph_and_site, lower, site_of, variants

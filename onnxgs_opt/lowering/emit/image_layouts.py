@@ -27,9 +27,7 @@ def spread(builder: Builder, site: Site, image: Tensor, index: Tensor, planes: D
     planes = builder.dim(image, 1) if planes is None else planes
     if all(isinstance(d, int) and d == 1 for d in (batch, planes)):
         return flat
-    sizes = [d if isinstance(d, Tensor) else builder.const([d], np.int64) for d in (batch, planes, 1)]
-    expanded: Tensor = builder.op("Expand", flat, builder.concat(sizes, 0))
-    return expanded
+    return cast(Tensor, builder.op("Expand", flat, builder.sizes((batch, planes, 1))))
 
 
 def emit_rows(builder: Builder, image: Tensor) -> Tensor:

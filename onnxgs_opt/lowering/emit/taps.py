@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from onnxgs_opt.ir import Tensor
-from onnxgs_opt.ir.builder import Builder, Dim
+from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.lowering.emit.cells import compare, float_type
 from onnxgs_opt.samplers.border import clamp
 from onnxgs_opt.samplers.sampler import Sampler, sample
@@ -80,7 +80,7 @@ def emit_taps(builder: Builder, sampler: Sampler, image: Tensor, points: Sequenc
     dims = [builder.dim(image, axis) for axis in range(len(points) + 2)]
     sizes = [o.num(dim) if isinstance(dim, int) else builder.cast(dim, dtype) for dim in dims[2:]]
     planes = builder.cast(builder.reshape(image, [0, dims[1], -1]), dtype)
-    every = builder.concat([_shape(builder, dim) for dim in (*dims[:2], 1)], 0)
+    every = builder.sizes((*dims[:2], 1))
 
     def read(index: tuple[Tensor, ...]) -> Tensor:
         linear = builder.const(0, np.int64)
@@ -90,7 +90,3 @@ def emit_taps(builder: Builder, sampler: Sampler, image: Tensor, points: Sequenc
         return cast(Tensor, builder.op("GatherElements", planes, builder.op("Expand", linear, every), axis=2))
 
     return sample(o, sampler, [builder.unsqueeze(p, [1]) for p in points], sizes, read)
-
-
-def _shape(builder: Builder, dim: Dim) -> Tensor:
-    return builder.const([dim], np.int64) if isinstance(dim, int) else dim

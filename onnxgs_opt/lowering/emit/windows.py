@@ -56,8 +56,7 @@ def bounds(builder: Builder, sizes: Sizes, offset: int, dtype: Any) -> Tensor:
     height, width = sizes
     if isinstance(height, int) and isinstance(width, int):
         return builder.const(np.array([width + offset, height + offset]), dtype)
-    both = [d if isinstance(d, Tensor) else builder.const([d], np.int64) for d in (width, height)]
-    return builder.cast(builder.op("Add", builder.concat(both, 0), offset), dtype)
+    return builder.cast(builder.op("Add", builder.sizes((width, height)), offset), dtype)
 
 
 def both_sides(builder: Builder, inside: Tensor, dtype: Any) -> Tensor:
