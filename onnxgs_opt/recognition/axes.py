@@ -14,9 +14,9 @@ from onnxgs_opt.samplers.view import View
 
 @dataclass(frozen=True)
 class Roles:
-    """The output's index variables as batch (in image and coordinates), channel (image) and samples (coordinates).
+    """What each axis of the output is: batch (of image and coordinates), channel (of the image) or sample (of points).
 
-    `samples` has a group for each coordinate, Ho and Wo where there are two; the first takes those left over.
+    Axes are index variables. `samples` has a group a coordinate, Ho and Wo where there are two; the first has the rest.
     """
 
     batch: tuple[Expr, ...]
@@ -48,7 +48,7 @@ def _variables(axis: Axis) -> set[Expr]:
 
 
 def view_of(name: str, index: Index, shape: Sequence[int], roles: Roles, pair: int | None = None) -> View | None:
-    """The view [N, Ho, Wo] of a tensor at an index; None when that is not the output's.
+    """The view [N, Ho, Wo] of a tensor that is read at `index`; None when it does not lie along the output's axes.
 
     `pair` is an axis that holds x and y, which becomes the last one. One axis may hold all points of several output
     axes in their order; it is split.
@@ -97,9 +97,9 @@ def _split_of(index: Index, shape: Sequence[int]) -> tuple[int, tuple[Expr, ...]
 
 
 def shift_of(lift: Lift, value: Expr, axis: Axis, exact: bool) -> int | None:
-    """What is missing from a value to the pixel coordinate, a whole number; None where it is no such value.
+    """The whole number that has to be added to a value to make the pixel coordinate; None where there is none.
 
-    Where a window is, none may be missing: added to a float it may round to the other side of a border.
+    `exact` allows 0 only: beside a window, a float that something is added to may round to the other side of a border.
     """
     pixel = axis.pixel(lift.algebra)
     if value is pixel:

@@ -1,4 +1,4 @@
-"""Where reads come together: the sums that may be samplers, and whether a graph can hold any."""
+"""The sums of reads in a graph, each of which may be a sampler, and whether a graph can hold any."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
 TAPS = 4
 MAX_READS = 16
 Part = tuple[str, str]
-"""A read, and the tensor that holds a part of it: "" for all of it."""
+"""The output of a read, and the tensor that holds a part of it; "" stands for all of it."""
 
 
 def has_reads(nodes: Iterable[Node]) -> bool:
-    """Whether any of the nodes may read an image: most models are told apart here."""
+    """Whether any node may read an image; this is cheap, and False for most models."""
     return any(operator(node) in READS and not _is_lookup(node) for node in nodes)
 
 
 def _is_lookup(node: Node) -> bool:
-    """A read at an index that the file itself fixes, or of integers, samples no image."""
+    """Whether a read samples no image: its index is a constant of the file, or it reads integers."""
     data, index = node.inputs[:2]
     return isinstance(index, Constant) or str(data.dtype).startswith(("int", "uint", "bool"))
 
 
 def _is_sample(node: Node, facts: Mapping[str, Fact]) -> bool:
-    """A read of floats at an index that is more than one number or a few fixed ones, which only select."""
+    """Whether a read may sample an image: it reads floats, not at one index or at up to four constant ones."""
     if _is_lookup(node):
         return False
     data, index = (facts.get(t.name, UNKNOWN) for t in node.inputs[:2])
@@ -41,7 +41,7 @@ def _is_sample(node: Node, facts: Mapping[str, Fact]) -> bool:
 
 @dataclass(frozen=True)
 class Join:
-    """A node in which reads that came by different ways are summed, and those reads."""
+    """A node that sums reads, and the names of their outputs; `whole` where it takes one element of each."""
 
     node: Node
     reads: frozenset[str]
@@ -49,7 +49,7 @@ class Join:
 
     @property
     def too_few(self) -> bool:
-        """Whether the sum takes one element of each read (`whole`), and there are not four."""
+        """Whether the sum has less than four terms, each of them one element of a read."""
         return self.whole and len(self.reads) < TAPS
 
 
@@ -58,7 +58,7 @@ def joins_of(
 ) -> Iterator[Join]:
     """The nodes that sum reads, in execution order; `counts` tells which gathers are reads of an image.
 
-    Both are nodes of the scope's own graph: a read outside the body of a loop is none of its own.
+    Sums and reads are nodes of this graph itself, not of one around it or in it.
     """
     flow: dict[str, frozenset[Part]] = {}
     for node in scope.own:
@@ -97,10 +97,7 @@ MAX_CONE = 512
 
 
 def may_hold_sums(graph: Graph) -> bool:
-    """Whether two reads of one tensor come together somewhere, or one whose index is made of floats is summed.
-
-    Bodies are looked at too.
-    """
+    """Whether a graph, or a body in it, sums two reads of one tensor, or one read whose index is made of floats."""
     scopes: dict[str, Scope] = {}
     return any(_may_hold_sums(part, scopes) for part in (graph, *graph.bodies()))
 
@@ -114,7 +111,7 @@ def _may_hold_sums(graph: Graph, scopes: dict[str, Scope]) -> bool:
 
 
 def _may_read(node: Node, facts: Mapping[str, Fact]) -> bool:
-    """Not of integers, such as shapes, and not at a few fixed positions, which only select."""
+    """Whether a read may sample an image: it reads no integers or shapes, and not at up to four constant indices."""
     if len(node.inputs) < 2:  # an opset that has no such operator: anything may be called so
         return False
     data, index = node.inputs[:2]

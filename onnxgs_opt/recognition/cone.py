@@ -13,11 +13,11 @@ FOLLOWS = CARRIES | {"Shape", "ConstantOfShape"}
 """Operators on the way to where everything made of a tensor comes together; a mask may be made in its shape."""
 
 MAX_REACH = 12
-"""How many operators behind the sum may still belong to the sampler: a mask and layout."""
+"""How many operators after the sum may still belong to the sampler: a mask and layout."""
 
 
 def reach(scope: Scope, node: Node) -> Iterator[Node]:
-    """The node and what follows it alone, as far as a mask or layout may be."""
+    """The node, and those after it that the same sampler may go on to: its mask, its layout."""
     for _ in range(MAX_REACH):
         yield node
         if len(node.outputs) != 1:

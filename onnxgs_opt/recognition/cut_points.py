@@ -23,7 +23,7 @@ class Cuts:
 
     `stop` is the image, seen as `split` if its pixels are one axis; `coordinates` ends it where these are rounded, or
     if they are to be `apart` before a Reshape in front of that, which put the points of several axes into one.
-    `ends` are tensors that nothing looks behind: samples that are known already. `through`: what is read may be
+    `ends` are samples that are known already: what computes them is not looked at. `through`: what is read may be
     computed from reads, as rows are that are put together before their columns are read.
     """
 
@@ -35,7 +35,7 @@ class Cuts:
     through: bool = False
 
     def lift(self, scope: Scope, facts: Mapping[str, Fact], output: str) -> Lift:
-        """A lift that ends there, `output` being lifted already where that tells the coordinates' bounds."""
+        """A lift that ends there; coordinates and their bounds are found by lifting `output` once before."""
         stops = frozenset(() if self.stop is None else (self.stop,))
         splits = {} if self.stop is None or self.split is None else {self.stop: self.split}
         first = Lift(scope, facts, stops, splits, ends=self.ends, through=self.through)

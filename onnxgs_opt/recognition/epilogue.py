@@ -17,7 +17,7 @@ from onnxgs_opt.samplers.site import Affine
 from onnxgs_opt.samplers.view import View
 
 MAX_CANDIDATES = 24
-"""Of how many tensors pairs are tried."""
+"""How many tensors are tried in twos and threes."""
 
 
 class _Candidate(NamedTuple):
@@ -49,7 +49,7 @@ def affine_of(lift: Lift, index: Index, match: Match, like: Affine | None = None
 def _candidates(
     lift: Lift, index: Index, value: Expr, resolver: Resolver, names: Collection[str] | None
 ) -> Iterator[_Candidate]:
-    """Tensors that a value may consist of, the ones made last of those with the output's order of axes first."""
+    """Tensors that `value` may be made of: first those in the output's order of axes, later nodes first."""
     found: list[tuple[bool, int, View, Expr]] = []
     for (name, at), held in lift.values.items():
         constant = held.value is not None
@@ -71,7 +71,7 @@ def _candidates(
 
 
 def _groups(at: Index, shape: tuple[int, ...], index: Index) -> tuple[tuple[int, ...], ...] | None:
-    """For each axis of the output the axis of a tensor that runs along it; None where one runs along none."""
+    """For each axis of the output, the tensor's axes along it; None where the tensor has an axis along none."""
     where: dict[Expr, int] = {}
     for axis, (i, size) in enumerate(zip(at, shape, strict=True)):
         if i.op == "idx" and i not in where and i.hi == size - 1:
@@ -83,7 +83,7 @@ def _groups(at: Index, shape: tuple[int, ...], index: Index) -> tuple[tuple[int,
 
 
 def _product(factor: Poly, candidates: list[_Candidate]) -> tuple[Number, tuple[View, ...]] | None:
-    """A number and the tensors, as few as may be, whose product a polynomial is."""
+    """The number and the fewest tensors, at most three, whose product is `factor`; None where there are none."""
     if factor.constant is not None:
         return factor.constant, ()
     for one in candidates:
@@ -102,7 +102,7 @@ def _product(factor: Poly, candidates: list[_Candidate]) -> tuple[Number, tuple[
 
 
 def _ratio(a: Poly, b: Poly) -> Number | None:
-    """The number that `b` times it is `a`."""
+    """The number c with a = c * b; None where there is none."""
     if not b.terms or a.terms.keys() != b.terms.keys():
         return None
     monomial = next(iter(b.terms))
@@ -111,7 +111,7 @@ def _ratio(a: Poly, b: Poly) -> Number | None:
 
 
 def _sum(addend: Poly, candidates: list[_Candidate]) -> tuple[View, ...] | None:
-    """The tensors, one or two, whose sum a polynomial is."""
+    """The one or two tensors whose sum is `addend`; None where there are none."""
     if not addend:
         return ()
     for one in candidates:

@@ -19,13 +19,13 @@ from onnxgs_opt.recognition.search import Found, find_sites
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
 
 FIXED = "GSO111"
-"""The near-miss of reads at positions that no input moves."""
+"""The code of reads at positions that depend on no input."""
 
 UNSIZED = "GSO113"
-"""The near-miss of sizes that are not known, or that nothing can have."""
+"""The code of sizes that are not known, or that no memory can hold."""
 
 LEAVES = "GSO114"
-"""The near-miss of reads that nothing keeps in the image."""
+"""The code of reads whose indices nothing keeps inside the image."""
 
 MOST = 2**48
 """Elements of an image or a result: no memory holds more, and what is computed of their sizes fits in int64."""
@@ -115,9 +115,9 @@ def _reads_floats(node: Node) -> bool:
 
 
 def _unanswered(scope: Scope, found: Found, sums: tuple[StructuralSite, ...]) -> tuple[Remark, ...]:
-    """The near-misses, one for each sum that merges anyway: why it is no sampler.
+    """The near-misses, with only the best reason why it is no sampler for each sum whose reads merge.
 
-    Indices at fixed positions, and ones that may leave the image, are the reason whatever else failed.
+    That indices are at fixed positions, or may leave the image, goes before every other reason.
     """
     if not sums:
         return found.near_misses

@@ -26,7 +26,7 @@ def _is_pixel(match: Match) -> bool:
 
 
 def units(algebra: Algebra, match: Match) -> Coordinates:
-    """How the leaf coordinates relate to pixels.
+    """The units that a model's coordinates are in; pixels where they are in none that has a name.
 
     The scale is compared to one part in a million, since exporters round 2/(W-1) to fp32.
     """
@@ -54,10 +54,10 @@ class Grid:
 
 
 def grid_of(lift: Lift, match: Match, roles: Roles, needed: bool) -> Grid | None:
-    """The tensor of both coordinates; None where one is `needed` and there is none that will do.
+    """The tensor that holds both coordinates; None where one of pixels is `needed` and the model has none.
 
-    Without tensors of x and y alone the lowerings take their pixels from the grid: from one of pixels only, since how
-    the model rounds normalised ones decides on which side of a border a point is.
+    It is needed where no tensors hold x and y alone. Normalised coordinates do not serve: made pixels anew, a point on
+    a border may round to its other side.
     """
     found = units(lift.algebra, match)
     if needed:
@@ -78,7 +78,7 @@ def _normalised_pair(match: Match, roles: Roles) -> View | None:
 
 
 def pixel_pair(lift: Lift, match: Match, roles: Roles) -> tuple[View, bool] | None:
-    """The tensor that holds both pixel coordinates, one that is rounded before others, and whether y comes first."""
+    """The tensor of both pixel coordinates, preferably one that the model rounds, and whether y is before x in it."""
     exact = match.policy.window != "all"
     rounded, (y, x) = {name for name, _ in lift.rounded}, match.axes
     places: dict[str, list[tuple[Index, int]]] = {}
@@ -125,13 +125,13 @@ def _pair(name: str, x: Index, y: Index, sizes: Sequence[int], roles: Roles) -> 
 
 
 def _difference(x: Expr, y: Expr) -> int:
-    """How far y's place is behind x's; 0 where that is not fixed."""
+    """By how much y's index is larger than x's; 0 where that is not one number."""
     fixed = x.terms == y.terms if x.value is None else y.value is not None
     return int(y.constant - x.constant) if fixed else 0
 
 
 def _halves(first: Expr, step: int, size: int) -> tuple[tuple[Expr | None, ...], tuple[int, int] | None, int] | None:
-    """An axis as a pair (None) and the points, the sizes to split it into for that, and the place of the pair."""
+    """How an axis holds x and y: its parts (None is the pair), the sizes to split it into, the pair's place there."""
     if first.value == 0 and step == 1 and size == 2:
         return (None,), None, 0
     if first.op == "idx" and 2 * step == size == 2 * (int(first.hi or 0) + 1):
@@ -143,7 +143,7 @@ def _halves(first: Expr, step: int, size: int) -> tuple[tuple[Expr | None, ...],
 
 
 def tests_pixels(lift: Lift, match: Match) -> bool:
-    """Whether what the model compares of the coordinates are pixels: in other units a border is rounded otherwise."""
+    """Whether the model compares its coordinates in pixels: in other units a point at a border may round otherwise."""
     slopes = {axis.leaf: axis.slope for axis in match.axes}
     return all(
         abs(slope) == slopes.get(leaf, abs(slope))

@@ -1,4 +1,4 @@
-"""Put a proven sampler into terms of existing tensors: from a `Match` on expressions to the `View`s of a `Site`."""
+"""Find the tensors of a proven sampler: from a `Match`, which has expressions, to the `View`s of a `Site`."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def place(
 ) -> Placement | Miss:
     """Find the tensors that hold the image and the coordinates of `match`, laid out by the axes of the output.
 
-    `alive` are tensors of the cone that stay in the graph whatever happens to it: a mask among them is shared. `like`
-    is the placement found at other sizes, whose tensors must do here too: at size 2, times S-1 changes nothing and more
-    tensors than one hold the same.
+    `alive` are tensors of the cone that something else needs too, so that a mask among them can be used. `like` is the
+    placement found at other sizes, whose tensors have to serve here too: at size 2, where S-1 is 1, several tensors may
+    be equal that are not so at others.
     """
     roles = roles_of(index, match)
     if isinstance(roles, Miss):
@@ -108,9 +108,9 @@ def _names(view: View | None) -> tuple[str, ...]:
 def _coordinate_views(
     lift: Lift, match: Match, roles: Roles, like: Placement | None
 ) -> tuple[View, View] | tuple[None, None]:
-    """The tensors of x and of y, those of `like` where it is given; none where only one is found.
+    """The tensors of x and of y, those of `like` where it is given; (None, None) where only one is found.
 
-    None either where it is a tensor of both that is rounded: these are copies of its parts, and not all goes by them.
+    Also where the model rounds one tensor of both: tensors of x and y alone are then copies that it does not go by.
     """
     exact = match.policy.window != "all"
     if like is None:
@@ -129,9 +129,9 @@ def _coordinate_views(
 
 
 def _coordinate_view(lift: Lift, axis: Axis, roles: Roles, wanted: str | None, exact: bool) -> View | None:
-    """The tensor that is the pixel coordinate, or only counts from another pixel, indexed by output axes alone.
+    """A tensor along the output's axes that holds one pixel coordinate, perhaps less a whole number (`View.shift`).
 
-    One that has them apart goes before one that is to be split, and that before one that counts from elsewhere.
+    Preferred is one that needs no change, then one with an axis to split, then one with a number to add.
     """
     merged: View | None = None
     shifted: View | None = None
@@ -164,7 +164,7 @@ def _stays_inside(match: Match) -> bool:
 
 
 def _mask_view(lift: Lift, match: Match, roles: Roles, alive: Iterable[str]) -> View | None:
-    """A living float tensor of the cone that equals the window's condition at every coordinate."""
+    """A float tensor, among those that stay (`alive`), that equals the window's condition at every coordinate."""
     if match.policy.window == "all":
         return None
     wanted = set(alive)

@@ -1,4 +1,4 @@
-"""Find samplers: where sums of reads come together, how far each sampler reaches, and which tensors it is made of."""
+"""Find the samplers of one graph: prove what each sum of reads computes, and name the tensors that it is made of."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import View
 
 PLACEMENT = "GSO108"
-"""The miss of what is a sampler, but not of tensors as they are laid out at this place."""
+"""The code of a sampler for which no tensors at this place hold the image, the coordinates or the output's axes."""
 
 LATE = frozenset(("GSO101", "GSO103", "GSO107", "GSO114"))
-"""Misses of what takes its pixels at the floors of two coordinates; they are told of one read of all corners too."""
+"""Codes of sums that do read the pixels around two floors; these are reported of a single read of all corners too."""
 
 LAYOUTS = MOVES | {"If"}
 
 
 @dataclass(frozen=True)
 class Found:
-    """The sites of a graph and the places that look like one and are not, each with its reason.
+    """The sites of a graph, and its near-misses: what looks like a site and is not, each with its reason.
 
-    `sizes` are the values of the dynamic dims, by name, that the graph was analysed at and is consistent at, and
-    `shapes` those of every tensor there; `shapes` is empty where nothing is dynamic.
+    `sizes` has, for each analysis, the values of the dynamic dims by name. `shapes` has every tensor's shape there, and
+    perhaps at one more set of sizes; it is empty where nothing is dynamic.
     """
 
     sites: tuple[Site, ...]
@@ -54,6 +54,8 @@ class Found:
 
 @dataclass(frozen=True)
 class _Hit:
+    """A proven sampler whose result is `output`; `exact` where the model compares its coordinates in pixels."""
+
     output: str
     match: Match
     placement: Placement
@@ -67,7 +69,7 @@ def find_sites(scope: Scope) -> Found:
 
 
 class _Search:
-    """One pass over the joins of a scope at several sizes."""
+    """The search of one graph; what was inferred and tried is kept, for several sums ask for the same."""
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
@@ -110,15 +112,15 @@ class _Search:
         return Found(named, tuple(_remarks(misses, claimed.keys())), tuple(self._sizes), shapes)
 
     def _whole(self, join: Join, hit: _Hit, joins: Sequence[Join]) -> Join:
-        """The join with every read of the match: it may have begun at a part of the sum, or where weights are read."""
+        """The join with just the reads inside the match: it may have had a part of them only, or reads of weights."""
         cone = {id(node) for node in self._between(hit)}
         reads = join.reads.union(*(other.reads for other in joins if id(other.node) in cone))
         return Join(join.node, frozenset(name for name in reads if id(self._scope.producer[name][0]) in cone))
 
     def _single(self, sites: Sequence[Site]) -> list[dict[str, Shape]]:
-        """Shapes where every dynamic dim is 1 but those of the images, which are 3: a branch may hang on it.
+        """Shapes with every dynamic dim 1, those of images 3, for validation alone: a model may branch on a size of 1.
 
-        Nothing is proven there, since an axis of 1 has no index; validation runs it. None where it is not consistent.
+        Nothing is proven there, for an axis of size 1 has no index. Empty where the model is not consistent there.
         """
         kept = {size for site in sites for size in self._image_sizes(site)}
         asked = {name: 3 if size in kept else 1 for name, size in self._sizes[0].items()}
@@ -127,7 +129,7 @@ class _Search:
         return [] if conflicts or any(fact.shape is None for fact in facts.values()) else [_shapes(facts)]
 
     def _wide(self, joins: Sequence[Join], misses: dict[str, tuple[Join, Miss]]) -> list[frozenset[str]]:
-        """Reads that one sum puts together at more than two cells' corners: bicubic, say; no part of it is a site."""
+        """The reads of each sum that has more than eight taps, as bicubic has: no part of such a sum is a site."""
         found: list[frozenset[str]] = []
         many = [j for j in joins if len(j.reads) > 2 * TAPS]
         for join in sorted(many, key=lambda j: -len(j.reads)):
@@ -142,9 +144,9 @@ class _Search:
     # ---- one join -------------------------------------------------------------------------------------------------
 
     def _try(self, join: Join, ends: frozenset[str]) -> _Hit | Miss:
-        """The widest match behind a join: masks and layout that follow the sum belong to the sampler.
+        """The match that goes furthest beyond a join: a mask or a Reshape after the sum belongs to the sampler.
 
-        Nothing looks behind `ends`, the outputs of sites that are known already.
+        `ends` are outputs of sites that are known already: what computes them is not looked at.
         """
         best: _Hit | None = None
         miss: Miss | None = None
@@ -163,9 +165,9 @@ class _Search:
         return best or miss or Miss("nothing to lift")
 
     def _match(self, output: str, first: Cuts) -> _Hit | Miss:
-        """Recognise one tensor at the first sizes, the lift ending at `first` or where its misses point to.
+        """Match one tensor at the first sizes, with the cuts `first` and then with those that its misses suggest.
 
-        Sums come behind one another, so that one tensor is asked for several times.
+        Results are kept: sums that follow one another ask for the same tensor.
         """
         key = output, first
         if key not in self._tried:
@@ -213,7 +215,7 @@ class _Search:
         return _Hit(output, match, placement, cuts, tests_pixels(lift, match))
 
     def _is_mirrored(self, k: int, match: Match) -> bool:
-        """Whether both coordinates, which were cut where they are rounded, are mirrored ones."""
+        """Whether the model mirrors both coordinates into the image before it rounds them."""
         lift = Lift(self._scope, self._facts_at(k))
         for axis in match.axes:
             name, index, _ = axis.leaf.args
@@ -268,7 +270,7 @@ class _Search:
         )
 
     def _at_other_size(self, k: int, hit: _Hit) -> Miss | None:
-        """Prove the same at other sizes; None when it holds there too."""
+        """Prove the same at the sizes of number `k`; None when it holds there too, else the miss."""
         result = self._match_at(k, hit.output, hit.cuts, hit.placement)
         if not isinstance(result, _Hit):
             if result[0].degenerate:
@@ -303,10 +305,10 @@ class _Search:
 
 
 def _adds_nothing(inner: _Hit, outer: _Hit) -> bool:
-    """Whether a match further on has nothing more beside the sample: what scales it there is left outside.
+    """Whether `outer`, further on in the graph, may be taken for `inner`: it adds a mask in pixels or layout alone.
 
-    So is a mask of coordinates in other units, which round to the other side of a border. Nor are coordinates split
-    that lie as the samples do before these are laid out: what follows is layout alone.
+    A factor or an addend stays outside; so does a mask in other units, since a point at a border may round to its other
+    side. Coordinates that `inner` has in their own axes are not split for what is only layout.
     """
     a, b = inner.placement.affine, outer.placement.affine
     splits = {view.split for view in inner.placement.coordinate_views}
@@ -323,7 +325,7 @@ def _through_layouts(nodes: Iterable[Node]) -> Iterator[tuple[Node, bool]]:
 
 
 def _inexact(lift: Lift, match: Match) -> Miss | None:
-    """Indices or coordinates in a float type that does not have every integer that occurs; sizes here count."""
+    """The miss of indices or coordinates whose float type does not hold every integer up to the sizes; else None."""
     pixels = math.prod(s for s, i in zip(match.sizes, match.index, strict=True) if i is None)
     if pixels > lift.exact_below:
         return Miss(

@@ -24,13 +24,13 @@ GAIN = 1.05
 """A recorded ratio below this is not worth a change on a machine where it cannot be measured."""
 
 LOSS = 0.9
-"""What gains for one kind of coordinates may lose this much for the other."""
+"""A lowering counts only where its recorded ratios, for scattered and for smooth coordinates, are at least this."""
 
 COORDINATES = ("ratios", "smooth")
-"""What is recorded of scattered and of smooth coordinates."""
+"""The keys of a case for the ratios at scattered and at smooth coordinates; above 1 is faster than by hand."""
 
 HOPELESS = 0.9
-"""A lowering that never came near the exported form's speed is not tried again on the same target."""
+"""A lowering whose every recorded ratio on a target is below this is not timed there again."""
 
 
 def recorded(site: AnySite, runtime: str, refusals: Mapping[str, str]) -> tuple[str, str]:
@@ -59,7 +59,7 @@ def recorded(site: AnySite, runtime: str, refusals: Mapping[str, str]) -> tuple[
 
 
 def _beside(case: Mapping[str, Any], site: AnySite) -> dict[str, Any]:
-    """A case with ratios to what the site is: they are recorded as ratios to the hand-written form."""
+    """A case with ratios to the form that the site has: a GridSample node, or the hand-written one, as recorded."""
     if site.read_op != "GridSample":
         return dict(case)
     bases = {kind: case[kind].get("grid-sample") for kind in COORDINATES if kind in case}
@@ -67,9 +67,9 @@ def _beside(case: Mapping[str, Any], site: AnySite) -> dict[str, Any]:
 
 
 def _gain(case: Mapping[str, Any], name: str) -> float:
-    """What to expect where nobody knows how the points lie: the mean of scattered and smooth ones.
+    """The ratio to expect where nobody knows how the points lie: the geometric mean of scattered and smooth ones.
 
-    0 where one of the two loses more than a little.
+    0 where either is below `LOSS`.
     """
     random = float(case["ratios"][name])
     smooth = float(case.get("smooth", {}).get(name, random))
@@ -85,7 +85,7 @@ def _by_kind(case: Mapping[str, Any], name: str) -> str:
 def hopeless(site: AnySite, runtime: str) -> tuple[str, ...]:
     """Lowerings that were clearly slower than the exported form in every recorded case of a target.
 
-    To measure them costs more time than any other, and never paid.
+    They are left out of the race, where the slowest take the most time.
     """
     record = next((r for r in _records() if r["target"] == runtime), {})
     table = KINDS[site.kind].record(site).table
@@ -96,7 +96,7 @@ def hopeless(site: AnySite, runtime: str) -> tuple[str, ...]:
 
 
 class _Table(NamedTuple):
-    """What the cases of a table say: under which key a shape to name, which numbers, whether there is a choice."""
+    """How to read the cases of a table: the key of the shape that reasons name, the sizes, whether lowerings differ."""
 
     shape: str
     sizes: Callable[[Mapping[str, Any]], tuple[int, ...]]
@@ -124,7 +124,7 @@ def _distance(sizes: Sequence[int | None], others: Sequence[int]) -> float:
 # -- measured here ----------------------------------------------------------------------------------
 
 VERSION = 3
-"""Of what is timed and how: a change of what lowerings write, or of how they run, makes old measurements void."""
+"""Raised when lowerings write something else or are run otherwise, which makes earlier measurements void."""
 
 
 @dataclass(frozen=True)

@@ -22,21 +22,22 @@ from onnxgs_opt.tuning.trial import Trial, trial_of, with_shapes
 from onnxgs_opt.validation.compare import Comparison
 
 UNMEASURED = ("plugin",)
-"""Lowerings that the runtime cannot run faster than others without a library of its own."""
+"""Lowerings that need a library beside the runtime, so that they cannot be timed here."""
 
 Check = Callable[[AnySite], Callable[[str], Comparison]]
-"""Of a site, the check of its lowerings by name."""
+"""From a site to the function that checks one of its lowerings, given by name."""
 
 Progress = Callable[[str], None]
 Checks = dict[str, Comparison]
-"""Of the lowerings of one site that were checked, by name."""
+"""What checking a site's lowerings found, by the lowering's name."""
 
 
 @dataclass(frozen=True)
 class Tuner:
-    """How to measure: the target, the check of a site's lowering, sizes of dynamic inputs, the cache's folder.
+    """Measures the lowerings of sites on a target and chooses the fastest that is right.
 
-    `least_call_s` is the runtime's where it is None.
+    `shapes` are sizes of dynamic inputs, `cache` a folder of earlier measurements; `least_call_s` (seconds) is the
+    runtime's where it is None.
     """
 
     graph: Graph
@@ -50,7 +51,7 @@ class Tuner:
     custom_ops: Sequence[str] = ()
 
     def tune(self, sites: Sequence[AnySite], choices: Mapping[str, Choice]) -> tuple[dict[str, Choice], Checks]:
-        """A measured choice for each of `sites`, and the checks that were made of chosen lowerings."""
+        """A choice for each of `sites`, measured once a signature, and by site's id the checks of those chosen now."""
         sized = with_shapes(self.graph, self.shapes)
         chosen, comparisons = dict(choices), {}
         done: dict[str, Tuning] = {}
@@ -79,7 +80,7 @@ class Tuner:
         return self._measure(trial, refusals, cache)
 
     def _untimed(self, trial: Trial, refusals: Mapping[str, str], why: str) -> Tuning:
-        """What is recorded, for a site that is not measured; the whole model is timed all the same."""
+        """What the recorded table says of a site that is not measured; the whole model is timed all the same."""
         lowering, reason = by_record(trial.site, self.target, refusals)
         return Tuning(trial.signature, lowering, f"{reason}; {why}", ())
 

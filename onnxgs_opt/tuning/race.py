@@ -21,11 +21,11 @@ from onnxgs_opt.validation.inputs import ModelInputs
 
 SITE_BUDGET_S = 0.15
 LONG_BUDGET_S = 4.0
-"""Time for the rounds of one signature: the least, and what a site may take whose every call is slow."""
+"""Seconds for the timed rounds of one signature: at least, and at most where every call is slow."""
 
 MODEL_BUDGET_S = 0.05
 PATIENCE = 8
-"""A candidate is stopped when its first call takes this many times as long as the exported cone's."""
+"""A candidate is out when its first call takes this many times as long as the exported cone's."""
 
 LEAST_LIMIT_S = 2.0
 RIVAL = 1.5
@@ -35,7 +35,7 @@ INEXACT = 1.05
 """A lowering that costs precision has to be this much faster than one that does not."""
 
 ROUNDINGS = 1e-5
-"""An absolute tolerance up to this is roundings of fp32 alone."""
+"""A lowering with an absolute tolerance up to this differs by roundings of fp32 only: it costs no precision."""
 
 FIRST_LIMIT_S = 600
 """Seconds that the exported form, or a whole model, may take for its first call."""

@@ -26,15 +26,15 @@ DEFAULT = Layout(1, 3, (256, 256), (256, 256))
 
 
 class Trial(Protocol):
-    """What is measured of one signature; `sizes` says at which sizes, for a reader."""
+    """What is timed of a site, and serves for all sites of the same signature."""
 
     @property
     def site(self) -> AnySite:
-        """The site that is measured for all of its signature."""
+        """The site that is timed."""
 
     @property
     def signature(self) -> str:
-        """What sites have in common that one measurement serves."""
+        """What sites have in common that are equally fast: `SiteKind.workload`."""
 
     @property
     def is_dynamic(self) -> bool:
@@ -77,15 +77,15 @@ class SamplerTrial:
 
     @property
     def sizes(self) -> str:
-        """Of the image and of the points."""
+        """The shape of the image and the number of points."""
         return "x".join(map(str, self.layout.of_image())) + " at " + "x".join(map(str, self.layout.samples)) + " points"
 
     def cone(self, graph: Graph) -> ModelProto:
-        """From image and coordinates to samples."""
+        """The model from the image and the coordinates to the site's output."""
         return cone_of(graph, self.site)
 
     def feeds(self, cone: ModelProto, seed: int) -> Feeds:
-        """Unit-normal images, uniform points."""
+        """Unit-normal images; points uniform over the image and, where they may leave it, 2 pixels beyond."""
         rng = np.random.default_rng(seed)
         shape = self.layout.of_samples()
         aimed = set(coordinates_of([self.site]))
@@ -97,7 +97,7 @@ class SamplerTrial:
         return site_feeds(cone, self.site, self.layout, x, y, rng)
 
     def lowered(self, graph: Graph, cone: ModelProto, name: str) -> ModelProto:
-        """Only the lowering's own nodes and what they need."""
+        """That model with the site written by a lowering; what it does not need is gone."""
         return lowered_cone(cone, self.site, LOWERINGS[name])
 
 
@@ -161,11 +161,11 @@ class ReadsTrial:
 
     @property
     def sizes(self) -> str:
-        """Of what is read and of each index."""
+        """The shapes of what is read and of each index."""
         return " at indices ".join("x".join(map(str, shape)) for shape in self.site.shapes[0])
 
     def cone(self, graph: Graph) -> ModelProto:
-        """From data and indices to what each read makes."""
+        """The model from the data and the indices to the result of each read."""
         return read_models(graph, self.site)[0]
 
     def feeds(self, cone: ModelProto, seed: int) -> Feeds:
@@ -173,7 +173,7 @@ class ReadsTrial:
         return next(read_runs(cone, self.site, seed)).feeds
 
     def lowered(self, graph: Graph, cone: ModelProto, name: str) -> ModelProto:
-        """One read, cut into what each made; it is the only other form of them."""
+        """One read for all, cut into the results of each: reads have no other lowering, whatever `name` says."""
         return read_models(graph, self.site)[1]
 
 
@@ -194,4 +194,4 @@ TRIALS: dict[str, Callable[[Graph, Graph, Any], Trial]] = {
     "grid-sample": _sampler_trial,
     "structural": _reads_trial,
 }
-"""What makes the trial of a site, by its kind, of the graph, the same with sizes, and the site."""
+"""By a site's kind, what makes its trial, given the graph, the graph with sizes for its inputs, and the site."""

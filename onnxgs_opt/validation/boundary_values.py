@@ -38,7 +38,7 @@ class Aim:
 
 
 def coordinates_of(sites: Sequence[Site]) -> dict[str, Aim]:
-    """Aims by tensor name: where each site's coordinates can be set, the grid where it has one."""
+    """By name, the tensors in which each site's coordinates can be set: the grid where it has one, else x and y."""
     aims: dict[str, Aim] = {}
     for site in sites:
         parts: tuple[tuple[Part, View | None], ...] = (("x", site.x), ("y", site.y))
@@ -111,7 +111,7 @@ def coordinate_values(aim: Aim, layout: Layout, x: Array, y: Array, shape: Seque
 
 
 def image_values(shape: Sequence[int], rng: np.random.Generator, dtype: Any) -> Array:
-    """Unit-normal values, to which the tolerances refer."""
+    """Unit-normal values: tolerances are meant for these."""
     require_array(shape)
     return rng.standard_normal(tuple(shape)).astype(dtype)
 

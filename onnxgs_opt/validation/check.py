@@ -1,4 +1,4 @@
-"""Prove a rewrite on inputs that find wrong samplers: one site at its cut points, and the whole model."""
+"""Check a rewrite on inputs that find wrong samplers: one site alone, and the whole model."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from onnxgs_opt.validation.inputs import PICKS, ModelInputs, Run, site_runs
 Model = ModelProto | Graph | str | Path
 DEFAULT = Tolerance(rtol=1e-5, atol=1e-5, reason="what differs is behind other layers, which scale it")
 AIMLESS = ModelInputs()
-"""Generated inputs for a model whose sites are not known."""
+"""Inputs of a model whose sites are not known."""
 
 
 @dataclass(frozen=True)
 class SiteCheck:
-    """What the checks of a site's lowerings share: its cone, the inputs, and what the cone makes of them.
+    """What the checks of a site's lowerings share: its exported cone, the inputs, and the cone's outputs for them.
 
-    `seen` are the inputs that were made, `rest` makes more.
+    `seen` are the inputs that were made so far, `rest` makes the others.
     """
 
     site: Site

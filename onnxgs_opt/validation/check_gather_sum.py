@@ -1,4 +1,4 @@
-"""Prove a structural merge where it is made: the reads alone, before and after, on random data and indices."""
+"""Check that one merged read gives what several gave: on random data and indices, element for element."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def check_reads(graph: Graph, site: StructuralSite, *, seed: int = 0) -> Compari
 
 
 def read_models(graph: Graph, site: StructuralSite) -> tuple[ModelProto, ModelProto]:
-    """A site's reads alone, as exported and merged, from data and indices to what each read makes."""
+    """Two models from a site's data and indices to the result of each read: as exported, and merged."""
     before = _reads(graph, site)
     merged = Graph.from_proto(ModelProto.FromString(before.SerializeToString()))
     MergeReads((replace(site, body=""),)).run(merged)

@@ -32,7 +32,7 @@ Status = Literal["ok", "mismatch", "not-run"]
 Shapes = tuple[tuple[int, ...], ...]
 THREADS = 2
 ROUNDINGS = 2
-"""How many times the exported model's own error a result may differ where that is more than the tolerance."""
+"""A result may differ by this many times the error of the exported model itself, beside the tolerance."""
 
 
 @dataclass(frozen=True)
@@ -206,9 +206,9 @@ def _add_run(
 def _beside_exact(
     original: Original, run: Run, name: str, a: Array, b: Array, tolerance: Tolerance
 ) -> Difference | None:
-    """The same comparison, with the original's own distance from what it computes in double precision as slack.
+    """The same comparison, which also allows for the original's own error: its distance from double precision.
 
-    Weights that cancel far outside an image leave roundings only, there of any size; None where it cannot be run.
+    Far outside an image, weights cancel and leave roundings of any size. None where it does not run in doubles.
     """
     if original.exact is None or a.dtype != np.float32 or a.shape != b.shape:
         return None

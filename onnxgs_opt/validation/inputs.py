@@ -1,4 +1,4 @@
-"""What is fed to a site's cone or to a whole model to tell a right rewrite from a wrong one."""
+"""Inputs for a site's cone and for a whole model that tell a right rewrite from a wrong one."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class ModelInputs:
 
     Attributes:
         given: The user's own inputs; nothing else is run then.
-        sites: Where generated coordinates are aimed at.
-        shapes: Shapes of inputs, for those that have dynamic dims; several sizes are tried without.
+        sites: At the borders of whose images generated coordinates are aimed.
+        shapes: Shapes of inputs with dynamic dims; where there are none, several sizes are tried.
         fitting: Sets of shapes, by tensor, that are known to fit together; tried where `shapes` says nothing.
         seed: Seed of generated inputs.
     """
@@ -205,7 +205,7 @@ def _aimed(
     rng: np.random.Generator,
     kind: Any,
 ) -> Array | None:
-    """Values for a site's coordinates; None when the size of its image cannot be told from the inputs."""
+    """Coordinates at and around the borders of a site's image; None where the inputs do not tell its size."""
     image = sizes.get(aim.site.image.tensor)
     height, width = aim.site.image_size
     if image is not None and aim.site.image.split is None:

@@ -15,7 +15,7 @@ from onnxgs_opt.validation.compare import Comparison
 from onnxgs_opt.validation.extract import NotRunnableError
 
 Check = Callable[[str], Comparison]
-"""Of one site: what a lowering of that name shows."""
+"""The check of one site: from a lowering's name to what comparing it with the exported form found."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Terms:
     """How to check.
 
     Attributes:
-        tolerance: What may differ where a lowering says so much of itself; None is as much as it says.
+        tolerance: From a lowering's own tolerance to the one that is allowed; None stands for its own.
         seed: Seed of the inputs.
         shapes: Shapes of every tensor, at each of several sizes of the dynamic dims that fit together.
         custom_ops: Libraries of operators that onnxruntime lacks.
@@ -36,7 +36,7 @@ class Terms:
 
 
 def checker(graph: Graph, site: AnySite, terms: Terms) -> Check:
-    """The check of one site's lowerings, by name: what they are compared with is made once."""
+    """The check of one site; what its lowerings are compared with is made here, once."""
     return CHECKS[site.kind](graph, site, terms)
 
 
@@ -58,4 +58,4 @@ CHECKS: dict[str, Callable[[Graph, Any, Terms], Check]] = {
     "grid-sample": _of_sampler,
     "structural": _of_sum,
 }
-"""What makes the check of a site, by its kind."""
+"""By a site's kind, what makes its check."""

@@ -37,16 +37,15 @@ def constants(index: Index) -> tuple[Number | None, ...]:
 
 
 class Lift:
-    """Lifts tensors of one scope at concrete sizes.
+    """Lifts tensors of one graph at concrete sizes; its arguments say where it ends, its attributes what it met.
 
-    `stops` are tensors that reads do not look behind. `splits` gives, for a stop, an axis and the sizes that it is seen
-    as (an image whose rows are linear). `cuts` are coordinates that nothing looks behind, with their bounds; `ends` are
-    tensors that nothing looks behind. `through`: what is read may itself be computed from reads, rows first, say.
+    `stops` are tensors that become leaves where they are read, `ends` those that do wherever they are used, `cuts`
+    single coordinates that do, with their bounds. `splits` gives, for a stop, an axis and the sizes that it stands for
+    (an image whose rows are linear). `through`: reads of what is itself made by reads go on, of rows first, say.
 
-    Seen on the way: `levels`, the tensors that reads were pulled through; `images`, those where they ended; `rounded`,
-    the coordinates that a floor, ceil or cast rounds; `unmerged`, of those the ones that a Reshape has merged axes of,
-    with what it took; `compared`, what the model compares; `exact_below`, the largest index that its type has
-    exactly.
+    `levels` are the tensors that reads were pulled through, `images` those where they ended; `rounded` the coordinates
+    that a floor, ceil or cast rounds, with their bounds; `unmerged` gives, for those that a Reshape made by merging
+    axes, what it took; `compared` is what the model compares; `exact_below` the largest index that its type holds.
     """
 
     def __init__(
@@ -127,7 +126,7 @@ class Lift:
             return self.leaf(name, index)
 
     def leaf(self, name: str, index: Index) -> Expr:
-        """The element itself, not looked behind."""
+        """The element as a leaf: what computes it is not looked at."""
         fact = self.facts.get(name, UNKNOWN)
         sizes = fact.shape or (2**62,) * len(index)
         if any(i.leaves for i in index):
@@ -268,6 +267,6 @@ class Lift:
 
 
 READING: dict[str, Rule] = {**LAYOUT, "If": taken_branch}
-"""Operators behind which a read is followed to its image."""
+"""Operators through which a read is followed to its image."""
 
 RULES: dict[str, Rule] = {**ARITHMETIC, **READING}
