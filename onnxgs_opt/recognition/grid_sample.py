@@ -10,7 +10,8 @@ import numpy as np
 from onnxgs_opt.ir import Node, Tensor
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.operators import operator
-from onnxgs_opt.samplers.policy import BorderName, Policy
+from onnxgs_opt.samplers.border import BorderName
+from onnxgs_opt.samplers.policy import Policy
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import View
 

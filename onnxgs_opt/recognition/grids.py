@@ -12,8 +12,7 @@ from onnxgs_opt.recognition.coordinates import pieces
 from onnxgs_opt.recognition.lifting.lift import Lift
 from onnxgs_opt.recognition.lifting.rule import Index
 from onnxgs_opt.recognition.match import Axis, Match
-from onnxgs_opt.samplers.coordinates import COORDINATES, PIXEL, Coordinates
-from onnxgs_opt.samplers.policy import CoordinateName
+from onnxgs_opt.samplers.coordinates import COORDINATES, PIXEL, CoordinateName, Coordinates
 from onnxgs_opt.samplers.view import View
 
 

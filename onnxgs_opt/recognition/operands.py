@@ -15,7 +15,7 @@ from onnxgs_opt.recognition.grids import grid_of, pixel_pair
 from onnxgs_opt.recognition.lifting.lift import Lift
 from onnxgs_opt.recognition.lifting.rule import Index
 from onnxgs_opt.recognition.match import Axis, Match, Miss
-from onnxgs_opt.samplers.policy import CoordinateName
+from onnxgs_opt.samplers.coordinates import CoordinateName
 from onnxgs_opt.samplers.sampler import in_window
 from onnxgs_opt.samplers.site import Affine
 from onnxgs_opt.samplers.view import View

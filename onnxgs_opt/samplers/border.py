@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
+from typing import Literal, Protocol
 
 from onnxgs_opt.samplers.arithmetic import Arithmetic, E
-from onnxgs_opt.samplers.policy import BorderName
 
+BorderName = Literal["zeros", "border", "reflection", "symmetric", "wrap"]
 HALF = Fraction(1, 2)
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal
 
 from onnxgs_opt.samplers.arithmetic import Arithmetic, E
 from onnxgs_opt.samplers.border import HALF, clamp
-from onnxgs_opt.samplers.policy import CoordinateName
+
+CoordinateName = Literal["pixel", "normalised", "unit"]
+"""Pixels; GridSample's -1 to 1 under `align_corners`; or 0 to 1 over the same span."""
 
 
 @dataclass(frozen=True)

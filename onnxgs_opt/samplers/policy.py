@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from onnxgs_opt.samplers.arithmetic import Arithmetic, E
-
-BorderName = Literal["zeros", "border", "reflection", "symmetric", "wrap"]
-CoordinateName = Literal["pixel", "normalised", "unit"]
-"""Pixels; GridSample's -1 to 1 under `align_corners`; or 0 to 1 over the same span."""
+from onnxgs_opt.samplers.border import BorderName
 
 
 class Window(NamedTuple):

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
-from onnxgs_opt.samplers.policy import CoordinateName, Policy
+from onnxgs_opt.samplers.coordinates import CoordinateName
+from onnxgs_opt.samplers.policy import Policy
 from onnxgs_opt.samplers.view import View
 
 

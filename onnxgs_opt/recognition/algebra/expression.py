@@ -105,7 +105,7 @@ class Algebra:
         integral: bool = False,
         sizes: tuple[int, ...] = (),
     ) -> Expr:
-        """Element `index` of a tensor that is not looked behind; `sizes` are the tensor's dims."""
+        """Element `index` of a tensor, as a leaf; `sizes` are the tensor's dims."""
         made, new = self._make("elem", tensor, index)
         if new:
             made.args = (tensor, index, sizes)

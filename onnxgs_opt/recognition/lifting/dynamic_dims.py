@@ -83,7 +83,7 @@ def _namesakes(scope: Scope) -> list[tuple[str, str]]:
 
 
 def tied(asked: Mapping[str, int], settled: Mapping[str, int], sizes: Mapping[str, int]) -> dict[str, int]:
-    """Other `sizes`, with what asking for distinct ones and settling for fewer has shown about the names."""
+    """Other `sizes`, with those names made equal that `settled` has equal and `asked` had not, and fixed ones fixed."""
     names = {size: name for name, size in asked.items()}
     out = dict(sizes)
     for name, size in settled.items():

@@ -76,7 +76,7 @@ def _reciprocal(lift: Lift, node: Node, position: int, index: Index) -> Expr:
 
 
 def _power(lift: Lift, node: Node, position: int, index: Index) -> Expr:
-    """Powers 0, 1 and 2; a coordinate is not looked behind for its square."""
+    """Powers 0, 1 and 2; the square of a coordinate is a leaf."""
     a, b = lift.operands(node, index)
     if b.value not in (0, 1, 2) or (b.value == 2 and a.leaves and not a.floored):
         raise NoRule("not a small power")

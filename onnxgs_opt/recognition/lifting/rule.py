@@ -24,7 +24,7 @@ class Lift(Protocol):
         """Element `index` of tensor `name`."""
 
     def leaf(self, name: str, index: Index) -> Expr:
-        """The element itself, not looked behind."""
+        """The element as a leaf: what computes it is not looked at."""
 
     def operands(self, node: Node, index: Index) -> list[Expr]:
         """The inputs of an elementwise operator at output index `index`."""

@@ -12,7 +12,7 @@ from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN
 
 
 def scatter_nd(lift: Lift, node: Node, position: int, index: Index) -> Expr:
-    """The number where the mask holds, else what was there; anything else that is scattered is not looked behind."""
+    """The number where the mask holds, else what was there; anything else that is scattered is a leaf."""
     data, places, updates = (tensor.name for tensor in node.inputs)
     mask, number = _mask(lift, places), _number(lift, updates)
     if node.attrs.get("reduction", "none") != "none" or lift.shape(mask) != lift.shape(data):

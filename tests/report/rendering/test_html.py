@@ -21,7 +21,8 @@ from onnxgs_opt.report.rendering.drawing import LARGE, draw, label_of
 from onnxgs_opt.report.rendering.formula import formulas
 from onnxgs_opt.report.rendering.heat import STEPS, bands, grade, heat_map, places
 from onnxgs_opt.report.rendering.html import bars, mathml, to_html
-from onnxgs_opt.samplers.policy import WINDOWS, BorderName, Policy
+from onnxgs_opt.samplers.border import BorderName
+from onnxgs_opt.samplers.policy import WINDOWS, Policy
 from onnxgs_opt.validation.error_map import Points
 from tests.report.rendering.samples import FULL, SITE, evidence_of, hostile
 
