@@ -1,6 +1,7 @@
 """Every option of a run, written once: the command line, Python's parameters and the docs' tables are made of this.
 
-Nothing large is imported, so that --help answers at once.
+A new option is a field of `Options` and a parameter of `api.optimize`; a test compares the two. Nothing large is
+imported, so that --help answers at once.
 """
 
 from __future__ import annotations

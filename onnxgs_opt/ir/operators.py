@@ -1,4 +1,7 @@
-"""What each ONNX operator is: one table of traits, of which every class of operators is made."""
+"""What each ONNX operator is: one table of traits, of which every class of operators is made.
+
+What recognition takes an operator to compute is one rule in `recognition/lifting`: one that rounds in `elementwise`.
+"""
 
 from __future__ import annotations
 

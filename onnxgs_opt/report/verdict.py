@@ -1,4 +1,8 @@
-"""What a run has come to: whether its result may be written, and what has to stay as exported first."""
+"""What a run has come to: whether its result may be written, and what has to stay as exported first.
+
+A site whose own check fails has been left as exported before (`SiteProofs.failed`, in `api.run`). A whole model whose
+check fails is not written.
+"""
 
 from __future__ import annotations
 
