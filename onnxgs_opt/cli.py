@@ -170,16 +170,12 @@ def _say(text: str, colour: bool) -> None:
 
 def _fail(message: str, hint: str, exit_code: int) -> int:
     """Print the error and the hint, one line each, and return the exit code."""
-    lines = {"error": message, "hint": hint}
-    for label, text in lines.items():
+    from onnxgs_opt.report.rendering.words import printable
+
+    for label, text in (("error", message), ("hint", hint)):
         if text:
-            click.echo(f"{label}: {_one_line(text)}", err=True)
+            click.echo(f"{label}: {printable(' '.join(text.split()))}", err=True)
     return exit_code
-
-
-def _one_line(text: str) -> str:
-    folded = " ".join(text.split())
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in folded)
 
 
 if __name__ == "__main__":

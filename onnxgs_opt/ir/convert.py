@@ -13,11 +13,7 @@ from onnxgs_opt.ir.graph import Graph
 
 
 def converted(graph: Graph, opset: int) -> Graph:
-    """The model converted up to `opset` by onnx's version converter; itself where it is there already.
-
-    Raises:
-        UsageError: The converter cannot do it.
-    """
+    """The model converted up to `opset` by onnx's converter, itself where it is there; UsageError where it cannot."""
     if graph.opset >= opset:
         return graph
     try:

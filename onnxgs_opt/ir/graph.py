@@ -52,11 +52,7 @@ class Graph:
 
     @classmethod
     def load(cls, path: str | Path) -> Graph:
-        """Read a model file without its external weights.
-
-        Raises:
-            ModelError: The file is missing or is not a valid ONNX model.
-        """
+        """Read a model file without its external weights; ModelError where it is missing or no valid ONNX model."""
         path = Path(path)
         return cls._wrap(read_model(path), path.parent)
 

@@ -23,7 +23,6 @@ from onnx import (
     GraphProto,
     ModelProto,
     NodeProto,
-    SparseTensorProto,
     TensorProto,
     TensorShapeProto,
     TypeProto,
@@ -82,11 +81,7 @@ def no_text() -> ModelError:
 
 @contextmanager
 def readable_text() -> Iterator[None]:
-    """Report text that is not UTF-8 as the damage that it is; protobuf finds it only when it is read.
-
-    Raises:
-        ModelError: A name or a doc string of the model is not UTF-8.
-    """
+    """Raise ModelError for a name or doc string that is not UTF-8; protobuf finds it only when it is read."""
     try:
         yield
     except UnicodeDecodeError as error:
@@ -131,7 +126,8 @@ def _import_graph(
         if tensor.name not in overridable:
             local[tensor.name] = constant
     for sparse in proto.sparse_initializer:
-        local[sparse.values.name] = _import_sparse(sparse)
+        _check_element_type(sparse.values)
+        local[sparse.values.name] = gs.Constant(sparse.values.name, SparseValues(sparse))
     constants = list(local.values())
     for info in (*proto.input, *proto.value_info, *proto.output):
         if info.name not in local:
@@ -189,11 +185,7 @@ def _note_infos(infos: Iterable[ValueInfoProto], local: Any) -> None:
 
 
 def import_constant(tensor: TensorProto) -> gs.Constant:
-    """Wrap a tensor message without decoding it.
-
-    Raises:
-        ModelError: Its element type does not exist.
-    """
+    """Wrap a tensor message without decoding it; ModelError where its element type does not exist."""
     location = int(tensor.data_location) if tensor.HasField("data_location") else None
     return gs.Constant(tensor.name, StoredValues(tensor), data_location=location)
 
@@ -209,11 +201,6 @@ class StoredValues(LazyValues):  # type: ignore[misc]
         self.dtype = from_onnx_type(tensor.data_type)
         itemsize: int = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
         self.nbytes = math.prod(self.shape) * itemsize
-
-
-def _import_sparse(sparse: SparseTensorProto) -> gs.Constant:
-    _check_element_type(sparse.values)
-    return gs.Constant(sparse.values.name, SparseValues(sparse))
 
 
 def _check_element_type(tensor: TensorProto) -> None:
@@ -265,15 +252,10 @@ def _lookup(name: str, scope: Scope) -> gs.Tensor:
 
 
 def _import_node(proto: NodeProto, scope: Scope, opset: int | None, imports: Any, ir: int) -> gs.Node:
-    local = scope.maps[0]
     attrs = {a.name: _import_attribute(a, scope, opset, imports, ir) for a in proto.attribute}
     inputs = [_lookup(name, scope) for name in proto.input]
-    outputs = []
-    for name in proto.output:
-        tensor = local.get(name) if name else gs.Variable.empty()
-        if tensor is None:
-            tensor = local[name] = gs.Variable(name)
-        outputs.append(tensor)
+    own: Scope = ChainMap(scope.maps[0])
+    outputs = [_lookup(name, own) for name in proto.output]
     domain = proto.domain if proto.HasField("domain") else None
     node = gs.Node(proto.op_type, proto.name, attrs, inputs, outputs, domain)
     node.origin = (proto, {k: list(v) if isinstance(v, list) else v for k, v in attrs.items()})

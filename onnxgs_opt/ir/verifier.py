@@ -102,7 +102,10 @@ class _Checks:
         initializers = [t.name for t in graph.initializer] + [t.values.name for t in graph.sparse_initializer]
         for names, kind in ((inputs, "inputs"), (initializers, "initialisers")):
             if len(set(names)) != len(names):
-                raise ModelError(f"two {kind} have the name {_first_repeated(names)!r}", _EXPORT_AGAIN)
+                raise ModelError(
+                    f"two {kind} have the name {next(n for k, n in enumerate(names) if n in names[:k])!r}",
+                    _EXPORT_AGAIN,
+                )
         known = self.nodes(graph.node, {*inputs, *initializers}, outer)
         _check_outputs([info.name for info in graph.output], known, outer, graph.name)
 
@@ -158,11 +161,6 @@ def _check_text(names: Iterable[str]) -> None:
 
 def _called(node: NodeProto) -> str:
     return f"node {node.name or node.op_type!r}"
-
-
-def _first_repeated(names: list[str]) -> str:
-    seen: set[str] = set()
-    return next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class BlockedGather:
             return "blocked-gather has no reflection padding yet"
         if target.opset < 11:
             return f"blocked-gather needs opset >= 11, the model has {target.opset}"
-        count = _points(site)
+        count = site.points
         if count is None or site.channels is None:
             return "blocked-gather needs to know the numbers of points and channels, and they are dynamic"
         if site.channels <= PLANES_UP_TO:
@@ -57,7 +57,7 @@ class BlockedGather:
 
     def emit(self, builder: Builder, site: Site) -> Emitted:
         """Write the sampler; see `Lowering.emit`."""
-        count, channels = cast(int, _points(site)), cast(int, site.channels)
+        count, channels = cast(int, site.points), cast(int, site.channels)
         block = cast(int, _block(count, self.elements / channels))
         image = emit_view(builder, site.image)
         rows, index, weights, mask = emit_row_corners(builder, site, image)
@@ -105,12 +105,6 @@ class _Body:
 
     def _name(self, name: str) -> str:
         return self.builder.graph.fresh_name(f"{self.builder.prefix}/{name}")
-
-
-def _points(site: Site) -> int | None:
-    """N*Ho*Wo, None where one of them is dynamic."""
-    sizes = (site.batch, *site.sample_size)
-    return None if None in sizes else math.prod(cast("tuple[int, ...]", sizes))
 
 
 def _block(count: int, wanted: float) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import cast
 
@@ -57,7 +56,7 @@ class LerpGather:
 
 def _single_plane(builder: Builder, site: Site, image: Tensor, cells: Cells) -> Tensor:
     """The points in `THREADS` rows, each of which reads its own copy of the plane."""
-    rows = THREADS if _points_divide(site) else 1
+    rows = THREADS if site.points is not None and site.points % THREADS == 0 else 1
     planes = builder.reshape(image, [1, -1])
     if rows > 1:
         planes = builder.op("Expand", planes, builder.const([rows, 1], np.int64))
@@ -68,11 +67,6 @@ def _single_plane(builder: Builder, site: Site, image: Tensor, cells: Cells) -> 
         left, right = (_read(builder, site, planes, index, cells) for index in (row, builder.op("Add", row, 1)))
         mixed.append(_mix(builder, site, (left, right), cells.columns))
     return _mix(builder, site, (mixed[0], mixed[1]), cells.rows)
-
-
-def _points_divide(site: Site) -> bool:
-    sizes = (site.batch, *site.sample_size)
-    return None not in sizes and math.prod(s for s in sizes if s is not None) % THREADS == 0
 
 
 def _planes(builder: Builder, site: Site, image: Tensor, cells: Cells) -> Tensor:

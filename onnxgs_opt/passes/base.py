@@ -22,13 +22,10 @@ class Pass(Protocol):
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Passes one after the other; itself a pass.
+    """Passes one after the other, `rounds` times at most; itself a pass.
 
-    Attributes:
-        name: Name of the whole.
-        passes: The passes, in order.
-        rounds: How often to go through them at most. Another round follows only when the last pass
-            changed something, so put last the one whose work lets the others find more.
+    Another round follows only when the last pass changed something, so put last the one whose work lets the others
+    find more.
     """
 
     name: str

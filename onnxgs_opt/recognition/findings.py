@@ -157,14 +157,4 @@ def _is_fixed(scope: Scope, index: str) -> bool:
 
 def _behind(scope: Scope, site: StructuralSite) -> set[str]:
     """Names of the nodes between a site's reads and its sum, that included."""
-    last = site.output
-    reads = set(site.reads)
-    seen: set[str] = set()
-    pending = [last]
-    while pending:
-        node, _ = scope.producer.get(pending.pop(), (None, 0))
-        if node is None or node.name in seen or node.name in reads:
-            continue
-        seen.add(node.name)
-        pending += [t.name for t in node.inputs]
-    return seen
+    return {node.name for node in scope.backward_slice([site.output], site.results)}

@@ -193,7 +193,8 @@ def _independent(scope: Scope, nodes: Sequence[Node]) -> list[Node]:
     tainted: set[str] = set()
     group = {id(node) for node in nodes}
     free: list[Node] = []
-    for node in _from(scope, nodes[0]):
+    start = next(k for k, node in enumerate(scope.nodes) if node is nodes[0])
+    for node in scope.nodes[start:]:
         if id(node) in group and not any(t.name in tainted for t in reads_of(node)):
             free.append(node)
         if node is nodes[-1]:
@@ -201,11 +202,6 @@ def _independent(scope: Scope, nodes: Sequence[Node]) -> list[Node]:
         if id(node) in group or any(t.name in tainted for t in reads_of(node)):
             tainted.update(t.name for t in node.outputs)
     return free
-
-
-def _from(scope: Scope, first: Node) -> Sequence[Node]:
-    start = next(k for k, node in enumerate(scope.nodes) if node is first)
-    return scope.nodes[start:]
 
 
 def _site(join: Join, kind: _Kind, nodes: Sequence[Node], facts: Facts) -> StructuralSite:

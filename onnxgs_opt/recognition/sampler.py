@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from math import prod
 
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.recognition.kind import Record
 from onnxgs_opt.samplers.site import Site
-from onnxgs_opt.samplers.view import Layout, View
+from onnxgs_opt.samplers.view import Layout
 
 Sizes = Sequence[int | None]
 
@@ -44,8 +43,7 @@ class Sampler:
 
     def record(self, site: Site) -> Record:
         """Channels and the number of points."""
-        sizes = (site.batch, *site.sample_size)
-        return Record("cases", (site.channels, None if None in sizes else prod(s for s in sizes if s is not None)))
+        return Record("cases", (site.channels, site.points))
 
     def operands(self, site: Site) -> tuple[str, str | tuple[str, str]]:
         """The image, and the grid where the model has one."""
@@ -71,9 +69,5 @@ def _cone(graph: Graph, site: Site) -> str:
     """A digest of the cone's operators and of the layouts that its operands come in."""
     names = set(site.cone)
     operators = sorted(Counter(node.op for node in graph.at(site.body).nodes if node.name in names).items())
-    views = [_layout(view) for view in (site.image, *site.coordinate_views)]
+    views = [(view.groups, view.split, view.units) for view in (site.image, *site.coordinate_views)]
     return sha256(repr((operators, views, site.output_groups, site.output_rank)).encode()).hexdigest()[:12]
-
-
-def _layout(view: View) -> tuple[object, ...]:
-    return view.groups, view.split, view.units

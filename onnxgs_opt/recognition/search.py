@@ -27,7 +27,7 @@ from onnxgs_opt.recognition.matcher import recognise
 from onnxgs_opt.recognition.operands import Placement, place
 from onnxgs_opt.recognition.reflection import is_mirrored
 from onnxgs_opt.samplers.site import Site
-from onnxgs_opt.samplers.view import View
+from onnxgs_opt.samplers.view import View, known_product
 
 PLACEMENT = "GSO108"
 """The code of a sampler for which no tensors at this place hold the image, the coordinates or the output's axes."""
@@ -290,7 +290,7 @@ class _Search:
     def _group_sizes(self, view: View) -> list[int | None]:
         """The size of each canonical axis of a view; None for a dynamic one."""
         dims = view.split_dims(self._static_dims(view.tensor))
-        return [_product(dims[a] for a in group) for group in view.groups]
+        return [known_product(dims[a] for a in group) for group in view.groups]
 
     def _image_sizes(self, site: Site) -> list[int]:
         """The image's dims at the first sizes, batch and channels left out."""
@@ -349,15 +349,6 @@ def _copied(algebra: Algebra, index: Expr) -> Expr:
 
 def _shapes(facts: Mapping[str, Fact]) -> dict[str, Shape]:
     return {name: fact.shape for name, fact in facts.items() if fact.shape is not None}
-
-
-def _product(dims: Iterator[int | None]) -> int | None:
-    total = 1
-    for dim in dims:
-        if dim is None:
-            return None
-        total *= dim
-    return total
 
 
 def _layout(placement: Placement) -> str:

@@ -35,8 +35,8 @@ def collect(
         nodes=Count(before.size, result.size),
         reads=Count(image_reads(before, found.sites), image_reads(result, found.sites)),
         sites=tuple(site_record(site, plan.choices[site.id], checks.get(site.id)) for site in found.sites),
-        near_misses=tuple(near_miss(remark) for remark in found.near_misses),
-        hazards=tuple(hazard(remark) for remark in found.hazards),
+        near_misses=tuple(NearMiss(m.code, m.node, m.condition, _hint(m)) for m in found.near_misses),
+        hazards=tuple(Hazard(h.code, h.node, _hint(h)) for h in found.hazards),
         validation=validation_record(verdict.whole, job.source),
         timings=dict(job.clock.seconds),
     )
@@ -84,14 +84,8 @@ def _error(comparison: Comparison | None) -> SiteError:
     return SiteError(comparison.max_abs, comparison.max_rel)
 
 
-def near_miss(remark: Remark) -> NearMiss:
-    """One near-miss of the report."""
-    return NearMiss(remark.code, remark.node, remark.condition, remark.hint or CODES[remark.code].action)
-
-
-def hazard(remark: Remark) -> Hazard:
-    """One hazard of the report."""
-    return Hazard(remark.code, remark.node, remark.hint or CODES[remark.code].action)
+def _hint(remark: Remark) -> str:
+    return remark.hint or CODES[remark.code].action
 
 
 def validation_record(comparison: Comparison | None, graph: Graph) -> Validation:

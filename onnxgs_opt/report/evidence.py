@@ -55,7 +55,7 @@ def evidence_of(
     graph: Graph, lowered: Graph | None, sites: Sequence[AnySite], comparisons: Mapping[str, Comparison]
 ) -> tuple[Evidence, ...]:
     """Evidence for every site of `graph`; `lowered` is the graph in which some are replaced."""
-    old = {path: _by_name(graph.at(path)) for path in {site.body for site in sites}}
+    old = {path: {n.name: n for n in graph.at(path).nodes} for path in {site.body for site in sites}}
     new = {} if lowered is None else {n.name: n for part in (lowered, *lowered.bodies()) for n in part.nodes}
     by_prefix: dict[str, list[Node]] = {}
     for name, node in new.items():
@@ -85,10 +85,6 @@ def cone_of(nodes: Sequence[Node], output: str, reads: frozenset[str]) -> Cone:
     ends = [k for k in range(len(nodes)) if k not in used]
     arrows += [(k, len(boxes), output) for k in ends]
     return Cone((*boxes, Box(output, "", "output")), tuple(dict.fromkeys(arrows)))
-
-
-def _by_name(graph: Graph) -> dict[str, Node]:
-    return {node.name: node for node in graph.nodes}
 
 
 def _after(site: AnySite, new: Sequence[Node], left: Sequence[Node]) -> Cone | None:

@@ -32,11 +32,7 @@ def report_path(name: PathLike) -> Path:
 
 
 def write_report(report: Report, evidence: Sequence[Evidence], path: Path) -> None:
-    """Write a report in the format of its ending.
-
-    Raises:
-        UsageError: The file cannot be written.
-    """
+    """Write a report in the format of its ending; UsageError where the file cannot be written."""
     try:
         path.write_text(render(ENDINGS[path.suffix], report, evidence), encoding="utf-8")
     except OSError as error:

@@ -59,33 +59,21 @@ def _of_cgroup(most: Path, used: Path) -> int:
 
 
 def require(count: int, what: str) -> None:
-    """Check that a number of bytes is free.
-
-    Raises:
-        TooLargeError: It is not.
-    """
+    """Raise TooLargeError where a number of bytes is not free."""
     free = free_bytes()
     if count > free:
         raise TooLargeError(f"{what} needs about {_gib(count)} of memory, and {_gib(free)} is free")
 
 
 def require_array(shape: Sequence[int]) -> None:
-    """Check that an input of this shape can be drawn.
-
-    Raises:
-        TooLargeError: It cannot.
-    """
+    """Raise TooLargeError where an input of this shape cannot be drawn."""
     count = ARRAYS * math.prod(int(size) for size in shape)
     if count > _GIB:  # asking the system costs more than drawing a few numbers
         require(count, f"an input of {'x'.join(map(str, shape))}")
 
 
 def require_sessions(models: Iterable[ModelProto]) -> None:
-    """Check that the original and the result can be in memory at once.
-
-    Raises:
-        TooLargeError: They cannot.
-    """
+    """Raise TooLargeError where the original and the result cannot be in memory at once."""
     count = max(map(_session_bytes, models))
     if count > _GIB:
         require(count, "running the model before and after")

@@ -41,11 +41,7 @@ class Session:
         return [output.name for output in self.raw.get_outputs()]
 
     def run(self, names: Sequence[str] | None, feeds: Feeds) -> list[Array]:
-        """The outputs of these names, or all.
-
-        Raises:
-            RunError: The model does not run on these inputs.
-        """
+        """The outputs of these names, or all; RunError where the model does not run on these inputs."""
         with _errors_as_ours():
             return self.raw.run(names, dict(feeds))  # type: ignore[no-any-return]
 

@@ -35,26 +35,6 @@ class Border:
     periodic: bool = False
 
 
-def _zeros(o: Arithmetic[E], i: E, last: E) -> tuple[E, E]:
-    return i, o.mul(o.ge(i), o.ge(o.sub(last, i)))
-
-
-def _border(o: Arithmetic[E], i: E, last: E) -> tuple[E, E]:
-    return clamp(o, i, last), o.one
-
-
-def _reflection(o: Arithmetic[E], i: E, last: E) -> tuple[E, E]:
-    return mirror(o, i, last), o.one
-
-
-def _symmetric(o: Arithmetic[E], i: E, last: E) -> tuple[E, E]:
-    return mirror(o, i, last, HALF), o.one
-
-
-def _wrap(o: Arithmetic[E], i: E, last: E) -> tuple[E, E]:
-    return _remainder(o, i, o.add(last, o.one)), o.one
-
-
 def clamp(o: Arithmetic[E], i: E, last: E) -> E:
     """The nearest point of [0, last]."""
     return o.minimum(o.maximum(i, o.zero), last)
@@ -73,16 +53,16 @@ def _remainder(o: Arithmetic[E], i: E, period: E) -> E:
     return o.sub(i, o.mul(period, o.floor(o.div(i, period))))
 
 
-ZEROS = Border("zeros", _zeros)
-BORDER = Border("border", _border)
+ZEROS = Border("zeros", lambda o, i, last: (i, o.mul(o.ge(i), o.ge(o.sub(last, i)))))
+BORDER = Border("border", lambda o, i, last: (clamp(o, i, last), o.one))
 BORDERS: Mapping[str, Border] = {
     border.name: border
     for border in (
         ZEROS,
         BORDER,
-        Border("reflection", _reflection, periodic=True),
-        Border("symmetric", _symmetric, periodic=True),
-        Border("wrap", _wrap, periodic=True),
+        Border("reflection", lambda o, i, last: (mirror(o, i, last), o.one), periodic=True),
+        Border("symmetric", lambda o, i, last: (mirror(o, i, last, HALF), o.one), periodic=True),
+        Border("wrap", lambda o, i, last: (_remainder(o, i, o.add(last, o.one)), o.one), periodic=True),
     )
 }
 """0; the nearest pixel; mirrored at the outer pixels' centres, or at their outer edges; the image repeated."""

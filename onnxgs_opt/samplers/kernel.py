@@ -37,14 +37,6 @@ class Kernel:
         return [(o.add(floor, o.num(self.first + k)), weight) for k, weight in enumerate(weights)]
 
 
-def _nearest(o: Arithmetic[E], t: E) -> Sequence[E]:
-    return (o.one,)
-
-
-def _linear(o: Arithmetic[E], t: E) -> Sequence[E]:
-    return o.sub(o.one, t), t
-
-
 def cubic(a: Fraction) -> Kernel:
     """Cubic convolution with parameter `a` (Keys, 1981).
 
@@ -66,7 +58,7 @@ def cubic(a: Fraction) -> Kernel:
     return Kernel("cubic", -1, 4, weights)
 
 
-NEAREST = Kernel("nearest", 0, 1, _nearest, Fraction(1, 2))
-LINEAR = Kernel("linear", 0, 2, _linear)
+NEAREST = Kernel("nearest", 0, 1, lambda o, t: (o.one,), Fraction(1, 2))
+LINEAR = Kernel("linear", 0, 2, lambda o, t: (o.sub(o.one, t), t))
 KERNELS: Mapping[str, Kernel] = {kernel.name: kernel for kernel in (NEAREST, LINEAR, cubic(Fraction(-3, 4)))}
 """Halfway between two pixels `nearest` takes the right one; `cubic` is PyTorch's and ONNX's, a = -3/4."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from onnxgs_opt.samplers.coordinates import CoordinateName
 from onnxgs_opt.samplers.policy import Policy
-from onnxgs_opt.samplers.view import View
+from onnxgs_opt.samplers.view import View, known_product
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,11 @@ class Site(AnySite):
         """Where the coordinates are: x and y, or the grid where the model has no pixels."""
         views = (self.grid,) if self.x is None else (self.x, self.y)
         return tuple(view for view in views if view is not None)
+
+    @property
+    def points(self) -> int | None:
+        """How many samples a channel has, N*Ho*Wo; None where one of them is dynamic."""
+        return known_product((self.batch, *self.sample_size))
 
     @property
     def elements(self) -> int:

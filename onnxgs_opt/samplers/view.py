@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -13,6 +13,12 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Size = int | str | None
 """A dimension: its size, or its name, or nothing known."""
+
+
+def known_product(sizes: Iterable[int | None]) -> int | None:
+    """The product of sizes, 1 of none; None where one is not known."""
+    known = list(sizes)
+    return None if None in known else math.prod(cast("list[int]", known))
 
 
 @dataclass(frozen=True)

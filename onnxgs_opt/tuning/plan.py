@@ -89,11 +89,7 @@ PLAN_VERSION = "1"
 def write_plan(
     path: Path, graph: Graph, sites: Sequence[AnySite], choices: Mapping[str, Choice], target: Target
 ) -> None:
-    """Write the choices by site signature, for `load_plan`.
-
-    Raises:
-        UsageError: The file cannot be written.
-    """
+    """Write the choices by site signature, for `load_plan`; UsageError where the file cannot be written."""
     own = {KINDS[site.kind].workload(graph, site): choices[site.id] for site in sites}
     entries = {name: {"lowering": choice.lowering, "reason": choice.reason} for name, choice in own.items()}
     plan = {"schema_version": PLAN_VERSION, "target": target.runtime, "sites": entries}
@@ -104,11 +100,7 @@ def write_plan(
 
 
 def load_plan(path: Path) -> dict[str, str]:
-    """Lowerings by site signature.
-
-    Raises:
-        UsageError: The file cannot be read or is no plan.
-    """
+    """Lowerings by site signature; UsageError where the file cannot be read or is no plan."""
     hint = "make one with --save-plan"
     try:
         plan = json.loads(path.read_text(encoding="utf-8"))

@@ -11,7 +11,7 @@ from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS
 from onnxgs_opt.runtime import Runtime
 from onnxgs_opt.runtime.memory import TooLargeError, require_sessions
-from onnxgs_opt.runtime.timing import Call, Feeds, Race, SlowError, race, run_within, settled
+from onnxgs_opt.runtime.timing import Call, Race, SlowError, race, run_within, settled
 from onnxgs_opt.tuning.measurement import Measurement
 from onnxgs_opt.tuning.plan import KEEP
 from onnxgs_opt.tuning.trial import Trial
@@ -135,7 +135,9 @@ def race_models(
         ways.append(inputs)
     for way in ways:
         try:
-            feeds = max((run.feeds for run in way.runs(old)), key=_elements)
+            feeds = max(
+                (run.feeds for run in way.runs(old)), key=lambda feeds: sum(value.size for value in feeds.values())
+            )
             calls = {"before": runtime.prepare(old, feeds, before.folder, custom_ops)}
             calls["after"] = runtime.prepare(new, feeds, after.folder, custom_ops)
             once = sum(run_within(call, FIRST_LIMIT_S) for call in calls.values())
@@ -143,7 +145,3 @@ def race_models(
         except Exception as reason:  # runtimes' errors have no common base
             failure = NotRunnableError(str(reason))
     raise failure
-
-
-def _elements(feeds: Feeds) -> int:
-    return sum(value.size for value in feeds.values())

@@ -21,11 +21,11 @@ from onnxgs_opt.errors import EngineError, OptError
 from onnxgs_opt.runtime.ort import open_session
 from onnxgs_opt.runtime.tensorrt.build import MODULES, Built, EngineOptions, build_engine, load_library
 from onnxgs_opt.runtime.tensorrt.cuda_driver import has_gpu
-from onnxgs_opt.runtime.tensorrt.engine import Engine, EngineBefore, EngineTime
+from onnxgs_opt.runtime.tensorrt.engine import Engine, EngineBefore
 from onnxgs_opt.runtime.tensorrt.session import EngineRun
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.validation.boundary_values import coordinates_of
-from onnxgs_opt.validation.inputs import model_runs
+from onnxgs_opt.validation.inputs import ModelInputs
 
 Array = np.ndarray[Any, Any]
 Feeds = Mapping[str, Array]
@@ -107,7 +107,8 @@ def _measured(record: Engine, built: Built, task: Task, options: EngineOptions) 
             for name, each in engines.items():
                 times[name] += each.microseconds(7)
         timed = {
-            name: EngineBefore(None, round(median(times[name]), 2), _shares(each)) for name, each in engines.items()
+            name: EngineBefore(None, round(median(times[name]), 2), each.layer_times())
+            for name, each in engines.items()
         }
     before = EngineBefore(problem) if problem else timed.get("before")
     after = timed["after"]
@@ -123,13 +124,6 @@ def _before(trt: Any, logger: Any, task: Task, options: EngineOptions, feeds: Fe
         return EngineRun(trt, logger, built.path.read_bytes(), feeds)
 
 
-def _shares(engine: EngineRun) -> tuple[EngineTime, ...]:
-    """Its layers, longest first, each with its share of their sum."""
-    layers = engine.layer_times()
-    total = sum(layer.microseconds for layer in layers) or 1.0
-    return tuple(EngineTime(each.name, each.microseconds, round(each.microseconds / total, 4)) for each in layers)
-
-
 # -- against onnxruntime --------------------------------------------------------------------------------
 
 References = Mapping[str, Sequence[Array]]
@@ -143,16 +137,11 @@ def _checks(task: Task, options: EngineOptions) -> Iterator[tuple[Feeds, Referen
     shapes = {name: profile.best for name, profile in options.profiles.items()}
     session = open_session(model, task.origin.absolute().parent)
     names = session.outputs
-    given = task.inputs
-    runs = [given] if given is not None else [run.feeds for run in _runs(model, sites, shapes)]
-    for feeds in runs:
+    for run in ModelInputs(task.inputs, sites, shapes).runs(model):
+        feeds = run.feeds
         moved = [feeds, *(_nudged(feeds, sites, by) for by in (NUDGE, -NUDGE))]
         found = [session.run(names, each) for each in moved]
         yield feeds, {name: [values[i] for values in found] for i, name in enumerate(names)}
-
-
-def _runs(model: ModelProto, sites: Sequence[Site], shapes: Mapping[str, Sequence[int]]) -> Iterator[Any]:
-    return model_runs(model, coordinates_of(sites), shapes, 0)
 
 
 def _nudged(feeds: Feeds, sites: Sequence[Site], by: float) -> Feeds:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import onnx
-from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, ValueInfoProto
+from onnx import AttributeProto, GraphProto, ModelProto, TensorProto
 
 FLOAT, DOUBLE = TensorProto.FLOAT, TensorProto.DOUBLE
 CLIPS_NO_DOUBLES = 11
@@ -35,7 +35,8 @@ def _convert(graph: GraphProto) -> None:
     for tensor in graph.initializer:
         _widen(tensor)
     for value in (*graph.input, *graph.output, *graph.value_info):
-        _retype(value)
+        if value.type.tensor_type.elem_type == FLOAT:
+            value.type.tensor_type.elem_type = DOUBLE
     _convert_nodes(graph.node)
 
 
@@ -65,8 +66,3 @@ def _widen(tensor: TensorProto) -> None:
     if tensor.data_type == FLOAT:
         wide = onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor).astype(np.float64), tensor.name)
         tensor.CopyFrom(wide)
-
-
-def _retype(value: ValueInfoProto) -> None:
-    if value.type.tensor_type.elem_type == FLOAT:
-        value.type.tensor_type.elem_type = DOUBLE

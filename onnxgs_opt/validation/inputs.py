@@ -58,7 +58,7 @@ class ModelInputs:
     def runs(self, model: ModelProto) -> Iterator[Run]:
         """The user's inputs, or generated ones at several sizes."""
         if self.given is not None:
-            return iter([Run(dict(self.given))])
+            return iter([Run(self.given)])
         return model_runs(model, coordinates_of(self.sites), self.shapes, self.seed, self.fitting)
 
 

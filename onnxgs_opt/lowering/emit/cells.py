@@ -25,7 +25,7 @@ from onnxgs_opt.ir.builder import Builder, Dim
 from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.samplers.policy import WINDOWS, Policy, Window
 from onnxgs_opt.samplers.site import Site
-from onnxgs_opt.samplers.view import View
+from onnxgs_opt.samplers.view import View, known_product
 
 INT32_LIMIT = 2**31
 SINGLE = 4  # bytes
@@ -72,7 +72,8 @@ def _index(builder: Builder, site: Site, across: AxisCell, down: AxisCell) -> Te
     """y*W + x, computed in fp32 where that is exact: one conversion instead of two."""
     row, column = cast(Tensor, down.first), cast(Tensor, across.first)
     whole = index_type(site)
-    if not (_is_exact_in_floats(site) and row.dtype == column.dtype == np.float32):
+    pixels = known_product(site.image_size)
+    if pixels is None or pixels > EXACT or not row.dtype == column.dtype == np.float32:
         row, column = builder.cast(row, whole), builder.cast(column, whole)
     return builder.cast(builder.op("Add", builder.op("Mul", row, across.size), column), whole)
 
@@ -182,15 +183,8 @@ def float_type(tensor: Tensor) -> Any:
 
 def index_type(site: Site) -> type[np.signedinteger[Any]]:
     """The integer type that surely holds every linear index of the image."""
-    sizes = (site.batch, *site.image_size)
-    if any(size is None for size in sizes):
-        return np.int64
-    return np.int32 if int(np.prod([s for s in sizes if s], dtype=np.int64)) < INT32_LIMIT else np.int64
-
-
-def _is_exact_in_floats(site: Site) -> bool:
-    height, width = site.image_size
-    return height is not None and width is not None and height * width <= EXACT
+    pixels = known_product((site.batch, *site.image_size))
+    return np.int32 if pixels is not None and pixels < INT32_LIMIT else np.int64
 
 
 def _cell(builder: Builder, p: Tensor, size: Dim) -> AxisCell:
@@ -205,7 +199,8 @@ def _weights(builder: Builder, cell: AxisCell, policy: Policy, mask: Tensor | No
     p = _clamp(builder, cell.p, cell.size, -1) if clamps else cell.p
     offset = builder.op("Sub", p, cell.first)
     if policy.border == "zeros" and not contained:
-        return _masked(builder, _hats(builder, offset), mask)
+        low, high = _hats(builder, offset)
+        return (low, high) if mask is None else (builder.op("Mul", low, mask), builder.op("Mul", high, mask))
     if mask is None:
         return builder.op("Sub", 1.0, offset), offset
     high = builder.op("Mul", offset, mask)
@@ -217,12 +212,6 @@ def _hats(builder: Builder, d: Tensor) -> tuple[Tensor, Tensor]:
     low = builder.op("Min", builder.op("Sub", 1.0, d), builder.op("Add", d, 1.0))
     high = builder.op("Min", d, builder.op("Sub", 2.0, d))
     return builder.op("Relu", low), builder.op("Relu", high)
-
-
-def _masked(builder: Builder, weights: tuple[Tensor, Tensor], mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    if mask is None:
-        return weights
-    return builder.op("Mul", weights[0], mask), builder.op("Mul", weights[1], mask)
 
 
 def _clamp(builder: Builder, p: Tensor, size: Dim, last: int) -> Tensor:

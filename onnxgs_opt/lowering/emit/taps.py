@@ -15,58 +15,47 @@ from onnxgs_opt.samplers.border import clamp
 from onnxgs_opt.samplers.sampler import Sampler, sample
 
 
-class Nodes:
+class _Nodes:
     """Arithmetic whose values are tensors of one float type; its conditions are booleans, but for the constant 1."""
 
     def __init__(self, builder: Builder, dtype: np.dtype[Any]) -> None:
-        """Write with `builder`."""
         self._builder, self._dtype = builder, dtype
         self.zero, self.one = self.num(0), self.num(1)
 
     def num(self, value: int | Fraction) -> Tensor:
-        """A constant."""
         return self._builder.const(float(value), self._dtype)
 
     def add(self, a: Tensor, b: Tensor) -> Tensor:
-        """A + b."""
         return b if a is self.zero else self._op("Add", a, b)
 
     def sub(self, a: Tensor, b: Tensor) -> Tensor:
-        """A - b."""
         return self._op("Sub", a, b)
 
     def mul(self, a: Tensor, b: Tensor) -> Tensor:
-        """A * b; of conditions, whether both hold."""
+        """Of conditions, whether both hold."""
         if a is self.one or b is self.one:
             return b if a is self.one else a
         return self._op("And" if a.dtype == bool else "Mul", a, b)
 
     def div(self, a: Tensor, b: Tensor) -> Tensor:
-        """A / b."""
         return self._op("Div", a, b)
 
     def floor(self, a: Tensor) -> Tensor:
-        """The greatest integer <= a."""
         return self._op("Floor", a)
 
     def minimum(self, a: Tensor, b: Tensor) -> Tensor:
-        """The smaller of two."""
         return self._op("Min", a, b)
 
     def maximum(self, a: Tensor, b: Tensor) -> Tensor:
-        """The larger of two."""
         return self._op("Max", a, b)
 
     def ge(self, a: Tensor) -> Tensor:
-        """Whether a >= 0."""
         return compare(self._builder, "Greater", "Less", a, self.zero, True)
 
     def gt(self, a: Tensor) -> Tensor:
-        """Whether a > 0."""
         return compare(self._builder, "Greater", "Less", a, self.zero, False)
 
     def select(self, condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
-        """A where the condition holds, b elsewhere."""
         return a if condition is self.one else self._op("Where", condition, a, b)
 
     def _op(self, op_type: str, *inputs: Tensor) -> Tensor:
@@ -76,7 +65,7 @@ class Nodes:
 def emit_taps(builder: Builder, sampler: Sampler, image: Tensor, points: Sequence[Tensor]) -> Tensor:
     """The samples [N, C, P] of image [N, C, *S] at points, one [N or 1, P] an axis of S, in the points' type."""
     dtype = float_type(points[0])
-    o = Nodes(builder, dtype)
+    o = _Nodes(builder, dtype)
     dims = [builder.dim(image, axis) for axis in range(len(points) + 2)]
     sizes = [o.num(dim) if isinstance(dim, int) else builder.cast(dim, dtype) for dim in dims[2:]]
     planes = builder.cast(builder.reshape(image, [0, dims[1], -1]), dtype)

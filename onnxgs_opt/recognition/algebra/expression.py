@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import Literal
 
-from onnxgs_opt.recognition.algebra.polynomial import Number
+from onnxgs_opt.recognition.algebra.polynomial import Number, tidy
 
 Op = Literal["lin", "idx", "elem", "mul", "floor", "ge", "select"]
 Terms = tuple[tuple["Expr", Number], ...]
@@ -79,8 +79,7 @@ class Algebra:
 
     def num(self, value: Number) -> Expr:
         """A constant."""
-        if isinstance(value, Fraction) and value.denominator == 1:
-            value = value.numerator
+        value = tidy(value)
         made, new = self._make("lin", value, ())
         if new:
             made.lo = made.hi = value
@@ -128,7 +127,7 @@ class Algebra:
             made.lo = _sum([constant, *(_scaled(t.lo if c > 0 else t.hi, c) for t, c in kept)])
             made.hi = _sum([constant, *(_scaled(t.hi if c > 0 else t.lo, c) for t, c in kept)])
             made.lo, made.hi = _remainder_bounds(made) or (made.lo, made.hi)
-            made.integral = _whole(constant) and all(t.integral and _whole(c) for t, c in kept)
+            made.integral = constant.denominator == 1 and all(t.integral and c.denominator == 1 for t, c in kept)
             _inherit(made, (t for t, _ in kept))
         return made
 
@@ -137,7 +136,7 @@ class Algebra:
         terms = dict(a.terms)
         for term, coefficient in b.terms:
             terms[term] = terms.get(term, 0) + coefficient * factor
-        return self._lin(_tidy(a.constant + b.constant * factor), {t: _tidy(c) for t, c in terms.items()})
+        return self._lin(tidy(a.constant + b.constant * factor), {t: tidy(c) for t, c in terms.items()})
 
     def sub(self, a: Expr, b: Expr) -> Expr:
         """A - b."""
@@ -169,9 +168,9 @@ class Algebra:
         """The greatest integer <= a; integral parts move out, and known bounds may decide the rest."""
         if a.integral:
             return a
-        whole = {t: c for t, c in a.terms if t.integral and _whole(c)}
+        whole = {t: c for t, c in a.terms if t.integral and c.denominator == 1}
         shift = math.floor(a.constant)
-        rest = self._lin(_tidy(a.constant - shift), {t: c for t, c in a.terms if t not in whole})
+        rest = self._lin(tidy(a.constant - shift), {t: c for t, c in a.terms if t not in whole})
         outside = self._lin(shift, whole)
         if rest.lo is not None and rest.hi is not None and math.floor(rest.lo) == math.floor(rest.hi):
             return self.add(outside, self.num(math.floor(rest.lo)))
@@ -246,10 +245,8 @@ class Algebra:
             return b
         made, new = self._make("select", condition, a, b)
         if new:
-            (a_lo, a_hi), (b_lo, b_hi) = (
-                _bounds_where(a, _known(condition, True)),
-                _bounds_where(b, _known(condition, False)),
-            )
+            a_lo, a_hi = _bounds_where(a, _known(condition, True))
+            b_lo, b_hi = _bounds_where(b, _known(condition, False))
             made.lo = None if a_lo is None or b_lo is None else min(a_lo, b_lo)
             made.hi = None if a_hi is None or b_hi is None else max(a_hi, b_hi)
             made.integral = a.integral and b.integral
@@ -261,16 +258,14 @@ class Algebra:
         """The larger of two."""
         made = self.select(self.ge(self.sub(a, b)), a, b)
         if made.op == "select":
-            lows = [e.lo for e in (a, b) if e.lo is not None]
-            made.lo = max([*lows, made.lo]) if made.lo is not None else max(lows, default=None)
+            made.lo = max((e.lo for e in (a, b, made) if e.lo is not None), default=None)
         return made
 
     def minimum(self, a: Expr, b: Expr) -> Expr:
         """The smaller of two."""
         made = self.select(self.ge(self.sub(b, a)), a, b)
         if made.op == "select":
-            highs = [e.hi for e in (a, b) if e.hi is not None]
-            made.hi = min([*highs, made.hi]) if made.hi is not None else min(highs, default=None)
+            made.hi = min((e.hi for e in (a, b, made) if e.hi is not None), default=None)
         return made
 
     def absolute(self, a: Expr) -> Expr:
@@ -300,7 +295,7 @@ def _bounds_where(value: Expr, known: Iterable[tuple[Expr, int]]) -> tuple[Bound
         k = Fraction(slopes.get(first, 0)) / slope
         if not k or slopes != {t: k * c for t, c in expr.terms}:
             continue
-        end = _tidy(value.constant - k * expr.constant)
+        end = tidy(value.constant - k * expr.constant)
         if k * sign > 0:
             lo = end if lo is None else max(lo, end)
         else:
@@ -325,14 +320,6 @@ def _inherit(made: Expr, parts: Iterable[Expr]) -> None:
     for part in parts:
         made.leaves |= part.leaves
         made.floored |= part.floored
-
-
-def _tidy(value: Number) -> Number:
-    return value.numerator if isinstance(value, Fraction) and value.denominator == 1 else value
-
-
-def _whole(value: Number) -> bool:
-    return isinstance(value, int) or value.denominator == 1
 
 
 def _scaled(bound: Bound, factor: Number) -> Bound:

@@ -14,7 +14,7 @@ from fractions import Fraction
 from itertools import product
 
 from onnxgs_opt.recognition.algebra.expression import Algebra, Bound, Expr, walk
-from onnxgs_opt.recognition.algebra.polynomial import ONE, ZERO, Number, Poly
+from onnxgs_opt.recognition.algebra.polynomial import ONE, ZERO, Number, Poly, tidy
 
 MAX_CELLS = 24
 """A sampler has about a dozen cells an axis; more is not one, or not seen at the right place."""
@@ -302,13 +302,7 @@ class Resolver:
         raise self._split(poly)
 
     def _floor(self, poly: Poly) -> Poly:
-        whole = Poly(
-            {
-                m: c
-                for m, c in poly
-                if (isinstance(c, int) or c.denominator == 1) and all(self._is_integral(a) for a in m)
-            }
-        )
+        whole = Poly({m: c for m, c in poly if c.denominator == 1 and all(self._is_integral(a) for a in m)})
         rest = poly - whole
         lo, hi, _, hi_in = self._range(rest)
         if lo is None or hi is None:
@@ -356,8 +350,7 @@ def _split_f(cell: Cell, slope: Number, rest: tuple[Bound, Bound, bool, bool]) -
 def _split_u(cell: Cell, slope: Number, constant: Number) -> tuple[Cell, ...]:
     if not slope:
         return ()
-    quotient = Fraction(-constant) / slope
-    root = quotient.numerator if quotient.denominator == 1 else quotient
+    root = tidy(Fraction(-constant) / slope)
     below = replace(cell, u_hi=root, u_hi_in=False)
     above = replace(cell, u_lo=root, u_lo_in=False)
     parts: list[Cell] = []

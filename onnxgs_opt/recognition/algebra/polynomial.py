@@ -65,7 +65,7 @@ class Poly:
         for monomial, coefficient in other.terms.items():
             total = out.get(monomial, 0) + coefficient
             if total:
-                out[monomial] = total if type(total) is int else _tidy(total)
+                out[monomial] = total if type(total) is int else tidy(total)
             else:
                 out.pop(monomial, None)
         return Poly(out)
@@ -76,7 +76,7 @@ class Poly:
             for right, b in other.terms.items():
                 monomial = tuple(sorted(left + right)) if left and right else left or right
                 out[monomial] = out.get(monomial, 0) + a * b
-        return Poly({m: c if type(c) is int else _tidy(c) for m, c in out.items() if c})
+        return Poly({m: c if type(c) is int else tidy(c) for m, c in out.items() if c})
 
     def scale(self, factor: Number) -> Poly:
         """The polynomial times a number."""
@@ -84,7 +84,7 @@ class Poly:
             return self
         if type(factor) is int:
             return Poly({m: c * factor for m, c in self.terms.items()}) if factor else ZERO
-        return Poly({m: _tidy(c * factor) for m, c in self.terms.items()})
+        return Poly({m: tidy(c * factor) for m, c in self.terms.items()})
 
     def __sub__(self, other: Poly) -> Poly:
         return self + other.scale(-1)
@@ -93,7 +93,7 @@ class Poly:
         return " + ".join(f"{c}*{m}" for m, c in sorted(self.terms.items())) or "0"
 
 
-def _tidy(number: Number) -> Number:
+def tidy(number: Number) -> Number:
     """An integer as an int: arithmetic on those is many times faster."""
     return number.numerator if number.denominator == 1 else number
 

@@ -13,12 +13,8 @@ from onnxgs_opt.recognition.lifting.shape_inference import dim_name, infer
 
 def symbols(scope: Scope) -> list[str]:
     """Names of the dynamic dims of the inputs, in order; an unnamed dim gets the name `input:axis`."""
-    names: dict[str, None] = {}
-    for tensor in scope.inputs:
-        for axis, dim in enumerate(tensor.shape or ()):
-            if not is_size(dim):
-                names[dim_name(tensor, axis)] = None
-    return list(names)
+    dynamic = ((t, axis) for t in scope.inputs for axis, dim in enumerate(t.shape or ()) if not is_size(dim))
+    return list(dict.fromkeys(dim_name(t, axis) for t, axis in dynamic))
 
 
 def assignments(names: list[str]) -> list[dict[str, int]]:

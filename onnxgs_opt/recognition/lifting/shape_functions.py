@@ -75,7 +75,7 @@ def _broadcast(shapes: Sequence[Shape]) -> Shape:
     return tuple(reversed(out))
 
 
-def _elementwise(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _elementwise(node: Node, inputs: list[Fact]) -> list[Fact]:
     shape = _broadcast([_known(f) for f, t in zip(inputs, node.inputs, strict=True) if t.name])
     if node.op in BOOLEAN:
         return [Fact(shape, np.dtype(bool))]
@@ -99,19 +99,19 @@ def reshaped(old: Shape, target: Sequence[int], allow_zero: bool = False) -> Sha
     return tuple(dims)
 
 
-def _reshape(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _reshape(node: Node, inputs: list[Fact]) -> list[Fact]:
     target = _ints(node, "shape", 1, inputs) or []
     return [Fact(reshaped(_known(inputs[0]), target, bool(node.attrs.get("allowzero", 0))), inputs[0].dtype)]
 
 
-def _flatten(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _flatten(node: Node, inputs: list[Fact]) -> list[Fact]:
     shape, axis = _known(inputs[0]), node.attrs.get("axis", 1)
     axis += len(shape) if axis < 0 else 0
     halves = (int(np.prod(shape[:axis], dtype=np.int64)), int(np.prod(shape[axis:], dtype=np.int64)))
     return [Fact(halves, inputs[0].dtype)]
 
 
-def _transpose(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _transpose(node: Node, inputs: list[Fact]) -> list[Fact]:
     shape = _known(inputs[0])
     perm = node.attrs.get("perm", range(len(shape))[::-1])
     if sorted(perm) != list(range(len(shape))):
@@ -119,7 +119,7 @@ def _transpose(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
     return [Fact(tuple(shape[p] for p in perm), inputs[0].dtype)]
 
 
-def _unsqueeze(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _unsqueeze(node: Node, inputs: list[Fact]) -> list[Fact]:
     shape, axes = _known(inputs[0]), _ints(node, "axes", 1, inputs) or []
     rank = len(shape) + len(axes)
     places, rest = {a % rank for a in axes}, iter(shape)
@@ -128,36 +128,36 @@ def _unsqueeze(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
     return [Fact(tuple(1 if i in places else next(rest) for i in range(rank)), inputs[0].dtype)]
 
 
-def _squeeze(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _squeeze(node: Node, inputs: list[Fact]) -> list[Fact]:
     shape, axes = _known(inputs[0]), _ints(node, "axes", 1, inputs)
     drop = {i for i, d in enumerate(shape) if d == 1} if axes is None else {a % len(shape) for a in axes}
     return [Fact(tuple(d for i, d in enumerate(shape) if i not in drop), inputs[0].dtype)]
 
 
-def _expand(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _expand(node: Node, inputs: list[Fact]) -> list[Fact]:
     target = _ints(node, "shape", 1, inputs) or []
     return [Fact(np.broadcast_shapes(_known(inputs[0]), tuple(target)), inputs[0].dtype)]
 
 
-def _tile(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _tile(node: Node, inputs: list[Fact]) -> list[Fact]:
     repeats = _ints(node, "repeats", 1, inputs) or []
     return [Fact(tuple(d * r for d, r in zip(_known(inputs[0]), repeats, strict=True)), inputs[0].dtype)]
 
 
-def _concat(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _concat(node: Node, inputs: list[Fact]) -> list[Fact]:
     shapes = [list(_known(f)) for f in inputs]
     axis = node.attrs["axis"] % len(shapes[0])
     shapes[0][axis] = sum(s[axis] for s in shapes)
     return [Fact(tuple(shapes[0]), inputs[0].dtype)]
 
 
-def _gather(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _gather(node: Node, inputs: list[Fact]) -> list[Fact]:
     data, index = _known(inputs[0]), _known(inputs[1])
     axis = node.attrs.get("axis", 0) % len(data)
     return [Fact((*data[:axis], *index, *data[axis + 1 :]), inputs[0].dtype)]
 
 
-def _gather_elements(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _gather_elements(node: Node, inputs: list[Fact]) -> list[Fact]:
     data, index = _known(inputs[0]), _known(inputs[1])
     axis = node.attrs.get("axis", 0) % len(data)
     for k, (size, asked) in enumerate(zip(data, index, strict=True)):
@@ -166,7 +166,7 @@ def _gather_elements(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
     return [Fact(index, inputs[0].dtype)]
 
 
-def _gather_nd(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _gather_nd(node: Node, inputs: list[Fact]) -> list[Fact]:
     data, index = _known(inputs[0]), _known(inputs[1])
     first = node.attrs.get("batch_dims", 0) + index[-1]
     if first > len(data):
@@ -200,7 +200,7 @@ def slice_ranges(node: Node, values: Sequence[Array | None], shape: Shape) -> di
     return out
 
 
-def _slice(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _slice(node: Node, inputs: list[Fact]) -> list[Fact]:
     shape = list(_known(inputs[0]))
     for axis, taken in slice_ranges(node, [f.value for f in inputs], tuple(shape)).items():
         shape[axis] = len(taken)
@@ -219,18 +219,18 @@ def split_sizes(node: Node, inputs: Sequence[Fact]) -> tuple[int, list[int]]:
     return axis, sizes
 
 
-def _split(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _split(node: Node, inputs: list[Fact]) -> list[Fact]:
     shape = _known(inputs[0])
     axis, sizes = split_sizes(node, inputs)
     return [Fact((*shape[:axis], size, *shape[axis + 1 :]), inputs[0].dtype) for size in sizes]
 
 
-def _shape_of(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _shape_of(node: Node, inputs: list[Fact]) -> list[Fact]:
     shape = _known(inputs[0])
     return [of_array(np.array(shape[node.attrs.get("start", 0) : node.attrs.get("end", len(shape))], np.int64))]
 
 
-def _size_of(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _size_of(node: Node, inputs: list[Fact]) -> list[Fact]:
     return [of_array(np.array(np.prod(_known(inputs[0]), dtype=np.int64), np.int64))]
 
 
@@ -247,13 +247,13 @@ def pads_of(node: Node, inputs: Sequence[Fact]) -> list[int]:
     return out
 
 
-def _pad(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _pad(node: Node, inputs: list[Fact]) -> list[Fact]:
     shape, pads = _known(inputs[0]), pads_of(node, inputs)
     dims = tuple(d + pads[i] + pads[i + len(shape)] for i, d in enumerate(shape))
     return [Fact(dims, inputs[0].dtype)]
 
 
-def _same(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _same(node: Node, inputs: list[Fact]) -> list[Fact]:
     return [Fact(inputs[0].shape, inputs[0].dtype)]
 
 
@@ -266,14 +266,14 @@ def reduced_axes(node: Node, inputs: Sequence[Fact]) -> tuple[int, ...]:
     return tuple(sorted(a % rank for a in axes))
 
 
-def _reduce(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
+def _reduce(node: Node, inputs: list[Fact]) -> list[Fact]:
     shape, axes = _known(inputs[0]), reduced_axes(node, inputs)
     keep = node.attrs.get("keepdims", 1)
     dims = tuple(1 if i in axes else d for i, d in enumerate(shape) if keep or i not in axes)
     return [Fact(dims, inputs[0].dtype)]
 
 
-ShapeRule = Callable[[Node, list[Fact], int], list[Fact]]
+ShapeRule = Callable[[Node, list[Fact]], list[Fact]]
 SHAPES: dict[str, ShapeRule] = {
     **dict.fromkeys(ELEMENTWISE, _elementwise),
     **dict.fromkeys(REDUCTIONS, _reduce),

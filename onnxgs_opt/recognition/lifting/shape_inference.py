@@ -15,7 +15,7 @@ import onnx
 
 from onnxgs_opt.ir import Constant, Node, Tensor
 from onnxgs_opt.ir.constants import constant_value, is_size
-from onnxgs_opt.ir.def_use import Array, Scope
+from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.evaluator import evaluate
 from onnxgs_opt.ir.operators import operator
 from onnxgs_opt.ir.traversal import node_subgraphs
@@ -96,7 +96,8 @@ def _apply(node: Node, inputs: list[Fact], facts: Mapping[str, Fact], opset: int
     if node.op == "If" and inputs[0].value is not None:
         return _branch(node, bool(inputs[0].value), facts, opset)
     if node.op == "Constant":
-        return [of_array(constant_of(node))]
+        value = constant_value(node.outputs[0])  # none of strings, sparse ones, and what lies in another file
+        return [] if value is None else [of_array(value)]
     values = [f.value for f in inputs]
     if all(v is not None or not t.name for v, t in zip(values, node.inputs, strict=True)):
         arrays = evaluate(node.op, values, plain_attributes(node), opset, len(node.outputs))
@@ -104,7 +105,7 @@ def _apply(node: Node, inputs: list[Fact], facts: Mapping[str, Fact], opset: int
             return [of_array(a) for a in arrays]
     shape = SHAPES.get(node.op)
     if shape is not None:
-        return shape(node, inputs, opset)
+        return shape(node, inputs)
     return _library(node, inputs, opset)
 
 
@@ -138,21 +139,6 @@ def _attributes(node: Node) -> dict[str, Any]:
 def plain_attributes(node: Node) -> dict[str, object]:
     """The attributes with tensors as arrays."""
     return {k: constant_value(v) if isinstance(v, Constant) else v for k, v in node.attrs.items()}
-
-
-def constant_of(node: Node) -> Array:
-    """The value of a Constant node.
-
-    Raises:
-        KeyError: It is of a kind that no sampler uses (strings, sparse), or lies in another file.
-    """
-    if "value" in node.attrs:
-        value = constant_value(node.attrs["value"])
-        if value is None:
-            raise KeyError("value")
-        return value
-    name = next(n for n in ("value_float", "value_floats", "value_int", "value_ints", "") if n in node.attrs or not n)
-    return np.array(node.attrs[name], np.float32 if name.startswith("value_float") else np.int64)
 
 
 def _of_type(proto: onnx.TypeProto | None) -> Fact:

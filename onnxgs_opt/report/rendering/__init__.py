@@ -21,11 +21,7 @@ ENDINGS = {".json": "json", ".md": "markdown", ".sarif": "sarif", ".html": "html
 
 
 def render(format_: str, report: Report, evidence: Sequence[Evidence] = ()) -> str:
-    """The report in one of `FORMATS`, or as HTML.
-
-    Raises:
-        UsageError: HTML, and what draws it is not installed.
-    """
+    """The report in one of `FORMATS`, or as HTML: UsageError where what draws that is not installed."""
     if format_ == "html":
         from onnxgs_opt.report.rendering.html import to_html
 

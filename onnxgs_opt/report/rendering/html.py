@@ -50,22 +50,14 @@ class Section:
 
 
 def require_libraries() -> None:
-    """Check that what draws the report is installed.
-
-    Raises:
-        UsageError: Something is missing.
-    """
+    """Raise UsageError where something that draws the report is not installed."""
     missing = [name for name in LIBRARIES if find_spec(name) is None]
     if missing:
         raise UsageError(f"an HTML report needs {', '.join(missing)}", "pip install 'onnxgs-opt[html]'")
 
 
 def to_html(report: Report, evidence: Sequence[Evidence] = ()) -> str:
-    """The report with a section a site.
-
-    Raises:
-        UsageError: A library of the extra `html` is missing.
-    """
+    """The report with a section a site; UsageError where a library of the extra `html` is missing."""
     require_libraries()
     from jinja2 import Environment, StrictUndefined
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import PurePath
 from typing import Any, Literal
 from urllib.parse import quote
@@ -38,13 +39,7 @@ def _run(report: Report) -> dict[str, Any]:
     for result in results:
         result["ruleIndex"] = used.index(result["ruleId"])
     return {
-        "tool": {
-            "driver": {
-                "name": report.tool.name,
-                "version": report.tool.version,
-                "rules": [_rule(CODES[code]) for code in used],
-            }
-        },
+        "tool": {"driver": {**asdict(report.tool), "rules": [_rule(CODES[code]) for code in used]}},
         "invocations": [_invocation(report)],
         "artifacts": [{"location": {"uri": uri(report.input)}, "roles": ["analysisTarget"]}],
         "columnKind": "utf16CodeUnits",
@@ -52,8 +47,8 @@ def _run(report: Report) -> dict[str, Any]:
         "properties": {
             "target": report.target,
             "status": report.status,
-            "nodes": {"before": report.nodes.before, "after": report.nodes.after},
-            "reads": {"before": report.reads.before, "after": report.reads.after},
+            "nodes": asdict(report.nodes),
+            "reads": asdict(report.reads),
         },
     }
 

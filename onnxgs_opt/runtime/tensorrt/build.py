@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -92,11 +92,7 @@ def installed() -> tuple[Backend, ...]:
 
 
 def choose_backend(wanted: Backend | None) -> Backend:
-    """The builder to use.
-
-    Raises:
-        UsageError: It, or any, is not installed.
-    """
+    """The builder to use; UsageError where it, or any, is not installed."""
     found = installed()
     if wanted is None and found:
         return found[0]
@@ -140,11 +136,7 @@ def build_engine(model: ModelProto, origin: Path, output: Path, options: EngineO
 
 
 def load_library(trt: Any, library: Path) -> None:
-    """Register the plugin library's creator with TensorRT in this process, once.
-
-    Raises:
-        EngineError: It does not load.
-    """
+    """Register the plugin library's creator with TensorRT in this process, once; EngineError where it does not load."""
     registry = trt.get_plugin_registry()
     find = registry.get_creator if hasattr(registry, "get_creator") else registry.get_plugin_creator
     if find(NAME, "1", DOMAIN) is not None:
@@ -159,19 +151,14 @@ def load_library(trt: Any, library: Path) -> None:
 
 def _request(backend: Backend, options: EngineOptions, folder: Path, origin: Path, unfinished: Path) -> dict[str, Any]:
     return {
+        **asdict(options),
         "module": MODULES[backend],
         "model": str(folder / "model.onnx"),
         "origin": str(origin.absolute()),
         "output": str(unfinished.absolute()),
-        "precisions": list(options.precisions),
         "profiles": {name: [p.least, p.best, p.most] for name, p in options.profiles.items()},
         "timing_cache": _absolute(options.timing_cache),
-        "workspace": options.workspace,
-        "capabilities": list(options.capabilities),
         "library": _absolute(options.library),
-        "python_plugin": options.python_plugin,
-        "profiling": options.profiling,
-        "external_tactics": options.external_tactics,
     }
 
 
@@ -207,11 +194,7 @@ _WITH_LIBRARIES = 'LD_LIBRARY_PATH="$0${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" exe
 
 
 def _run_worker(backend: Backend, folder: Path, request: Mapping[str, Any]) -> dict[str, Any]:
-    """What the worker reports.
-
-    Raises:
-        OptError: What it raised, or that it ended without a word.
-    """
+    """What the worker reports; what it raised is raised here, and EngineError where it ended without a word."""
     asked, told = folder / "request.json", folder / "result.json"
     asked.write_text(json.dumps(request), encoding="utf-8")
     command = [sys.executable, "-m", "onnxgs_opt.runtime.tensorrt.worker", str(asked), str(told)]

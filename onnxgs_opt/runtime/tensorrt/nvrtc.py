@@ -34,15 +34,6 @@ def compile_source(source: str, options: Sequence[str], names: Sequence[str] = (
         library.nvrtcDestroyProgram(ctypes.byref(program))
 
 
-def is_installed() -> bool:
-    """Whether NVRTC can be loaded."""
-    try:
-        _library()
-    except UsageError:
-        return False
-    return True
-
-
 def _library() -> Any:
     """NVRTC of the nvidia-cuda-nvrtc package, else of the system."""
     spec = find_spec("nvidia")

@@ -32,11 +32,7 @@ class _Call(ctypes.Structure):
 
 
 def register(trt: Any) -> None:
-    """Register the creator with TensorRT's (or TensorRT-RTX's) module, once.
-
-    Raises:
-        UsageError: This TensorRT has no IPluginV3: it is older than 10.
-    """
+    """Register the creator with TensorRT's or TensorRT-RTX's module, once; UsageError before 10: no IPluginV3."""
     if not hasattr(trt, "IPluginV3"):
         raise UsageError(f"TensorRT {trt.__version__} takes no plugin written in Python", "build the library")
     registry = trt.get_plugin_registry()

@@ -13,15 +13,7 @@ from statistics import mean
 from onnx import ModelProto
 
 from onnxgs_opt.runtime.base import Quirk
-from onnxgs_opt.runtime.tensorrt.build import (
-    MODULES,
-    PACKAGES,
-    Backend,
-    EngineOptions,
-    Profile,
-    build_engine,
-    installed,
-)
+from onnxgs_opt.runtime.tensorrt import build
 from onnxgs_opt.runtime.tensorrt.cuda_driver import Driver, has_gpu
 from onnxgs_opt.runtime.tensorrt.session import REPLAYS, EngineRun
 from onnxgs_opt.runtime.timing import Feeds
@@ -34,18 +26,18 @@ class TensorRt:
     `external_tactics`: the builder may try cuDNN's and cuBLAS's kernels.
     """
 
-    name: Backend
+    name: build.Backend
     quirks: frozenset[Quirk]
     least_call_s: float = 2e-5
     external_tactics: bool = True
 
     def unavailable(self) -> str | None:
         """Say what is missing: the package, a GPU, or one that its engines run on."""
-        if self.name not in installed():
-            return f"{self.name} is not installed: pip install {PACKAGES[self.name]}"
+        if self.name not in build.installed():
+            return f"{self.name} is not installed: pip install {build.PACKAGES[self.name]}"
         if not has_gpu():
             return f"{self.name} runs on an NVIDIA GPU, and there is none here"
-        known = getattr(importlib.import_module(MODULES[self.name]), "ComputeCapability", None)
+        known = getattr(importlib.import_module(build.MODULES[self.name]), "ComputeCapability", None)
         major, minor = Driver().capability
         if known is not None and not hasattr(known, f"SM{major}{minor}"):
             return f"{self.name} makes no engines for GPUs of compute capability {major}.{minor}"
@@ -53,7 +45,7 @@ class TensorRt:
 
     def version(self) -> str:
         """As the module says."""
-        return f"{self.name} {importlib.import_module(MODULES[self.name]).__version__}"
+        return f"{self.name} {importlib.import_module(build.MODULES[self.name]).__version__}"
 
     def device(self) -> str:
         """The machine and its GPU's compute capability."""
@@ -74,16 +66,16 @@ class TensorRt:
         self, model: ModelProto, feeds: Feeds, folder: Path | None = None, capabilities: Sequence[str] = ()
     ) -> bytes:
         """The engine for inputs of these shapes, for the GPU that is here unless `capabilities` name others."""
-        profiles = {name: Profile(value.shape, value.shape, value.shape) for name, value in feeds.items()}
-        options = EngineOptions(
+        profiles = {name: build.Profile(value.shape, value.shape, value.shape) for name, value in feeds.items()}
+        options = build.EngineOptions(
             self.name, profiles=profiles, capabilities=tuple(capabilities), external_tactics=self.external_tactics
         )
         with tempfile.TemporaryDirectory(prefix="onnxgs-") as place:
             origin = (folder or Path(place)) / "model.onnx"
-            return build_engine(model, origin, Path(place) / "engine", options).path.read_bytes()
+            return build.build_engine(model, origin, Path(place) / "engine", options).path.read_bytes()
 
     def _run(self, plan: bytes, feeds: Feeds) -> EngineRun:
-        trt = importlib.import_module(MODULES[self.name])
+        trt = importlib.import_module(build.MODULES[self.name])
         logger = trt.Logger(trt.Logger.ERROR)
         trt.init_libnvinfer_plugins(logger, "")
         return EngineRun(trt, logger, plan, feeds)

@@ -11,17 +11,10 @@ import numpy as np
 
 from onnxgs_opt.errors import EngineError
 from onnxgs_opt.runtime.tensorrt.cuda_driver import Driver
+from onnxgs_opt.runtime.tensorrt.engine import EngineTime
 
 Array = np.ndarray[Any, Any]
 REPLAYS = 10  # runs in one graph: its launch is shared among them
-
-
-@dataclass(frozen=True)
-class LayerTime:
-    """The median time of one layer of an engine."""
-
-    name: str
-    microseconds: float
 
 
 @dataclass(frozen=True)
@@ -123,8 +116,8 @@ class EngineRun:
         self._driver.milliseconds(self._stream, replay)
         return [self._driver.milliseconds(self._stream, replay) * 1000 / REPLAYS for _ in range(repeats)]
 
-    def layer_times(self, repeats: int = 20) -> tuple[LayerTime, ...]:
-        """The median time of each layer, longest first: without a graph, as trtexec's profile."""
+    def layer_times(self, repeats: int = 20) -> tuple[EngineTime, ...]:
+        """The median time of each layer, longest first, and its share: without a graph, as trtexec's profile."""
         times: dict[str, list[float]] = {}
 
         class Profiler(self._trt.IProfiler):  # type: ignore[misc,name-defined]
@@ -143,7 +136,9 @@ class EngineRun:
             self._enqueue()
             self._driver.synchronize()
         del profiler
-        layers = (LayerTime(name, round(statistics.median(each), 2)) for name, each in times.items())
+        medians = {name: round(statistics.median(each), 2) for name, each in times.items()}
+        total = sum(medians.values()) or 1.0
+        layers = (EngineTime(name, time, round(time / total, 4)) for name, time in medians.items())
         return tuple(sorted(layers, key=lambda layer: -layer.microseconds))
 
     def close(self) -> None:

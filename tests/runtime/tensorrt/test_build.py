@@ -20,14 +20,24 @@ from onnxgs_opt.api import optimize
 from onnxgs_opt.errors import EngineError, UsageError
 from onnxgs_opt.runtime.tensorrt import build as engine
 from onnxgs_opt.runtime.tensorrt.build import EngineOptions, Profile, build_engine
-from onnxgs_opt.runtime.tensorrt.nvrtc import compile_source, is_installed
+from onnxgs_opt.runtime.tensorrt.nvrtc import compile_source
 from onnxgs_opt.runtime.tensorrt.plugin_build import PluginBuild, build_plugin, find_headers, find_nvcc, sources
 from onnxgs_opt.runtime.tensorrt.prepare import for_engine
 from onnxgs_opt.runtime.tensorrt.python_plugin import compile_kernel
 
 MODELS = Path(__file__).parents[2] / "fixtures" / "models"
 RTX = pytest.mark.skipif(find_spec("tensorrt_rtx") is None, reason="tensorrt-rtx-cu13 is not installed")
-NVRTC = pytest.mark.skipif(not is_installed(), reason="nvidia-cuda-nvrtc is not installed")
+
+
+def has_nvrtc() -> bool:
+    try:
+        compile_source("", ("--gpu-architecture=sm_75",))
+    except UsageError:
+        return False
+    return True
+
+
+NVRTC = pytest.mark.skipif(not has_nvrtc(), reason="nvidia-cuda-nvrtc is not installed")
 GPUS = ("8.9",)
 STATIC = sorted(MODELS.glob("*.st.onnx"))
 DYNAMIC = sorted(MODELS.glob("*.dyn.onnx"))
