@@ -1,4 +1,21 @@
-"""The operator onnxgs::BilinearSample: its name and the codes of its attributes."""
+"""The operator onnxgs::BilinearSample, version 2: what its node says; docs/native.md has it in words, for kernels.
+
+    samples, mask = BilinearSample(image, grid)
+
+| | NCHW (layout 0) | NHWC (layout 1) | type |
+|---|---|---|---|
+| image | [N, C, H, W] | [N, H, W, C] | T: float16, float32 or float64 |
+| grid | [N, Ho, Wo, 2], x then y | the same | G: float32 or float64 |
+| samples | [N, C, Ho, Wo] | [N, Ho, Wo, C] | T |
+| mask, optional | [N, Ho, Wo] | the same | T: 1 where both coordinates are in the window, else 0 |
+
+Coordinates, cells, window and weights are computed in G; products and sums in A, which is float64 for a float64 image
+and else float32; the sum is rounded to T once. Attributes that say what is sampled, int codes, 0 where absent: `border`,
+`window`, `coordinates`, `layout`, and `outputs`, 2 where the mask is used (1 where absent). Any size may be 0 or 1; an
+image without pixels samples 0. The attributes of `BODY_ATTRIBUTES` and the two strings `plugin_namespace` and
+`plugin_version` serve the function body and TensorRT's parser: a kernel reads neither. Version 1 has no mask, layout 0,
+borders 0 and 1, and float32 alone.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +24,21 @@ from onnxgs_opt.samplers.site import AnySite
 
 DOMAIN = "onnxgs"
 NAME = "BilinearSample"
-BORDER_CODES = {"zeros": 0, "border": 1}
+VERSION = 2
+"""Of the operator's domain; kernels of version 2 take nodes of version 1 too."""
+
+BORDER_CODES = {"zeros": 0, "border": 1, "reflection": 2, "symmetric": 3}
 COORDINATE_CODES = {"pixel": 0, "normalised": 1, "normalised-corners": 2}
 WINDOW_CODES = {name: code for code, name in enumerate(WINDOWS)}
-"""Attribute values; a plugin library is compiled with them, so they may be added to and never changed."""
+LAYOUT_CODES = {"NCHW": 0, "NHWC": 1}
+KERNEL_CODES = {"linear": 0}
+"""Attribute values; a library is compiled with them, so they may be added to and never changed.
+
+`kernel` is not written while it is linear. A library refuses a node with a code that it does not know.
+"""
+
+BODY_ATTRIBUTES = ("grid_type", "sum_type", "to_rows", "from_rows")
+"""ONNX's numbers of G and A, and the axes that bring the image to [N, H, W, C] and the samples back."""
 
 
 def prefix_of(site: AnySite) -> str:
