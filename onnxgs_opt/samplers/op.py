@@ -10,11 +10,10 @@
 | mask, optional | [N, Ho, Wo] | the same | T: 1 where both coordinates are in the window, else 0 |
 
 Coordinates, cells, window and weights are computed in G; products and sums in A, which is float64 for a float64 image
-and else float32; the sum is rounded to T once. Attributes that say what is sampled, int codes, 0 where absent: `border`,
-`window`, `coordinates`, `layout`, and `mask`, 1 where the second output is used. Any size may be 0 or 1; an image without
-pixels samples 0. The attributes of `BODY_ATTRIBUTES` and the two strings `plugin_namespace` and `plugin_version` serve
-the function body and TensorRT's parser: a kernel reads neither. Version 1 has no mask, layout 0, borders 0 and 1, and
-float32 alone.
+and else float32; the sum is rounded to T once. Int attributes, 0 where absent, say what is sampled: `border`, `window`,
+`coordinates`, `layout`, and `mask`, 1 where the second output is used. Any size may be 0 or 1; an image without pixels
+samples 0. `BODY_ATTRIBUTES` and the strings `plugin_namespace` and `plugin_version` serve the function body and
+TensorRT's parser: a kernel reads neither. Version 1 has no mask, layout 0, borders 0 and 1, and float32 alone.
 """
 
 from __future__ import annotations
