@@ -26,12 +26,7 @@ _INTEGER_MIN_MAX_SINCE = 12
 
 
 class Builder:
-    """Appends nodes to a graph, named ``prefix/Op_k``; their order is settled when the graph is written.
-
-    Attributes:
-        graph: The graph that nodes go to.
-        prefix: First part of every new name.
-    """
+    """Appends nodes to a graph, named ``prefix/Op_k``; their order is settled when the graph is written."""
 
     def __init__(self, graph: Graph, prefix: str) -> None:
         """Build into ``graph``; several builders on one graph do not disturb each other."""
@@ -51,9 +46,7 @@ class Builder:
     def const(self, value: ArrayLike, dtype: DTypeLike | None = None) -> gs.Tensor:
         """A constant; equal ones of this builder are one tensor.
 
-        Args:
-            value: Array or number. A bare Python float makes float32, an int int64.
-            dtype: Element type, when it is not the value's own.
+        Without `dtype` an array keeps its own type; a bare Python float makes float32, an int int64.
         """
         array = np.asarray(value, dtype)
         if dtype is None and not isinstance(value, (np.ndarray, np.generic)) and array.dtype == np.float64:
@@ -233,9 +226,7 @@ class Builder:
     def reshape(self, t: gs.Tensor, dims: Sequence[Dim]) -> gs.Tensor:
         """``t`` with these dims; ``t`` itself when they are its static shape.
 
-        Args:
-            t: The tensor.
-            dims: Sizes; each an int (-1 once, for what remains) or a 1-element int64 tensor [1].
+        Each is an int (-1 once, for what remains) or a 1-element int64 tensor [1].
         """
         static = [d for d in dims if isinstance(d, (int, np.integer))]
         if len(static) < len(dims):

@@ -66,12 +66,7 @@ def write_model(model: ModelProto, path: Path, source: Path | None) -> None:
     """Write ``model`` to ``path`` in one step, and see that its external data lies beside it.
 
     Whatever ends the process, ``path`` is what it was or the whole model with its data. Two runs that write into one
-    folder take turns.
-
-    Args:
-        model: The model; its external tensors stay references.
-        path: The file to make or replace.
-        source: Folder of the model that the references come from, None when there is none.
+    folder take turns. External tensors stay references; ``source`` is the folder that these come from, if there is one.
 
     Raises:
         UsageError: The folder or a file in it cannot be written. Nothing is left behind.

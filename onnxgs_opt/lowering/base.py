@@ -40,6 +40,15 @@ class Emitted:
     mask: Tensor | None = None
 
 
+def gather_refusal(name: str, site: Site, target: Target) -> str | None:
+    """Refuse, for the lowering of that name, mirrored borders and opsets without GatherElements or bounds of Clip."""
+    if site.policy.border == "reflection":
+        return f"{name} has no reflection padding yet"
+    if target.opset < 11:
+        return f"{name} needs opset >= 11, the model has {target.opset}"
+    return None
+
+
 class Lowering(Protocol):
     """One spelling of the sampler. Implementations are frozen dataclasses."""
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from onnxgs_opt.ir import Body, Node, Tensor, Variable
 from onnxgs_opt.ir.builder import Builder
-from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance
+from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance, gather_refusal
 from onnxgs_opt.lowering.emit.image_layouts import in_result_type
 from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.lowering.merged_gather import PLANES_UP_TO, emit_row_corners
@@ -39,10 +39,8 @@ class BlockedGather:
         """Refuse runtimes that loop over a Scan, few channels, and points that do not come in blocks of one size."""
         if Quirk.SCAN_IS_A_LOOP in target.quirks:
             return "blocked-gather keeps a CPU's caches full; elsewhere a Scan is a loop of small kernels"
-        if site.policy.border == "reflection":
-            return "blocked-gather has no reflection padding yet"
-        if target.opset < 11:
-            return f"blocked-gather needs opset >= 11, the model has {target.opset}"
+        if (refusal := gather_refusal(self.name, site, target)) is not None:
+            return refusal
         count = site.points
         if count is None or site.channels is None:
             return "blocked-gather needs to know the numbers of points and channels, and they are dynamic"

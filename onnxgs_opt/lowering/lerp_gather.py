@@ -9,7 +9,7 @@ import numpy as np
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
-from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance
+from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance, gather_refusal
 from onnxgs_opt.lowering.emit.cells import Cells, emit_cells
 from onnxgs_opt.lowering.emit.image_layouts import emit_planes, in_result_type, spread
 from onnxgs_opt.lowering.emit.views import emit_view
@@ -37,10 +37,8 @@ class LerpGather:
 
     def refusal(self, site: Site, target: Target) -> str | None:
         """Refuse mirrored borders, opsets without GatherElements, and dynamic sizes where those go wrong."""
-        if site.policy.border == "reflection":
-            return "lerp-gather has no reflection padding yet"
-        if target.opset < 11:
-            return f"lerp-gather needs opset >= 11, the model has {target.opset}"
+        if (refusal := gather_refusal(self.name, site, target)) is not None:
+            return refusal
         sizes = (site.batch, site.channels, *site.image_size, *site.sample_size)
         if Quirk.DYNAMIC_GATHER_ELEMENTS_IS_NAN in target.quirks and None in sizes:
             return "an engine of TensorRT 8.6 with dynamic sizes made NaN of half of its samples"

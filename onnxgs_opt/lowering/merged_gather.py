@@ -7,7 +7,7 @@ from typing import cast
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
-from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance
+from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance, gather_refusal
 from onnxgs_opt.lowering.emit.cells import Corners, emit_corners
 from onnxgs_opt.lowering.emit.image_layouts import emit_planes, emit_rows, in_result_type, plus_batch, spread
 from onnxgs_opt.lowering.emit.views import emit_view
@@ -27,11 +27,7 @@ class MergedGather:
 
     def refusal(self, site: Site, target: Target) -> str | None:
         """Refuse mirrored borders and opsets without GatherElements."""
-        if site.policy.border == "reflection":
-            return "merged-gather has no reflection padding yet"
-        if target.opset < 11:
-            return f"merged-gather needs opset >= 11, the model has {target.opset}"
-        return None
+        return gather_refusal(self.name, site, target)
 
     def emit(self, builder: Builder, site: Site) -> Emitted:
         """Write the sampler; see `Lowering.emit`."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from onnxgs_opt.ir.builder import Builder
-from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance
+from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance, gather_refusal
 from onnxgs_opt.lowering.emit.cells import emit_cells
 from onnxgs_opt.lowering.emit.image_layouts import emit_points, emit_rows, in_result_type, sum_of
 from onnxgs_opt.lowering.emit.views import emit_view
@@ -29,10 +29,8 @@ class PackedGather:
 
     def refusal(self, site: Site, target: Target) -> str | None:
         """Refuse mirrored borders, unknown widths and channels, and opsets whose Clip takes no bounds as inputs."""
-        if site.policy.border == "reflection":
-            return "packed-gather has no reflection padding yet"
-        if target.opset < 11:
-            return f"packed-gather needs opset >= 11, the model has {target.opset}"
+        if (refusal := gather_refusal(self.name, site, target)) is not None:
+            return refusal
         if site.channels is None or site.image_size[1] is None:
             return "packed-gather needs to know the image's width and channels, and they are dynamic"
         return None

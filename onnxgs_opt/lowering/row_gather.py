@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from onnxgs_opt.ir.builder import Builder
-from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance
+from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance, gather_refusal
 from onnxgs_opt.lowering.emit.cells import emit_cells
 from onnxgs_opt.lowering.emit.image_layouts import emit_points, emit_rows, in_result_type, sum_of
 from onnxgs_opt.lowering.emit.views import emit_view
@@ -22,11 +22,7 @@ class RowGather:
 
     def refusal(self, site: Site, target: Target) -> str | None:
         """Refuse mirrored borders and opsets whose Clip takes no bounds as inputs."""
-        if site.policy.border == "reflection":
-            return "row-gather has no reflection padding yet"
-        if target.opset < 11:
-            return f"row-gather needs opset >= 11, the model has {target.opset}"
-        return None
+        return gather_refusal(self.name, site, target)
 
     def emit(self, builder: Builder, site: Site) -> Emitted:
         """Write the sampler; see `Lowering.emit`."""

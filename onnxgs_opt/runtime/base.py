@@ -58,7 +58,6 @@ class Runtime(Protocol):
         """A call that runs a model once, with inputs and outputs where the runtime keeps them.
 
         Args:
-            model: The model.
             feeds: Inputs by name; those that the model does not have are left out.
             folder: Where its external weights lie; None for a model without any.
             custom_ops: Libraries of operators that the runtime lacks.

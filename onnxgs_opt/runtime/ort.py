@@ -67,7 +67,6 @@ def open_session(
     """A session of onnxruntime for a model in memory.
 
     Args:
-        model: The model.
         folder: Where its external weights lie; None for a model without any.
         custom_ops: Libraries that `load_custom_ops` has tried.
         providers: What runs it, in order of preference.

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from onnxgs_opt.diagnostics import CODES, Code
-from onnxgs_opt.report.model import NearMiss, Report, SiteReport
+from onnxgs_opt.report.model import Report, SiteReport
 from onnxgs_opt.report.rendering.words import kind, number, outcome, printable, verdict, where
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ def _render(lines: Iterator[Text], colour: bool) -> str:
 def _lines(report: Report, verbosity: int) -> Iterator[Text]:
     if verbosity >= 0:
         yield from _body(report, verbosity)
-    yield _verdict(report)
+    style = "bold red" if report.exit_code else "bold green"
+    yield Text.assemble("onnxgs-opt: ", (outcome(report), style), f" {verdict(report)}")
 
 
 def _body(report: Report, verbosity: int) -> Iterator[Text]:
@@ -68,7 +69,7 @@ def _body(report: Report, verbosity: int) -> Iterator[Text]:
             yield from _site_details(site)
         yield from _ratios(site)
     for miss in report.near_misses:
-        yield _near_miss(miss)
+        yield _remark("near-miss", miss.code, miss.node, f"{CODES[miss.code].title}: {miss.condition}", miss.hint)
     for hazard in report.hazards:
         yield _remark("hazard", hazard.code, hazard.node, CODES[hazard.code].title, hazard.hint)
     yield from _table(report)
@@ -129,11 +130,6 @@ def _ratios(site: SiteReport) -> Iterator[Text]:
             yield Text(f"  {row.lowering}: {row.median_ms:.3g} ms, {row.ratio:.2f}x as fast as exported")
 
 
-def _near_miss(miss: NearMiss) -> Text:
-    what = f"{CODES[miss.code].title}: {miss.condition}"
-    return _remark("near-miss", miss.code, miss.node, what, miss.hint)
-
-
 def _remark(kind: str, code: str, node: str, what: str, hint: str) -> Text:
     advice = f"; {hint}" if hint else ""
     return Text.assemble((kind, "yellow"), printable(f" {code} at {node}: {what.rstrip('.')}{advice}"))
@@ -147,8 +143,3 @@ def _table(report: Report) -> Iterator[Text]:
     yield Text(f"{'':8}{'before':>8}{'after':>8}", style="bold")
     for name, count in changed:
         yield Text(f"{name:8}{count.before:>8}{count.after:>8}")
-
-
-def _verdict(report: Report) -> Text:
-    style = "bold red" if report.exit_code else "bold green"
-    return Text.assemble("onnxgs-opt: ", (outcome(report), style), f" {verdict(report)}")

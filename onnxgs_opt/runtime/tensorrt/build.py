@@ -107,11 +107,7 @@ def choose_backend(wanted: Backend | None) -> Backend:
 def build_engine(model: ModelProto, origin: Path, output: Path, options: EngineOptions) -> Built:
     """Build an engine and write it to `output`, which never exists half-written.
 
-    Args:
-        model: The model; the bodies of plugin functions in it are not used.
-        origin: A path in the folder that its external weights are in.
-        output: Where the engine goes.
-        options: How to build.
+    `origin` is a path in the folder of the model's external weights; the bodies of its plugin functions are not used.
 
     Raises:
         UsageError: No builder is installed, or it knows nothing of an option.

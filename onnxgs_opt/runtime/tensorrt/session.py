@@ -31,13 +31,9 @@ class _Bound:
 
 
 class EngineRun:
-    """An engine with its inputs on the device; `trt` is the module that built it.
+    """The engine `plan` with its inputs on the device; `feeds`, by name, settle dynamic shapes.
 
-    Args:
-        trt: TensorRT or TensorRT-RTX, its plugins registered.
-        logger: One of its loggers.
-        plan: The engine.
-        feeds: The inputs by name; they settle dynamic shapes.
+    `trt` is the module that built it, TensorRT or TensorRT-RTX, its plugins registered; `logger` is one of its own.
     """
 
     def __init__(self, trt: Any, logger: Any, plan: bytes, feeds: Mapping[str, Array]) -> None:
