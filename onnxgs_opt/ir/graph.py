@@ -356,10 +356,17 @@ def _remove_dead(graph: gs.Graph) -> int:
         graph.nodes[:] = [node for node in graph.nodes if id(node) in live]
     outputs = {id(t) for t in graph.outputs}
     constants = graph.__dict__.get("constants", [])
-    kept = [c for c in constants if c.outputs or id(c) in outputs]
+    annotated = _annotated(graph)
+    kept = [c for c in constants if c.outputs or id(c) in outputs or c.name in annotated]
     removed = len(dead) + len(constants) - len(kept)
     constants[:] = kept
     return removed + sum(_remove_dead(body) for node in graph.nodes for body in node_subgraphs(node))
+
+
+def _annotated(graph: gs.Graph) -> set[str]:
+    """Names of the tensors that annotations of the graph refer to, as to the scale of a quantised one."""
+    notes = getattr(graph.__dict__.get("origin"), "quantization_annotation", ())
+    return {entry.value for note in notes for entry in note.quant_parameter_tensor_names}
 
 
 def _disconnect(nodes: list[gs.Node]) -> None:
