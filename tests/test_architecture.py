@@ -21,8 +21,7 @@ from onnxgs_opt.recognition import KINDS
 PACKAGE = Path(__file__).parents[1] / "onnxgs_opt"
 
 ROOMS = """
-_version errors diagnostics
-files options
+_version errors diagnostics options
 samplers
 ir
 runtime

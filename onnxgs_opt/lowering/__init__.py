@@ -8,7 +8,7 @@ import numpy as np
 
 from onnxgs_opt.lowering.base import Lowering, Tolerance
 from onnxgs_opt.lowering.blocked_gather import BlockedGather
-from onnxgs_opt.lowering.grid_sample import GridSample
+from onnxgs_opt.lowering.grid_sample import GridSample, tolerance_of_round_trip
 from onnxgs_opt.lowering.keep import Keep
 from onnxgs_opt.lowering.lerp_gather import LerpGather
 from onnxgs_opt.lowering.merged_gather import MergedGather
@@ -34,12 +34,20 @@ LOWERINGS: dict[str, Lowering] = {
 
 def tolerance_of(lowering: Lowering, site: Site) -> Tolerance:
     """How far a site lowered so may be from the exported one: as many roundings, of the type that it computes in."""
-    own = tolerance_from_grid(site) if isinstance(lowering, Plugin) else None
-    tolerance = own or lowering.tolerance
+    tolerance = _at_size(lowering, site) or lowering.tolerance
     if site.dtype != "float16":
         return tolerance
     scale = float(np.finfo(np.float16).eps / np.finfo(np.float32).eps)
     return replace(tolerance, rtol=scale * tolerance.rtol, atol=scale * tolerance.atol)
+
+
+def _at_size(lowering: Lowering, site: Site) -> Tolerance | None:
+    match lowering:
+        case Plugin():
+            return tolerance_from_grid(site)
+        case GridSample():
+            return tolerance_of_round_trip(site)
+    return None
 
 
 __all__ = ["LOWERINGS", "Lowering", "Target", "Tolerance", "tolerance_of"]

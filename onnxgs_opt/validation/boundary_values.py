@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,8 +14,8 @@ from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import Array, Layout, View, lay_out, spans
 
 Part = Literal["grid", "x", "y"]
-FAR = 1e4
-"""How far outside points are put, in pixels; GridSample itself breaks down from 2^24 on."""
+FAR = (1e4, 40_000.5)
+"""How far outside points are put, in pixels: below and above 2^15; GridSample itself breaks down from 2^24 on."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +52,28 @@ def coordinates_of(sites: Sequence[Site]) -> dict[str, Aim]:
 def pixels(size: int, count: int, rng: np.random.Generator, dtype: Any = np.float32) -> Array:
     """`count` pixel coordinates for an axis of `size`, in random order.
 
-    A half are edges (-1, 0, S-1, S, the halves between, integers), exact and an ulp to either side, signed
-    zeros, tiny negatives and points far outside; the rest is uniform over [-2, S+2).
+    A half are edges (-1, 0, S-1, S, the halves between, integers), exact and an ulp to either side, signed zeros, tiny
+    negatives and points far outside; a quarter lie on whole, half and quarter pixels; the rest is uniform over
+    [-2, S+2).
     """
     require_array((count,))
     edges = edge_pixels(size, dtype)
-    first = rng.permutation(edges)[: -(-count // 2)]
-    more = rng.choice(edges, -(-count // 2) - len(first))
-    spread = (rng.random(count // 2) * (size + 4) - 2).astype(dtype)
-    return rng.permutation(np.concatenate([first, more, spread]))
+    quarters = (rng.permutation(4 * (size + 4))[: -(-count // 4)] / 4 - 2).astype(dtype)
+    near = _repeated(rng.permutation(edges), -(-count // 2), rng)
+    exact = _repeated(quarters, count // 4, rng)
+    spread = (rng.random(count - len(near) - len(exact)) * (size + 4) - 2).astype(dtype)
+    return rng.permutation(np.concatenate([near, exact, spread]))
+
+
+def _repeated(values: Array, count: int, rng: np.random.Generator) -> Array:
+    """The first `count` of the values; where there are fewer, all of them and more at random."""
+    return np.concatenate([values[:count], rng.choice(values, max(0, count - len(values)))]) if count else values[:0]
+
+
+def pixels_of_items(size: int, layout: Layout, rng: np.random.Generator, dtype: Any = np.float32) -> Array:
+    """Pixel coordinates [N, Ho, Wo] for an axis of `size`: the points of each batch item are those of `pixels`."""
+    items = [pixels(size, math.prod(layout.samples), rng, dtype) for _ in range(layout.batch)]
+    return np.asarray(np.concatenate([np.empty(0, dtype), *items]).reshape(layout.of_samples()), dtype)
 
 
 def edge_pixels(size: int, dtype: Any = np.float32) -> Array:
@@ -67,7 +81,7 @@ def edge_pixels(size: int, dtype: Any = np.float32) -> Array:
     marks = np.array([-1.5, -1, -0.5, 0, 0.5, 1, size // 2, size - 2, size - 1.5, size - 1, size - 0.5, size], dtype)
     ulps = [np.nextafter(marks, np.array(to, dtype)) for to in (-np.inf, np.inf)]
     tiny = np.finfo(dtype).tiny
-    others = np.array([-0.0, -tiny, tiny, -1e-4, -3, size + 2, -FAR, FAR], dtype)
+    others = np.array([-0.0, -tiny, tiny, -1e-4, -3, size + 2, *FAR, *(-far for far in FAR)], dtype)
     values = np.sort(np.concatenate([marks, *ulps, others]))
     new = np.concatenate([[True], values[1:] != values[:-1]])  # np.unique would import masked arrays: 40 ms
     return np.asarray(values[new])

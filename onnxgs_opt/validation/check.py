@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import onnx
@@ -16,7 +16,8 @@ from onnxgs_opt.samplers.view import Layout
 from onnxgs_opt.validation.boundary_values import layout_at, layouts_of
 from onnxgs_opt.validation.compare import Comparison, Original, compare_runs
 from onnxgs_opt.validation.extract import cone_of, lowered_cone
-from onnxgs_opt.validation.inputs import PICKS, ModelInputs, Run, site_runs
+from onnxgs_opt.validation.inputs import ModelInputs, Run, site_runs
+from onnxgs_opt.validation.layouts import OWN, PICKS, own_layouts
 
 Model = ModelProto | Graph | str | Path
 DEFAULT = Tolerance(rtol=1e-5, atol=1e-5, reason="what differs is behind other layers, which scale it")
@@ -43,7 +44,7 @@ class SiteCheck:
         graph: Graph,
         site: Site,
         seed: int = 0,
-        picks: Sequence[Layout] = PICKS,
+        picks: Sequence[Layout] = (*PICKS, *OWN),
         shapes: Sequence[Mapping[str, Sequence[int]]] = (),
         custom_ops: Sequence[str] = (),
     ) -> SiteCheck:
@@ -67,16 +68,20 @@ class SiteCheck:
         needed = {view.tensor for view in (site.image, *site.coordinate_views)}
         fitting = [known for known in shapes if needed <= set(known)]
         layouts = [layout_at(site, known) for known in fitting] or layouts_of(site, picks)
-        runs = site_runs(cone, site, layouts, seed, fitting)
+        own = own_layouts(graph, cone, layouts if fitting else ())
+        runs = site_runs(cone, site, layouts, seed, fitting, own)
         return cls(site, Original(cone, custom_ops=custom_ops, keeps=True), seed, runs)
 
-    def compare(self, lowering: Lowering, tolerance: Tolerance | None = None) -> Comparison:
+    def compare(self, lowering: Lowering, tolerance: Callable[[Tolerance], Tolerance] = lambda own: own) -> Comparison:
         """Compare the cone with what a lowering that does not refuse the site writes for it.
 
-        `tolerance` is what may differ; by default what the lowering says.
+        `tolerance` is what may differ where the lowering says so much of itself at the image's size.
         """
+
+        def allowed(run: Run) -> Tolerance:
+            return tolerance(tolerance_of(lowering, replace(self.site, image_size=run.image)))
+
         lowered = lowered_cone(self.cone.model, self.site, lowering)
-        allowed = tolerance or tolerance_of(lowering, self.site)
         return compare_runs(self.cone, lowered, self._runs(), allowed, self.seed, self.site)
 
     def _runs(self) -> Iterator[Run]:

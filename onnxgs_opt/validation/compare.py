@@ -8,7 +8,7 @@ infinity itself; anything else against them is an infinite difference.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -149,7 +149,7 @@ def compare_runs(
     original: Original,
     after: ModelProto,
     runs: Iterable[Run],
-    tolerance: Tolerance,
+    tolerance: Tolerance | Callable[[Run], Tolerance],
     seed: int,
     site: Site | None,
     result_folder: Path | None = None,
@@ -169,7 +169,8 @@ def compare_runs(
         return replace(seen, status="mismatch", max_abs=float("inf"), worst=f"the result does not load: {reason}")
     try:
         for run in runs:
-            seen = _add_run(seen, original, checked, run, tolerance, site)
+            allowed = tolerance if isinstance(tolerance, Tolerance) else tolerance(run)
+            seen = _add_run(seen, original, checked, run, allowed, site)
     except TooLargeError as reason:  # the inputs of the next run
         return replace(seen, worst=str(reason)) if seen.status == "not-run" else seen
     return seen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,16 +16,17 @@ from onnxgs_opt.ir.operators import BOOLEAN, COPIES, ELEMENTWISE, ROUNDS
 from onnxgs_opt.runtime.memory import require_array
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import Array, Layout, Size, spans, tensor_shape
-from onnxgs_opt.validation.boundary_values import Aim, coordinate_values, coordinates_of, image_values, pixels
+from onnxgs_opt.validation.boundary_values import (
+    Aim,
+    coordinate_values,
+    coordinates_of,
+    image_values,
+    pixels,
+    pixels_of_items,
+)
 
 POINTS = 2000
 MAX_ROUNDS = 6
-PICKS = (
-    Layout(2, 3, (7, 12), (18, 31)),
-    Layout(3, 5, (13, 6), (9, 40)),
-    Layout(1, 2, (2, 3), (24, 25)),
-)
-"""Sizes for dynamic dims: no two alike, an odd and an even of each, the smallest image that has a cell."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,12 @@ def site_runs(
     layouts: Sequence[Layout],
     seed: int,
     shapes: Sequence[Mapping[str, Sequence[int]]] = (),
+    own: Iterable[Layout] = (),
 ) -> Iterator[Run]:
     """Inputs for a site's cone: at each layout as many runs as it takes for all kinds of points to meet.
 
-    `shapes` gives, for each layout, the shape of every tensor that has a known one.
+    `shapes` gives, for each layout, the shape of every tensor that has a known one. One run is made at each layout of
+    `own` at which the cone's dims fit together.
     """
     rng = np.random.default_rng(seed)
     for k, layout in enumerate(layouts):
@@ -79,6 +83,9 @@ def site_runs(
         points = math.prod(layout.of_samples())
         for _ in range(max(1, min(MAX_ROUNDS, -(-POINTS // points)))):
             yield _site_run(cone, site, layout, rng, known)
+    for layout in own:
+        with suppress(ValueError):  # an axis that is split or merged may not have such a size
+            yield _site_run(cone, site, layout, rng, {})
 
 
 def _site_run(
@@ -89,8 +96,8 @@ def _site_run(
     types = {v.name: _type_of(v) for v in cone.graph.input}
     dtype = next((types[name][0] for name in aims if name in types), np.dtype(np.float32))
     height, width = layout.image
-    x = pixels(width, math.prod(layout.of_samples()), rng, dtype).reshape(layout.of_samples())
-    y = pixels(height, x.size, rng, dtype).reshape(x.shape)
+    x = pixels_of_items(width, layout, rng, dtype)
+    y = pixels_of_items(height, layout, rng, dtype)
     if site.inside:
         x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
     return Run(site_feeds(cone, site, layout, x, y, rng, known), x, y, layout.image)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.lowering import LOWERINGS, Tolerance, tolerance_of
+from onnxgs_opt.lowering import LOWERINGS, Tolerance
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
 from onnxgs_opt.validation.check import SiteCheck
 from onnxgs_opt.validation.check_gather_sum import check_reads
@@ -23,13 +23,13 @@ class Terms:
     """How to check.
 
     Attributes:
-        tolerance: From a lowering's own tolerance to the one that is allowed; None stands for its own.
+        tolerance: From a lowering's own tolerance to the one that is allowed.
         seed: Seed of the inputs.
         shapes: Shapes of every tensor, at each of several sizes of the dynamic dims that fit together.
         custom_ops: Libraries of operators that onnxruntime lacks.
     """
 
-    tolerance: Callable[[Tolerance], Tolerance | None]
+    tolerance: Callable[[Tolerance], Tolerance]
     seed: int = 0
     shapes: Sequence[Mapping[str, Sequence[int]]] = ()
     custom_ops: Sequence[str] = ()
@@ -46,7 +46,7 @@ def _of_sampler(graph: Graph, site: Site, terms: Terms) -> Check:
     except NotRunnableError as reason:
         unchecked = Comparison("not-run", seed=terms.seed, worst=str(reason))
         return lambda _: unchecked
-    return lambda name: check.compare(LOWERINGS[name], terms.tolerance(tolerance_of(LOWERINGS[name], site)))
+    return lambda name: check.compare(LOWERINGS[name], terms.tolerance)
 
 
 def _of_sum(graph: Graph, site: StructuralSite, terms: Terms) -> Check:

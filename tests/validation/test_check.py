@@ -16,11 +16,12 @@ from onnxgs_opt.lowering.base import Emitted
 from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.samplers.policy import Policy
 from onnxgs_opt.samplers.site import Site
-from onnxgs_opt.samplers.view import View, lay_out, tensor_shape
+from onnxgs_opt.samplers.view import Layout, View, lay_out, tensor_shape
 from onnxgs_opt.validation.boundary_values import describe, edge_pixels, pixels
 from onnxgs_opt.validation.check import SiteCheck, check_model
 from onnxgs_opt.validation.compare import compare
 from onnxgs_opt.validation.inputs import ModelInputs
+from onnxgs_opt.validation.layouts import OWN, PICKS, own_layouts
 from tests.lowering.samplers import Case, graph_and_site, lower
 
 STRICT = Tolerance(1e-6, 1e-6, "test")
@@ -82,8 +83,8 @@ def test_right_lowerings_pass(name: str, dynamic: bool) -> None:
     graph, site = sampler(Case(dynamic=dynamic))
     found = SiteCheck.of(graph, site).compare(LOWERINGS[name])
     assert found.status == "ok", found.worst
-    assert found.max_abs <= 1e-5
-    assert len(found.shapes) == (3 if dynamic else 1)
+    assert found.max_abs <= (5e-4 if dynamic and name == "grid-sample" else 1e-5), "its error grows with the image"
+    assert len(found.shapes) == (len((*PICKS, *OWN)) if dynamic else 1)
 
 
 @pytest.mark.parametrize("dynamic", [False, True])
@@ -208,7 +209,7 @@ def test_edges_hold_every_side_of_every_border() -> None:
     for mark in (-1, -0.5, 0, 0.5, 10, 11, 11.5, 12):
         beside = [float(np.nextafter(np.float32(mark), np.float32(to))) for to in (-np.inf, np.inf)]
         assert {mark, *beside} <= edges
-    assert {-1e4, 1e4} <= edges
+    assert {-1e4, 1e4, -40_000.5, 40_000.5} <= edges
     assert set(pixels(12, 200, np.random.default_rng(0)).tolist()) >= edges
 
 
@@ -249,3 +250,32 @@ def test_lowerings_of_one_site_are_compared_with_one_run_of_its_cone() -> None:
     assert together == alone
     assert all(check.cone.outputs(run) is check.cone.outputs(run) for run in check.seen)
     assert check.compare(Wrong(WRONG["border"])).status == "mismatch"
+
+
+def test_own_sizes_are_beside_those_of_the_analysis() -> None:
+    graph, site = sampler(Case(dynamic=True))
+    shapes = [dict(zip(("image", "grid", "x", "y"), _shapes(*pick), strict=True)) for pick in ANALYSED]
+    check = SiteCheck.of(graph, site, shapes=shapes)
+    found = check.compare(LOWERINGS["merged-gather"])
+    assert found.status == "ok", found.worst
+    seen = {(run.feeds["image"].shape, run.image) for run in check.seen}
+    assert len(seen) == len(ANALYSED) + len(OWN)
+    heights, widths = {run.image[0] for run in check.seen}, {run.image[1] for run in check.seen}
+    assert max(heights) > 2048 < max(widths)
+    assert {run.image for run in check.seen if run.image[0] == run.image[1]}
+    assert {run.image for run in check.seen if run.image[0] > run.image[1]}
+
+
+def test_dims_that_are_one_stay_one() -> None:
+    graph, _ = sampler(Case(dynamic=True))
+    alike = [Layout(2, 3, (7, 12), (7, 12)), Layout(2, 5, (13, 6), (13, 6)), Layout(2, 2, (2, 3), (2, 3))]
+    own = list(own_layouts(graph, graph.to_proto(), alike))
+    assert len(own) == len(OWN)
+    assert all(layout.image == layout.samples and layout.batch == 2 for layout in own)
+
+
+ANALYSED = ((2, 3, 7, 12, 18, 31), (3, 5, 6, 13, 9, 40), (1, 2, 2, 3, 4, 5))
+
+
+def _shapes(n: int, c: int, h: int, w: int, ho: int, wo: int) -> tuple[tuple[int, ...], ...]:
+    return (n, c, h, w), (n, ho, wo, 2), (n, ho, wo, 1), (n, ho, wo, 1)

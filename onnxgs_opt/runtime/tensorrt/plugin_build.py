@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onnxgs_opt.errors import EngineError, UsageError
-from onnxgs_opt.files.atomic import write_whole
 
 CAPABILITIES = ("75", "80", "86", "89", "90")
 _FLAGS = ("-std=c++17", "-O3", "-shared", "-cudart", "static", "-Xcudafe", "--diag_suppress=997")
@@ -67,7 +66,7 @@ def build_plugin(wanted: PluginBuild) -> Path:
             raise EngineError(
                 f"nvcc: {_first_error(done.stderr)}", "is it a CUDA of 11 or later, with a C++17 compiler?"
             )
-        write_whole(wanted.output, built.read_bytes())
+        built.replace(wanted.output)
     return wanted.output
 
 

@@ -1,0 +1,65 @@
+"""The sizes that a site is checked at where its dims are dynamic, beside those that it was analysed at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple
+
+from onnx import ModelProto
+
+from onnxgs_opt.ir.constants import is_size
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.samplers.view import Layout
+
+PICKS = (
+    Layout(2, 3, (7, 12), (18, 31)),
+    Layout(3, 5, (13, 6), (9, 40)),
+    Layout(1, 2, (2, 3), (24, 25)),
+)
+"""Sizes for dynamic dims: no two alike, an odd and an even of each, the smallest image that has a cell."""
+
+OWN = (
+    Layout(9, 17, (16, 9), (11, 9)),
+    Layout(1, 40, (32, 32), (4, 33)),
+    Layout(1, 1, (258, 262), (7, 150)),
+    Layout(1, 1, (3, 2050), (1, 1031)),
+    Layout(2, 2, (2049, 2), (1030, 1)),
+    Layout(2, 257, (5, 4), (1, 1)),
+)
+"""Sizes that no analysis uses: many batch items, many channels, more rows than columns, as many, more pixels than 16
+bits count, a long axis, more than a thousand points, a single one. What is not long is short: all cost little."""
+
+
+def own_layouts(graph: Graph, cone: ModelProto, analysed: Sequence[Layout]) -> Iterator[Layout]:
+    """The sizes of `OWN` that a site's cone can have, whose sizes in the analysis were `analysed`.
+
+    Axes that were alike in every analysis are one and the same dim, and stay alike; one that never changed is no free
+    dim. There are none where a dim of the cone is computed from other sizes, which might not fit.
+    """
+    if not analysed or not _is_free(graph, cone):
+        return
+    axes = list(zip(*map(_sizes, analysed), strict=True))
+    for pick in OWN:
+        wanted: dict[tuple[int, ...], int] = {}
+        for seen, size in zip(axes, _sizes(pick), strict=True):
+            wanted.setdefault(seen, seen[0] if len(set(seen)) == 1 else size)
+        batch, channels, *ends = (wanted[seen] for seen in axes)
+        layout = Layout(batch, channels, (ends[0], ends[1]), (ends[2], ends[3]))
+        if layout not in analysed:
+            yield layout
+
+
+def _sizes(layout: Layout) -> tuple[int, ...]:
+    batch, channels, image, samples = astuple(layout)
+    return (batch, channels, *image, *samples)
+
+
+def _is_free(graph: Graph, cone: ModelProto) -> bool:
+    """Whether every dynamic dim of what a cone reads is a dim of the model's own inputs."""
+    inputs = {tensor.name for tensor in graph.inputs}
+    names = {dim for tensor in graph.inputs for dim in tensor.shape or () if not is_size(dim)}
+    return all(
+        value.name in inputs or dim.HasField("dim_value") or dim.dim_param in names
+        for value in cone.graph.input
+        for dim in value.type.tensor_type.shape.dim
+    )
