@@ -21,6 +21,7 @@ import click
 from onnxgs_opt._version import __version__
 from onnxgs_opt.cli_options import GroupedCommand, options_given, with_options
 from onnxgs_opt.errors import OptError, UsageError
+from onnxgs_opt.files.atomic import is_stdout
 from onnxgs_opt.options import Options
 from onnxgs_opt.report.files import report_path, write_report
 
@@ -34,11 +35,12 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True)
 class Voice:
-    """How much to say and in what form."""
+    """How much to say, in what form, and whether on stderr because stdout carries a file."""
 
     format: str
     verbosity: int
     colour: bool
+    on_stderr: bool = False
 
 
 @click.command(cls=GroupedCommand, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -55,6 +57,7 @@ def command(**given: Any) -> int:
             return _explain(given["explain"], voice)
         options = options_given(_cache_folder(), **given)
         report_paths = [report_path(path) for path in options.reports]
+        voice = replace(voice, on_stderr=_has_stdout(options))
         result = _run(options, voice)
         for path in report_paths:
             write_report(result.report, result.evidence, path)
@@ -101,6 +104,11 @@ def _cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "onnxgs-opt"
 
 
+def _has_stdout(options: Options) -> bool:
+    """Whether a file that is written is standard output: then nothing else goes there."""
+    return any(is_stdout(path) for _, path in options.files("out"))
+
+
 def _say_times(race: Race | None) -> None:
     """One line on stderr: stdout carries the report."""
     from onnxgs_opt.runtime.timing import describe
@@ -113,9 +121,9 @@ def _show(report: Report, voice: Voice) -> None:
     from onnxgs_opt.report.rendering.text import to_text
 
     if voice.format != "text":
-        _say(render(voice.format, report), colour=False)
+        _say(render(voice.format, report), colour=False, err=voice.on_stderr)
         return
-    _say(to_text(report, colour=voice.colour, verbosity=voice.verbosity), voice.colour)
+    _say(to_text(report, colour=voice.colour, verbosity=voice.verbosity), voice.colour, voice.on_stderr)
 
 
 def _explain(code: str, voice: Voice) -> int:
@@ -159,10 +167,10 @@ def _progress(voice: Voice) -> Iterator[Callable[[str], None] | None]:
         yield lambda stage: bar.update(task, description=escape(stage))
 
 
-def _say(text: str, colour: bool) -> None:
+def _say(text: str, colour: bool, err: bool = False) -> None:
     """Print to stdout; a reader that left (`| head`) does not change what the run found."""
     try:
-        click.echo(text, nl=False, color=colour)
+        click.echo(text, nl=False, color=colour, err=err)
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

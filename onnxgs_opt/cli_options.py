@@ -17,6 +17,10 @@ GROUPS = tuple(dict.fromkeys(each.metadata["spec"].group for each in OPTIONS if 
 """Headings of --help, in order."""
 
 
+STREAMS = {"in": "/dev/stdin", "out": "/dev/stdout"}
+"""What `-` stands for."""
+
+
 class GroupedCommand(click.Command):
     """A command whose --help lists its options under the headings of `GROUPS`; the rest come last."""
 
@@ -89,6 +93,8 @@ def options_given(cache: Path, /, model: str | None, output: str | None, **given
     """
     if model is None:
         raise UsageError("no model was named", "onnxgs-opt IN.onnx OUT.onnx; --help lists the options")
+    model = STREAMS["in"] if model == "-" else model
+    output = STREAMS["out"] if output == "-" else output
     profiles = dict(parse_profile(text) for text in given.pop("shapes"))
     smallest, shapes, largest = ({name: three[k] for name, three in profiles.items()} for k in range(3))
     given |= {each.name: not given[each.name] for each in OPTIONS if _is_negative(each.metadata["spec"])}

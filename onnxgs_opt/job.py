@@ -18,6 +18,7 @@ from onnxgs_opt.ir import Constant, Tensor
 from onnxgs_opt.ir.constants import is_size
 from onnxgs_opt.ir.convert import converted, inlined
 from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.ir.outputs import require_data_apart
 from onnxgs_opt.lowering import Target, Tolerance
 from onnxgs_opt.options import AUTO, Options, PathLike, Shapes
 from onnxgs_opt.runtime.ort import load_custom_ops
@@ -82,6 +83,8 @@ class Job:
         libraries = load_custom_ops(options.custom_ops)
         with clock.stage("load"):
             source = load(options.model)
+        if source.original is not None and source.folder is not None:
+            require_data_apart(options.files("out"), source.original, source.folder)
         shapes = known_shapes(source, options.shapes or {})
         largest = known_shapes(source, {**shapes, **(options.largest or {})})
         inputs = read_inputs(source, options.inputs)

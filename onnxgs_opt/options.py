@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from onnxgs_opt.errors import UsageError
+from onnxgs_opt.files.outputs import require_apart
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -51,7 +52,7 @@ class Spec:
         metavar: How its value is called.
         choices: The values that are allowed; None for any.
         least: The smallest number that is allowed.
-        path: Whether the value is a file that is read ("in") or written ("out").
+        path: Whether it is a file that is read ("in", or "in later" where it may still be missing) or written ("out").
     """
 
     group: str
@@ -62,7 +63,7 @@ class Spec:
     metavar: str | None = None
     choices: tuple[str, ...] = ()
     least: int | None = None
-    path: Literal["", "in", "out"] = ""
+    path: Literal["", "in", "in later", "out"] = ""
 
 
 def _said(group: str, flags: str, help: str, **more: Any) -> dict[str, Spec]:
@@ -182,7 +183,7 @@ class Options:
         more="It is written to FILE; without `--target`, its builder is the target.",
     ))
     plugin_library: PathLike | None = field(default=None, metadata=_said(
-        "Engine", "--plugin-library", "What onnxgs-plugin build made.", metavar="FILE",
+        "Engine", "--plugin-library", "What onnxgs-plugin build made.", metavar="FILE", path="in later",
         python="The library of the plugin that the engine's BilinearSample nodes need.",
         more="The `plugin` lowering's nodes need it.",
     ))
@@ -232,7 +233,7 @@ class Options:
             if allowed and value is not None and value not in allowed:
                 raise UsageError(f"no {each.name} '{value}'", f"one of {', '.join(allowed)}")
         self._refuse_contradictions()
-        self._require_paths()
+        require_apart(self.files("in"), self.files("out"))
         self.workspace_bytes()
 
     @property
@@ -244,6 +245,14 @@ class Options:
     def has_plugin(self) -> bool:
         """Whether the target will have the plugin for BilinearSample."""
         return self.plugin or self.plugin_library is not None
+
+    def files(self, use: Literal["in", "out"]) -> list[tuple[str, Path]]:
+        """What is read or written: IN or OUT first, then what options name, each with what names it."""
+        whole = {"in": ("IN", self.model), "out": ("OUT", self.output if self.writes else None)}[use]
+        named = [
+            (flag(each), getattr(self, each.name)) for each in OPTIONS if each.metadata["spec"].path.startswith(use)
+        ]
+        return [(what, Path(path)) for what, value in (whole, *named) for path in _paths(value)]
 
     def workspace_bytes(self) -> int | None:
         """The most memory of a layer, in bytes."""
@@ -266,36 +275,12 @@ class Options:
             look = "--dry-run" if self.dry_run else "--check"
             raise UsageError(f"{makes[0]} needs the new model, which {look} does not make", "leave one of them out")
 
-    def _require_paths(self) -> None:
-        """Refuse to write over the model, to one path twice, or into a folder that cannot be written."""
-        model = [Path(self.model)] if isinstance(self.model, str | os.PathLike) else []
-        output = [("OUT", Path(self.output))] if self.output is not None and self.writes else []
-        outputs = [
-            (flag(each), Path(path))
-            for each in OPTIONS
-            if each.metadata["spec"].path == "out"
-            for path in _paths(getattr(self, each.name))
-        ]
-        taken = {path.resolve(): "the model's own" for path in (*model, *(path for _, path in output))}
-        for what, path in outputs:
-            other = taken.setdefault(path.resolve(), f"{what}'s")
-            if other == "the model's own":
-                raise UsageError(f"{what} {path} is the model's own path", f"give what {what} writes another name")
-            if other != f"{what}'s":
-                raise UsageError(f"{what} {path} is {other} path too", f"give what {what} writes another name")
-        for what, path in [*output, *outputs]:
-            if not os.access(path.parent, os.W_OK):
-                raise UsageError(f"cannot write into {path.parent}", f"make it, or choose another folder for {what}")
-
 
 def _paths(value: Any) -> tuple[PathLike, ...]:
-    match value:
-        case None:
-            return ()
-        case str() | os.PathLike():
-            return (value,)
-        case _:
-            return tuple(value)
+    """The paths that are named: none, one, or several; a model in memory is no path."""
+    if isinstance(value, str | os.PathLike):
+        return (value,)
+    return tuple(value) if isinstance(value, tuple | list) else ()
 
 
 OPTIONS: tuple[Field[Any], ...] = tuple(each for each in fields(Options) if each.metadata)

@@ -21,7 +21,8 @@ from onnxgs_opt.recognition import KINDS
 PACKAGE = Path(__file__).parents[1] / "onnxgs_opt"
 
 ROOMS = """
-_version errors diagnostics options
+_version errors diagnostics
+files options
 samplers
 ir
 runtime

@@ -5,23 +5,21 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import shutil
-from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped,unused-ignore]
 from onnx import ModelProto
 
 from onnxgs_opt.errors import ModelError, UsageError
+from onnxgs_opt.files.atomic import fill, followed, is_stream, put, reason_of, stream_to, temporary, turn, writing
 from onnxgs_opt.ir.external_data import external_tensors, location_of
 from onnxgs_opt.ir.importer import readable_text
 from onnxgs_opt.ir.verifier import check_model
 
 _PROTOBUF_LIMIT = 2**31
 _CHUNK = 1 << 22
-_MARK = ".onnxgs-"
-"""In the name of every temporary file."""
 
 
 def read_model(path: Path) -> ModelProto:
@@ -56,7 +54,7 @@ def _read(path: Path) -> bytes:
     except FileNotFoundError as error:
         raise ModelError(f"{path} does not exist", "check the path") from error
     except (OSError, ValueError) as error:
-        raise ModelError(f"cannot read {path}: {_reason(error)}", "check the path and its permissions") from error
+        raise ModelError(f"cannot read {path}: {reason_of(error)}", "check the path and its permissions") from error
     if not raw:
         raise ModelError(f"{path} is empty", "export the model again")
     return raw
@@ -67,28 +65,45 @@ def write_model(model: ModelProto, path: Path, source: Path | None) -> None:
 
     Whatever ends the process, ``path`` is what it was or the whole model with its data. Two runs that write into one
     folder take turns. External tensors stay references; ``source`` is the folder that these come from, if there is one.
+    A symbolic link stays: the file that it leads to is written, with data beside both names.
 
     Raises:
         UsageError: The folder or a file in it cannot be written. Nothing is left behind.
         ModelError: The model is too big for one file, or its data file is missing.
     """
     raw = _serialize(model)
-    folder = path.parent if source is None else source
-    locations = [] if source is None else data_files(model)
-    try:
-        if path.is_dir():
+    brought = data_copies(model, path, source)
+    with writing(path):
+        if is_stream(path):
+            stream_to(path, raw)
+            return
+        target = followed(path)
+        if target.is_dir():
             raise UsageError(f"cannot write {path}: it is a folder", "name a file, such as out.onnx")
-        with _turn(path.parent), contextlib.ExitStack() as undo:
-            unfinished = _temporary(path, undo)
-            for location in locations:
-                _bring(folder / location, path.parent / location, path.parent, unfinished, undo)
-            _fill(unfinished, raw, _mode_for(path))
-            unfinished.replace(path)
-            _sync_folder(path.parent)
-    except OSError as error:
+        with turn([target.parent, path.parent.resolve()]), contextlib.ExitStack() as undo:
+            unfinished = temporary(target, undo)
+            for here, there in brought:
+                _bring(here, there, unfinished, undo)
+            fill(unfinished, raw, target)
+            put(unfinished, target)
+
+
+def data_copies(model: ModelProto, path: Path, source: Path | None) -> list[tuple[Path, Path]]:
+    """Each data file of the model, and where the model looks for it once it lies at ``path``.
+
+    Through a symbolic link there are two such places: onnxruntime looks beside the name that it is given.
+
+    Raises:
+        UsageError: ``path`` takes bytes only, as a pipe does, and there are data files.
+    """
+    locations = [] if source is None else data_files(model)
+    if locations and is_stream(path):
         raise UsageError(
-            f"cannot write {path}: {_reason(error)}", "choose a folder that exists, is writable and has space"
-        ) from error
+            f"{path} takes one file, and the model's weights lie in others", "name OUT in a folder, such as out.onnx"
+        )
+    with writing(path):
+        folders = sorted({path.parent.resolve(), followed(path).parent})
+    return [((source or Path()) / each, folder / each) for folder in folders for each in locations]
 
 
 def data_files(model: ModelProto) -> list[PurePosixPath]:
@@ -103,76 +118,58 @@ def _serialize(model: ModelProto) -> bytes:
         raise ModelError("the model is over 2 GiB in one file", "save its weights as external data") from error
 
 
-@contextlib.contextmanager
-def _turn(folder: Path) -> Iterator[None]:
-    """Wait until no other run writes into the folder; the system ends a turn with its process."""
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # some network file systems know no locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _temporary(path: Path, undo: contextlib.ExitStack) -> Path:
-    """Make an empty file beside ``path`` that goes with the end of ``undo``, and remove what killed runs have left."""
-    prefix = f".{path.name[:64]}{_MARK}"
-    for stale in path.parent.iterdir():
-        if stale.name.startswith(prefix) and stale.name.endswith(".tmp"):
-            stale.unlink(missing_ok=True)
-    temporary = path.with_name(f"{prefix}{secrets.token_hex(4)}.tmp")
-    undo.callback(temporary.unlink, missing_ok=True)
-    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    return temporary
-
-
-def _fill(path: Path, raw: bytes, mode: int) -> None:
-    with path.open("wb") as file:
-        file.write(raw)
-        file.flush()
-        os.fchmod(file.fileno(), mode)
-        os.fsync(file.fileno())
-
-
-def _mode_for(path: Path) -> int:
-    """Permissions of the file that is replaced, else what the process gives new files."""
-    with contextlib.suppress(OSError):
-        return path.stat().st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
-
-
-def _sync_folder(folder: Path) -> None:
-    # Some file systems refuse to sync a folder; the rename is atomic all the same.
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _bring(here: Path, there: Path, folder: Path, unfinished: Path, undo: contextlib.ExitStack) -> None:
-    """Copy a data file to where the model in ``folder`` looks for it; it goes again while the model is unfinished."""
-    if not here.is_file():
-        raise ModelError(f"the model's data file {here} does not exist", "put it back beside the model")
+def _bring(here: Path, there: Path, unfinished: Path, undo: contextlib.ExitStack) -> None:
+    """Copy a data file to where the model looks for it; it goes again while the model is unfinished."""
+    check_data(here, there)
     if there.exists():
-        _check_same_data(here, there)
         return
-    for parent in reversed([p for p in there.parents if folder in p.parents and not p.exists()]):
+    target = there.resolve()  # where a link leads to that nothing is at yet
+    for parent in reversed([p for p in target.parents if not p.exists()]):
         undo.callback(_remove_empty, parent)
         parent.mkdir()
-    copy = _temporary(there, undo)
+    copy = temporary(target, undo)
     _copy(here, copy)
-    undo.callback(_withdraw, there, unfinished)
-    copy.replace(there)
+    undo.callback(_withdraw, target, unfinished)
+    copy.replace(target)
+
+
+def check_data(here: Path, there: Path) -> None:
+    """Refuse a data file that is missing, or for which another file lies where a copy of the model would look.
+
+    Raises:
+        ModelError: ``here`` is not there.
+        UsageError: ``there`` is, and holds other bytes.
+    """
+    if not here.is_file():
+        raise ModelError(f"the model's data file {here} does not exist", "put it back beside the model")
+    if not there.exists():
+        return
+    if there.is_file() and _same_bytes(here, there, _state(here), _state(there)):
+        return
+    raise UsageError(
+        f"{there} exists and is not the data file of the model", "write to another folder, or remove that file"
+    )
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """What changes with a file's bytes: the time of its last change too, which no program can set."""
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+@lru_cache(maxsize=1024)  # refused before the work, and again when its end comes to write: read once
+def _same_bytes(here: Path, there: Path, mine: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether two files of these states hold the same bytes; no more than two blocks of them are in memory."""
+    if mine[:2] == other[:2]:
+        return True
+    if mine[2] != other[2]:
+        return False
+    a, b = bytearray(_CHUNK), bytearray(_CHUNK)
+    with here.open("rb") as first, there.open("rb") as second:
+        while (read := first.readinto(a)) == second.readinto(b) and a == b:
+            if not read:
+                return True
+    return False
 
 
 def _withdraw(data: Path, unfinished: Path) -> None:
@@ -184,16 +181,6 @@ def _withdraw(data: Path, unfinished: Path) -> None:
 def _remove_empty(folder: Path) -> None:
     with contextlib.suppress(OSError):
         folder.rmdir()
-
-
-def _check_same_data(here: Path, there: Path) -> None:
-    mine, other = here.stat(), there.stat()
-    same_copy = mine.st_size == other.st_size and mine.st_mtime_ns == other.st_mtime_ns
-    if here.samefile(there) or same_copy:
-        return
-    raise UsageError(
-        f"{there} exists and is not the data file of the model", "write to another folder, or remove that file"
-    )
 
 
 def _copy(here: Path, there: Path) -> None:
@@ -231,7 +218,3 @@ def _clone_part(source: int, target: int, start: int, end: int) -> None:
         if not copied:
             raise OSError("the file became shorter")
         start += copied
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)

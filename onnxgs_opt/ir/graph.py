@@ -47,6 +47,7 @@ class Graph:
         self.path = ""
         self.original: ModelProto | None = None
         self._names = names
+        self._by_name: dict[str, gs.Tensor] = {}
 
     # -- in and out -------------------------------------------------------------------------------
 
@@ -134,8 +135,16 @@ class Graph:
         return isinstance(self.gs, gs.Function)
 
     def tensor(self, name: str) -> gs.Tensor:
-        """The tensor of that name in this graph; KeyError when there is none."""
-        return self.tensors()[name]
+        """The tensor of that name in this graph; KeyError when there is none.
+
+        Names move between tensors and new ones come, so that what was seen before counts as long as its name is the
+        same; every rewriting that gives a name to another tensor takes it from the one that had it.
+        """
+        found = self._by_name.get(name)
+        if found is None or found.name != name:
+            self._by_name = self.tensors()
+            found = self._by_name[name]
+        return found
 
     def tensors(self) -> dict[str, gs.Tensor]:
         """Tensors of this graph and of those around it, by name."""
@@ -238,7 +247,7 @@ class Graph:
             old.name, new.name = new.name, old.name
 
     def _replace_output(self, old: gs.Tensor, new: gs.Tensor) -> None:
-        local = any(any(node is p for node in self.nodes) for p in new.inputs)
+        local = any(any(node is p for node in reversed(self.nodes)) for p in new.inputs)  # mostly a new one
         if not local or any(t is new for t in self.outputs):
             for producer in list(old.inputs):
                 _detach(producer.outputs, old)
@@ -262,6 +271,7 @@ class Graph:
 
         Initialisers that nothing reads go too; inputs and optional outputs stay.
         """
+        self._by_name = {}
         return sum(map(_remove_dead, (self.gs, *(() if self.is_function else self.gs.functions))))
 
     def remove_nodes(self, nodes: Sequence[gs.Node]) -> None:
@@ -346,10 +356,17 @@ def _remove_dead(graph: gs.Graph) -> int:
         graph.nodes[:] = [node for node in graph.nodes if id(node) in live]
     outputs = {id(t) for t in graph.outputs}
     constants = graph.__dict__.get("constants", [])
-    kept = [c for c in constants if c.outputs or id(c) in outputs]
+    annotated = _annotated(graph)
+    kept = [c for c in constants if c.outputs or id(c) in outputs or c.name in annotated]
     removed = len(dead) + len(constants) - len(kept)
     constants[:] = kept
     return removed + sum(_remove_dead(body) for node in graph.nodes for body in node_subgraphs(node))
+
+
+def _annotated(graph: gs.Graph) -> set[str]:
+    """Names of the tensors that annotations of the graph refer to, as to the scale of a quantised one."""
+    notes = getattr(graph.__dict__.get("origin"), "quantization_annotation", ())
+    return {entry.value for note in notes for entry in note.quant_parameter_tensor_names}
 
 
 def _disconnect(nodes: list[gs.Node]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS
@@ -29,6 +30,7 @@ class LowerBilinear:
         """Lower every raised site whose plan says so, and drop the function when nothing calls it any more."""
         raised = raised_nodes(graph)
         changed = False
+        gone: dict[str, list[Node]] = {}
         for site in self.sites:
             node, lowering = raised.get(prefix_of(site)), self.plan.get(site.id, RAISED)
             if lowering == RAISED or (node is None and can_raise(site, graph.opset)):
@@ -42,8 +44,10 @@ class LowerBilinear:
                 part.stand_in(part.tensor(site.output), emit_output(builder, site, emitted.samples))
             else:
                 part.stand_in(node.outputs[0], emitted.samples)
-                part.remove_nodes([node])
+                gone.setdefault(site.body, []).append(node)
             changed = True
+        for path, nodes in gone.items():
+            graph.at(path).remove_nodes(nodes)
         if changed and not raised_nodes(graph):
             graph.drop_function(DOMAIN, NAME)
         return changed

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onnxgs_opt.errors import UsageError
+from onnxgs_opt.files.atomic import write_whole
 from onnxgs_opt.options import PathLike
 from onnxgs_opt.report.rendering import ENDINGS, render
 
@@ -33,7 +34,4 @@ def report_path(name: PathLike) -> Path:
 
 def write_report(report: Report, evidence: Sequence[Evidence], path: Path) -> None:
     """Write a report in the format of its ending; UsageError where the file cannot be written."""
-    try:
-        path.write_text(render(ENDINGS[path.suffix], report, evidence), encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}", "choose another --report") from error
+    write_whole(path, render(ENDINGS[path.suffix], report, evidence).encode())

@@ -13,6 +13,8 @@ from math import log2, prod, sqrt
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from onnxgs_opt.errors import UsageError
+from onnxgs_opt.files.atomic import write_whole
 from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.recognition import KINDS
 from onnxgs_opt.runtime import RUNTIMES
@@ -169,8 +171,6 @@ class Cache:
         path = self._path(result.signature)
         if path is None:
             return
-        with suppress(OSError):  # a cache that cannot be written is no reason to fail
+        with suppress(OSError, UsageError):  # a cache that cannot be written is no reason to fail
             path.parent.mkdir(parents=True, exist_ok=True)
-            new = path.with_suffix(".new")
-            new.write_text(json.dumps(asdict(result)), encoding="utf-8")
-            new.replace(path)
+            write_whole(path, json.dumps(asdict(result)).encode())

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from onnxgs_opt.errors import UsageError
+from onnxgs_opt.files.atomic import write_whole
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.options import AUTO
@@ -93,10 +94,7 @@ def write_plan(
     own = {KINDS[site.kind].workload(graph, site): choices[site.id] for site in sites}
     entries = {name: {"lowering": choice.lowering, "reason": choice.reason} for name, choice in own.items()}
     plan = {"schema_version": PLAN_VERSION, "target": target.runtime, "sites": entries}
-    try:
-        path.write_text(json.dumps(plan, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write the plan {path}: {error.strerror}", "choose another --save-plan") from error
+    write_whole(path, (json.dumps(plan, indent=2, sort_keys=True) + "\n").encode())
 
 
 def load_plan(path: Path) -> dict[str, str]:

@@ -18,6 +18,7 @@ import numpy as np
 from onnx import ModelProto
 
 from onnxgs_opt.errors import EngineError, OptError
+from onnxgs_opt.files.atomic import write_whole
 from onnxgs_opt.runtime.ort import open_session
 from onnxgs_opt.runtime.tensorrt.build import MODULES, Built, EngineOptions, build_engine, load_library
 from onnxgs_opt.runtime.tensorrt.cuda_driver import has_gpu
@@ -67,9 +68,16 @@ def checked_engine(task: Task, output: Path, options: EngineOptions) -> tuple[En
         UsageError: No builder is installed, or it knows nothing of an option.
         EngineError: It could not build, or the engine computes something else than the model.
     """
-    built = build_engine(task.model, task.origin, output, replace(options, profiling=True))
+    with tempfile.TemporaryDirectory(prefix="onnxgs-") as folder:
+        built = build_engine(task.model, task.origin, Path(folder) / "engine", replace(options, profiling=True))
+        record = _record(built, output, task, options)
+        write_whole(output, built.path.read_bytes())
+    return record, built.build_s
+
+
+def _record(built: Built, output: Path, task: Task, options: EngineOptions) -> Engine:
     record = Engine(
-        path=str(built.path),
+        path=str(output),
         backend=built.backend,
         version=built.version,
         build_s=built.build_s,
@@ -78,8 +86,8 @@ def checked_engine(task: Task, output: Path, options: EngineOptions) -> tuple[En
         network=built.layers,
     )
     if has_gpu() and not options.capabilities:
-        record = _measured(record, built, task, options)
-    return record, built.build_s
+        return _measured(record, built, task, options)
+    return record
 
 
 def _measured(record: Engine, built: Built, task: Task, options: EngineOptions) -> Engine:

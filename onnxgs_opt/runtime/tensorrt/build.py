@@ -122,9 +122,9 @@ def build_engine(model: ModelProto, origin: Path, output: Path, options: EngineO
         )
     if options.library is not None and not options.library.is_file():
         raise UsageError(f"there is no plugin library at {options.library}", "onnxgs-plugin build makes it")
-    with _folder(output) as folder, _atomically(output) as unfinished:
+    with _folder(output) as folder:
         (folder / "model.onnx").write_bytes(prepared.SerializeToString())
-        request = _request(backend, options, folder, origin, unfinished) | {"plugin_nodes": nodes}
+        request = _request(backend, options, folder, origin, output) | {"plugin_nodes": nodes}
         outcome = _run_worker(backend, folder, request)
     layers = tuple(EngineLayer(*layer) for layer in outcome["layers"])
     flags = (*options.flags, *(["strongly typed"] if outcome["strongly_typed"] else []))
@@ -145,13 +145,13 @@ def load_library(trt: Any, library: Path) -> None:
         )
 
 
-def _request(backend: Backend, options: EngineOptions, folder: Path, origin: Path, unfinished: Path) -> dict[str, Any]:
+def _request(backend: Backend, options: EngineOptions, folder: Path, origin: Path, output: Path) -> dict[str, Any]:
     return {
         **asdict(options),
         "module": MODULES[backend],
         "model": str(folder / "model.onnx"),
         "origin": str(origin.absolute()),
-        "output": str(unfinished.absolute()),
+        "output": str(output.absolute()),
         "profiles": {name: [p.least, p.best, p.most] for name, p in options.profiles.items()},
         "timing_cache": _absolute(options.timing_cache),
         "library": _absolute(options.library),
@@ -168,20 +168,6 @@ def _folder(output: Path) -> Iterator[Path]:
         raise UsageError(f"cannot write into {output.parent}", "make it, or choose another folder for --engine")
     with tempfile.TemporaryDirectory(prefix="onnxgs-") as name:
         yield Path(name)
-
-
-@contextlib.contextmanager
-def _atomically(output: Path) -> Iterator[Path]:
-    """A path beside `output` that becomes it, unless an exception comes first."""
-    handle, name = tempfile.mkstemp(prefix=f".{output.name}.", dir=output.parent)
-    os.close(handle)
-    unfinished = Path(name)
-    try:
-        yield unfinished
-        unfinished.chmod(0o644)
-        unfinished.replace(output)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 # -- the worker ---------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onnxgs_opt.errors import EngineError, UsageError
+from onnxgs_opt.files.atomic import write_whole
 
 CAPABILITIES = ("75", "80", "86", "89", "90")
 _FLAGS = ("-std=c++17", "-O3", "-shared", "-cudart", "static", "-Xcudafe", "--diag_suppress=997")
@@ -66,7 +67,7 @@ def build_plugin(wanted: PluginBuild) -> Path:
             raise EngineError(
                 f"nvcc: {_first_error(done.stderr)}", "is it a CUDA of 11 or later, with a C++17 compiler?"
             )
-        built.replace(wanted.output)
+        write_whole(wanted.output, built.read_bytes())
     return wanted.output
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import onnx
 
 from onnxgs_opt.errors import EngineError, OptError, UsageError
+from onnxgs_opt.files.atomic import write_whole
 from onnxgs_opt.runtime.tensorrt.build import load_library
 from onnxgs_opt.samplers.op import DOMAIN, NAME
 
@@ -39,8 +40,8 @@ def build(request: Request) -> dict[str, Any]:
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise EngineError(f"the engine was not built: {_last(logger)}", _build_hint(logger, request))
-    Path(request["output"]).write_bytes(plan)
     _save_timing_cache(config, request)
+    write_whole(Path(request["output"]), plan)
     return {
         "version": trt.__version__,
         "build_s": round(time.perf_counter() - start, 3),
@@ -200,10 +201,7 @@ def _set_timing_cache(config: Any, request: Request) -> None:
 def _save_timing_cache(config: Any, request: Request) -> None:
     cache = config.get_timing_cache() if request["timing_cache"] is not None else None
     if cache is not None:
-        target = Path(request["timing_cache"])
-        fresh = target.with_name(f".{target.name}.new")
-        fresh.write_bytes(cache.serialize())
-        fresh.replace(target)
+        write_whole(Path(request["timing_cache"]), cache.serialize())
 
 
 def _build_hint(logger: Any, request: Request) -> str:

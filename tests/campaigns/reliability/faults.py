@@ -28,6 +28,7 @@ import onnx
 from onnx import ModelProto, TensorProto, helper
 
 from onnxgs_opt import cli
+from onnxgs_opt.files import atomic
 from onnxgs_opt.ir import files as storage
 from tests.campaigns.reliability.corpus import seeds
 
@@ -253,7 +254,7 @@ def _stepped(arguments: list[str], step: int, fault: str) -> int:
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
         nonlocal left
-        if frame.f_code.co_filename != storage.__file__ or frame.f_code.co_name in _NOT_SAVING:
+        if frame.f_code.co_filename not in (storage.__file__, atomic.__file__) or frame.f_code.co_name in _NOT_SAVING:
             return None
         if event == "line":
             left -= 1
@@ -271,7 +272,7 @@ def _stepped(arguments: list[str], step: int, fault: str) -> int:
         sys.settrace(None)
 
 
-_NOT_SAVING = frozenset(("read_model", "_read", "_reason"))
+_NOT_SAVING = frozenset(("read_model", "_read", "reason_of"))
 
 
 def disk_full(steps: int, **kind: bool) -> Tally:
