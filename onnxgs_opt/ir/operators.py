@@ -94,6 +94,8 @@ TRAITS: Mapping[str, Trait] = {
     "HardSigmoid": _BOUNDED,
     "Identity": _ELEMENTWISE | _MOVES,
     "If": Trait.CARRIES,
+    "IsInf": _BOOLEAN,
+    "IsNaN": _BOOLEAN,
     "LayerNormalization": Trait.SAME_SHAPE,
     "LeakyRelu": _ELEMENTWISE,
     "Less": _BOOLEAN,

@@ -302,6 +302,44 @@ def test_its_mutants_are_none(form, change):
     assert len(broken) < len(form.beside)
 
 
+GUARDS = {
+    "no number": "  bad = IsNaN(x)\n  xs = Where(bad, zero, x)",
+    "no number, taken after the clamp": "  xm = Min(x, xl)\n  bad = IsNaN(xm)\n  xs = Where(bad, zero, xm)",
+    "infinite": "  bad = IsInf(x)\n  xs = Where(bad, half, x)",
+    "not finite": "  i = IsInf(x)\n  n = IsNaN(x)\n  bad = Or(i, n)\n  fine = Not(bad)\n  xs = Where(fine, x, zero)",
+    "equal to infinity": "  bad = Equal(x, infinity)\n  xs = Where(bad, xl, x)",
+    "less than infinity": "  fine = Less(x, infinity)\n  xs = Where(fine, x, xl)",
+    "unlike itself": "  same = Equal(x, x)\n  xs = Where(same, x, zero)",
+}
+
+
+def guarded(head: str, body: str) -> onnx.ModelProto:
+    """A form behind nodes that ask whether its numbers are finite."""
+    model = onnx.parser.parse_model(HEAD + head + INDICES + body + "\n}")
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(np.inf), "infinity"))
+    return model
+
+
+@pytest.mark.parametrize("guard", GUARDS.values(), ids=GUARDS.keys())
+def test_coordinates_are_taken_for_finite_numbers(guard):
+    model = guarded(guard + CORNERS.replace("(x", "(xs"), FOUR + SUM)
+    [site] = find(model)
+    assert (site.rule, site.policy.name, site.output) == ("GSO001", "border", "out")
+    result = optimize(model, lowering="merged-gather", measure=False)
+    assert (result.report.status, result.report.validation.status) == ("optimised", "ok")
+
+
+@pytest.mark.parametrize("op", ["IsNaN", "IsInf"])
+def test_samples_and_factors_are_not(op):
+    """A pixel may be no number, and what guards its sample stays."""
+    after = f"  bad = {op}(safe)\n  out = Where(bad, zero, safe)"
+    [site] = find(guarded(CORNERS, FOUR + SUM.replace("out", "safe") + after))
+    assert site.output == "safe"
+    before = f"  bad = {op}(gain)\n  lit0 = Where(bad, zero, gain)\n  lit = Unsqueeze(lit0, k1)\n"
+    [site] = find(guarded(CORNERS, FOUR + before + times(TERMS, "lit") + ADDED))
+    assert [view.tensor for view in site.affine.factors] == ["lit"]
+
+
 GRID = """
 <ir_version: 8, opset_import: ["" : 17]>
 grid (float[3,6,7] image, float[5] x, float[4] y) => (float[3,4,5] out)

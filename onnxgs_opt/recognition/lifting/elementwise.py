@@ -9,7 +9,8 @@ import numpy as np
 
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.constants import constant_value
-from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
+from onnxgs_opt.ir.evaluator import evaluate
+from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, walk
 from onnxgs_opt.recognition.lifting.reduction import CONTRACT
 from onnxgs_opt.recognition.lifting.rule import Index, Lift, NoRule, Rule
 from onnxgs_opt.recognition.lifting.scatter import scatter_nd
@@ -50,11 +51,40 @@ def _rounding(function: Callable[[Algebra, Expr], Expr]) -> Rule:
 
 def _compare(function: Callable[[Algebra, Expr], Expr], swapped: bool) -> Rule:
     def rule(lift: Lift, node: Node, position: int, index: Index) -> Expr:
+        decided = _beside_no_number(lift, node, index)
+        if decided is not None:
+            return decided
         a, b = lift.operands(node, index)
         lift.compared |= {value for value in (a, b) if value.leaves}
         return function(lift.algebra, lift.algebra.sub(b, a) if swapped else lift.algebra.sub(a, b))
 
     return rule
+
+
+def _beside_no_number(lift: Lift, node: Node, index: Index) -> Expr | None:
+    """The result of a comparison with infinity or no number; None where neither operand is such a constant."""
+    known = [lift.facts.get(t.name, UNKNOWN).value for t in node.inputs]
+    odd = [v is not None and v.size == 1 and v.dtype.kind == "f" and not np.isfinite(v).all() for v in known]
+    if odd not in ([True, False], [False, True]):
+        return None
+    other = node.inputs[odd.index(False)].name
+    _assume_finite(lift, lift.value(other, lift.broadcast(other, index)))
+    sides = [v if v is not None and is_odd else np.zeros(1) for v, is_odd in zip(known, odd, strict=True)]
+    decided = evaluate(node.op, [v.astype(np.float64) for v in sides], {}, 0)
+    return None if decided is None else lift.algebra.num(int(decided[0].reshape(-1)[0]))
+
+
+def _assume_finite(lift: Lift, value: Expr) -> None:
+    """A coordinate is taken for a finite number: where it is none, there is nothing to read."""
+    reads = any(part.op == "elem" and part.leaves != {part} for part in walk((value,)))
+    if reads or not all(lift.leads_to_read(str(leaf.args[0])) for leaf in value.leaves):
+        raise NoRule("what is no coordinate may be infinite or no number")
+
+
+def _is_no_number(lift: Lift, node: Node, position: int, index: Index) -> Expr:
+    """IsNaN and IsInf, which no coordinate is."""
+    _assume_finite(lift, lift.operands(node, index)[0])
+    return lift.algebra.zero
 
 
 def _divide(lift: Lift, node: Node, position: int, index: Index) -> Expr:
@@ -136,7 +166,12 @@ def _survives(a: Expr, size: int) -> bool:
 
 
 def _where(lift: Lift, node: Node, position: int, index: Index) -> Expr:
-    return lift.algebra.select(*lift.operands(node, index))
+    """What is not taken may be no number at all."""
+    condition, a, b = ((t.name, lift.broadcast(t.name, index)) for t in node.inputs)
+    taken = lift.value(*condition)
+    if taken.value is not None:
+        return lift.value(*(a if taken.value else b))
+    return lift.algebra.select(taken, lift.value(*a), lift.value(*b))
 
 
 def _clip(lift: Lift, node: Node, position: int, index: Index) -> Expr:
@@ -195,6 +230,8 @@ ARITHMETIC: dict[str, Rule] = {
     "Floor": _rounding(Algebra.floor),
     "Greater": _compare(Algebra.gt, swapped=False),
     "GreaterOrEqual": _compare(Algebra.ge, swapped=False),
+    "IsInf": _is_no_number,
+    "IsNaN": _is_no_number,
     "Less": _compare(Algebra.gt, swapped=True),
     "LessOrEqual": _compare(Algebra.ge, swapped=True),
     "Max": _arithmetic(Algebra.maximum),

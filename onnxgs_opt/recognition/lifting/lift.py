@@ -14,7 +14,7 @@ import numpy as np
 from onnxgs_opt.ir import Body, Constant, Node
 from onnxgs_opt.ir.constants import constant_value
 from onnxgs_opt.ir.def_use import Array, Scope
-from onnxgs_opt.ir.operators import RANGES, operator
+from onnxgs_opt.ir.operators import RANGES, READS, operator
 from onnxgs_opt.recognition.algebra.expression import Algebra, Bound, Expr
 from onnxgs_opt.recognition.algebra.polynomial import Number
 from onnxgs_opt.recognition.lifting.elementwise import ARITHMETIC, EXACT_BELOW, taken_branch
@@ -64,6 +64,7 @@ class Lift:
         self.images: set[str] = set()
         self.exact_below = EXACT_BELOW[8]
         self.values: dict[tuple[str, Index], Expr] = {}
+        self._scope = scope
         self._producer = scope.producer
         self._tensors = scope.tensors
         self.rounded: dict[Element, tuple[Bound, Bound]] = {}
@@ -259,6 +260,12 @@ class Lift:
     def place_of(self, name: str) -> int:
         """The place of the node that makes a tensor, -1 for an input or a constant."""
         return self._order.get(name, -1)
+
+    def leads_to_read(self, name: str) -> bool:
+        """Whether a tensor has a part in where something is read."""
+        indices = [node.inputs[1].name for node in self._scope.nodes if operator(node) in READS]
+        makers = self._scope.backward_slice(indices)
+        return name in indices or any(name == t.name for node in makers for t in node.inputs)
 
     def dtype_kind(self, name: str) -> str:
         """Numpy's kind letter of a tensor's dtype, '?' when unknown."""

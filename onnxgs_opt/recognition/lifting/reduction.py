@@ -18,10 +18,14 @@ MAX_UNROLLED = 16
 """Reductions of more elements than this are no weighted sum of taps (bicubic has 16)."""
 
 
-def _reduction(combine: Callable[[Algebra, Expr, Expr], Expr], mean: bool = False) -> Rule:
+def _reduction(combine: Callable[[Algebra, Expr, Expr], Expr], of_none: int | None = None, mean: bool = False) -> Rule:
+    """A rule for a reduction that gives the number `of_none` where it has no elements, or no rule there."""
+
     def rule(lift: Lift, node: Node, position: int, index: Index) -> Expr:
         parts = list(_reduced(lift, node, index))
-        total = parts[0]
+        if not parts and of_none is None:
+            raise NoRule("a reduction of nothing")
+        total = parts[0] if parts else lift.algebra.num(of_none or 0)
         for part in parts[1:]:
             total = combine(lift.algebra, total, part)
         return lift.algebra.scale(total, Fraction(1, len(parts))) if mean else total
@@ -34,7 +38,7 @@ def _reduced(lift: Lift, node: Node, index: Index) -> Iterator[Expr]:
     source = node.inputs[0].name
     shape = lift.shape(source)
     axes = reduced_axes(node, [lift.facts.get(t.name, UNKNOWN) for t in node.inputs])
-    if not 0 < math.prod(shape[a] for a in axes) <= MAX_UNROLLED:
+    if math.prod(shape[a] for a in axes) > MAX_UNROLLED:
         raise NoRule("a long reduction")
     keep = bool(node.attrs.get("keepdims", 1))
     for taken in np.ndindex(*(shape[a] for a in axes)):
@@ -85,7 +89,9 @@ def _einsum(lift: Lift, node: Node, position: int, index: Index) -> Expr:
 CONTRACT: dict[str, Rule] = {
     "Einsum": _einsum,
     "MatMul": _matmul,
+    "ReduceMax": _reduction(Algebra.maximum),
     "ReduceMean": _reduction(Algebra.add, mean=True),
-    "ReduceProd": _reduction(Algebra.mul),
-    "ReduceSum": _reduction(Algebra.add),
+    "ReduceMin": _reduction(Algebra.minimum),
+    "ReduceProd": _reduction(Algebra.mul, of_none=1),
+    "ReduceSum": _reduction(Algebra.add, of_none=0),
 }

@@ -41,6 +41,9 @@ class Lift(Protocol):
     def maker(self, name: str) -> Node | None:
         """The node that makes a tensor, None for an input or a constant."""
 
+    def leads_to_read(self, name: str) -> bool:
+        """Whether a tensor has a part in where something is read."""
+
     def enter(self, body: Body) -> None:
         """Make the tensors of a subgraph known."""
 

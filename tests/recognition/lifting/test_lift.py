@@ -39,6 +39,12 @@ CHAINS = {
     "pad with edges": '<int64[8] p = {0, 0, 0, 1, 0, 0, 0, 2}> { y = Pad <mode = "edge"> (x, p) }',
     "pad by mirroring": '<int64[8] p = {0, 0, 0, 2, 0, 0, 0, 3}> { y = Pad <mode = "reflect"> (x, p) }',
     "sum": "<int64[1] a = {3}> { y = ReduceSum <keepdims = 0> (x, a) }",
+    "largest": "y = ReduceMax <axes = [3], keepdims = 0> (x)",
+    "smallest": "y = ReduceMin <axes = [1, 3]> (x)",
+    "sum of nothing": "<int64[1] k = {0}, int64[1] a = {3}> { t = Slice (x, k, k, a) "
+    "y = ReduceSum <keepdims = 0> (t, a) }",
+    "product of nothing": "<int64[1] k = {0}, int64[1] a = {3}> { t = Slice (x, k, k, a) "
+    "y = ReduceProd <axes = [3]> (t) }",
     "product": "<float[5,2] w = {1, 0, 2, 0, 0, 3, 1, 1, 0.5, 4}> { y = MatMul (x, w) }",
     "arithmetic": "<float h = {0.5}> { a = Mul (x, h) b = Sub (x, a) c = Neg (b) y = Sum (a, b, c) }",
 }
