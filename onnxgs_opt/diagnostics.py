@@ -139,6 +139,13 @@ _ALL = (
         "Clamp the coordinate before floor, or mask the result and the indices.",
     ),
     Code(
+        "GSO116",
+        "too much work to decide",
+        "Conditions, reads or products behind the reads make so many cases that the search stopped at its bound, "
+        "which is a count of steps and the same on every machine.",
+        "Report it if it is a sampler; the reads stay as exported.",
+    ),
+    Code(
         "GSO201",
         "GridSample mode linear at opset 20",
         "TensorRT before 11.2 runs GridSample with mode linear (the opset 20 name of bilinear) as nearest.",

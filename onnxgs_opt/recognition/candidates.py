@@ -54,12 +54,17 @@ class Join:
 
 
 def joins_of(
-    scope: Scope, facts: Mapping[str, Fact], counts: Callable[[Node, Mapping[str, Fact]], bool] = _is_sample
+    scope: Scope,
+    facts: Mapping[str, Fact],
+    counts: Callable[[Node, Mapping[str, Fact]], bool] = _is_sample,
+    crowded: set[str] | None = None,
 ) -> Iterator[Join]:
     """The nodes that sum reads, in execution order; `counts` tells which gathers are reads of an image.
 
-    Sums and reads are nodes of this graph itself, not of one around it or in it.
+    Sums and reads are nodes of this graph itself, not of one around it or in it. Names of tensors that more reads come
+    together in than any join has are put into `crowded`.
     """
+    crowded = set() if crowded is None else crowded
     flow: dict[str, frozenset[Part]] = {}
     for node in scope.own:
         op = operator(node)
@@ -69,10 +74,10 @@ def joins_of(
         if op not in CARRIES and not (op == "Gather" and _selects(node, facts)):
             continue
         parts = [flow[t.name] for t in node.inputs if t.name in flow]
-        if not parts:
-            continue
         union = frozenset[Part]().union(*parts)
-        if len(union) > MAX_READS:
+        if len(union) > MAX_READS or any(t.name in crowded for t in node.inputs):
+            crowded.update(t.name for t in node.outputs)
+        if not parts or len(union) > MAX_READS:
             continue
         for tensor in node.outputs:
             flow[tensor.name] = union

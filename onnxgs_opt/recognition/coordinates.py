@@ -34,26 +34,40 @@ def coordinates_of(algebra: Algebra, reads: Sequence[Expr]) -> list[Coordinate] 
     return sorted(out, key=lambda c: c.leaf.serial)
 
 
-def pieces(algebra: Algebra, expr: Expr) -> list[Expr]:
-    """The affine functions of one leaf that a clamped coordinate consists of, its constant pieces left out."""
+def pieces(algebra: Algebra, expr: Expr) -> tuple[Expr, ...]:
+    """The affine functions of one leaf that a clamped coordinate consists of, each once, its constant pieces left out.
+
+    Conditions behind conditions share what they choose from, so that each expression is looked at once.
+    """
+    return _pieces(algebra, expr, {})
+
+
+def _pieces(algebra: Algebra, expr: Expr, seen: dict[Expr, tuple[Expr, ...]]) -> tuple[Expr, ...]:
+    if expr not in seen:
+        seen[expr] = tuple(dict.fromkeys(_made_of(algebra, expr, seen)))
+        algebra.effort.spend(len(seen[expr]))
+    return seen[expr]
+
+
+def _made_of(algebra: Algebra, expr: Expr, seen: dict[Expr, tuple[Expr, ...]]) -> Sequence[Expr]:
     if not expr.leaves:
-        return []
+        return ()
     if expr.op == "elem":
-        return [expr]
+        return (expr,)
     if expr.op == "select":
         _, a, b = expr.args
-        return [*pieces(algebra, a), *pieces(algebra, b)]  # type: ignore[arg-type]
+        return (*_pieces(algebra, a, seen), *_pieces(algebra, b, seen))  # type: ignore[arg-type]
     if expr.op == "mul":
         factors: tuple[Expr, Expr] = expr.args  # type: ignore[assignment]
         masked = [b for a, b in (factors, factors[::-1]) if a.integral and a.lo == 0 and a.hi == 1]
-        return pieces(algebra, masked[0]) if masked else []
+        return _pieces(algebra, masked[0], seen) if masked else ()
     if expr.op == "lin":
         varying = [(t, c) for t, c in expr.terms if t.leaves]
         if len(varying) != 1:
-            return []
+            return ()
         (term, slope), rest = varying[0], algebra.add(expr, varying[0][0], -varying[0][1])
-        return [algebra.add(rest, piece, slope) for piece in pieces(algebra, term)]
-    return []
+        return [algebra.add(rest, piece, slope) for piece in _pieces(algebra, term, seen)]
+    return ()
 
 
 def _moved(algebra: Algebra, piece: Expr) -> tuple[Expr, Number, Expr] | None:

@@ -73,7 +73,7 @@ def _either(numbers: Iterable[int]) -> str:
 
 
 def _match(algebra: Algebra, root: Expr, coordinates: list[Coordinate], known: Sequence[Interpolation]) -> Match | Miss:
-    rough = Resolver(coordinates)
+    rough = Resolver(coordinates, algebra.effort)
     grid = partitions(rough, [domain(c) for c in coordinates], [root])
     counts = sorted(kind.taps for kind in known)
     seen: Miss | None = None
@@ -218,7 +218,7 @@ def _prove(
     borders = [border for border in kind.borders if bounded or not border.periodic]
     first = {_sides(sampler): sampler for sampler in candidates(kind.kernel, kind.axes, borders)}
     forms = {sides: algebra.mul(factor, taps(algebra, sampler, pixels, size, read)) for sides, sampler in first.items()}
-    resolver = Resolver([axis.coordinate for axis in axes])
+    resolver = Resolver([axis.coordinate for axis in axes], algebra.effort)
     domains = [domain(axis.coordinate) for axis in axes]
     early = _differs_far_outside(resolver, root, kind, forms, domains)
     if early is not None:

@@ -33,7 +33,7 @@ def is_mirrored(algebra: Algebra, value: Expr, size: int) -> bool:
         for beyond in (Fraction(0), HALF)
     ]
     for leaf, slope, offset in _affine_parts(value):
-        resolver = Resolver([Coordinate(leaf, slope, algebra.num(offset))])
+        resolver = Resolver([Coordinate(leaf, slope, algebra.num(offset))], algebra.effort)
         if [_at(resolver, value, p) for p in points] in mirrored:
             return True
     return False

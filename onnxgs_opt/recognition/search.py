@@ -11,6 +11,7 @@ from onnxgs_opt.diagnostics import Remark
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.operators import MOVES, operator
+from onnxgs_opt.recognition.algebra.effort import MAX_EFFORT, Exhausted
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
 from onnxgs_opt.recognition.candidates import TAPS, Join, has_reads, joins_of
 from onnxgs_opt.recognition.cone import alive, escape, reach
@@ -31,6 +32,9 @@ from onnxgs_opt.samplers.view import View, known_product
 
 PLACEMENT = "GSO108"
 """The code of a sampler for which no tensors at this place hold the image, the coordinates or the output's axes."""
+
+BOUND = "GSO116"
+"""The miss of what takes more work than one look may; nothing else is tried then."""
 
 LATE = frozenset(("GSO101", "GSO103", "GSO107", "GSO114"))
 """Codes of sums that do read the pixels around two floors; these are reported of a single read of all corners too."""
@@ -76,13 +80,15 @@ class _Search:
         self._sizes = assignments(symbols(scope))
         self._facts: dict[int, Mapping[str, Fact]] = {}
         self._tried: dict[tuple[str, Cuts], _Hit | Miss] = {}
+        self._crowded: set[str] = set()
 
     def run(self) -> Found:
         """Try the joins of four reads first, then the smaller and the larger; a read belongs to one site only."""
         sites: list[Site] = []
         misses: dict[str, tuple[Join, Miss]] = {}
         claimed: dict[str, str] = {}
-        joins = list(joins_of(self._scope, self._facts_at(0)))
+        endless: set[str] = set()
+        joins = list(joins_of(self._scope, self._facts_at(0), crowded=self._crowded))
         wide = self._wide(joins, misses)
         for join in sorted(joins, key=lambda j: (len(j.reads) > TAPS, max(len(j.reads), 2 * TAPS), -len(j.reads))):
             known = {claimed[read] for read in join.reads if read in claimed}
@@ -90,13 +96,14 @@ class _Search:
                 join = replace(join, reads=join.reads - claimed.keys())
                 if len(join.reads) < TAPS:
                     continue
-            if any(join.reads <= reads for reads in wide):
+            if any(join.reads <= reads for reads in wide) or not join.reads.isdisjoint(endless):
                 continue
             if join.too_few and any(join.reads < other.reads for other, _ in misses.values()):
                 continue
             result = self._try(join, frozenset(known))
             if isinstance(result, Miss):
                 misses[join.node.outputs[0].name] = join, result
+                endless |= join.reads if result.code == BOUND else set()
                 continue
             whole = self._whole(join, result, joins)
             site = self._site(whole, result)
@@ -151,6 +158,8 @@ class _Search:
         best: _Hit | None = None
         miss: Miss | None = None
         for node, midway in _through_layouts(reach(self._scope, join.node)):
+            if miss is not None and node.outputs[0].name in self._crowded:
+                break
             if midway and best is None and miss is not None and miss.code != PLACEMENT:
                 continue  # the same elements elsewhere: the same miss, but where rows get the output's axes
             result = self._match(node.outputs[0].name, Cuts(ends=ends) if best is None else best.cuts)
@@ -158,6 +167,8 @@ class _Search:
                 result = self._match(node.outputs[0].name, Cuts(ends=ends))  # a mask of what is behind the cut
             if best is not None and (isinstance(result, Miss) or not _adds_nothing(best, result)):
                 break
+            if isinstance(result, Miss) and result.code == BOUND:
+                return result
             if isinstance(result, Miss):
                 miss = miss or result
                 continue
@@ -196,6 +207,12 @@ class _Search:
     def _match_at(
         self, k: int, output: str, cuts: Cuts, like: Placement | None = None
     ) -> _Hit | tuple[Miss, Lift | None]:
+        try:
+            return self._looked_at(k, output, cuts, like)
+        except Exhausted:
+            return Miss(f"after {MAX_EFFORT} steps it is neither proven nor refuted", TAPS, BOUND), None
+
+    def _looked_at(self, k: int, output: str, cuts: Cuts, like: Placement | None) -> _Hit | tuple[Miss, Lift | None]:
         try:
             lift = cuts.lift(self._scope, self._facts_at(k), output)
             root, index = lift.root(output)

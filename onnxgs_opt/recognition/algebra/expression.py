@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import Literal
 
+from onnxgs_opt.recognition.algebra.effort import Effort
 from onnxgs_opt.recognition.algebra.polynomial import Number, tidy
 
 Op = Literal["lin", "idx", "elem", "mul", "floor", "ge", "select"]
@@ -60,9 +61,10 @@ class Expr:
 
 
 class Algebra:
-    """Makes expressions, simplified and interned."""
+    """Makes expressions, simplified and interned; Exhausted where they are more than its `effort` allows."""
 
     def __init__(self) -> None:
+        self.effort = Effort()
         self._interned: dict[tuple[object, ...], Expr] = {}
         self.zero = self.num(0)
         self.one = self.num(1)
@@ -72,6 +74,7 @@ class Algebra:
         found = self._interned.get(key)
         if found is not None:
             return found, False
+        self.effort.spend(1)
         made = self._interned[key] = Expr(len(self._interned), op, args)
         return made, True
 
@@ -118,6 +121,7 @@ class Algebra:
 
     def _lin(self, constant: Number, terms: dict[Expr, Number]) -> Expr:
         kept = sorted(((t, c) for t, c in terms.items() if c), key=lambda tc: tc[0].serial)
+        self.effort.spend(len(kept))
         if not kept:
             return self.num(constant)
         if not constant and len(kept) == 1 and kept[0][1] == 1:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product
 
+from onnxgs_opt.recognition.algebra.effort import Effort
 from onnxgs_opt.recognition.algebra.expression import Algebra, Bound, Expr, walk
 from onnxgs_opt.recognition.algebra.polynomial import ONE, ZERO, Number, Poly, tidy
 
@@ -76,7 +77,8 @@ class Resolver:
     coordinates, and the elements that are read where these point.
     """
 
-    def __init__(self, coordinates: Sequence[Coordinate]) -> None:
+    def __init__(self, coordinates: Sequence[Coordinate], effort: Effort | None = None) -> None:
+        self._effort = effort or Effort()
         self._leaves = {c.leaf: axis for axis, c in enumerate(coordinates)}
         self._coordinates = tuple(coordinates)
         self._atoms: dict[object, int] = {}
@@ -151,6 +153,7 @@ class Resolver:
         return self._memos[axes[0]] if len(axes) == 1 else self._region_memo
 
     def _compute(self, expr: Expr) -> Poly:
+        self._effort.spend(1)
         if expr.op in ("select", "ge", "floor") and self._leaves.keys().isdisjoint(expr.leaves):
             return self._as_atom(expr, expr)
         if expr.op == "lin":
@@ -159,8 +162,9 @@ class Resolver:
                 total = total + self._value(term).scale(coefficient)
             return total
         if expr.op == "mul":
-            left, right = expr.args
-            return self._value(left) * self._value(right)  # type: ignore[arg-type]
+            left, right = (self._value(factor) for factor in expr.args)  # type: ignore[arg-type]
+            self._effort.spend(len(left.terms) * len(right.terms))
+            return left * right
         if expr.op == "select":
             condition, a, b = expr.args
             chosen = self._value(condition)  # type: ignore[arg-type]

@@ -1,0 +1,38 @@
+"""What takes too many cases to decide is given up after a counted number of steps, and said to be."""
+
+from __future__ import annotations
+
+import time
+
+from bench.scaling import Writer, equalised, nested_where
+from onnxgs_opt import find, optimize
+
+
+def test_conditions_behind_conditions_are_looked_at_once_each() -> None:
+    """A sampler whose x goes through 64 conditions is found: their number counts, not that of the ways through them."""
+    (site,) = find(nested_where(64))
+    assert (site.x.tensor, site.y.tensor) == ("Where_255", "y")
+
+
+def test_what_has_too_many_cases_is_given_up() -> None:
+    """Forty conditions, each of which doubles the affine functions that x may be; the steps are told."""
+    writer = Writer()
+    x = "x"
+    for k in range(40):
+        x = writer.op("Where", writer.op("Greater", x, k + 0.5), writer.op("Add", x, 2.0**-k), x)
+    sample = writer.sampler("image", x, "y")
+    model = writer.model({"image": [1, 1, 32, 32], "x": [1, 4, 4], "y": [1, 4, 4]}, [sample])
+    start = time.process_time()
+    (miss,) = optimize(model, dry_run=True).report.near_misses
+    assert time.process_time() - start < 10
+    assert (miss.code, miss.condition) == ("GSO116", "after 60000 steps it is neither proven nor refuted")
+
+
+def test_tables_of_tiles_cost_what_one_costs() -> None:
+    """256 reads that are summed one tile after the other: no tile is looked at together with all before it."""
+    seconds = {}
+    for tiles in (3, 8):
+        start = time.process_time()
+        assert not find(equalised(tiles))
+        seconds[tiles] = (time.process_time() - start) / tiles**2
+    assert seconds[8] < 3 * seconds[3]
