@@ -266,6 +266,14 @@ class Graph:
         if origin is not None:
             new.__dict__["origin"], new.dtype, new.shape = origin, old.dtype, old.shape
 
+    def name_nodes(self) -> None:
+        """Give a name of its own to every node, those in bodies included, that has none or another one's."""
+        taken: set[str] = set()
+        for node in (node for part in (self, *self.bodies()) for node in part.nodes):
+            if not node.name or node.name in taken:
+                node.name = self.fresh_name(f"{first_name(node)}/{node.op}")
+            taken.add(node.name)
+
     def remove_dead(self) -> int:
         """Remove nodes that reach no output, here and in every subgraph; their count.
 

@@ -15,12 +15,15 @@ from onnxgs_opt.samplers.site import Site
 class Tolerance:
     """The largest difference that a lowering may show: |a - b| <= atol + rtol * |a|, and why that much.
 
-    It is meant for images of unit-normal values; `rtol` makes it follow images of another scale.
+    It is meant for images of unit-normal values; `rtol` makes it follow images of another scale. Where samplers read
+    what others make, `carried` is what one of them may be off by, relatively and absolutely: the next ones multiply it
+    by the slope of their image.
     """
 
     rtol: float
     atol: float
     reason: str
+    carried: float = 0.0
 
 
 EXACT = Tolerance(rtol=0.0, atol=0.0, reason="the same elements, of which nothing is computed anew")

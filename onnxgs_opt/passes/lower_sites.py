@@ -36,6 +36,14 @@ def lower(graph: Graph, sites: Sequence[AnySite], lowerings: Lowerings) -> Graph
     return lowered
 
 
+def still_read(lowered: Graph, sites: Sequence[AnySite], lowerings: Lowerings) -> dict[str, str]:
+    """Of the sites that `lowerings` names by id, those of whose reads the lowered graph has any, and why they stay."""
+    names = {node.name for part in (lowered, *lowered.bodies()) for node in part.nodes}
+    why = "another part of the model still needs what it reads with '{}'"
+    found = {site.id: next((read for read in site.reads if read in names), None) for site in sites}
+    return {key: why.format(read) for key, read in found.items() if read is not None and key in lowerings}
+
+
 def lowering_passes(sites: Sequence[AnySite], lowerings: Lowerings) -> tuple[Pass, ...]:
     """Passes that together lower every one of `sites` as chosen; kinds that share passes go through them together."""
     ways = dict.fromkeys(LOWER.values())

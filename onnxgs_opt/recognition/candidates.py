@@ -61,10 +61,12 @@ def joins_of(
 ) -> Iterator[Join]:
     """The nodes that sum reads, in execution order; `counts` tells which gathers are reads of an image.
 
-    Sums and reads are nodes of this graph itself, not of one around it or in it. Names of tensors that more reads come
-    together in than any join has are put into `crowded`.
+    Sums and reads are nodes of this graph itself, not of one around it or in it. What is rounded says where others
+    read: what it is made of is not summed there. Names of tensors that more reads come together in than any join has
+    are put into `crowded`.
     """
     crowded = set() if crowded is None else crowded
+    rounded = _rounded(scope)
     flow: dict[str, frozenset[Part]] = {}
     for node in scope.own:
         op = operator(node)
@@ -76,16 +78,29 @@ def joins_of(
         parts = [flow[t.name] for t in node.inputs if t.name in flow]
         union = frozenset[Part]().union(*parts)
         if len(union) > MAX_READS or any(t.name in crowded for t in node.inputs):
-            crowded.update(t.name for t in node.outputs)
+            crowded.update({t.name for t in node.outputs} - rounded)
         if not parts or len(union) > MAX_READS:
             continue
         for tensor in node.outputs:
+            if tensor.name in rounded:
+                continue
             flow[tensor.name] = union
             if op in CONTRACTIONS or (op in PARTS and len(union) == 1):
                 flow[tensor.name] = frozenset((read, tensor.name) for read, _ in union)
         if op in CONTRACTIONS or (op in SUMS and len(union) > max(map(len, parts))):
             whole = op not in CONTRACTIONS and not any(part for _, part in union)
             yield Join(node, frozenset(read for read, _ in union), whole)
+
+
+def _rounded(scope: Scope) -> set[str]:
+    """Tensors that are rounded as they are or in another layout."""
+    found: set[str] = set()
+    for node in reversed(scope.own):
+        moves = operator(node) in MOVES and any(tensor.name in found for tensor in node.outputs)
+        cast = operator(node) == "Cast" and _is_whole(node.outputs[0])
+        if moves or cast or operator(node) in ROUNDS:
+            found.add(node.inputs[0].name)
+    return found
 
 
 def _selects(node: Node, facts: Mapping[str, Fact]) -> bool:

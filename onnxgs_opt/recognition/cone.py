@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from onnxgs_opt.ir import Node
-from onnxgs_opt.ir.def_use import Scope
+from onnxgs_opt.ir.def_use import Scope, reads_of
 from onnxgs_opt.ir.operators import CARRIES, operator
 from onnxgs_opt.recognition.match import Miss
 
@@ -60,22 +60,37 @@ def alive(scope: Scope, output: str) -> frozenset[str]:
     )
 
 
-def escape(scope: Scope, reads: Iterable[str], output: str) -> Miss | None:
-    """A tensor between the reads and the sum that something else needs too."""
+def carried(scope: Scope, reads: Iterable[str], output: str) -> frozenset[str]:
+    """The tensors from the reads on to the sum: what is read flows through them, and through `output` last."""
     inside = {id(n) for n in scope.backward_slice([output])}
     pending = list(reads)
     seen = set(pending)
     while pending:
         name = pending.pop()
-        if name == output:
-            continue
+        consumers = scope.consumers.get(name, ()) if name != output else ()
+        followers = [c for c in consumers if id(c) in inside and operator(c) in CARRIES]
+        made = {tensor.name for consumer in followers for tensor in consumer.outputs} - seen
+        seen |= made
+        pending += made
+    return frozenset(seen)
+
+
+def escape(scope: Scope, reads: Iterable[str], output: str) -> Miss | None:
+    """A tensor between the reads and the sum that something else needs too."""
+    inside = {id(n) for n in scope.backward_slice([output])}
+    for name in sorted(carried(scope, reads, output) - {output}, key=scope.order.__getitem__):
         if name in scope.outputs:
             return Miss(f"'{name}', between the reads and the sum, is a graph output", 4, "GSO106")
         for consumer in scope.consumers.get(name, ()):
             if id(consumer) not in inside:
                 return Miss(f"'{name}', between the reads and the sum, is also read by '{consumer.name}'", 4, "GSO105")
-            for tensor in consumer.outputs:
-                if tensor.name not in seen and operator(consumer) in CARRIES:
-                    seen.add(tensor.name)
-                    pending.append(tensor.name)
     return None
+
+
+def made_of(scope: Scope, names: Iterable[str]) -> set[str]:
+    """The tensors themselves, and those that are made of one of them, in whatever way."""
+    reached = set(names)
+    for node in scope.nodes:
+        if any(tensor.name in reached for tensor in reads_of(node)):
+            reached.update(tensor.name for tensor in node.outputs)
+    return reached

@@ -23,27 +23,28 @@ class Cuts:
 
     `stop` is the image, seen as `split` if its pixels are one axis; `coordinates` ends it where these are rounded, or
     if they are to be `apart` before a Reshape in front of that, which put the points of several axes into one.
-    `ends` are samples that are known already: what computes them is not looked at. `through`: what is read may be
-    computed from reads, as rows are that are put together before their columns are read.
+    `through`: what is read may be computed from reads, as rows are that are put together before their columns are read.
     """
 
     stop: str | None = None
     split: tuple[int, tuple[int, ...]] | None = None
     coordinates: bool = False
     apart: bool = False
-    ends: frozenset[str] = frozenset()
     through: bool = False
 
-    def lift(self, scope: Scope, facts: Mapping[str, Fact], output: str) -> Lift:
-        """A lift that ends there; coordinates and their bounds are found by lifting `output` once before."""
+    def lift(self, scope: Scope, facts: Mapping[str, Fact], output: str, samples: frozenset[str]) -> Lift:
+        """A lift that ends there; coordinates and their bounds are found by lifting `output` once before.
+
+        `samples` are results of sites that are known already: what computes them is not looked at.
+        """
         stops = frozenset(() if self.stop is None else (self.stop,))
         splits = {} if self.stop is None or self.split is None else {self.stop: self.split}
-        first = Lift(scope, facts, stops, splits, ends=self.ends, through=self.through)
+        first = Lift(scope, facts, stops, splits, ends=samples, through=self.through)
         if not self.coordinates:
             return first
         first.root(output)
         ends = {first.unmerged.get(e, e) if self.apart else e: bounds for e, bounds in first.rounded.items()}
-        return Lift(scope, facts, stops, splits, ends, self.ends, self.through)
+        return Lift(scope, facts, stops, splits, ends, samples, self.through)
 
 
 def other_cuts(cuts: Cuts, miss: Miss, lift: Lift) -> list[Cuts]:

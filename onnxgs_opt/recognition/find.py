@@ -17,6 +17,7 @@ def canonical(start: Graph) -> tuple[Graph, bool]:
     if not has_sums and not any(has_grid_samples(part.nodes) for part in (start, *start.bodies())):
         return start, False
     graph = start.copy()
+    graph.name_nodes()
     CANONICALISE.run(graph)
     return graph, has_sums
 

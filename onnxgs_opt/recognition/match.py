@@ -68,7 +68,7 @@ class Miss:
     `code` is the near-miss code, `taps` how many reads it sums where it sums most. `split` is set when the pixels stand
     in one axis of the image: the tensor, the axis, and the sizes (the first -1) to see it as. `degenerate` says that a
     coordinate is missing, which at the smallest size may only mean that its scale is 0 there. `apart`: there are more
-    coordinates than one sampler has, so that a part of the sum may be one.
+    coordinates or images than one sampler has, or reads that say where others read: a part of the sum may be one.
     """
 
     condition: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise, permutations, product
 
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, walk
@@ -53,10 +53,11 @@ def recognise(algebra: Algebra, root: Expr, known: Sequence[Interpolation] = REC
             "the reads are of different tensors: " + ", ".join(sorted({str(r.args[0]) for r in reads})),
             len(reads),
             "GSO104",
+            apart=True,
         )
     found = coordinates_of(algebra, reads)
     if isinstance(found, Miss):
-        return found
+        return replace(found, apart=_is_nested(reads))
     fitting = [kind for kind in known if kind.axes == len(found)]
     if not fitting:
         counts = sorted({kind.axes for kind in known})
@@ -66,6 +67,12 @@ def recognise(algebra: Algebra, root: Expr, known: Sequence[Interpolation] = REC
         return _match(algebra, root, found, fitting)
     except Unresolved as reason:
         return Miss(str(reason), len(reads), reason.code)
+
+
+def _is_nested(reads: Sequence[Expr]) -> bool:
+    """Whether what one read gives says where another one reads."""
+    indices = walk(tuple(i for read in reads for i in read.args[1]))  # type: ignore[attr-defined]
+    return any(e.op == "elem" and e.leaves != frozenset((e,)) for e in indices)
 
 
 def _either(numbers: Iterable[int]) -> str:

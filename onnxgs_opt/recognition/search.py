@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -14,18 +13,19 @@ from onnxgs_opt.ir.operators import MOVES, operator
 from onnxgs_opt.recognition.algebra.effort import MAX_EFFORT, Exhausted
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
 from onnxgs_opt.recognition.candidates import TAPS, Join, has_reads, joins_of
-from onnxgs_opt.recognition.cone import alive, escape, reach
+from onnxgs_opt.recognition.cone import alive, carried, escape, made_of, reach
 from onnxgs_opt.recognition.cut_points import Cuts, other_cuts
 from onnxgs_opt.recognition.grids import tests_pixels
 from onnxgs_opt.recognition.lifting.dynamic_dims import assignments, settle, symbols, tied
-from onnxgs_opt.recognition.lifting.elementwise import EXACT_BELOW
 from onnxgs_opt.recognition.lifting.lift import Lift
 from onnxgs_opt.recognition.lifting.rule import NoRule
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Conflict, Fact, Shape
 from onnxgs_opt.recognition.lifting.shape_inference import infer
 from onnxgs_opt.recognition.match import Match, Miss
 from onnxgs_opt.recognition.matcher import recognise
+from onnxgs_opt.recognition.near_misses import remarks
 from onnxgs_opt.recognition.operands import Placement, place
+from onnxgs_opt.recognition.precision import inexact
 from onnxgs_opt.recognition.reflection import is_mirrored
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import View, known_product
@@ -35,9 +35,6 @@ PLACEMENT = "GSO108"
 
 BOUND = "GSO116"
 """The miss of what takes more work than one look may; nothing else is tried then."""
-
-LATE = frozenset(("GSO101", "GSO103", "GSO107", "GSO114"))
-"""Codes of sums that do read the pixels around two floors; these are reported of a single read of all corners too."""
 
 LAYOUTS = MOVES | {"If"}
 
@@ -81,47 +78,84 @@ class _Search:
         self._facts: dict[int, Mapping[str, Fact]] = {}
         self._tried: dict[tuple[str, Cuts], _Hit | Miss] = {}
         self._crowded: set[str] = set()
+        self._joins = list(joins_of(scope, self._facts_at(0), crowded=self._crowded))
+        self._misses: dict[str, tuple[Join, Miss]] = {}
+        self._sites: dict[str, tuple[Join, Site]] = {}
+        self._claimed: dict[str, str] = {}
+        self._endless: set[str] = set()
+        self._samples: frozenset[str] = frozenset()
 
     def run(self) -> Found:
         """Try the joins of four reads first, then the smaller and the larger; a read belongs to one site only."""
-        sites: list[Site] = []
-        misses: dict[str, tuple[Join, Miss]] = {}
-        claimed: dict[str, str] = {}
-        endless: set[str] = set()
-        joins = list(joins_of(self._scope, self._facts_at(0), crowded=self._crowded))
-        wide = self._wide(joins, misses)
-        for join in sorted(joins, key=lambda j: (len(j.reads) > TAPS, max(len(j.reads), 2 * TAPS), -len(j.reads))):
-            known = {claimed[read] for read in join.reads if read in claimed}
-            if known:
-                join = replace(join, reads=join.reads - claimed.keys())
-                if len(join.reads) < TAPS:
-                    continue
-            if any(join.reads <= reads for reads in wide) or not join.reads.isdisjoint(endless):
-                continue
-            if join.too_few and any(join.reads < other.reads for other, _ in misses.values()):
-                continue
-            result = self._try(join, frozenset(known))
-            if isinstance(result, Miss):
-                misses[join.node.outputs[0].name] = join, result
-                endless |= join.reads if result.code == BOUND else set()
-                continue
-            whole = self._whole(join, result, joins)
-            site = self._site(whole, result)
-            if isinstance(site, Miss):
-                misses[join.node.outputs[0].name] = join, site
-                continue
-            sites.append(site)
-            claimed |= dict.fromkeys(whole.reads, site.output)
-        sites.sort(key=lambda site: self._scope.order[site.output])
+        wide = self._wide()
+        for join in sorted(self._joins, key=_rank):
+            self._consider(join, wide)
+        known = -1
+        while known < len(self._sites):  # what was missed may read a sample that was found after it
+            known = len(self._sites)
+            behind = made_of(self._scope, self._samples)
+            for join in [join for join, _ in self._misses.values() if join.node.outputs[0].name in behind]:
+                self._endless -= join.reads
+                self._consider(join, wide)
+        sites = sorted((site for _, site in self._sites.values()), key=lambda site: self._scope.order[site.output])
         named = tuple(replace(site, id=f"site{k}") for k, site in enumerate(sites))
         shapes = (*map(_shapes, map(self._facts_at, range(len(self._sizes)))), *self._single(named))
         shapes = shapes if len(self._sizes) > 1 else ()
-        return Found(named, tuple(_remarks(misses, claimed.keys())), tuple(self._sizes), shapes)
+        return Found(named, tuple(remarks(self._misses, self._claimed.keys())), tuple(self._sizes), shapes)
 
-    def _whole(self, join: Join, hit: _Hit, joins: Sequence[Join]) -> Join:
+    def _consider(self, join: Join, wide: Sequence[frozenset[str]]) -> None:
+        """Look at the reads of a join that are free."""
+        free = replace(join, reads=join.reads - self._claimed.keys())
+        if free.reads != join.reads and len(free.reads) < TAPS:
+            return
+        if any(free.reads <= reads for reads in wide) or not free.reads.isdisjoint(self._endless):
+            return
+        if free.too_few and any(free.reads < other.reads for other, _ in self._misses.values()):
+            return
+        self._take(free)
+
+    def _take(self, join: Join) -> None:
+        """Keep what a join is, a site or a miss; sites that were made of its inner tensors are made of its result."""
+        found = self._site_of(join)
+        if isinstance(found, Miss):
+            self._endless |= join.reads if found.code == BOUND else set()
+            self._misses[join.node.outputs[0].name] = join, found
+            return
+        whole, site = found
+        self._misses.pop(join.node.outputs[0].name, None)
+        self._sites[site.output] = join, site
+        self._claimed |= dict.fromkeys(whole.reads, site.output)
+        self._know(self._sites)
+        inner = carried(self._scope, whole.reads, site.output) - {site.output}
+        for other, later in list(self._sites.values()):
+            if later.operands & inner:
+                self._drop(later.output)
+                self._take(other)
+
+    def _drop(self, output: str) -> None:
+        """Forget a site; its reads are free again."""
+        del self._sites[output]
+        self._claimed = {read: of for read, of in self._claimed.items() if of != output}
+        self._know(self._sites)
+
+    def _know(self, samples: Iterable[str]) -> None:
+        """Look behind none of these from now on; what was tried before may have."""
+        self._samples = frozenset(samples)
+        self._tried.clear()
+
+    def _site_of(self, join: Join) -> tuple[Join, Site] | Miss:
+        """The site of a join, and all of its reads."""
+        hit = self._try(join)
+        if isinstance(hit, Miss):
+            return hit
+        whole = self._whole(join, hit)
+        site = self._site(whole, hit)
+        return site if isinstance(site, Miss) else (whole, site)
+
+    def _whole(self, join: Join, hit: _Hit) -> Join:
         """The join with just the reads inside the match: it may have had a part of them only, or reads of weights."""
         cone = {id(node) for node in self._between(hit)}
-        reads = join.reads.union(*(other.reads for other in joins if id(other.node) in cone))
+        reads = join.reads.union(*(other.reads for other in self._joins if id(other.node) in cone))
         return Join(join.node, frozenset(name for name in reads if id(self._scope.producer[name][0]) in cone))
 
     def _single(self, sites: Sequence[Site]) -> list[dict[str, Shape]]:
@@ -135,26 +169,23 @@ class _Search:
         facts = infer(self._scope, asked, conflicts=conflicts)
         return [] if conflicts or any(fact.shape is None for fact in facts.values()) else [_shapes(facts)]
 
-    def _wide(self, joins: Sequence[Join], misses: dict[str, tuple[Join, Miss]]) -> list[frozenset[str]]:
-        """The reads of each sum that has more than eight taps, as bicubic has: no part of such a sum is a site."""
+    def _wide(self) -> list[frozenset[str]]:
+        """Reads that one sum puts together at more than two cells' corners: bicubic, say; no part of it is a site."""
         found: list[frozenset[str]] = []
-        many = [j for j in joins if len(j.reads) > 2 * TAPS]
+        many = [j for j in self._joins if len(j.reads) > 2 * TAPS]
         for join in sorted(many, key=lambda j: -len(j.reads)):
             if any(join.reads <= reads for reads in found):
                 continue
             result = self._match_at(0, join.node.outputs[0].name, Cuts())
             if not isinstance(result, _Hit) and result[0].taps > 2 * TAPS and not result[0].apart:
                 found.append(join.reads)
-                misses[join.node.outputs[0].name] = join, result[0]
+                self._misses[join.node.outputs[0].name] = join, result[0]
         return found
 
     # ---- one join -------------------------------------------------------------------------------------------------
 
-    def _try(self, join: Join, ends: frozenset[str]) -> _Hit | Miss:
-        """The match that goes furthest beyond a join: a mask or a Reshape after the sum belongs to the sampler.
-
-        `ends` are outputs of sites that are known already: what computes them is not looked at.
-        """
+    def _try(self, join: Join) -> _Hit | Miss:
+        """The match that goes furthest beyond a join: a mask or a Reshape after the sum belongs to the sampler."""
         best: _Hit | None = None
         miss: Miss | None = None
         for node, midway in _through_layouts(reach(self._scope, join.node)):
@@ -162,9 +193,9 @@ class _Search:
                 break
             if midway and best is None and miss is not None and miss.code != PLACEMENT:
                 continue  # the same elements elsewhere: the same miss, but where rows get the output's axes
-            result = self._match(node.outputs[0].name, Cuts(ends=ends) if best is None else best.cuts)
+            result = self._match(node.outputs[0].name, Cuts() if best is None else best.cuts)
             if isinstance(result, Miss) and best is not None and best.cuts.coordinates:
-                result = self._match(node.outputs[0].name, Cuts(ends=ends))  # a mask of what is behind the cut
+                result = self._match(node.outputs[0].name, Cuts())  # a mask of what is behind the cut
             if best is not None and (isinstance(result, Miss) or not _adds_nothing(best, result)):
                 break
             if isinstance(result, Miss) and result.code == BOUND:
@@ -214,16 +245,16 @@ class _Search:
 
     def _looked_at(self, k: int, output: str, cuts: Cuts, like: Placement | None) -> _Hit | tuple[Miss, Lift | None]:
         try:
-            lift = cuts.lift(self._scope, self._facts_at(k), output)
+            lift = cuts.lift(self._scope, self._facts_at(k), output, self._samples)
             root, index = lift.root(output)
         except NoRule as reason:
             return Miss(str(reason), code="GSO113"), None
         match = recognise(lift.algebra, root)
         if isinstance(match, Miss):
             return match, lift
-        inexact = _inexact(lift, match)
-        if inexact is not None:
-            return inexact, lift
+        rounded = inexact(lift, match)
+        if rounded is not None:
+            return rounded, lift
         placement = place(lift, index, match, alive(self._scope, output), cuts.split, like)
         if isinstance(placement, Miss):
             return placement, lift
@@ -321,6 +352,11 @@ class _Search:
         return [dims[0] if len(set(dims)) == 1 else None for dims in zip(*shapes, strict=True)]
 
 
+def _rank(join: Join) -> tuple[bool, int, int]:
+    """Four reads, then fewer, then more, from two cells' corners on."""
+    return len(join.reads) > TAPS, max(len(join.reads), 2 * TAPS), -len(join.reads)
+
+
 def _adds_nothing(inner: _Hit, outer: _Hit) -> bool:
     """Whether `outer`, further on in the graph, may be taken for `inner`: it adds a mask in pixels or layout alone.
 
@@ -341,22 +377,6 @@ def _through_layouts(nodes: Iterable[Node]) -> Iterator[tuple[Node, bool]]:
         yield node, following is not None and {operator(node), operator(following)} <= LAYOUTS
 
 
-def _inexact(lift: Lift, match: Match) -> Miss | None:
-    """The miss of indices or coordinates whose float type does not hold every integer up to the sizes; else None."""
-    pixels = math.prod(s for s, i in zip(match.sizes, match.index, strict=True) if i is None)
-    if pixels > lift.exact_below:
-        return Miss(
-            f"a linear index up to {pixels} is computed in a type that is exact to {lift.exact_below}", 4, "GSO110"
-        )
-    for axis in reversed(match.axes):
-        dtype = lift.facts.get(str(axis.leaf.args[0]), UNKNOWN).dtype
-        if dtype is not None and axis.size > EXACT_BELOW.get(dtype.itemsize, axis.size):
-            return Miss(
-                f"a coordinate up to {axis.size} is {dtype}, exact to {EXACT_BELOW[dtype.itemsize]}", 4, "GSO110"
-            )
-    return None
-
-
 def _copied(algebra: Algebra, index: Expr) -> Expr:
     """The same index variable or number in another algebra."""
     if index.value is not None:
@@ -372,15 +392,3 @@ def _layout(placement: Placement) -> str:
     """The image's axes by letter, in memory order: NCHW, NHWC, HW, ..."""
     letters = {axis: letter for group, letter in zip(placement.image.groups, "NCHW", strict=True) for axis in group}
     return "".join(letters.get(axis, "1") for axis in range(placement.image.rank))
-
-
-def _remarks(misses: dict[str, tuple[Join, Miss]], claimed: Set[str]) -> Iterator[Remark]:
-    """One near-miss for the widest sum of each group of reads that no site took."""
-    kept: list[tuple[Join, Miss]] = []
-    for join, miss in sorted(misses.values(), key=lambda entry: -len(entry[0].reads)):
-        inside = any(join.reads <= other.reads for other, _ in kept)
-        told = len(join.reads) > 1 or (miss.code in LATE and miss.taps >= TAPS)
-        if not inside and told and not join.reads & claimed:
-            kept.append((join, miss))
-    for join, miss in kept:
-        yield Remark(miss.code, join.node.name, miss.condition)

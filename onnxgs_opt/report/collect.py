@@ -26,6 +26,7 @@ def collect(
 ) -> Report:
     """The report of a run whose result is `result`; `checks` are those of the sites, by id."""
     before = job.source if result is job.source else job.start
+    reads = sum(len(site.reads) for site in found.sites)
     written = job.options.output if verdict.lets_write else None
     return Report(
         input=job.name,
@@ -33,7 +34,7 @@ def collect(
         target=job.target.runtime,
         status=verdict.status,
         nodes=Count(before.size, result.size),
-        reads=Count(image_reads(before, found.sites), image_reads(result, found.sites)),
+        reads=Count(reads, reads if result is job.source else image_reads(result, found.sites)),
         sites=tuple(site_record(site, plan.choices[site.id], checks.get(site.id)) for site in found.sites),
         near_misses=tuple(NearMiss(m.code, m.node, m.condition, _hint(m)) for m in found.near_misses),
         hazards=tuple(Hazard(h.code, h.node, _hint(h)) for h in found.hazards),

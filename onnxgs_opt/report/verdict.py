@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.job import Job
-from onnxgs_opt.lowering import LOWERINGS, Tolerance, tolerance_of
+from onnxgs_opt.lowering import LOWERINGS, tolerance_of
+from onnxgs_opt.passes.lower_sites import still_read
 from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.report.model import Status
 from onnxgs_opt.runtime import RUNTIMES
@@ -56,11 +57,13 @@ def judge(job: Job, lowered: Graph, found: Survey, lowerings: Mapping[str, str],
     """Compare the model as it came with the result, in what it computes and, where lowerings were measured, in time."""
     if len(found.sites) < job.options.require_match:
         return Verdict("too-few")
+    if lowerings and (left := still_read(lowered, found.sites, lowerings)):
+        return Verdict(keep=left)
     if not job.options.writes:
         return Verdict("findings" if job.options.check and lowerings else "dry-run")
     if not lowerings:
         return Verdict("nothing-to-do")
-    whole = _whole_check(job, lowered, found, lowerings) if job.options.validate else None
+    whole = _whole_check(job, lowered, found, lowerings, proofs) if job.options.validate else None
     if whole is not None and whole.status == "mismatch":
         return Verdict("mismatch", whole=whole)
     if whole is not None and whole.status == "not-run" and (left := proofs.unproven(lowerings)):
@@ -72,11 +75,15 @@ def judge(job: Job, lowered: Graph, found: Survey, lowerings: Mapping[str, str],
     return Verdict("optimised", whole=whole, race=race)
 
 
-def _whole_check(job: Job, lowered: Graph, found: Survey, lowerings: Mapping[str, str]) -> Comparison:
-    """The whole model may differ by what its worst site may."""
+def _whole_check(
+    job: Job, lowered: Graph, found: Survey, lowerings: Mapping[str, str], proofs: SiteProofs
+) -> Comparison:
+    """The whole model may differ by what its worst site may, and a chain by what it makes of that."""
     sites = [site for site in found.samplers if site.id in lowerings]
     own = [tolerance_of(LOWERINGS[lowerings[site.id]], site) for site in sites]
-    loosest: Tolerance = max([DEFAULT, *own], key=lambda t: t.atol)
+    loosest = max([DEFAULT, *own], key=lambda t: t.atol)
+    if proofs.chained(lowerings):
+        loosest = replace(loosest, carried=max(t.atol for t in own))
     with job.clock.stage("validate model"):
         return check_model(job.source, lowered, _inputs(job, found), job.tolerance(loosest), job.libraries)
 

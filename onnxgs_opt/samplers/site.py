@@ -106,6 +106,12 @@ class Site(AnySite):
         return known_product((self.batch, *self.sample_size))
 
     @property
+    def operands(self) -> frozenset[str]:
+        """The tensors that it is made of: the image, the coordinates, the mask and what is beside the sample."""
+        views = (self.image, self.x, self.y, self.grid, self.mask)
+        return self.affine.names.union(view.tensor for view in views if view is not None)
+
+    @property
     def elements(self) -> int:
         """The product of the sizes that are known, of the image or of the result: what the larger one has at least."""
         ends = self.image_size, self.sample_size

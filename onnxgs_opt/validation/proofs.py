@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
+from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.job import Job
+from onnxgs_opt.recognition.cone import made_of
 from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.samplers.site import AnySite
 from onnxgs_opt.validation.compare import Comparison
@@ -42,6 +44,16 @@ class SiteProofs:
         why = "nothing could be checked: {}; --no-validate goes by the proof of the expressions alone"
         checks = {name: self.comparisons[name] for name in lowerings}
         return {name: why.format(c.worst) for name, c in checks.items() if c.status == "not-run"}
+
+    def chained(self, lowerings: Mapping[str, str]) -> bool:
+        """Whether one of the samplers that are lowered so reads what another one makes, in the same body."""
+        lowered = [site for site in self._found.samplers if site.id in lowerings]
+        for body in dict.fromkeys(site.body for site in lowered):
+            own = [site for site in lowered if site.body == body]
+            made = made_of(Scope.at(self._graph.at(body), {}), (site.output for site in own))
+            if any(made & site.operands for site in own):
+                return True
+        return False
 
     def checker(self, site: AnySite) -> Check:
         """The check of one site; what its lowerings are compared with is made once, and goes with the check."""
