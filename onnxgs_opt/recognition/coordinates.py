@@ -11,6 +11,9 @@ from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate
 from onnxgs_opt.recognition.algebra.polynomial import Number
 from onnxgs_opt.recognition.match import Miss
 
+PIECE = 8
+"""Steps that an affine function counts for: each is added to several times."""
+
 
 def coordinates_of(algebra: Algebra, reads: Sequence[Expr]) -> list[Coordinate] | Miss:
     """The coordinates that the reads' indices take the floor of, each up to an integer."""
@@ -45,7 +48,7 @@ def pieces(algebra: Algebra, expr: Expr) -> tuple[Expr, ...]:
 def _pieces(algebra: Algebra, expr: Expr, seen: dict[Expr, tuple[Expr, ...]]) -> tuple[Expr, ...]:
     if expr not in seen:
         seen[expr] = tuple(dict.fromkeys(_made_of(algebra, expr, seen)))
-        algebra.effort.spend(len(seen[expr]))
+        algebra.effort.spend(PIECE * len(seen[expr]))
     return seen[expr]
 
 

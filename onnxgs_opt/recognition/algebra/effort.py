@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-MAX_EFFORT = 60_000
-"""Expressions made, values found on regions and terms multiplied; sixteen reads of a bicubic take 13,000."""
+MAX_EFFORT = 200_000
+"""Expressions made, values found on regions and terms multiplied; the proof of a bicubic takes 82,000."""
 
 
 class Exhausted(Exception):  # noqa: N818 (an answer, not a failure)
