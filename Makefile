@@ -1,5 +1,6 @@
 # make demo   optimise a committed real export and show the report
 # make test   the whole test suite
+# make ops    builds and tries onnxgs-ops, the native operator; needs a C++ compiler
 # make soundness  generated samplers must be found, mutants of them must not: COUNT=10000 of each, JOBS=2
 # make engines    TensorRT-RTX engines, without a GPU, of every lowering of every spelling; MODELS=FOLDER of models, JOBS=2
 # make field      exports of known samplers in MODELS=FOLDER, also after onnxsim and onnxslim: what each is, equal when lowered
@@ -29,7 +30,7 @@ COUNT ?= 10000
 JOBS ?= 2
 EXECUTIONS ?= 1000000
 
-.PHONY: demo test soundness engines field real-models same-outputs reliability lint bench docs examples constraints audit versions clean
+.PHONY: demo test ops soundness engines field real-models same-outputs reliability lint bench docs examples constraints audit versions clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -39,6 +40,11 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest
+
+ops: $(VENV)/.installed-test
+	@command -v $${CXX:-c++} >/dev/null || { echo 'error: onnxgs-ops needs a C++ compiler, and there is none'; exit 1; }
+	@$(PIP) install ./ops
+	$(BIN)/python ops/tests/smoke.py
 
 soundness: $(VENV)/.installed-test
 	$(BIN)/python -m tests.campaigns.soundness --spellings $(COUNT) --mutants $(COUNT) --jobs $(JOBS)

@@ -1,0 +1,175 @@
+// The library that onnxruntime loads: RegisterCustomOps, and the operator on CPUs.
+#include "operator.h"
+
+#include <cmath>
+
+#if defined(_WIN32)
+#define ONNXGS_EXPORT extern "C" __declspec(dllexport)
+#else
+#define ONNXGS_EXPORT extern "C" __attribute__((visibility("default")))
+#endif
+
+namespace onnxgs {
+
+namespace baseline { Kernels kernels(); }
+#ifdef ONNXGS_AVX2
+namespace avx2 { Kernels kernels(); }
+#endif
+
+namespace {
+
+Kernels best_kernels() {
+#ifdef ONNXGS_AVX2
+    if (__builtin_cpu_supports("avx2")) return avx2::kernels();
+#endif
+    return baseline::kernels();
+}
+
+struct Kernel {
+    const ort::Api* api;
+    Codes codes;
+    Kernels kernels;
+};
+
+// One pair of types: onnxruntime chooses among operators of a name by their types.
+struct Operator : ort::CustomOp {
+    Type image, grid;
+};
+
+const Operator& typed(const ort::CustomOp* op) { return *static_cast<const Operator*>(op); }
+
+template <void (*Kernels::*STEP)(const Call&, int64_t)>
+struct Loop {
+    const Call& call;
+    const Kernels& kernels;
+
+    ort::Status* run(const ort::Api* api, const ort::KernelContext* context, int64_t tasks) {
+        if (tasks == 1) return (kernels.*STEP)(call, 0), nullptr;
+        if (tasks <= 0) return nullptr;
+        auto step = [](void* data, size_t task) {
+            Loop* loop = static_cast<Loop*>(data);
+            (loop->kernels.*STEP)(loop->call, static_cast<int64_t>(task));
+        };
+        return api->KernelContext_ParallelFor()(context, step, static_cast<size_t>(tasks), 0, this);
+    }
+};
+
+// -- the copy for scattered points ----------------------------------------------------------------------
+
+constexpr int64_t kCopyFrom = 1 << 18;  // pixels of a plane: the addresses of smaller ones are kept by the processor
+constexpr int kProbes = 64;
+
+template <typename G>
+bool scattered(const Call& call) {
+    const G* grid = static_cast<const G*>(call.grid);
+    const G scale = call.codes.coordinates == kPixel ? G(1) : static_cast<G>(call.height) / 2;
+    const int64_t last = call.batch * call.points - 1;
+    int apart = 0;
+    for (int i = 0; i < kProbes; ++i) {
+        const G* at = grid + 2 * ((last - 1) * i / (kProbes - 1));
+        apart += !(std::fabs(at[3] - at[1]) * scale < 8);
+    }
+    return apart > kProbes / 2;
+}
+
+bool wants_copy(const Call& call) {
+    const int64_t plane = call.height * call.width;
+    if (call.codes.layout != kNCHW || call.channels < 2 || call.channels > kRowChannels) return false;
+    if (plane < kCopyFrom || call.points < plane / 2) return false;
+    return call.grid_type == kDouble ? scattered<double>(call) : scattered<float>(call);
+}
+
+size_t bytes_of(Type type) { return type == kHalf ? 2 : type == kFloat ? 4 : 8; }
+
+// Memory of onnxruntime's own arena, for one call.
+class Scratch {
+  public:
+    explicit Scratch(const ort::Api* api) : api_(api) {}
+    Scratch(const Scratch&) = delete;
+    ~Scratch() {
+        if (at_ != nullptr) drop(api_->AllocatorFree()(allocator_, at_));
+        if (info_ != nullptr) api_->ReleaseMemoryInfo()(info_);
+    }
+
+    ort::Status* take(const ort::KernelContext* context, size_t bytes, void*& at) {
+        ONNXGS_TRY(api_->CreateCpuMemoryInfo()(ort::kArenaAllocator, ort::kDefaultMemory, &info_));
+        ONNXGS_TRY(api_->KernelContext_GetAllocator()(context, info_, &allocator_));
+        ONNXGS_TRY(api_->AllocatorAlloc()(allocator_, bytes, &at_));
+        at = at_;
+        return nullptr;
+    }
+
+  private:
+    void drop(ort::Status* status) {
+        if (status != nullptr) api_->ReleaseStatus()(status);
+    }
+    const ort::Api* api_;
+    ort::MemoryInfo* info_ = nullptr;
+    ort::Allocator* allocator_ = nullptr;
+    void* at_ = nullptr;
+};
+
+// -- the operator -----------------------------------------------------------------------------------------
+
+struct TypedKernel : Kernel {
+    Type image, grid;
+};
+
+ort::Status* ONNXGS_CALL create(const ort::CustomOp* op, const ort::Api* api, const ort::KernelInfo* info, void** out) {
+    Codes codes;
+    ONNXGS_TRY(read_codes(api, info, codes));
+    *out = new TypedKernel{{api, codes, best_kernels()}, typed(op).image, typed(op).grid};
+    return nullptr;
+}
+
+ort::Status* ONNXGS_CALL compute(void* self, ort::KernelContext* context) {
+    const TypedKernel& kernel = *static_cast<TypedKernel*>(self);
+    const ort::Api* api = kernel.api;
+    Call call{};
+    call.codes = kernel.codes;
+    call.image_type = kernel.image;
+    call.grid_type = kernel.grid;
+    ONNXGS_TRY(read_call(api, context, call));
+    if (call.batch == 0 || call.points == 0) return nullptr;
+    divide(call);
+    Scratch scratch(api);
+    if (wants_copy(call)) {
+        const int64_t pixels = call.batch * call.height * call.width;
+        ONNXGS_TRY(scratch.take(context, bytes_of(call.image_type) * kRowChannels * pixels, call.rows));
+        ONNXGS_TRY((Loop<&Kernels::copy>{call, kernel.kernels}.run(api, context, call.batch * call.height)));
+    }
+    return Loop<&Kernels::sample>{call, kernel.kernels}.run(api, context, call.tasks());
+}
+
+Operator cpu_operator(Type image, Type grid) {
+    Operator op{described(), image, grid};
+    op.GetExecutionProviderType = [](const ort::CustomOp*) -> const char* { return nullptr; };
+    op.GetInputType = [](const ort::CustomOp* self, size_t i) -> int { return i == 0 ? typed(self).image : typed(self).grid; };
+    op.GetOutputType = [](const ort::CustomOp* self, size_t) -> int { return typed(self).image; };
+    op.CreateKernelV2 = create;
+    op.KernelComputeV2 = compute;
+    op.KernelDestroy = [](void* self) { delete static_cast<TypedKernel*>(self); };
+    return op;
+}
+
+}  // namespace
+}  // namespace onnxgs
+
+// What a session's `register_custom_ops_library` calls.
+ONNXGS_EXPORT onnxgs::ort::Status* ONNXGS_CALL RegisterCustomOps(onnxgs::ort::SessionOptions* options,
+                                                                 const onnxgs::ort::ApiBase* base) {
+    using namespace onnxgs;
+    const ort::Api* api = base->GetApi(ort::kVersion);
+    if (api == nullptr) {
+        const ort::Api* old = base->GetApi(1);
+        return old->CreateStatus()(ort::kNotImplemented, "onnxgs-ops needs onnxruntime 1.17 or later");
+    }
+    static const Operator operators[] = {
+        cpu_operator(kFloat, kFloat),  cpu_operator(kFloat, kDouble),  cpu_operator(kHalf, kFloat),
+        cpu_operator(kHalf, kDouble),  cpu_operator(kDouble, kFloat),  cpu_operator(kDouble, kDouble),
+    };
+    ort::CustomOpDomain* domain = nullptr;
+    ONNXGS_TRY(api->CreateCustomOpDomain()("onnxgs", &domain));
+    for (const Operator& op : operators) ONNXGS_TRY(api->CustomOpDomain_Add()(domain, &op));
+    return api->AddCustomOpDomain()(options, domain);
+}

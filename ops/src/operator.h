@@ -1,0 +1,112 @@
+// What onnxgs::BilinearSample is to onnxruntime, whatever computes it: attributes, types, tensors of a call.
+#pragma once
+
+#include "onnxruntime_interface.h"
+#include "sampler.h"
+
+namespace onnxgs {
+
+// A failed call of the interface ends the caller with its status.
+#define ONNXGS_TRY(call) \
+    if (ort::Status* status = (call)) return status
+
+inline ort::Status* refusal(const ort::Api* api, const char* sentence) {
+    return api->CreateStatus()(ort::kInvalidArgument, sentence);
+}
+
+inline int64_t attribute(const ort::Api* api, const ort::KernelInfo* info, const char* name) {
+    int64_t value = 0;
+    if (ort::Status* absent = api->KernelInfoGetAttribute_int64()(info, name, &value)) {
+        api->ReleaseStatus()(absent);
+        return 0;
+    }
+    return value;
+}
+
+// The node's attributes, or a sentence on a code that this library does not know.
+inline ort::Status* read_codes(const ort::Api* api, const ort::KernelInfo* info, Codes& codes) {
+    auto known = [](int64_t code, int64_t count) { return code >= 0 && code < count; };
+    codes = {attribute(api, info, "border"), attribute(api, info, "window"), attribute(api, info, "coordinates"),
+             attribute(api, info, "layout"), attribute(api, info, "kernel")};
+    if (!known(codes.border, kBorders)) return refusal(api, "onnxgs::BilinearSample: unknown code of `border`");
+    if (!known(codes.window, kWindows)) return refusal(api, "onnxgs::BilinearSample: unknown code of `window`");
+    if (!known(codes.coordinates, kCoordinates))
+        return refusal(api, "onnxgs::BilinearSample: unknown code of `coordinates`");
+    if (!known(codes.layout, kLayouts)) return refusal(api, "onnxgs::BilinearSample: unknown code of `layout`");
+    if (codes.kernel != 0) return refusal(api, "onnxgs::BilinearSample: unknown code of `kernel`");
+    return nullptr;
+}
+
+// An input's four sizes and its data.
+inline ort::Status* read_input(const ort::Api* api, ort::KernelContext* context, size_t index, int64_t (&dims)[4],
+                               const void*& data) {
+    const ort::Value* value = nullptr;
+    ONNXGS_TRY(api->KernelContext_GetInput()(context, index, &value));
+    ort::TensorInfo* info = nullptr;
+    ONNXGS_TRY(api->GetTensorTypeAndShape()(value, &info));
+    size_t rank = 0;
+    ort::Status* status = api->GetDimensionsCount()(info, &rank);
+    if (status == nullptr && rank == 4) status = api->GetDimensions()(info, dims, 4);
+    api->ReleaseTensorTypeAndShapeInfo()(info);
+    if (status != nullptr) return status;
+    if (rank != 4) return refusal(api, "onnxgs::BilinearSample: image and grid must have four axes");
+    void* at = nullptr;
+    ONNXGS_TRY(api->GetTensorMutableData()(const_cast<ort::Value*>(value), &at));
+    data = at;
+    return nullptr;
+}
+
+inline ort::Status* make_output(const ort::Api* api, ort::KernelContext* context, size_t index, const int64_t* dims,
+                                size_t rank, void*& data) {
+    ort::Value* value = nullptr;
+    ONNXGS_TRY(api->KernelContext_GetOutput()(context, index, dims, rank, &value));
+    data = nullptr;
+    return value == nullptr ? nullptr : api->GetTensorMutableData()(value, &data);
+}
+
+// Sizes and tensors of a call, and its outputs, made. `codes` and the types are known.
+inline ort::Status* read_call(const ort::Api* api, ort::KernelContext* context, Call& call) {
+    constexpr int64_t kMost = INT64_C(0x7fffffff);
+    int64_t image[4], grid[4];
+    ONNXGS_TRY(read_input(api, context, 0, image, call.image));
+    ONNXGS_TRY(read_input(api, context, 1, grid, call.grid));
+    const bool last = call.codes.layout == kNHWC;
+    if (grid[3] != 2) return refusal(api, "onnxgs::BilinearSample: the last axis of grid must be 2: x, then y");
+    if (grid[0] != image[0]) return refusal(api, "onnxgs::BilinearSample: image and grid differ in their batch");
+    call.batch = image[0];
+    call.channels = image[last ? 3 : 1];
+    call.height = image[last ? 1 : 2];
+    call.width = image[last ? 2 : 3];
+    call.points = grid[1] * grid[2];
+    if (call.height > kMost || call.width > kMost || call.height * call.width > kMost)
+        return refusal(api, "onnxgs::BilinearSample: a plane of the image has 2^31 pixels or more");
+    const int64_t first[4] = {call.batch, call.channels, grid[1], grid[2]};
+    const int64_t rows[4] = {call.batch, grid[1], grid[2], call.channels};
+    ONNXGS_TRY(make_output(api, context, 0, last ? rows : first, 4, call.output));
+    size_t outputs = 0;
+    ONNXGS_TRY(api->KernelContext_GetOutputCount()(context, &outputs));
+    call.mask = nullptr;
+    return outputs < 2 ? nullptr : make_output(api, context, 1, rows, 3, call.mask);
+}
+
+// The entries of an operator that are the same for every pair of types and every provider.
+inline ort::CustomOp described() {
+    using ort::CustomOp;
+    CustomOp op{};
+    op.version = ort::kVersion;
+    op.GetName = [](const CustomOp*) { return "BilinearSample"; };
+    op.GetInputTypeCount = [](const CustomOp*) -> size_t { return 2; };
+    op.GetOutputTypeCount = [](const CustomOp*) -> size_t { return 2; };
+    op.GetInputCharacteristic = [](const CustomOp*, size_t) { return ort::kRequired; };
+    op.GetOutputCharacteristic = [](const CustomOp*, size_t i) { return i == 0 ? ort::kRequired : ort::kOptional; };
+    op.GetInputMemoryType = [](const CustomOp*, size_t) { return ort::kDefaultMemory; };
+    op.GetVariadicInputMinArity = [](const CustomOp*) { return 1; };
+    op.GetVariadicInputHomogeneity = [](const CustomOp*) { return 1; };
+    op.GetVariadicOutputMinArity = [](const CustomOp*) { return 1; };
+    op.GetVariadicOutputHomogeneity = [](const CustomOp*) { return 1; };
+    op.GetStartVersion = [](const CustomOp*) { return 1; };
+    op.GetEndVersion = [](const CustomOp*) { return INT32_MAX; };
+    return op;
+}
+
+}  // namespace onnxgs

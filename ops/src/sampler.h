@@ -1,0 +1,62 @@
+// One call of onnxgs::BilinearSample: its attributes, sizes, tensors, and how it is divided into tasks.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+namespace onnxgs {
+
+enum Border { kZeros, kBorder, kReflection, kSymmetric, kBorders };
+enum Coordinates { kPixel, kNormalised, kNormalisedCorners, kCoordinates };
+enum Layout { kNCHW, kNHWC, kLayouts };
+constexpr int64_t kWindows = 8;
+
+// The node's attributes; the codes are the operator's contract and may be added to, never changed.
+struct Codes {
+    int64_t border = kZeros, window = 0, coordinates = kPixel, layout = kNCHW, kernel = 0;
+};
+
+// Types of tensors, by onnxruntime's numbers.
+enum Type : int { kFloat = 1, kHalf = 10, kDouble = 11 };
+
+struct half_t {
+    uint16_t bits;
+};
+
+struct Call {
+    Codes codes;
+    Type image_type, grid_type;
+    int64_t batch, channels, height, width, points;  // points: Ho * Wo
+    const void* image;
+    const void* grid;
+    void* output;
+    void* mask;  // null where the node has no second output
+    void* rows;  // null, or room for a copy of the image with kRowChannels channels last
+
+    // A task is some points of one item, for some channels; of the copy, some rows of the image.
+    int64_t task_points, task_channels;
+
+    int64_t point_parts() const { return (points + task_points - 1) / task_points; }
+    int64_t channel_parts() const { return std::max<int64_t>(1, (channels + task_channels - 1) / task_channels); }
+    int64_t tasks() const { return batch * channel_parts() * point_parts(); }
+};
+
+constexpr int64_t kRowChannels = 4;     // of the copy: channels 2 to 4, so that one read has them all
+constexpr int64_t kFewPoints = 8192;    // a task's points where it has few channels
+constexpr int64_t kManyPoints = 4096;   // and where it has many: what a plane brings into the cache serves more points
+constexpr int64_t kManyChannels = 16;
+
+inline void divide(Call& call) {
+    bool planes = call.codes.layout == kNCHW;
+    call.task_channels = planes ? kManyChannels : std::max<int64_t>(1, call.channels);
+    call.task_points = planes && call.channels > kRowChannels ? kManyPoints : kFewPoints;
+    if (!planes) call.task_points = std::max<int64_t>(64, kFewPoints * 4 / std::max<int64_t>(4, call.channels));
+}
+
+// The same functions, compiled for several instruction sets.
+struct Kernels {
+    void (*sample)(const Call&, int64_t task);
+    void (*copy)(const Call&, int64_t row);  // one row of one item, into `rows`
+};
+
+}  // namespace onnxgs

@@ -1,0 +1,94 @@
+"""The operator as onnxruntime runs it: the library, built or installed, and models of one node."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+from onnx import TensorProto, helper
+
+from onnxgs_opt.samplers.op import DOMAIN, NAME, VERSION
+from tests.fixtures.oracle import inside
+from tests.native.sampling import Array, Case, _pixels, inputs, reference
+
+SOURCES = Path(__file__).parents[2] / "ops" / "src"
+FLAGS = ("-std=c++17", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")
+TYPES = {"float16": TensorProto.FLOAT16, "float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
+TOLERANCES = {"float16": 1e-3, "float32": 1e-6, "float64": 1e-12}
+
+
+def compiler() -> str:
+    """The C++ compiler; without one the test is skipped, which says so."""
+    found = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+    if found is None:
+        pytest.skip("no C++ compiler on the PATH")
+    return found
+
+
+def build(folder: Path, *, avx2: bool, options: Sequence[str] = ("-O2", "-ftree-vectorize")) -> Path:
+    """The library, of the package's sources."""
+    flags = [compiler(), *FLAGS, *options]
+    parts = [str(SOURCES / "library.cpp"), str(SOURCES / "baseline.cpp")]
+    if avx2:
+        vectors = folder / "avx2.o"
+        subprocess.run([*flags, "-mavx2", "-c", str(SOURCES / "avx2.cpp"), "-o", str(vectors)], check=True)
+        parts = ["-DONNXGS_AVX2", *parts, str(vectors)]
+    built = folder / "libonnxgs_ops.so"
+    subprocess.run([*flags, "-shared", "-o", str(built), *parts], check=True)
+    return built
+
+
+def model(case: Case, *, mask: bool = True, **codes: int) -> bytes:
+    """One node of the case's attributes and types, with or without its second output."""
+    border, window, coordinates, layout = case.codes
+    attributes = {"border": border, "window": window, "coordinates": coordinates, "layout": layout, **codes}
+    image, grid = TYPES[case.dtype], TYPES[case.grid_dtype]
+    outputs = ["samples", "mask"] if mask else ["samples"]
+    node = helper.make_node(NAME, ["image", "grid"], outputs, domain=DOMAIN, mask=int(mask), **attributes)
+    tensors = [
+        helper.make_tensor_value_info(name, kind, [None] * rank)
+        for name, kind, rank in (("image", image, 4), ("grid", grid, 4), ("samples", image, 4), ("mask", image, 3))
+    ]
+    graph = helper.make_graph([node], "one", tensors[:2], tensors[2 : 2 + len(outputs)])
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid(DOMAIN, VERSION)]
+    made: bytes = helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+    return made
+
+
+def session(library: Path | None, made: bytes, threads: int = 2) -> Any:
+    """A session on the CPU, with the library where one is given."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4
+    if library is not None:
+        options.register_custom_ops_library(str(library))
+    return ort.InferenceSession(made, options, providers=["CPUExecutionProvider"])
+
+
+def check(library: Path, case: Case, seed: int = 0) -> None:
+    """Assert that samples and mask are what the definition says."""
+    image, grid = inputs(case, np.random.default_rng(seed))
+    samples, mask = session(library, model(case)).run(None, {"image": image, "grid": grid})
+    tolerance = tolerance_of(case)
+    wanted = reference(case, image, grid) if 0 not in case.sizes[2:4] else np.zeros_like(samples)
+    np.testing.assert_allclose(samples.astype(np.float64), wanted, rtol=tolerance, atol=tolerance, err_msg=str(case))
+    np.testing.assert_array_equal(mask, mask_of(case, grid), err_msg=str(case))
+    assert mask.dtype == samples.dtype == image.dtype
+
+
+def tolerance_of(case: Case) -> float:
+    """What rounding costs: weights are of the grid's type, sums at least float32, samples of the image's type."""
+    return max(TOLERANCES[case.dtype], TOLERANCES[case.grid_dtype])
+
+
+def mask_of(case: Case, grid: Array) -> Array:
+    """The window, by definition."""
+    axes = ((grid[..., k], case.sizes[3 - k]) for k in (0, 1))
+    within = [inside(case.window, _pixels(case, g, size), size) for g, size in axes]
+    return np.asarray(within[0] & within[1])

@@ -1,0 +1,98 @@
+"""The native operator on CPUs, loaded into onnxruntime, against the definition."""
+
+from __future__ import annotations
+
+import platform
+from itertools import cycle, product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from onnxgs_opt.samplers.op import COORDINATE_CODES, WINDOW_CODES
+from tests.native import ops
+from tests.native.sampling import BORDERS, EMPTY, LAYOUTS, SIZES, Case, inputs
+
+VECTORS = {"baseline": False, "avx2": True} if platform.machine() in ("x86_64", "AMD64") else {"baseline": False}
+NO_PIXELS = ((1, 2, 0, 4, 3, 3), (2, 3, 5, 0, 2, 2))
+ONES = ((1, 1, 1, 1, 1, 1), (1, 3, 1, 9, 5, 1), (1, 20, 9, 1, 1, 7))
+
+
+@pytest.fixture(scope="module", params=VECTORS)
+def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return ops.build(tmp_path_factory.mktemp("ops"), avx2=VECTORS[request.param])
+
+
+@pytest.mark.parametrize(("border", "window"), [*product(BORDERS, WINDOW_CODES)])
+def test_every_unit_layout_and_type(library: Path, border: str, window: str) -> None:
+    sizes = cycle((*SIZES, *ONES))
+    for coordinates, layout in product(COORDINATE_CODES, LAYOUTS):
+        for dtype, grid_dtype in product(ops.TYPES, ("float32", "float64")):
+            ops.check(library, Case(next(sizes), border, window, coordinates, layout, dtype, grid_dtype))
+
+
+@pytest.mark.parametrize("sizes", [*EMPTY, *NO_PIXELS], ids=str)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_sizes_of_zero(library: Path, sizes: tuple[int, int, int, int, int, int], layout: str) -> None:
+    for border in BORDERS:
+        ops.check(library, Case(sizes, border, "reach", "pixel", layout))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 40])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_more_points_and_channels_than_a_task_has(library: Path, channels: int, layout: str) -> None:
+    for dtype in ops.TYPES:
+        ops.check(library, Case((2, channels, 13, 17, 93, 101), "zeros", "all", "pixel", layout, dtype))
+
+
+@pytest.mark.parametrize("smooth", [False, True])
+@pytest.mark.parametrize(("channels", "dtype"), [(2, "float32"), (3, "float16"), (4, "float64")])
+def test_few_channels_of_a_large_image(library: Path, channels: int, dtype: str, smooth: bool) -> None:
+    """Scattered points of two to four channels are read from a copy."""
+    ops.check(library, Case((2, channels, 511, 515, 365, 363), "border", "interior", dtype=dtype, smooth=smooth))
+
+
+def test_the_mask_may_be_left_out(library: Path) -> None:
+    case = Case(SIZES[1], window="interior")
+    image, grid = inputs(case, np.random.default_rng(0))
+    feeds = {"image": image, "grid": grid}
+    with_mask = ops.session(library, ops.model(case)).run(None, feeds)
+    (without,) = ops.session(library, ops.model(case, mask=False)).run(None, feeds)
+    np.testing.assert_array_equal(with_mask[0], without)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38, -3e38])
+def test_no_coordinate_reads_outside_of_the_image(library: Path, value: float) -> None:
+    for border, layout in product(BORDERS, LAYOUTS):
+        case = Case((1, 3, 5, 7, 4, 40), border, layout=layout)
+        image, grid = inputs(case, np.random.default_rng(0))
+        grid[:, ::2] = value
+        samples, mask = ops.session(library, ops.model(case)).run(None, {"image": image, "grid": grid})
+        assert samples.shape[-1] in (3, 40)
+        assert mask.all()
+
+
+def test_every_finite_float16_is_read_and_written_as_it_is(library: Path) -> None:
+    """65,536 values, sampled at their own pixels; beside an infinity a weight of 0 makes no number."""
+    image = np.arange(1 << 16, dtype=np.uint16).view(np.float16).reshape(1, 1, 256, 256)
+    y, x = np.divmod(np.arange(1 << 16, dtype=np.float32), 256)
+    image[~np.isfinite(image)] = 0
+    grid = np.stack([x, y], -1).reshape(1, 256, 256, 2)
+    case = Case((1, 1, 256, 256, 256, 256), "border", dtype="float16")
+    samples, _ = ops.session(library, ops.model(case)).run(None, {"image": image, "grid": grid})
+    np.testing.assert_array_equal(samples, image)
+
+
+@pytest.mark.parametrize("name", ["border", "window", "coordinates", "layout", "kernel"])
+@pytest.mark.parametrize("code", [-1, 8])
+def test_an_unknown_code_is_refused_when_the_model_is_loaded(library: Path, name: str, code: int) -> None:
+    with pytest.raises(Exception, match=f"unknown code of `{name}`"):
+        ops.session(library, ops.model(Case(SIZES[0]), **{name: code}))
+
+
+def test_tensors_that_do_not_belong_together_are_refused(library: Path) -> None:
+    run = ops.session(library, ops.model(Case(SIZES[0]))).run
+    image = np.zeros((1, 1, 4, 4), np.float32)
+    for shape, words in (((1, 2, 2, 3), "last axis of grid must be 2"), ((2, 2, 2, 2), "differ in their batch")):
+        with pytest.raises(Exception, match=words):
+            run(None, {"image": image, "grid": np.zeros(shape, np.float32)})
