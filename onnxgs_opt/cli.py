@@ -81,6 +81,7 @@ def _run(options: Options, voice: Voice) -> Result:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; the console script's entry point."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime would keep an id and events, and send them
     gc.set_threshold(100_000, 50, 50)  # nodes and expressions live to the end: looking for garbage took 8 % of a run
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

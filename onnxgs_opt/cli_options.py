@@ -71,7 +71,7 @@ def _type(option: Field[Any], spec: Spec) -> Any:
     if spec.choices:
         return click.Choice(spec.choices)
     if spec.path:
-        return click.Path(exists=spec.path == "in", dir_okay=False)
+        return click.Path(exists=spec.path == "in", dir_okay=False, readable=spec.path == "in")
     match str(option.type).split()[0]:
         case "int":
             return click.IntRange(min=spec.least)

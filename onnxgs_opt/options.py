@@ -268,6 +268,8 @@ class Options:
             given = [each for each in options_of("Engine") if getattr(self, each.name)]
             if given:
                 raise UsageError(f"{flag(given[0])} needs --engine FILE", "name the engine to build")
+        if self.check and self.output is not None and Path(self.output).exists() and self.output != self.model:
+            raise UsageError(f"--check looks at one model, and {self.output} is another file", "check one at a time")
         if self.plan is not None and self.lowering != AUTO:
             raise UsageError("--plan and --lowering both say what to write", "leave one of them out")
         makes = [name for name, wanted in (("--engine", self.engine), ("--bench", self.bench)) if wanted]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -161,3 +162,13 @@ def test_the_tool_runs_where_there_is_no_network(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out.onnx").exists()
+
+
+def test_nothing_is_written_but_out(tmp_path: Path) -> None:
+    """onnxruntime keeps a device id and a database of events in the cache folder, unless it is told not to."""
+    (tmp_path / "in.onnx").write_bytes((MODELS / "masked_interior.ts17.dyn.onnx").read_bytes())
+    home = {"HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"} | home
+    command = [sys.executable, "-m", "onnxgs_opt.cli", "in.onnx", "out.onnx", "--no-cache"]
+    assert subprocess.run(command, cwd=tmp_path, env=environment, check=False).returncode == 0
+    assert {path.name for path in tmp_path.rglob("*")} == {"in.onnx", "out.onnx"}

@@ -2,8 +2,8 @@
 
 `python -m tests.campaigns.reliability [NAME...] [--executions N] [--jobs 2]`
 
-The names are fuzz, faults and size; all of them without any. Raw results go to results.json beside this file, where the
-fuzzers go on from, and from there into the table of docs/reliability.md.
+The names are fuzz, faults, files and size; all of them without any. Raw results go to results.json beside this file,
+where the fuzzers go on from, and from there into the table of docs/reliability.md.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.campaigns.reliability import faults, fuzz, large
+from tests.campaigns.reliability import faults, files, fuzz, large
 
 RESULTS = Path(__file__).parent / "results.json"
 PAGE = Path(__file__).parents[3] / "docs" / "reliability.md"
@@ -28,18 +28,20 @@ BEGIN, END = "<!-- made by make reliability -->\n", "<!-- to here -->\n"
 def main() -> int:
     """Run, write, and say with the exit code whether anything is broken."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("names", nargs="*", default=[], help="fuzz, faults, size")
+    parser.add_argument("names", nargs="*", default=[], help="fuzz, faults, files, size")
     parser.add_argument("--executions", type=int, default=1_000_000)
     parser.add_argument("--jobs", type=int, default=1, help="processes that fuzz at a time")
     options = parser.parse_args()
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-    for name in options.names or ("fuzz", "faults", "size"):
+    for name in options.names or ("fuzz", "faults", "files", "size"):
         found: Any = None
         match name:
             case "fuzz":
                 found = _fuzz(options.executions, options.jobs, results.get("fuzz", {}).get("found", {}))
             case "faults":
                 found = {k: t.to_json() if t else None for k, t in faults.campaigns().items()}
+            case "files":
+                found = files.main()
             case "size":
                 with tempfile.TemporaryDirectory() as folder:
                     found = large.main(Path(folder))
@@ -69,7 +71,8 @@ def broken(results: dict[str, Any]) -> int:
     """How many trials of all came out as they must not."""
     fuzzed = results.get("fuzz", {}).get("found", {}).values()
     faulty = [tally for tally in results.get("faults", {}).get("found", {}).values() if tally]
-    return sum(len(t["failures"]) for t in fuzzed) + sum(len(t["broken"]) for t in faulty)
+    lost = [wrong for wrong in results.get("files", {}).get("found", {}).values() if wrong]
+    return len(lost) + sum(len(t["failures"]) for t in fuzzed) + sum(len(t["broken"]) for t in faulty)
 
 
 def table(results: dict[str, Any]) -> str:
@@ -107,6 +110,13 @@ def _fault_table(result: dict[str, Any]) -> str:
     return "\n".join([*lines, ""])
 
 
+def _files_table(result: dict[str, Any]) -> str:
+    kinds = {one.name: "refused" if one.code else "done" for one in files.scenarios()}
+    rows = [(name, kinds.get(name, ""), wrong or "nothing lost") for name, wrong in result["found"].items()]
+    lines = [f"### {len(rows)} ways to name files {_stamp(result)}", "", "| what is tried | right is | came out |"]
+    return "\n".join([*lines, "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows), ""])
+
+
 def _size_table(result: dict[str, Any]) -> str:
     lines = [f"### 2.25 GiB of weights in other files, `--no-validate` {_stamp(result)}", ""]
     lines += ["| data files | OUT in | seconds | processor seconds | peak memory |", "|---|---|---|---|---|"]
@@ -119,7 +129,7 @@ def _size_table(result: dict[str, Any]) -> str:
     return "\n".join([*lines, ""])
 
 
-PARTS = {"fuzz": _fuzz_table, "faults": _fault_table, "size": _size_table}
+PARTS = {"fuzz": _fuzz_table, "faults": _fault_table, "files": _files_table, "size": _size_table}
 
 if __name__ == "__main__":
     sys.exit(main())

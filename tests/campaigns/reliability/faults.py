@@ -234,7 +234,7 @@ def _killed_after(made: Scene, delay: float) -> tuple[bool, float]:
 
 
 def at_every_line(fault: str, stride: int = 1, **kind: bool) -> Tally:
-    """A fault before each line of `storage` that a save executes, or each `stride`-th: "kill" or "interrupt"."""
+    """A "kill" or an "interrupt" before each line of `SAVING`'s modules that a save executes, or each `stride`-th."""
     tally = Tally()
     for step in range(0, 10_000, stride):
         with scene(**kind) as made:
@@ -254,7 +254,7 @@ def _stepped(arguments: list[str], step: int, fault: str) -> int:
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
         nonlocal left
-        if frame.f_code.co_filename not in (storage.__file__, atomic.__file__) or frame.f_code.co_name in _NOT_SAVING:
+        if frame.f_code.co_filename not in SAVING or frame.f_code.co_name in _NOT_SAVING:
             return None
         if event == "line":
             left -= 1
@@ -272,6 +272,7 @@ def _stepped(arguments: list[str], step: int, fault: str) -> int:
         sys.settrace(None)
 
 
+SAVING = frozenset((storage.__file__, atomic.__file__))
 _NOT_SAVING = frozenset(("read_model", "_read", "reason_of"))
 
 
@@ -346,21 +347,54 @@ def two_at_once(count: int) -> Tally:
     tally = Tally()
     for k in range(count):
         with scene(old=bool(k % 2)) as made:
-            children = []
-            for _ in range(3):
-                child = os.fork()
-                if not child:
-                    code = 70
-                    try:
-                        code = _quiet(made.arguments)
-                    finally:
-                        os._exit(code)
-                children.append(child)
+            children = [_started(made.arguments) for _ in range(3)]
             for child in children:
                 code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
                 _expect(tally, code, (0,), "three runs at once")
             _count(tally, made)
     return tally
+
+
+def rivals(count: int) -> Tally:
+    """Two models with other data of one name, written into one folder at once: each OUT that is there has its own."""
+    tally = Tally()
+    for _ in range(count):
+        with tempfile.TemporaryDirectory() as name:
+            folder, children = Path(name), {}
+            (folder / "out").mkdir()
+            for kind in ("one", "two"):
+                (folder / kind).mkdir()
+                model, files = _model("new")
+                onnx.save(model, folder / kind / "in.onnx")
+                for location, raw in files.items():
+                    (folder / kind / location).parent.mkdir(exist_ok=True)
+                    (folder / kind / location).write_bytes(raw if kind == "one" else raw[::-1])
+                arguments = [str(folder / kind / "in.onnx"), str(folder / "out" / f"{kind}.onnx"), "--no-validate"]
+                children[kind] = _started([*arguments, "-q", "--lowering", "merged-gather"])
+            codes = {k: os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for k, child in children.items()}
+            if sorted(codes.values()) != [0, 2]:
+                tally.broken.append(f"exit codes {codes}")
+                continue
+            winner = next(kind for kind, code in codes.items() if code == 0)
+            wanted = {f"out/{winner}.onnx", *(f"out/{location}" for location in files)}
+            found = _files(folder)
+            if {n for n in found if n.startswith("out/")} != wanted:
+                tally.broken.append("the one that was refused left something")
+            if any(found[f"out/{location}"] != found[f"{winner}/{location}"] for location in files):
+                tally.broken.append("OUT has the other model's data")
+            tally.outcomes["OUT is new"] += 1
+    return tally
+
+
+def _started(arguments: list[str]) -> int:
+    child = os.fork()
+    if not child:
+        code = 70
+        try:
+            code = _quiet(arguments)
+        finally:
+            os._exit(code)
+    return child
 
 
 def interrupts(count: int, seed: int = 0) -> Tally:
@@ -418,6 +452,7 @@ def campaigns(quick: bool = False) -> dict[str, Tally | None]:
     found["disk full"] = no_space(20 // scale)
     found["folder read-only"] = read_only(old=False)
     found["three runs on one OUT at once"] = two_at_once(20 // scale)
+    found["two models with data of one name at once"] = rivals(20 // scale)
     found["SIGINT at random moments of the command"] = interrupts(20 // scale)
     return found
 
