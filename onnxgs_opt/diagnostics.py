@@ -139,6 +139,14 @@ _ALL = (
         "Clamp the coordinate before floor, or mask the result and the indices.",
     ),
     Code(
+        "GSO115",
+        "what is computed changes at a size",
+        "A size flows into a minimum, a comparison, a branch, a rounded quotient or a type that does not hold it, so "
+        "that what is computed is not the same formula at every size from 2 up.",
+        "Export that size as a fixed one, or compute the limits from the image's shape alone; --shape NAME=MIN,OPT,MAX "
+        "asks for a range of sizes only.",
+    ),
+    Code(
         "GSO116",
         "too much work to decide",
         "Conditions, reads or products behind the reads make so many cases that the search stopped at its bound, "

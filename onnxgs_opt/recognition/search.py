@@ -6,28 +6,32 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+import numpy as np
+
 from onnxgs_opt.diagnostics import Remark
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.operators import MOVES, operator
 from onnxgs_opt.recognition.algebra.effort import MAX_EFFORT, Exhausted
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
+from onnxgs_opt.recognition.algebra.polynomial import Number
+from onnxgs_opt.recognition.algebra.quantity import Range
 from onnxgs_opt.recognition.candidates import TAPS, Join, has_reads, joins_of
 from onnxgs_opt.recognition.cone import alive, carried, escape, made_of, reach
 from onnxgs_opt.recognition.cut_points import Cuts, other_cuts
+from onnxgs_opt.recognition.every_size import CODE, EverySize
 from onnxgs_opt.recognition.grids import tests_pixels
-from onnxgs_opt.recognition.lifting.dynamic_dims import assignments, settle, symbols, tied
+from onnxgs_opt.recognition.lifting.dynamic_dims import SizeSets
 from onnxgs_opt.recognition.lifting.lift import Lift
 from onnxgs_opt.recognition.lifting.rule import NoRule
-from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Conflict, Fact, Shape
-from onnxgs_opt.recognition.lifting.shape_inference import infer
+from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Shape
 from onnxgs_opt.recognition.match import Match, Miss
 from onnxgs_opt.recognition.matcher import recognise
 from onnxgs_opt.recognition.near_misses import remarks
 from onnxgs_opt.recognition.operands import Placement, place
 from onnxgs_opt.recognition.precision import inexact
 from onnxgs_opt.recognition.reflection import is_mirrored
-from onnxgs_opt.samplers.site import Site
+from onnxgs_opt.samplers.site import Domain, Site
 from onnxgs_opt.samplers.view import View, known_product
 
 PLACEMENT = "GSO108"
@@ -62,6 +66,8 @@ class _Hit:
     placement: Placement
     cuts: Cuts
     exact: bool
+    narrow: Mapping[str, tuple[Number, Number]]
+    exact_below: int
 
 
 def find_sites(scope: Scope) -> Found:
@@ -74,8 +80,10 @@ class _Search:
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
-        self._sizes = assignments(symbols(scope))
-        self._facts: dict[int, Mapping[str, Fact]] = {}
+        self._sizes = SizeSets(scope)
+        self._facts_at = self._sizes.facts
+        self._ranges: Mapping[str, Range] = {}
+        self._every: EverySize | None = None
         self._tried: dict[tuple[str, Cuts], _Hit | Miss] = {}
         self._crowded: set[str] = set()
         self._joins = list(joins_of(scope, self._facts_at(0), crowded=self._crowded))
@@ -99,9 +107,9 @@ class _Search:
                 self._consider(join, wide)
         sites = sorted((site for _, site in self._sites.values()), key=lambda site: self._scope.order[site.output])
         named = tuple(replace(site, id=f"site{k}") for k, site in enumerate(sites))
-        shapes = (*map(_shapes, map(self._facts_at, range(len(self._sizes)))), *self._single(named))
-        shapes = shapes if len(self._sizes) > 1 else ()
-        return Found(named, tuple(remarks(self._misses, self._claimed.keys())), tuple(self._sizes), shapes)
+        kept = {size for site in named for size in self._image_sizes(site)}
+        near = tuple(remarks(self._misses, self._claimed.keys()))
+        return Found(named, near, self._sizes.near, self._sizes.shapes(kept))
 
     def _consider(self, join: Join, wide: Sequence[frozenset[str]]) -> None:
         """Look at the reads of a join that are free."""
@@ -157,17 +165,6 @@ class _Search:
         cone = {id(node) for node in self._between(hit)}
         reads = join.reads.union(*(other.reads for other in self._joins if id(other.node) in cone))
         return Join(join.node, frozenset(name for name in reads if id(self._scope.producer[name][0]) in cone))
-
-    def _single(self, sites: Sequence[Site]) -> list[dict[str, Shape]]:
-        """Shapes with every dynamic dim 1, those of images 3, for validation alone: a model may branch on a size of 1.
-
-        Nothing is proven there, for an axis of size 1 has no index. Empty where the model is not consistent there.
-        """
-        kept = {size for site in sites for size in self._image_sizes(site)}
-        asked = {name: 3 if size in kept else 1 for name, size in self._sizes[0].items()}
-        conflicts: list[Conflict] = []
-        facts = infer(self._scope, asked, conflicts=conflicts)
-        return [] if conflicts or any(fact.shape is None for fact in facts.values()) else [_shapes(facts)]
 
     def _wide(self) -> list[frozenset[str]]:
         """Reads that one sum puts together at more than two cells' corners: bicubic, say; no part of it is a site."""
@@ -260,7 +257,7 @@ class _Search:
             return placement, lift
         if cuts.coordinates and placement.inside and self._is_mirrored(k, match):
             match = replace(match, mirrored=True)
-        return _Hit(output, match, placement, cuts, tests_pixels(lift, match))
+        return _Hit(output, match, placement, cuts, tests_pixels(lift, match), lift.narrow, lift.exact_below)
 
     def _is_mirrored(self, k: int, match: Match) -> bool:
         """Whether the model mirrors both coordinates into the image before it rounds them."""
@@ -272,21 +269,12 @@ class _Search:
                 return False
         return True
 
-    def _facts_at(self, k: int) -> Mapping[str, Fact]:
-        if k not in self._facts:
-            asked = self._sizes[k]
-            self._sizes[k], self._facts[k] = settle(self._scope, asked)
-            if k == 0:
-                self._sizes[1:] = [tied(asked, self._sizes[0], sizes) for sizes in self._sizes[1:]]
-        return self._facts[k]
-
     # ---- the site ---------------------------------------------------------------------------------------------------
 
     def _site(self, join: Join, hit: _Hit) -> Site | Miss:
-        for k in range(1, len(self._sizes)):
-            other = self._at_other_size(k, hit)
-            if other is not None:
-                return other
+        changes = self._changes(hit)
+        if changes is not None:
+            return changes
         escaped = escape(self._scope, join.reads, hit.output)
         if escaped is not None:
             return escaped
@@ -314,30 +302,48 @@ class _Search:
             sample_size=(rows, columns),
             dtype="unknown" if fact.dtype is None else str(fact.dtype),
             layout=_layout(hit.placement),
+            domain=Domain()
+            if self._every is None
+            else self._every.domain(image, _operands(hit.placement), hit.exact_below),
             **{f: getattr(hit.placement, f) for f in Placement.__dataclass_fields__},
         )
+
+    def _changes(self, hit: _Hit) -> Miss | None:
+        """What keeps the claim from holding at all sizes, None where nothing does."""
+        if not self._sizes.are_dynamic:
+            return None
+        if self._every is None:
+            self._every = EverySize(self._scope, *self._sizes.all(), self._ranges)
+        found = self._every.changes(hit.output, hit.placement.image, _operands(hit.placement))
+        half = any(self._facts_at(0)[v.tensor].dtype == np.float16 for v in hit.placement.coordinate_views)
+        misses = (self._at_other_size(k, hit) for k in self._sizes.others(half))
+        return found or next((miss for miss in misses if miss is not None), None)
 
     def _at_other_size(self, k: int, hit: _Hit) -> Miss | None:
         """Prove the same at the sizes of number `k`; None when it holds there too, else the miss."""
         result = self._match_at(k, hit.output, hit.cuts, hit.placement)
         if not isinstance(result, _Hit):
-            if result[0].degenerate:
+            if result[0].degenerate and not self._sizes.is_far(k):
                 return None  # at size 2 a scale of S-2 is 0, and the coordinate a constant
-            sizes = ", ".join(f"{n}={s}" for n, s in self._sizes[k].items())
+            sizes = ", ".join(f"{n}={s}" for n, s in self._sizes.at(k).items())
             return replace(result[0], condition=f"{result[0].condition} (at {sizes})")
         if result.match.policy != hit.match.policy or result.placement != hit.placement:
             return Miss("what it computes changes with the dynamic sizes", 4, "GSO113")
+        wide = next((name for name, bounds in result.narrow.items() if hit.narrow.get(name, bounds) != bounds), None)
+        if wide is not None:
+            dtype = self._facts_at(k)[wide].dtype
+            node = self._scope.producer[wide][0].name
+            return Miss(f"at '{node}' an index in {dtype} grows with a size, past what that type holds", 4, CODE)
         return None
 
     def _between(self, hit: _Hit) -> list[Node]:
         """The nodes from the image and the coordinates to the output."""
-        affine = hit.placement.affine
-        views = (hit.placement.image, *hit.placement.coordinate_views, *affine.factors, *affine.addends)
+        views = hit.placement.image, *_operands(hit.placement)
         return self._scope.backward_slice([hit.output], frozenset(view.tensor for view in views))
 
     def _group_sizes(self, view: View) -> list[int | None]:
         """The size of each canonical axis of a view; None for a dynamic one."""
-        dims = view.split_dims(self._static_dims(view.tensor))
+        dims = view.split_dims(self._sizes.static_dims(view.tensor))
         return [known_product(dims[a] for a in group) for group in view.groups]
 
     def _image_sizes(self, site: Site) -> list[int]:
@@ -346,15 +352,15 @@ class _Search:
         plain = site.image.split is None
         return [shape[a] for group in site.image.groups[2:] for a in group] if plain else list(shape)
 
-    def _static_dims(self, tensor: str) -> list[int | None]:
-        """Dims that are the same at every analysed size; None for a dynamic one."""
-        shapes = [self._facts_at(k).get(tensor, UNKNOWN).shape or () for k in range(len(self._sizes))]
-        return [dims[0] if len(set(dims)) == 1 else None for dims in zip(*shapes, strict=True)]
-
 
 def _rank(join: Join) -> tuple[bool, int, int]:
     """Four reads, then fewer, then more, from two cells' corners on."""
     return len(join.reads) > TAPS, max(len(join.reads), 2 * TAPS), -len(join.reads)
+
+
+def _operands(placement: Placement) -> tuple[View, ...]:
+    """Where the coordinates are, and what else is not looked behind."""
+    return (*placement.coordinate_views, *placement.affine.factors, *placement.affine.addends)
 
 
 def _adds_nothing(inner: _Hit, outer: _Hit) -> bool:
@@ -382,10 +388,6 @@ def _copied(algebra: Algebra, index: Expr) -> Expr:
     if index.value is not None:
         return algebra.num(index.value)
     return algebra.idx(*index.args) if index.op == "idx" else algebra.zero  # type: ignore[arg-type]
-
-
-def _shapes(facts: Mapping[str, Fact]) -> dict[str, Shape]:
-    return {name: fact.shape for name, fact in facts.items() if fact.shape is not None}
 
 
 def _layout(placement: Placement) -> str:

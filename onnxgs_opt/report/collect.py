@@ -76,6 +76,7 @@ def site_record(site: AnySite, choice: Choice, comparison: Comparison | None) ->
         error=_error(comparison),
         measurements=choice.measurements,
         body=site.body,
+        domain=site.domain,
     )
 
 

@@ -14,6 +14,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal
 
 from onnxgs_opt._version import __version__
+from onnxgs_opt.samplers.site import Domain
 from onnxgs_opt.tuning.measurement import Measurement
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ class SiteReport:
     """One site, lowered or kept: `grid` is one tensor's name or those of x and y, `reads` are node names.
 
     `reason` says why `lowering` was chosen, `refusals` why each other one could not be. `body` is the path of the If,
-    Loop or Scan body that holds it, empty for the main graph.
+    Loop or Scan body that holds it, empty for the main graph. `domain` has the sizes that its proof covers, None for
+    what needs no proof.
     """
 
     id: str
@@ -94,6 +96,7 @@ class SiteReport:
     error: SiteError = SiteError()
     measurements: tuple[Measurement, ...] = ()
     body: str = ""
+    domain: Domain | None = None
 
     @property
     def is_kept(self) -> bool:

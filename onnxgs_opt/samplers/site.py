@@ -29,6 +29,49 @@ class Affine:
 AS_IT_IS = Affine()
 
 
+@dataclass(frozen=True)
+class SizeRange:
+    """A dynamic size by name, with the least and, where one is known, the largest value that a proof covers."""
+
+    name: str
+    at_least: int = 2
+    at_most: int | None = None
+
+    @property
+    def words(self) -> str:
+        """As a sentence has it."""
+        return (
+            f"{self.name} >= {self.at_least}"
+            if self.at_most is None
+            else (f"{self.at_least} <= {self.name} <= {self.at_most}")
+        )
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The sizes that the proof of a site covers: of each dynamic one, and of the pixels of one image.
+
+    `pixels` is None where any number of them has an exact index. Without `sizes`, it is the sizes in the file alone.
+    """
+
+    sizes: tuple[SizeRange, ...] = ()
+    pixels: int | None = None
+
+    @property
+    def words(self) -> str:
+        """Which sizes those are, in a few words."""
+        if not self.sizes:
+            return "the sizes in the file"
+        alike = all(size.at_most is None and size.at_least == self.sizes[0].at_least for size in self.sizes)
+        names = ", ".join(size.name for size in self.sizes)
+        text = (
+            f"every {names} >= {self.sizes[0].at_least}"
+            if alike
+            else "every " + ", ".join(size.words for size in self.sizes)
+        )
+        return text if self.pixels is None else f"{text} with at most {self.pixels} pixels"
+
+
 @dataclass(frozen=True, kw_only=True)
 class AnySite:
     """Something that was found and can be rewritten, of any kind; what else is known of a kind is in `KINDS`.
@@ -46,6 +89,7 @@ class AnySite:
         coordinates: The unit of what says where to read.
         align_corners: Which normalised coordinates those are; None where they are none.
         layout: The order of the image's axes in memory, where that is known.
+        domain: The sizes that what is said of it is proven for; None where that needs no proof.
     """
 
     id: str
@@ -60,6 +104,7 @@ class AnySite:
     coordinates: CoordinateName | Literal["index"] = "index"
     align_corners: bool | None = None
     layout: str = ""
+    domain: Domain | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

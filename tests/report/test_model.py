@@ -107,7 +107,7 @@ def test_json_has_the_documented_keys_in_their_order() -> None:
     ]  # fmt: skip
     assert list(document["sites"][0]) == [
         "id", "rule", "policy", "image", "grid", "output", "reads", "read_op", "lowering", "reason",
-        "refusals", "error", "measurements", "body",
+        "refusals", "error", "measurements", "body", "domain",
     ]  # fmt: skip
     assert list(document["sites"][0]["policy"]) == [
         "kind", "border", "coordinates", "align_corners", "layout", "dtype"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
 from itertools import combinations
 
 from onnxgs_opt.ir.constants import is_size
 from onnxgs_opt.ir.def_use import Scope
-from onnxgs_opt.recognition.lifting.shape_functions import Conflict, Fact
+from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Conflict, Fact, Shape
 from onnxgs_opt.recognition.lifting.shape_inference import dim_name, infer
 
 
@@ -20,8 +20,7 @@ def symbols(scope: Scope) -> list[str]:
 def assignments(names: list[str]) -> list[dict[str, int]]:
     """Sizes to analyse dynamic dims at: distinct ones, so that no two dims are confused, the small ones included.
 
-    The expressions are polynomials of low degree in each dim, with breakpoints at a dim plus or minus one or two, so
-    what holds at a large, a middle and a minimal size holds at all.
+    Proofs have a fourth set, `far`; docs/bilinear.md says what the four prove together.
     """
     count = len(names)
     if not count:
@@ -30,6 +29,37 @@ def assignments(names: list[str]) -> list[dict[str, int]]:
     mixed = {name: 4 + (3 * k) % (count + 3) + k for k, name in enumerate(names)}
     small = {name: 2 + (k % 2) for k, name in enumerate(names)}
     return [large, mixed, small]
+
+
+Tie = Callable[[dict[str, int]], dict[str, int]]
+Analysis = tuple[dict[str, int], dict[str, Fact]]
+"""Sizes by name, and what is known of every tensor there."""
+
+
+def far(
+    scope: Scope, tie: Callable[[dict[str, int]], dict[str, int]], known: Mapping[str, Fact], first: int = 0
+) -> Analysis:
+    """The largest sizes, each a prime, at which a model is consistent, and the facts there; `known` are those nearby.
+
+    Some models compute the number of all elements in 32 bits, which the larger ones overflow. `first` is the place in
+    `PRIMES` to begin at, `tie` gives names that are one size one size.
+    """
+    names = symbols(scope)
+    for primes in PRIMES[first:]:
+        asked = tie({name: primes[k % len(primes)] for k, name in enumerate(names)})
+        found = settle(scope, asked)
+        if found[0] == asked and _unknown(found[1]) <= _unknown(known):
+            break
+    return found
+
+
+PRIMES = (
+    (4093, 3691, 3299, 3001, 2707, 2411, 2203, 2111, 2069, 2053, 2027, 2017),
+    (2039, 1801, 1601, 1409, 1213, 1013, 809, 601, 409, 313, 311, 307),
+    (251, 211, 179, 157, 131, 109, 101, 97, 83, 79, 73, 71),
+)
+"""In falling order, for other sets rise. Single precision has products of two of the first row and all integers before;
+half precision has those of the second; 32 bits hold a product of four of the last."""
 
 
 def settle(scope: Scope, sizes: Mapping[str, int]) -> tuple[dict[str, int], dict[str, Fact]]:
@@ -93,3 +123,86 @@ def _fixed(sizes: Mapping[str, int], conflict: Conflict) -> dict[str, int] | Non
         if wrong in sizes.values():
             return {name: right if size == wrong else size for name, size in sizes.items()}
     return None
+
+
+class SizeSets:
+    """The sets of sizes that one graph is analysed at, and what is known of every tensor at each, found when asked for.
+
+    First the small ones, at which a model is also run; then, where sizes are dynamic, the largest and, for coordinates
+    in half precision, the largest that those have.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._sizes = assignments(symbols(scope))
+        self._asked: Mapping[str, int] = self._sizes[0]
+        self._count = len(self._sizes)
+        self._facts: dict[int, Mapping[str, Fact]] = {}
+
+    @property
+    def are_dynamic(self) -> bool:
+        """Whether there is more than one set."""
+        return self._count > 1
+
+    @property
+    def near(self) -> tuple[Mapping[str, int], ...]:
+        """The small sets."""
+        return tuple(self._sizes[: self._count])
+
+    def is_far(self, k: int) -> bool:
+        """Whether set `k` is one of large sizes."""
+        return k >= self._count
+
+    def at(self, k: int) -> Mapping[str, int]:
+        """The sizes of set `k`, by name."""
+        self.facts(k)
+        return self._sizes[k]
+
+    def all(self) -> tuple[list[Mapping[str, Fact]], list[Mapping[str, int]]]:
+        """Facts and sizes of the small sets and of the largest."""
+        places = range(self._count + 1)
+        return [self.facts(k) for k in places], [self.at(k) for k in places]
+
+    def others(self, half: bool) -> list[int]:
+        """The sets at which what the first showed has to hold too."""
+        return [*range(1, self._count), self._count + half]
+
+    def facts(self, k: int) -> Mapping[str, Fact]:
+        """What is known of every tensor at set `k`."""
+        if k in self._facts:
+            return self._facts[k]
+        if k >= self._count:
+            known, place = self.facts(0), k - self._count
+            sizes, facts = far(self._scope, lambda s: tied(self._asked, self._sizes[0], s), known, place)
+            self._sizes += [sizes] * (k + 1 - len(self._sizes))
+        else:
+            sizes, facts = settle(self._scope, self._sizes[k])
+        self._sizes[k], self._facts[k] = sizes, facts
+        if k == 0:
+            self._sizes[1:] = [tied(self._asked, sizes, other) for other in self._sizes[1:]]
+        return facts
+
+    def static_dims(self, tensor: str) -> list[int | None]:
+        """Dims that are the same at every small set; None for a dynamic one."""
+        shapes = [self.facts(k).get(tensor, UNKNOWN).shape or () for k in range(self._count)]
+        return [dims[0] if len(set(dims)) == 1 else None for dims in zip(*shapes, strict=True)]
+
+    def shapes(self, images: Container[int]) -> tuple[Mapping[str, Shape], ...]:
+        """Shapes of every tensor at each small set, and at sizes of 1 if all fits there; none without dynamic dims.
+
+        At the last, dynamic dims are 1 but for those that are among the sizes of `images` at the first set: 3. Nothing
+        is proven there, for an axis of size 1 has no index: validation runs there, for a model may branch on 1.
+        """
+        if not self.are_dynamic:
+            return ()
+        found = [_shapes(self.facts(k)) for k in range(self._count)]
+        asked = {name: 3 if size in images else 1 for name, size in self._sizes[0].items()}
+        conflicts: list[Conflict] = []
+        facts = infer(self._scope, asked, conflicts=conflicts)
+        if not conflicts and all(fact.shape is not None for fact in facts.values()):
+            found.append(_shapes(facts))
+        return tuple(found)
+
+
+def _shapes(facts: Mapping[str, Fact]) -> dict[str, Shape]:
+    return {name: fact.shape for name, fact in facts.items() if fact.shape is not None}

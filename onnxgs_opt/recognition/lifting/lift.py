@@ -69,6 +69,7 @@ class Lift:
         self._tensors = scope.tensors
         self.rounded: dict[Element, tuple[Bound, Bound]] = {}
         self.compared: set[Expr] = set()
+        self.narrow: dict[str, tuple[Number, Number]] = {}
         self.unmerged: dict[Element, Element] = {}
         self._rounded_as: dict[Expr, Element] = {}
         self._order = scope.order
@@ -122,9 +123,22 @@ class Lift:
         if rule is None:
             return self.leaf(name, index)
         try:
-            return rule(self, node, position, index)
+            found = rule(self, node, position, index)
+            if operator(node) in ARITHMETIC:
+                self._note_narrow(name, found)
+            return found
         except (NoRule, ValueError, KeyError, IndexError):
             return self.leaf(name, index)
+
+    def _note_narrow(self, name: str, value: Expr) -> None:
+        """Remember the bounds of a number whose integer type may not hold it; NoRule where it does not."""
+        dtype = self.facts.get(name, UNKNOWN).dtype
+        if dtype is None or dtype.kind not in "iu" or dtype.name in ("int32", "int64"):
+            return
+        held = np.iinfo(dtype)
+        if value.lo is None or value.hi is None or value.lo < held.min or value.hi > held.max:
+            raise NoRule("its type does not hold every such number")
+        self.narrow[name] = value.lo, value.hi
 
     def leaf(self, name: str, index: Index) -> Expr:
         """The element as a leaf: what computes it is not looked at."""

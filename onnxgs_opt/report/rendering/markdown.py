@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from onnxgs_opt.diagnostics import CODES
 from onnxgs_opt.report.model import Report, SiteReport
-from onnxgs_opt.report.rendering.words import grid, kind, number, outcome, printable, verdict
+from onnxgs_opt.report.rendering.words import domain, grid, kind, number, outcome, printable, verdict
 from onnxgs_opt.runtime.tensorrt.engine import Engine
 
 _SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|~&!]")
@@ -82,7 +82,7 @@ def _layer_times(engine: Engine) -> Iterator[Sequence[str]]:
 def _site(site: SiteReport) -> Sequence[str]:
     where = f"{code(site.image)} at {code(grid(site))} to {code(site.output)}"
     where += f" in {code(site.body)}" if site.body else ""
-    what = f"{site.rule} {prose(kind(site))}"
+    what = f"{site.rule} {prose(kind(site))}" + (f"; {prose(domain(site))}" if domain(site) else "")
     return code(site.id), what, where, code(site.lowering), prose(site.reason), number(site.error.max_abs)
 
 

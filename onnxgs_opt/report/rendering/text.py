@@ -14,7 +14,7 @@ from rich.text import Text
 
 from onnxgs_opt.diagnostics import CODES, Code
 from onnxgs_opt.report.model import Report, SiteReport
-from onnxgs_opt.report.rendering.words import kind, number, outcome, printable, verdict, where
+from onnxgs_opt.report.rendering.words import domain, kind, number, outcome, printable, verdict, where
 
 if TYPE_CHECKING:
     from onnxgs_opt.runtime.tensorrt.engine import EngineTime
@@ -114,6 +114,7 @@ def _site(site: SiteReport) -> Text:
         printable(f"{where(site)} ({len(site.reads)} {site.read_op} reads): "),
         (site.lowering, "yellow" if site.is_kept else "green"),
         printable(f", {site.reason}"),
+        f", proven for {domain(site)}" if domain(site) else "",
     )
 
 

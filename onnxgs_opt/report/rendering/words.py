@@ -48,6 +48,11 @@ def where(site: SiteReport) -> str:
     return f"{site.image} at {grid(site)} -> {site.output}{inside}"
 
 
+def domain(site: SiteReport) -> str:
+    """The sizes that the proof of a site with dynamic ones covers, else nothing."""
+    return "" if site.domain is None or not site.domain.sizes else printable(site.domain.words)
+
+
 def outcome(report: Report) -> str:
     """PASSED or FAILED, the exit code in a word."""
     return "FAILED" if report.exit_code else "PASSED"

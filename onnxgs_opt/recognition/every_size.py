@@ -1,0 +1,99 @@
+"""For which sizes the claim of a site holds: what it computes of sizes has to be one formula at all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from onnxgs_opt.ir import Node
+from onnxgs_opt.ir.constants import small_value
+from onnxgs_opt.ir.def_use import Scope
+from onnxgs_opt.ir.operators import BOUNDED, ELEMENTWISE, operator
+from onnxgs_opt.recognition.algebra.quantity import Quantity, Range
+from onnxgs_opt.recognition.lifting.elementwise import EXACT_BELOW
+from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
+from onnxgs_opt.recognition.lifting.size_values import Break
+from onnxgs_opt.recognition.lifting.symbolic_shapes import State
+from onnxgs_opt.recognition.lifting.symbolic_sizes import MOST, Sizes, of_claim
+from onnxgs_opt.recognition.match import Miss
+from onnxgs_opt.samplers.site import Domain, SizeRange
+from onnxgs_opt.samplers.view import View
+
+CODE = "GSO115"
+"""The code of what is computed differently at some sizes."""
+
+DECIDES = BOUNDED & ELEMENTWISE
+"""Operators that compare, or choose one of two numbers."""
+
+
+class EverySize:
+    """The sizes of one graph as symbols, and what they say of each claim.
+
+    `facts` are those at the analysed sets of sizes `given`, `ranges` the sizes that are asked for by name.
+    """
+
+    def __init__(
+        self,
+        scope: Scope,
+        facts: Sequence[Mapping[str, Fact]],
+        given: Sequence[Mapping[str, int]],
+        ranges: Mapping[str, Range],
+    ) -> None:
+        self._scope = scope
+        self._facts = facts[0]
+        self._largest = min(size for name, size in given[-1].items() if size != given[0][name]) - 2
+        self._sizes = Sizes(scope, facts, given, ranges)
+
+    def changes(self, output: str, image: View, others: Iterable[View]) -> Miss | None:
+        """Where what is computed from the views to `output` changes with a size, or is not known to be the same."""
+        names = [view.tensor for view in (image, *others)]
+        self._sizes.look_at(self._scope.backward_slice([output]))
+        nodes = of_claim(self._scope, output, names)
+        found = self._sizes.breaks(nodes) or self._broken_dims(names) or self._rounded(nodes, names[1:])
+        if found is None and self._is_dynamic(image):
+            found = self._unseen(nodes)
+        return None if found is None else Miss(f"at '{found.node}' {found.why}", 4, CODE)
+
+    def _broken_dims(self, names: Iterable[str]) -> Break | None:
+        states = (self._sizes.states.get(name, State()) for name in names)
+        return next((b for state in states if (b := state.first_break(values=False)) is not None), None)
+
+    def _rounded(self, nodes: Iterable[Node], coordinates: Iterable[str]) -> Break | None:
+        """A number of sizes in half precision, where the coordinates are in a wider type."""
+        if any(self._is_half(name) for name in coordinates):
+            return None
+        halves = (n for n in nodes for t in n.outputs if t.name in self._sizes.halves)
+        node = next(halves, None)
+        return None if node is None else Break(node.name, "a number of sizes over 2048 is rounded to float16")
+
+    def _is_half(self, name: str) -> bool:
+        return self._facts.get(name, UNKNOWN).dtype == np.float16
+
+    def _is_dynamic(self, image: View) -> bool:
+        dims = self._sizes.states.get(image.tensor, State()).dims or ()
+        spatial = dims if image.split is not None else [dims[a] for group in image.groups[2:] for a in group]
+        return any(not isinstance(d, Quantity) or d.constant is None for d in spatial)
+
+    def _unseen(self, nodes: Iterable[Node]) -> Break | None:
+        """A fixed number that coordinates are compared with, and that is larger than any size that was analysed."""
+        for node in nodes:
+            if operator(node) not in DECIDES:
+                continue
+            for tensor in node.inputs:
+                value = small_value(tensor)
+                if value is None or value.dtype.kind not in "iuf" or not value.size:
+                    continue
+                if np.any((np.abs(value) > self._largest) & (np.abs(value) < MOST)):
+                    return Break(node.name, f"compares with {value.reshape(-1)[0]}, which a size may pass")
+        return None
+
+    def domain(self, image: View, others: Iterable[View], exact_below: int) -> Domain:
+        """The sizes that the proof covers, by the names of those that the image and the coordinates have."""
+        dims = [d for view in (image, *others) for d in self._sizes.states.get(view.tensor, State()).dims or ()]
+        most = EXACT_BELOW[2] if any(self._is_half(view.tensor) for view in others) else None
+        ranges = []
+        for atom in sorted(self._sizes.atoms(dims)):
+            least, largest = self._sizes.range_of(atom)
+            ranges.append(SizeRange(self._sizes.names[atom], least, most if largest == MOST else largest))
+        return Domain(tuple(ranges), exact_below if exact_below < EXACT_BELOW[8] else None)

@@ -1,0 +1,262 @@
+"""Shapes of operators' results where the sizes are symbols."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import TypeAlias
+
+import numpy as np
+
+from onnxgs_opt.ir import Node
+from onnxgs_opt.ir.def_use import Array
+from onnxgs_opt.ir.operators import ELEMENTWISE, REDUCTIONS, SAME_SHAPE
+from onnxgs_opt.recognition.algebra.quantity import Quantity
+from onnxgs_opt.recognition.lifting.size_values import Break, Element, element
+
+Dims: TypeAlias = tuple[Element, ...]
+ONE = Quantity.of(1)
+
+
+@dataclass(frozen=True)
+class State:
+    """What is known of a tensor: its dims, and its elements where they follow from sizes."""
+
+    dims: Dims | None = None
+    value: Array | None = None
+
+    def first_break(self, values: bool) -> Break | None:
+        """The first dim that is a break, or, where `values`, the first element."""
+        items = (*(self.dims or ()), *(() if self.value is None or not values else self.value.reshape(-1)))
+        return next((item for item in items if isinstance(item, Break)), None)
+
+
+Rule = Callable[[Node, list[State], list["Array | None"]], list[State]]
+
+
+def _known(state: State) -> Dims:
+    if state.dims is None:
+        raise ValueError("unknown shape")
+    return state.dims
+
+
+def _is(dim: Element, number: int) -> bool:
+    return isinstance(dim, Quantity) and dim.constant == number
+
+
+def _broadcast(shapes: Sequence[Dims]) -> Dims:
+    """Sizes that are not 1: where two have different names, the model runs only where they are equal."""
+    out: list[Element] = []
+    for places in zip_longest(*(reversed(s) for s in shapes), fillvalue=ONE):
+        wide = [d for d in places if not _is(d, 1)]
+        broken = next((d for d in wide if isinstance(d, Break)), None)
+        out.append(broken or (min(wide, key=_simplicity) if wide else ONE))
+    return tuple(reversed(out))
+
+
+def _simplicity(dim: Element) -> tuple[int, int]:
+    """Numbers first, then the sizes that came first."""
+    return (0, 0) if not isinstance(dim, Quantity) or not dim.atoms else (1, min(dim.atoms))
+
+
+def _elementwise(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
+    return [State(_broadcast([_known(s) for s, t in zip(inputs, node.inputs, strict=True) if t.name]))]
+
+
+def _same(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
+    return [State(_known(inputs[0]))]
+
+
+def _ints(node: Node, name: str, position: int, constants: list[Array | None]) -> list[int] | None:
+    if name in node.attrs:
+        value = node.attrs[name]
+        return [value] if isinstance(value, int) else list(value)
+    if position < len(node.inputs) and node.inputs[position].name:
+        array = constants[position]
+        if array is None:
+            raise ValueError(f"{name} is not a constant")
+        return [int(v) for v in np.ravel(array)]
+    return None
+
+
+def _numbers(node: Node, inputs: list[State], constants: list[Array | None], position: int) -> list[Element]:
+    """The elements of a shape that is an input."""
+    value = inputs[position].value
+    array = constants[position] if value is None else value
+    if array is None:
+        raise ValueError("not known")
+    return [element(v) for v in np.ravel(array)]
+
+
+def _reshape(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
+    old = _known(inputs[0])
+    if "shape" in node.attrs:
+        target = [element(int(v)) for v in node.attrs["shape"]]
+    else:
+        target = _numbers(node, inputs, constants, 1)
+    zero = bool(node.attrs.get("allowzero", 0))
+    dims = [old[k] if _is(d, 0) and not zero else d for k, d in enumerate(target)]
+    if any(_is(d, -1) for d in dims):
+        place = next(k for k, d in enumerate(dims) if _is(d, -1))
+        dims[place] = _rest(old, [d for k, d in enumerate(dims) if k != place], node)
+    return [State(tuple(dims))]
+
+
+def _rest(old: Sequence[Element], others: Sequence[Element], node: Node) -> Element:
+    """What is left of a product for a dim of -1."""
+    broken = next((d for d in (*old, *others) if isinstance(d, Break)), None)
+    if broken is not None:
+        return broken
+    total = ONE
+    for dim in old:
+        total = total.times(dim) if isinstance(dim, Quantity) else total
+    for dim in others:
+        total = total.by(dim) if isinstance(dim, Quantity) else total
+    return total if total.is_integral else Break(node.name, "a Reshape leaves a size that is no product of sizes")
+
+
+def _flatten(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
+    old, axis = _known(inputs[0]), node.attrs.get("axis", 1)
+    axis += len(old) if axis < 0 else 0
+    return [State((_rest(old[:axis], (), node), _rest(old[axis:], (), node)))]
+
+
+def _transpose(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
+    dims = _known(inputs[0])
+    return [State(tuple(dims[p] for p in node.attrs.get("perm", range(len(dims))[::-1])))]
+
+
+def _unsqueeze(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
+    dims, axes = _known(inputs[0]), _ints(node, "axes", 1, constants) or []
+    rank = len(dims) + len(axes)
+    places, rest = {a % rank for a in axes}, iter(dims)
+    return [State(tuple(ONE if k in places else next(rest) for k in range(rank)))]
+
+
+def _squeeze(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
+    dims, axes = _known(inputs[0]), _ints(node, "axes", 1, constants)
+    drop = {k for k, d in enumerate(dims) if _is(d, 1)} if axes is None else {a % len(dims) for a in axes}
+    return [State(tuple(d for k, d in enumerate(dims) if k not in drop))]
+
+
+def _expand(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
+    return [State(_broadcast([_known(inputs[0]), tuple(_numbers(node, inputs, constants, 1))]))]
+
+
+def _filled(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
+    return [State(tuple(_numbers(node, inputs, constants, 0)))]
+
+
+def _tile(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
+    repeats = _numbers(node, inputs, constants, 1)
+    return [State(tuple(_rest((d, r), (), node) for d, r in zip(_known(inputs[0]), repeats, strict=True)))]
+
+
+def _range(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
+    start, limit, step = (_numbers(node, inputs, constants, k)[0] for k in range(3))
+    if isinstance(limit, Quantity) and _is(start, 0) and _is(step, 1):
+        return [State((limit,))]
+    return [State((limit,))] if isinstance(limit, Break) else []
+
+
+def _concat(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
+    shapes = [_known(s) for s in inputs]
+    axis = node.attrs["axis"] % len(shapes[0])
+    total: Element = shapes[0][axis]
+    for shape in shapes[1:]:
+        other = shape[axis]
+        if isinstance(total, Quantity):
+            total = total.plus(other) if isinstance(other, Quantity) else other
+    wide = _broadcast(shapes)
+    return [State((*wide[:axis], total, *wide[axis + 1 :]))]
+
+
+def _gather(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
+    data, index = _known(inputs[0]), _known(inputs[1])
+    axis = node.attrs.get("axis", 0) % len(data)
+    return [State((*data[:axis], *index, *data[axis + 1 :]))]
+
+
+def _gather_elements(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
+    return [State(_known(inputs[1]))]
+
+
+def _gather_nd(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
+    data, index = _known(inputs[0]), _known(inputs[1])
+    last = index[-1]
+    if not isinstance(last, Quantity) or not isinstance(last.constant, int):
+        raise ValueError("an index of unknown length")
+    return [State((*index[:-1], *data[node.attrs.get("batch_dims", 0) + last.constant :]))]
+
+
+def _slice(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
+    """Axes that are cut are of a length of their own, unless the whole or a part from the end is taken."""
+    dims = list(_known(inputs[0]))
+    starts, ends = _ints(node, "starts", 1, constants) or [], _ints(node, "ends", 2, constants) or []
+    axes = _ints(node, "axes", 3, constants) or range(len(starts))
+    steps = _ints(node, "steps", 4, constants) or [1] * len(starts)
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        dims[axis] = _cut(node, dims[axis], start, end, step)
+    return [State(tuple(dims))]
+
+
+def _cut(node: Node, dim: Element, start: int, end: int, step: int) -> Element:
+    if isinstance(dim, Break):
+        return dim
+    if isinstance(dim.constant, int):
+        return Quantity.of(len(range(*slice(start, end, step).indices(dim.constant))))
+    whole = end >= 2**31 - 1
+    if step == 1 and start in (0, 1) and (whole or end == -1) and not (start and not whole):
+        return dim.plus(ONE, -1) if start or not whole else dim
+    if step == 1 and (start, end) in ((0, 1), (1, 2), (0, 2)):
+        return Quantity.of(end - start)
+    if step == 1 and start == -1 and whole:
+        return ONE
+    return Break(node.name, f"how many elements [{start}:{end}:{step}] are changes with the size that is cut")
+
+
+def _split(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
+    dims = _known(inputs[0])
+    axis = node.attrs.get("axis", 0) % len(dims)
+    given = _ints(node, "split", 1, constants)
+    whole = dims[axis]
+    if given is None:
+        if not isinstance(whole, Quantity) or not isinstance(whole.constant, int):
+            return []
+        step = -(-whole.constant // len(node.outputs))
+        given = [min(step, whole.constant - k * step) for k in range(len(node.outputs))]
+    return [State((*dims[:axis], Quantity.of(size), *dims[axis + 1 :])) for size in given]
+
+
+def _reduce(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
+    dims, axes = _known(inputs[0]), _ints(node, "axes", 1, constants)
+    if not axes:
+        taken = set() if node.attrs.get("noop_with_empty_axes", 0) else set(range(len(dims)))
+    else:
+        taken = {a % len(dims) for a in axes}
+    keep = node.attrs.get("keepdims", 1)
+    return [State(tuple(ONE if k in taken else d for k, d in enumerate(dims) if keep or k not in taken))]
+
+
+DIMS: dict[str, Rule] = {
+    **dict.fromkeys(ELEMENTWISE, _elementwise),
+    **dict.fromkeys(REDUCTIONS, _reduce),
+    **dict.fromkeys(SAME_SHAPE, _same),
+    "Concat": _concat,
+    "ConstantOfShape": _filled,
+    "Expand": _expand,
+    "Flatten": _flatten,
+    "Gather": _gather,
+    "GatherElements": _gather_elements,
+    "GatherND": _gather_nd,
+    "Range": _range,
+    "Reshape": _reshape,
+    "Slice": _slice,
+    "Split": _split,
+    "Squeeze": _squeeze,
+    "Tile": _tile,
+    "Transpose": _transpose,
+    "Unsqueeze": _unsqueeze,
+}
+"""What shape operators give; the others' results have sizes of their own."""
