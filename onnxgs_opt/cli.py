@@ -11,7 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,6 +83,9 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; the console script's entry point."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime would keep an id and events, and send them
     gc.set_threshold(100_000, 50, 50)  # nodes and expressions live to the end: looking for garbage took 8 % of a run
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started the program
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  (to the end)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -114,7 +117,7 @@ def _say_times(race: Race | None) -> None:
     """One line on stderr: stdout carries the report."""
     from onnxgs_opt.runtime.timing import describe
 
-    click.echo("bench: the model was not rewritten, or does not run here" if race is None else describe(race), err=True)
+    _tell("bench: the model was not rewritten, or does not run here" if race is None else describe(race))
 
 
 def _show(report: Report, voice: Voice) -> None:
@@ -152,7 +155,7 @@ def _wants_colour(flag: bool | None) -> bool:
 def _progress(voice: Voice) -> Iterator[Callable[[str], None] | None]:
     """A sink of stage names: a bar on a terminal, lines under -v, else nothing. Always on stderr."""
     if voice.verbosity > 0:
-        yield lambda stage: click.echo(f"{stage} ...", err=True)
+        yield lambda stage: _tell(f"{stage} ...")
         return
     if voice.verbosity < 0 or not sys.stderr.isatty():
         yield None
@@ -175,6 +178,17 @@ def _say(text: str, colour: bool, err: bool = False) -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered would fail again at the end
+        raise UsageError(
+            f"the report cannot be printed: {error.strerror}", "--report FILE writes it to a file"
+        ) from None
+
+
+def _tell(line: str) -> None:
+    """Print a line to stderr; that nobody takes it changes nothing."""
+    with suppress(OSError):
+        click.echo(line, err=True)
 
 
 def _fail(message: str, hint: str, exit_code: int) -> int:

@@ -9,6 +9,7 @@ Data movement also works on arrays of objects, which is how partly known shapes 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -220,7 +221,7 @@ def _reshape(call: Call) -> Array:
 def _flatten(call: Call) -> Array:
     value, axis = call[0], call.attrs.get("axis", 1)
     axis += value.ndim if axis < 0 else 0
-    return value.reshape(int(np.prod(value.shape[:axis], dtype=np.int64)), -1) if value.size else value.reshape(0, 0)
+    return value.reshape(math.prod(value.shape[:axis]), math.prod(value.shape[axis:]))
 
 
 def _squeeze(call: Call) -> Array:
@@ -268,7 +269,10 @@ def _gather(call: Call) -> Array:
 
 
 def _gather_elements(call: Call) -> Array:
-    data, index, axis = call[0], call[1], call.attrs.get("axis", 0)
+    data, index, axis = call[0], call[1].astype(np.int64), call.attrs.get("axis", 0)
+    if any(a > b for k, (a, b) in enumerate(zip(index.shape, data.shape, strict=True)) if k != axis % data.ndim):
+        raise NotEvaluable
+    data = data[tuple(slice(None if k == axis % data.ndim else size) for k, size in enumerate(index.shape))]
     return np.take_along_axis(data, np.where(index < 0, index + data.shape[axis], index), axis)
 
 

@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from onnxgs_opt.runtime.tensorrt.engine import Engine
 
 SCHEMA_VERSION = "1"
-Status = Literal["optimised", "nothing-to-do", "dry-run", "findings", "too-few", "mismatch", "engine-failed"]
+Status = Literal[
+    "optimised", "nothing-to-do", "checks-failed", "dry-run", "findings", "too-few", "mismatch", "engine-failed"
+]
 EXIT_CODES: dict[Status, int] = {
     "optimised": 0,
     "nothing-to-do": 0,
+    "checks-failed": 0,
     "dry-run": 0,
     "findings": 1,
     "too-few": 1,

@@ -45,7 +45,7 @@ class Verdict:
     @property
     def lets_write(self) -> bool:
         """Whether there is a model to be written."""
-        return self.status in ("optimised", "nothing-to-do")
+        return self.status in ("optimised", "nothing-to-do", "checks-failed")
 
     @property
     def is_no_failure(self) -> bool:
@@ -62,7 +62,8 @@ def judge(job: Job, lowered: Graph, found: Survey, lowerings: Mapping[str, str],
     if not job.options.writes:
         return Verdict("findings" if job.options.check and lowerings else "dry-run")
     if not lowerings:
-        return Verdict("nothing-to-do")
+        failed = any(check.status == "mismatch" for check in proofs.comparisons.values())
+        return Verdict("checks-failed" if failed else "nothing-to-do")
     whole = _whole_check(job, lowered, found, lowerings, proofs) if job.options.validate else None
     if whole is not None and whole.status == "mismatch":
         return Verdict("mismatch", whole=whole)

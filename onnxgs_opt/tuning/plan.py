@@ -102,12 +102,14 @@ def load_plan(path: Path) -> dict[str, str]:
     hint = "make one with --save-plan"
     try:
         plan = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # the last of brackets in brackets
         raise UsageError(f"cannot read the plan {path}: {error}", hint) from None
     if not isinstance(plan, dict) or plan.get("schema_version") != PLAN_VERSION:
         raise UsageError(f"{path} is no plan of version {PLAN_VERSION}", hint)
-    entries = plan.get("sites", {}).items()
-    named = {str(own): str(entry.get("lowering")) for own, entry in entries if isinstance(entry, dict)}
+    entries = plan.get("sites")
+    if not isinstance(entries, dict):
+        raise UsageError(f"{path} is no plan: its sites have no signatures, as those of a report", hint)
+    named = {str(own): str(entry.get("lowering")) for own, entry in entries.items() if isinstance(entry, dict)}
     unknown = sorted({name for name in named.values() if name not in LOWERINGS})
     if unknown:
         raise UsageError(f"the plan {path} names no lowering of this version: {', '.join(unknown)}", hint)

@@ -82,6 +82,8 @@ def compare(expected: Array, actual: Array, tolerance: Tolerance, slack: Array |
         return Difference(False, float("inf"), float("inf"), (), float("nan"), float("nan"))
     if expected.size == 0:
         return Difference(True, 0.0, 0.0, (), 0.0, 0.0)
+    if expected.dtype.kind not in "biufc":
+        return _compare_words(expected, actual)
     a, b = expected.astype(np.float64), actual.astype(np.float64)
     gap = gaps(a, b)
     size = np.where(np.isfinite(a), np.abs(a), 0)
@@ -96,6 +98,14 @@ def compare(expected: Array, actual: Array, tolerance: Tolerance, slack: Array |
         float(a[index]),
         float(b[index]),
     )
+
+
+def _compare_words(expected: Array, actual: Array) -> Difference:
+    """Strings and whatever else is no number are equal or infinitely far apart."""
+    differ = np.argwhere(expected != actual)
+    if not len(differ):
+        return Difference(True, 0.0, 0.0, (), 0.0, 0.0)
+    return Difference(False, float("inf"), float("inf"), tuple(map(int, differ[0])), float("nan"), float("nan"))
 
 
 def gaps(a: Array, b: Array) -> Array:
@@ -202,7 +212,7 @@ def _add_run(
             found = min(found, compare(np.asarray(same), np.asarray(b), tolerance), key=_badness)
         if not found.within:
             found = _beside_exact(original, run, name, np.asarray(a), np.asarray(b), tolerance) or found
-        if not found.within and tolerance.carried:
+        if not found.within and tolerance.carried and np.asarray(a).dtype.kind == "f":
             found = _beside_moved(original, run, name, np.asarray(a), np.asarray(b), tolerance)
         seen = _add_difference(seen, name, found, run, site)
         seen = _add_points(seen, np.asarray(a), np.asarray(b), run, site)
@@ -272,12 +282,18 @@ def _add_difference(seen: Comparison, name: str, found: Difference, run: Run, si
 def _where(name: str, found: Difference, run: Run, site: Site | None) -> str:
     if not found.index and np.isinf(found.max_abs):
         return f"'{name}' has another shape or type"
-    values = f"{found.actual:.6g} instead of {found.expected:.6g}"
+    values = _apart(found.actual, found.expected)
     if site is None or run.x is None or run.y is None:
         return f"'{name}'[{', '.join(map(str, found.index))}] is {values}"
     n, i, j = _point(site, found.index, run)
     x, y = float(run.x[n, i, j]), float(run.y[n, i, j])
     return f"{values} at {describe(x, run.image[1], 'x')}, {describe(y, run.image[0], 'y')}"
+
+
+def _apart(actual: float, expected: float) -> str:
+    """Two numbers in as few digits as tell them apart; doubles do in 17."""
+    digits = next((n for n in range(6, 17) if f"{actual:.{n}g}" != f"{expected:.{n}g}"), 17)
+    return f"{actual:.{digits}g} instead of {expected:.{digits}g}"
 
 
 def _point(site: Site, index: Sequence[int], run: Run) -> tuple[int, int, int]:

@@ -80,6 +80,9 @@ def _failure(report: Report) -> str:
 def _facts(report: Report) -> Iterator[str]:
     if report.status == "nothing-to-do":
         yield "nothing to do"
+    elif report.status == "checks-failed":
+        failed = sum(site.reason.startswith("its check failed") for site in report.sites)
+        yield f"nothing was lowered: what would replace {count(failed, 'site')} failed its check"
     elif report.status == "dry-run":
         yield f"{count(len(report.sites), 'site')} found, {len(report.lowered)} would be lowered"
     else:
