@@ -1,123 +1,134 @@
 """The model-local function onnxgs::BilinearSample: ONNX that any runtime with functions can run.
 
-One body serves every policy, because TensorRT knows functions by name alone. The attributes select rows of
-small tables. They reach the body through EyeLike, whose `k` puts the 1 of a one-hot row, as Constant takes no
-attribute by reference before opset 12; runtimes fold all of it.
+One body serves every node of a model, because TensorRT knows functions by name alone. The codes of the attributes
+select rows of small tables. They reach the body through EyeLike, whose `k` puts the 1 of a one-hot row, as Constant
+takes no attribute by reference before opset 12; runtimes fold all of it. Types and layouts reach it as the attributes
+of Cast and Transpose. `samplers.op` says what the operator computes.
 
-    image [N, C, H, W], grid [N, Ho, Wo, 2] (x, then y) -> [N, C, Ho, Wo], all float32
-
-The arithmetic is the one of `cells`, with p clamped to [0, S-1] for border, to [-1, S] for zeros.
+The arithmetic is the one of `cells`, with p clamped to [0, S-1], for zeros to [-1, S]. Coordinates, weights and the
+mask are [1, N, Ho, Wo], the first axis being that of the four corners.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
+from math import inf
 
 from onnx import FunctionProto, parser
 
-from onnxgs_opt.samplers.op import DOMAIN, NAME
+from onnxgs_opt.samplers.op import ATTRIBUTES, BORDER_CODES, DOMAIN, NAME
 from onnxgs_opt.samplers.policy import WINDOWS, Window
 
-_UNBOUNDED = 1e30  # not inf: a one-hot product would make NaN of it
 _FIRST_OPSET_WITH_AXES_INPUT = 13
 _TEMPLATE = """
 <domain: "{domain}", opset_import: ["": {opset}], doc_string: "Bilinear sampling of image at grid.">
-{name} <border, window, coordinates, layout, plugin_namespace, plugin_version> (image, grid) => (output)
+{name} <{attributes}> (image, grid) => (output{mask})
 {{
    zero = Constant <value = int64 {{0}}> ()
    one = Constant <value = int64 {{1}}> ()
-   f0 = Constant <value = float {{0.0}}> ()
-   f1 = Constant <value = float {{1.0}}> ()
-   f2 = Constant <value = float {{2.0}}> ()
-   border_row = Constant <value = float[1,2] {{0.0, 0.0}}> ()
-   window_row = Constant <value = float[1,{windows}] {{{blank}}}> ()
+   border_row = Constant <value = float[1,{borders}] {{{border_blank}}}> ()
+   window_row = Constant <value = float[1,{windows}] {{{window_blank}}}> ()
    coordinate_row = Constant <value = float[1,3] {{0.0, 0.0, 0.0}}> ()
-   window_table = Constant <value = float[{windows},5] {{{table}}}> ()
-   coordinate_table = Constant <value = float[3,5] {{0.0, 0.0, 0.0, 1.0, 0.0,   1.0, 0.5, 0.0, 0.0, -0.5,
-                                                    1.0, 0.5, -0.5, 0.0, 0.0}}> ()
-   margin_table = Constant <value = float[2,1] {{1.0, 0.0}}> ()
    border_hot = EyeLike <dtype: int = 1, k: int = @border> (border_row)
    window_hot = EyeLike <dtype: int = 1, k: int = @window> (window_row)
    coordinate_hot = EyeLike <dtype: int = 1, k: int = @coordinates> (coordinate_row)
-   margin = MatMul (border_hot, margin_table)
-   w = MatMul (window_hot, window_table)
-   c = MatMul (coordinate_hot, coordinate_table)
+   border_number = ArgMax <axis = 1, keepdims = 0> (border_hot)
+   window_number = ArgMax <axis = 1, keepdims = 0> (window_hot)
+   coordinate_number = ArgMax <axis = 1, keepdims = 0> (coordinate_hot)
+   border_table = Constant <value = float[{borders},4] {{{border_table}}}> ()
+   window_table = Constant <value = float[{windows},5] {{{window_table}}}> ()
+   coordinate_table = Constant <value = float[3,5] {{0.0, 0.0, 0.0, 1.0, 0.0,   1.0, 0.5, 0.0, 0.0, -0.5,
+                                                    1.0, 0.5, -0.5, 0.0, 0.0}}> ()
+   border_values = Gather <axis = 0> (border_table, border_number)
+   window_values = Gather <axis = 0> (window_table, window_number)
+   coordinate_values = Gather <axis = 0> (coordinate_table, coordinate_number)
+   numbers = Constant <value = float[4] {{0.0, 1.0, 2.0, 3.0}}> ()
+   b = Cast <to: int = @grid_type> (border_values)
+   w = Cast <to: int = @grid_type> (window_values)
+   c = Cast <to: int = @grid_type> (coordinate_values)
+   f = Cast <to: int = @grid_type> (numbers)
    k0 = Constant <value = int64[1] {{0}}> ()
    k1 = Constant <value = int64[1] {{1}}> ()
    k2 = Constant <value = int64[1] {{2}}> ()
    k3 = Constant <value = int64[1] {{3}}> ()
    k4 = Constant <value = int64[1] {{4}}> ()
+   f0 = Gather <axis = 0> (f, k0)
+   f1 = Gather <axis = 0> (f, k1)
+   f2 = Gather <axis = 0> (f, k2)
+   f3 = Gather <axis = 0> (f, k3)
+   margin = Gather <axis = 1> (b, k0)
    shift = Gather <axis = 1> (c, k0)
    scale_size = Gather <axis = 1> (c, k1)
    scale_one = Gather <axis = 1> (c, k2)
    scale_pixel = Gather <axis = 1> (c, k3)
    move = Gather <axis = 1> (c, k4)
    low = Gather <axis = 1> (w, k0)
-   low_open = Gather <axis = 1> (w, k1)
+   low_closed_value = Gather <axis = 1> (w, k1)
    high_size = Gather <axis = 1> (w, k2)
    high = Gather <axis = 1> (w, k3)
-   high_open = Gather <axis = 1> (w, k4)
+   high_closed_value = Gather <axis = 1> (w, k4)
+   low_closed = Cast <to = 9> (low_closed_value)
+   high_closed = Cast <to = 9> (high_closed_value)
    below_zero = Sub (f0, margin)
+   origin = Gather <axis = 1> (b, k1)
+   beyond = Gather <axis = 1> (b, k2)
+   mirrors_value = Gather <axis = 1> (b, k3)
+   mirrors = Cast <to = 9> (mirrors_value)
 
-   shape = Shape (image)
+   channels_last = Transpose <perm: ints = @to_rows> (image)
+   shape = Shape (channels_last)
    batch = Gather <axis = 0> (shape, zero)
-   channels = Gather <axis = 0> (shape, k1)
-   height = Gather <axis = 0> (shape, k2)
-   width = Gather <axis = 0> (shape, k3)
+   height = Gather <axis = 0> (shape, k1)
+   width = Gather <axis = 0> (shape, k2)
    plane = Mul (height, width)
+   {points}
 {axes}
    row = Cast <to = 7> (y_first)
    column = Cast <to = 7> (x_first)
    row_start = Mul (row, width)
    in_plane = Add (row_start, column)
-   numbers = Range (zero, batch, one)
-   column_of_4 = Constant <value = int64[3] {{-1, 1, 1}}> ()
-   bases = Mul (numbers, plane)
-   bases3 = Reshape (bases, column_of_4)
-   index = Add (in_plane, bases3)
-   index_shape = Shape (index)
-   right = Add (index, one)
-   down = Add (index, width)
-   down_right = Add (right, width)
-   stack_dims = Concat <axis = 0> (k1, index_shape)
-   i0 = Reshape (index, stack_dims)
-   i1 = Reshape (right, stack_dims)
-   i2 = Reshape (down, stack_dims)
-   i3 = Reshape (down_right, stack_dims)
-   stacked = Concat <axis = 0> (i0, i1, i2, i3)
+   items = Range (zero, batch, one)
+   beside_points = Constant <value = int64[4] {{1, -1, 1, 1}}> ()
+   bases = Mul (items, plane)
+   bases4 = Reshape (bases, beside_points)
+   index = Add (in_plane, bases4)
+   down_step = Mul (y_step, width)
+   right = Add (index, x_step)
+   down = Add (index, down_step)
+   down_right = Add (right, down_step)
+   stacked = Concat <axis = 0> (index, right, down, down_right)
 
-   channels_last = Transpose <perm = [0, 2, 3, 1]> (image)
-   minus_one = Constant <value = int64[1] {{-1}}> ()
-   row_dims = Concat <axis = 0> (minus_one, channels)
-   rows = Reshape (channels_last, row_dims)
+   rows = Flatten <axis = 3> (channels_last)
    read = Gather <axis = 0> (rows, stacked)
+   pixels = Cast <to: int = @sum_type> (read)
 
    x_in = And (x_above, x_below)
    y_in = And (y_above, y_below)
    inside = And (x_in, y_in)
-   mask = Cast <to = 1> (inside)
-   y_low_in = Mul (y_w0, mask)
-   y_high_in = Mul (y_w1, mask)
+   in_window = Cast <to: int = @grid_type> (inside)
+   y_low_in = Mul (y_w0, in_window)
+   y_high_in = Mul (y_w1, in_window)
    w0 = Mul (x_w0, y_low_in)
    w1 = Mul (x_w1, y_low_in)
    w2 = Mul (x_w0, y_high_in)
    w3 = Mul (x_w1, y_high_in)
-   weight_dims = Concat <axis = 0> (k1, index_shape, k1)
-   v0 = Reshape (w0, weight_dims)
-   v1 = Reshape (w1, weight_dims)
-   v2 = Reshape (w2, weight_dims)
-   v3 = Reshape (w3, weight_dims)
-   weights = Concat <axis = 0> (v0, v1, v2, v3)
-   terms = Mul (read, weights)
+   corners = Concat <axis = 0> (w0, w1, w2, w3)
+   in_sum_type = Cast <to: int = @sum_type> (corners)
+   {weights}
+   terms = Mul (pixels, weights)
    {sum}
-   output = Transpose <perm = [0, 3, 1, 2]> (total)
+   samples = Cast <to: int = @image_type> (total)
+   output = Transpose <perm: ints = @from_rows> (samples)
+{masks}
 }}
 """
 
-# p, the first pixel of its cell, both weights, and whether it is in the window, along one axis.
+# p, the first pixel of its cell, both weights, and whether it is in the window, along one axis. On an axis of a single
+# pixel the second one has weight 0, and the first is read in its place.
 _AXIS = """
-   {a}_size = Cast <to = 1> ({size})
-   {a}_grid = Gather <axis = 3> (grid, {component})
+   {a}_size = Cast <to: int = @grid_type> ({size})
+   {a}_grid = Gather <axis = 4> (points, {component})
    {a}_part = Mul ({a}_size, scale_size)
    {a}_part1 = Add ({a}_part, scale_one)
    {a}_scale = Add ({a}_part1, scale_pixel)
@@ -126,56 +137,90 @@ _AXIS = """
    {a} = Add ({a}_scaled, move)
    {a}_last = Sub ({a}_size, f1)
    {a}_end = Add ({a}_last, margin)
-   {a}_least = Max ({a}, below_zero)
+{mirror}
+   {a}_least = Max ({a}_placed, below_zero)
    {a}_near = Min ({a}_least, {a}_end)
    {a}_floor = Floor ({a}_near)
-   {a}_floor0 = Max ({a}_floor, f0)
    {a}_cells = Sub ({a}_last, f1)
-   {a}_first = Min ({a}_floor0, {a}_cells)
+   {a}_floor0 = Min ({a}_floor, {a}_cells)
+   {a}_first = Max ({a}_floor0, f0)
+   {a}_step_value = Min ({a}_last, f1)
+   {a}_step = Cast <to = 7> ({a}_step_value)
+   {a}_three = Mul ({a}_last, f3)
+   {a}_reach = Sub ({a}_three, f1)
+   {a}_reach2 = Min ({a}_reach, f2)
    {a}_d = Sub ({a}_near, {a}_first)
    {a}_1md = Sub (f1, {a}_d)
    {a}_1pd = Add ({a}_d, f1)
-   {a}_2md = Sub (f2, {a}_d)
+   {a}_2md = Sub ({a}_reach2, {a}_d)
    {a}_m0 = Min ({a}_1md, {a}_1pd)
    {a}_m1 = Min ({a}_d, {a}_2md)
    {a}_w0 = Relu ({a}_m0)
    {a}_w1 = Relu ({a}_m1)
    {a}_over = Greater ({a}, low)
-   {a}_under_low = Less ({a}, low)
-   {a}_not_under = Not ({a}_under_low)
-   {a}_low_open = Cast <to = 9> (low_open)
-   {a}_not_low_open = Not ({a}_low_open)
-   {a}_or_over = Or ({a}_over, {a}_not_low_open)
-   {a}_above = And ({a}_not_under, {a}_or_over)
+   {a}_at_low = Equal ({a}, low)
+   {a}_on_low = And ({a}_at_low, low_closed)
+   {a}_above = Or ({a}_over, {a}_on_low)
    {a}_high_size = Mul ({a}_size, high_size)
    {a}_high = Add ({a}_high_size, high)
    {a}_under = Less ({a}, {a}_high)
-   {a}_over_high = Greater ({a}, {a}_high)
-   {a}_not_over = Not ({a}_over_high)
-   {a}_high_open = Cast <to = 9> (high_open)
-   {a}_not_high_open = Not ({a}_high_open)
-   {a}_or_under = Or ({a}_under, {a}_not_high_open)
-   {a}_below = And ({a}_not_over, {a}_or_under)
+   {a}_at_high = Equal ({a}, {a}_high)
+   {a}_on_high = And ({a}_at_high, high_closed)
+   {a}_below = Or ({a}_under, {a}_on_high)
 """
+
+_MASK = """
+   {squeezed}
+   mask = Cast <to: int = @image_type> (inside3)
+"""
+
+_AS_IT_IS = "   {a}_placed = Identity ({a})"
+_MIRROR = """
+   {a}_span = Add ({a}_last, beyond)
+   {a}_twice = Mul ({a}_span, f2)
+   {a}_period = Max ({a}_twice, f1)
+   {a}_from_origin = Sub ({a}, origin)
+   {a}_periods_value = Div ({a}_from_origin, {a}_period)
+   {a}_periods = Floor ({a}_periods_value)
+   {a}_whole = Mul ({a}_periods, {a}_period)
+   {a}_phase = Sub ({a}_from_origin, {a}_whole)
+   {a}_back = Sub ({a}_period, {a}_phase)
+   {a}_distance = Min ({a}_phase, {a}_back)
+   {a}_mirrored = Add ({a}_distance, origin)
+   {a}_placed = Where (mirrors, {a}_mirrored, {a})
+"""
+
+_BORDERS = ((1.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0), (0.0, -0.5, 1.0, 1.0))
+"""By code: how far p may be outside, the origin of mirroring, what its span has beyond S-1, whether it mirrors."""
 
 
 @cache
-def sample_function(opset: int) -> FunctionProto:
-    """The function's body for models of this opset; only ReduceSum is spelt differently before 13."""
-    if opset < _FIRST_OPSET_WITH_AXES_INPUT:
-        total = "total = ReduceSum <axes = [0], keepdims = 0> (terms)"
-    else:
-        total = "total = ReduceSum <keepdims = 0> (terms, k0)"
+def sample_function(opset: int, mirrors: bool = False, masks: bool = False) -> FunctionProto:
+    """The function's body for models of this opset.
+
+    `mirrors`: some of the model's nodes have a mirrored border; `masks`: some use their mask, and all then name it or
+    leave its name empty, because onnxruntime refuses a node with fewer outputs than its function. ReduceSum, Squeeze
+    and Unsqueeze are spelt differently before opset 13.
+    """
     rows = [_row(window) for window in WINDOWS.values()]
+    axes = _axis("x", "width", "zero", mirrors) + _axis("y", "height", "one", mirrors)
     text = _TEMPLATE.format(
         domain=DOMAIN,
         name=NAME,
         opset=opset,
+        attributes=", ".join(ATTRIBUTES),
+        borders=len(BORDER_CODES),
+        border_blank=_listed([0.0] * len(BORDER_CODES)),
+        border_table=_listed(value for row in _BORDERS for value in row),
         windows=len(rows),
-        blank=", ".join(["0.0"] * len(rows)),
-        table=", ".join(f"{value!r}" for row in rows for value in row),
-        axes=_AXIS.format(a="x", size="width", component="zero") + _AXIS.format(a="y", size="height", component="one"),
-        sum=total,
+        window_blank=_listed([0.0] * len(rows)),
+        window_table=_listed(value for row in rows for value in row),
+        points=_over(opset, "points = Unsqueeze", "grid", 0),
+        axes=axes,
+        weights=_over(opset, "weights = Unsqueeze", "in_sum_type", 4),
+        sum=_over(opset, "total = ReduceSum", "terms", 0, "keepdims = 0"),
+        mask=", mask" if masks else "",
+        masks=_MASK.format(squeezed=_over(opset, "inside3 = Squeeze", "inside", 0)) if masks else "",
     )
     function: FunctionProto = parser.parse_function(text)
     for node in function.node:  # onnxruntime 1.20 fuses nameless nodes into two of one name
@@ -183,8 +228,24 @@ def sample_function(opset: int) -> FunctionProto:
     return function
 
 
+def _axis(name: str, size: str, component: str, mirrors: bool) -> str:
+    mirror = (_MIRROR if mirrors else _AS_IT_IS).format(a=name)
+    return _AXIS.format(a=name, size=size, component=component, mirror=mirror)
+
+
+def _over(opset: int, node: str, operand: str, axis: int, *attributes: str) -> str:
+    """A node over one axis, which is an attribute before opset 13 and an input from then on."""
+    if opset < _FIRST_OPSET_WITH_AXES_INPUT:
+        return f"{node} <{', '.join((f'axes = [{axis}]', *attributes))}> ({operand})"
+    return f"{node} <{', '.join(attributes)}> ({operand}, k{axis})" if attributes else f"{node} ({operand}, k{axis})"
+
+
+def _listed(values: Iterable[float]) -> str:
+    return ", ".join(f"{value!r}" for value in values)
+
+
 def _row(window: Window) -> tuple[float, ...]:
-    """Lower bound, whether open, factor of S and offset of the upper bound, whether open."""
-    low = -_UNBOUNDED if window.lo is None else float(window.lo)
-    high = (0.0, _UNBOUNDED) if window.hi is None else (1.0, float(window.hi))
-    return low, float(not window.lo_closed), *high, float(not window.hi_closed)
+    """Lower bound, whether closed, factor of S and offset of the upper one, whether closed; no bound is inf, closed."""
+    low = (-inf, 1.0) if window.lo is None else (float(window.lo), float(window.lo_closed))
+    high = (0.0, inf, 1.0) if window.hi is None else (1.0, float(window.hi), float(window.hi_closed))
+    return *low, *high

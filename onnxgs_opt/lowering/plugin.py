@@ -1,31 +1,48 @@
-"""`plugin`: the sampler as one node onnxgs::BilinearSample, with a function body where no plugin is."""
+"""`plugin`: the sampler as one node onnxgs::BilinearSample, with a function body where no kernel is."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from onnxgs_opt.ir import Tensor
+from onnxgs_opt.ir import Node, Tensor, Variable
 from onnxgs_opt.ir.builder import Builder
+from onnxgs_opt.ir.exporter import to_onnx_type
+from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance
+from onnxgs_opt.lowering.emit.cells import as_own_mask
 from onnxgs_opt.lowering.emit.coordinates import emit_pixel_grid, for_batch
+from onnxgs_opt.lowering.emit.image_layouts import in_result_type
 from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.lowering.function import sample_function
+from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.target import Target
-from onnxgs_opt.samplers.op import BORDER_CODES, COORDINATE_CODES, DOMAIN, NAME, WINDOW_CODES
+from onnxgs_opt.samplers.op import (
+    BORDER_CODES,
+    COORDINATE_CODES,
+    DOMAIN,
+    LAYOUT_CODES,
+    MIRRORED,
+    NAME,
+    VERSION,
+    WINDOW_CODES,
+)
+from onnxgs_opt.samplers.policy import WINDOWS
 from onnxgs_opt.samplers.site import Site
 
 FIRST_IR_WITH_FUNCTIONS = 8
-NCHW = 0
+TO_ROWS, FROM_ROWS = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """The node keeps the whole sampler, so that an engine's plugin or a custom op of that name can take it.
+    """The node keeps the whole sampler, so that an engine's plugin or a custom operator of that name can take it.
 
-    Its attributes are int codes, see `sample_function`: border, window, coordinates, layout. The strings
-    `plugin_namespace` and `plugin_version` make TensorRT 10.7 and later prefer the plugin to the function.
+    What its attributes say is in `samplers.op`. The strings `plugin_namespace` and `plugin_version` make TensorRT 10.7
+    and later prefer the plugin to the function.
     """
 
     name: str = "plugin"
@@ -33,40 +50,98 @@ class Plugin:
 
     def refusal(self, site: Site, target: Target) -> str | None:
         """Refuse what the function body cannot compute: whatever runs the node falls back on it."""
-        if site.policy.border == "reflection":
-            return "BilinearSample has no reflection padding yet"
         if target.opset < 11:
             return f"the body of BilinearSample needs opset >= 11, the model has {target.opset}"
-        if site.dtype != "float32":
-            return f"the body of BilinearSample computes in float32, the sampler in {site.dtype}"
+        if site.dtype not in ("float16", "float32", "float64"):
+            return f"BilinearSample takes no image of {site.dtype}"
+        if site.dtype == "float64" and Quirk.NO_DOUBLES in target.quirks:
+            return "TensorRT computes nothing in double precision"
         return None
 
     def emit(self, builder: Builder, site: Site) -> Emitted:
         """Write the node, its function, the import of its domain and the IR version that functions need."""
-        image = emit_view(builder, site.image)
+        image = _image(builder, site)
         grid, coordinates = _grid(builder, site, image)
-        grid = builder.cast(grid, np.float32) if grid.dtype not in (None, np.float32) else grid
-        graph = builder.graph
-        graph.add_function(sample_function(graph.opset))
-        graph.import_domain(DOMAIN, 1)
-        graph.envelope.ir_version = max(graph.envelope.ir_version, FIRST_IR_WITH_FUNCTIONS)
+        grid = grid if grid.dtype == np.float64 else builder.cast(grid, np.float32)
         height, width = ((grid.shape or [None] * 4)[axis] for axis in (1, 2))
         batch, channels = (image.shape or [None] * 4)[:2]
+        element = np.dtype(site.dtype if image.dtype is None else image.dtype)
         result = builder.op(
             NAME,
             image,
             grid,
             domain=DOMAIN,
-            dtype=image.dtype,
+            dtype=element,
             shape=[batch, channels, height, width],
-            border=BORDER_CODES[site.policy.border],
+            border=_border_code(site),
             window=WINDOW_CODES[site.policy.window],
             coordinates=COORDINATE_CODES[coordinates],
-            layout=NCHW,
+            layout=LAYOUT_CODES["NCHW"],
+            mask=0,
+            **_for_body(element, np.dtype(grid.dtype)),
             plugin_namespace=DOMAIN,
             plugin_version="1",
         )
-        return Emitted(result)
+        declare(builder.graph)
+        return Emitted(in_result_type(builder, site, result))
+
+
+def _image(builder: Builder, site: Site) -> Tensor:
+    """The image, in the type of the result where that is the wider one: samples are rounded to the image's."""
+    image, result = emit_view(builder, site.image), builder.graph.tensor(site.output).dtype
+    if None in (image.dtype, result):
+        return image
+    return builder.cast(image, np.promote_types(image.dtype, result))
+
+
+def _border_code(site: Site) -> int:
+    """GridSample without align_corners mirrors about the outer edges of the image, all others about pixels' centres."""
+    edges = site.policy.border == "reflection" and site.coordinates == "normalised" and site.align_corners is False
+    return BORDER_CODES["symmetric" if edges and site.read_op == "GridSample" else site.policy.border]
+
+
+def operator_nodes(graph: Graph) -> Iterator[Node]:
+    """Every node BilinearSample of a graph and of the bodies in it."""
+    return (n for part in (graph, *graph.bodies()) for n in part.nodes if (n.domain, n.op) == (DOMAIN, NAME))
+
+
+def give_mask(builder: Builder, site: Site, node: Node) -> Tensor | None:
+    """The node's second output as the model's own mask has it; None where there is none, or their shapes may differ."""
+    if site.mask is None or WINDOWS[site.policy.window] == WINDOWS["all"]:
+        return None
+    image, grid = node.inputs
+    mask = Variable(builder.graph.fresh_name(f"{node.name}_mask"), image.dtype, list((grid.shape or [])[:3]) or None)
+    own = as_own_mask(builder, site.mask, mask)
+    if own is None:
+        return None
+    if len(node.outputs) > 1:
+        node.outputs.pop()  # nameless, because another node of the model has a mask
+    node.outputs.append(mask)
+    node.attrs["mask"] = 1
+    declare(builder.graph)
+    return own
+
+
+def declare(graph: Graph) -> None:
+    """Give the model the function that all its nodes need, and nodes of version 1 what it needs of them."""
+    root = graph.root
+    nodes = list(operator_nodes(root))
+    masks = any(node.attrs.get("mask") for node in nodes)
+    for node in nodes:
+        single = _for_body(np.dtype(np.float32), np.dtype(np.float32))
+        node.attrs.update({name: value for name, value in single.items() if name not in node.attrs})
+        if masks and len(node.outputs) == 1:
+            node.outputs.append(Variable.empty())
+    mirrors = any(node.attrs.get("border") in MIRRORED for node in nodes)
+    root.add_function(sample_function(graph.opset, mirrors, masks))
+    root.import_domain(DOMAIN, VERSION)
+    root.envelope.ir_version = max(root.envelope.ir_version, FIRST_IR_WITH_FUNCTIONS)
+
+
+def _for_body(image: np.dtype[Any], grid: np.dtype[Any]) -> Mapping[str, Any]:
+    sums = np.promote_types(image, np.float32)
+    types = {name: to_onnx_type(t) for name, t in (("image_type", image), ("grid_type", grid), ("sum_type", sums))}
+    return {**types, "to_rows": list(TO_ROWS), "from_rows": list(FROM_ROWS)}
 
 
 def tolerance_from_grid(site: Site) -> Tolerance | None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from onnxgs_opt.ir import Node
+from onnxgs_opt.ir import Node, Tensor
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS
 from onnxgs_opt.lowering.emit.views import emit_output
+from onnxgs_opt.lowering.plugin import give_mask
 from onnxgs_opt.passes.raise_bilinear import can_raise, raised_nodes
 from onnxgs_opt.samplers.op import DOMAIN, NAME, prefix_of
 from onnxgs_opt.samplers.site import Site
@@ -33,13 +34,15 @@ class LowerBilinear:
         gone: dict[str, list[Node]] = {}
         for site in self.sites:
             node, lowering = raised.get(prefix_of(site)), self.plan.get(site.id, RAISED)
-            if lowering == RAISED or (node is None and can_raise(site, graph.opset)):
+            if node is None and (lowering == RAISED or can_raise(site, graph.opset)):
                 continue
             part = graph.at(site.body)
             builder = Builder(part, prefix_of(site))
+            if node is not None and lowering == RAISED:
+                changed |= _replace_mask(part, site, give_mask(builder, site, node))
+                continue
             emitted = LOWERINGS[lowering].emit(builder, site)
-            if site.mask is not None and emitted.mask is not None:
-                part.replace_all_uses(part.tensor(site.mask.tensor), emitted.mask)
+            _replace_mask(part, site, emitted.mask)
             if node is None:
                 part.stand_in(part.tensor(site.output), emit_output(builder, site, emitted.samples))
             else:
@@ -51,3 +54,11 @@ class LowerBilinear:
         if changed and not raised_nodes(graph):
             graph.drop_function(DOMAIN, NAME)
         return changed
+
+
+def _replace_mask(part: Graph, site: Site, mask: Tensor | None) -> bool:
+    """Let a mask that a lowering made stand for the model's own; whether it did."""
+    if site.mask is None or mask is None:
+        return False
+    part.replace_all_uses(part.tensor(site.mask.tensor), mask)
+    return True

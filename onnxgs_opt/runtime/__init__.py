@@ -14,7 +14,9 @@ RUNTIMES: dict[str, Runtime] = {
     "ort-cpu": OnnxRuntime("ort-cpu"),
     "ort-cuda": OnnxRuntime("ort-cuda", frozenset({Quirk.SCAN_IS_A_LOOP})),
     "tensorrt": TensorRt("tensorrt", frozenset(Quirk)),
-    "tensorrt-rtx": TensorRt("tensorrt-rtx", frozenset({Quirk.SCAN_IS_A_LOOP, Quirk.ROI_ALIGN_IS_FOR_FEW_REGIONS})),
+    "tensorrt-rtx": TensorRt(
+        "tensorrt-rtx", frozenset({Quirk.SCAN_IS_A_LOOP, Quirk.ROI_ALIGN_IS_FOR_FEW_REGIONS, Quirk.NO_DOUBLES})
+    ),
 }
 
 __all__ = ["RUNTIMES", "Quirk", "Runtime"]

@@ -27,6 +27,9 @@ class Quirk(Enum):
     SCAN_IS_A_LOOP = auto()
     """A Scan starts its body's kernels anew for every step."""
 
+    NO_DOUBLES = auto()
+    """Nothing is computed in double precision."""
+
 
 class Runtime(Protocol):
     """One runtime on one kind of device. Implementations are frozen dataclasses, and import the runtime when used."""

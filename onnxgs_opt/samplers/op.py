@@ -27,6 +27,7 @@ VERSION = 2
 """Of the operator's domain; kernels of version 2 take nodes of version 1 too."""
 
 BORDER_CODES = {"zeros": 0, "border": 1, "reflection": 2, "symmetric": 3}
+MIRRORED = frozenset((2, 3))
 COORDINATE_CODES = {"pixel": 0, "normalised": 1, "normalised-corners": 2}
 WINDOW_CODES = {name: code for code, name in enumerate(WINDOWS)}
 LAYOUT_CODES = {"NCHW": 0, "NHWC": 1}
@@ -36,8 +37,15 @@ KERNEL_CODES = {"linear": 0}
 `kernel` is not written while it is linear. A library refuses a node with a code that it does not know.
 """
 
-BODY_ATTRIBUTES = ("grid_type", "sum_type", "to_rows", "from_rows")
-"""ONNX's numbers of G and A, and the axes that bring the image to [N, H, W, C] and the samples back."""
+BODY_ATTRIBUTES = ("image_type", "grid_type", "sum_type", "to_rows", "from_rows")
+"""ONNX's numbers of T, G and A, and the axes that bring the image to [N, H, W, C] and the samples back."""
+
+ATTRIBUTES = (
+    *("border", "window", "coordinates", "layout", "mask"),
+    *BODY_ATTRIBUTES,
+    *("plugin_namespace", "plugin_version"),
+)
+"""All that a node may have."""
 
 
 def prefix_of(site: AnySite) -> str:

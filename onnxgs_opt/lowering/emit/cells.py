@@ -152,7 +152,7 @@ def emit_inside(builder: Builder, site: Site, across: AxisCell, down: AxisCell) 
 
 
 def as_own_mask(builder: Builder, view: View | None, inside: Tensor) -> Tensor | None:
-    """The window `inside` [N, 1, Ho, Wo] as the model's own mask has it; None where the shapes may differ.
+    """The window [N, 1, Ho, Wo] or [N, Ho, Wo] as the model's own mask has it; None where the shapes may differ.
 
     Exported masks compare [N, Ho, Wo, 1] with a scalar, which can cost as much as all four reads.
     """
@@ -161,7 +161,8 @@ def as_own_mask(builder: Builder, view: View | None, inside: Tensor) -> Tensor |
     old = builder.graph.tensor(view.tensor)
     if view.split is not None or any(len(group) > 1 for group in view.groups) or old.dtype is None:
         return None
-    axes = [1, *(k + (k > 0) for k, group in enumerate(view.groups) if not group)]
+    corners = int(len(inside.shape or ()) > len(view.groups))
+    axes = [*range(1, 1 + corners), *(k + corners * (k > 0) for k, group in enumerate(view.groups) if not group)]
     new = builder.squeeze(inside, sorted(axes))
     kept = sorted(view.order)
     new = builder.transpose(new, [view.order.index(axis) for axis in kept])
