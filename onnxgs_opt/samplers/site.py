@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
@@ -56,6 +57,13 @@ class Domain:
 
     sizes: tuple[SizeRange, ...] = ()
     pixels: int | None = None
+
+    def covers(self, sizes: Mapping[str, int], image: tuple[int, int]) -> bool:
+        """Whether sizes by name and an image of so many rows and columns are in it, or smaller where it begins at 2."""
+        known = [(size, sizes[size.name]) for size in self.sizes if size.name in sizes]
+        if any(size.at_least > max(2, have) or have > (size.at_most or have) for size, have in known):
+            return False
+        return self.pixels is None or image[0] * image[1] <= self.pixels
 
     @property
     def words(self) -> str:

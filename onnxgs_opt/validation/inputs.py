@@ -75,7 +75,7 @@ def site_runs(
     """Inputs for a site's cone: at each layout as many runs as it takes for all kinds of points to meet.
 
     `shapes` gives, for each layout, the shape of every tensor that has a known one. One run is made at each layout of
-    `own` at which the cone's dims fit together.
+    `own` at which the cone's dims fit together and that the site's domain has.
     """
     rng = np.random.default_rng(seed)
     for k, layout in enumerate(layouts):
@@ -85,7 +85,18 @@ def site_runs(
             yield _site_run(cone, site, layout, rng, known)
     for layout in own:
         with suppress(ValueError):  # an axis that is split or merged may not have such a size
-            yield _site_run(cone, site, layout, rng, {})
+            run = _site_run(cone, site, layout, rng, {})
+            if site.domain is None or site.domain.covers(_sizes_by_name(cone, run), layout.image):
+                yield run
+
+
+def _sizes_by_name(cone: ModelProto, run: Run) -> dict[str, int]:
+    """The sizes of a run's inputs by the names of their dims, which are those of a `Domain`."""
+    return {
+        dim.dim_param or f"{value.name}:{axis}": run.feeds[value.name].shape[axis]
+        for value in cone.graph.input
+        for axis, dim in enumerate(value.type.tensor_type.shape.dim)
+    }
 
 
 def _site_run(

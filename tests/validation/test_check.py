@@ -15,7 +15,7 @@ from onnxgs_opt.lowering import LOWERINGS, Target, Tolerance
 from onnxgs_opt.lowering.base import Emitted
 from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.samplers.policy import Policy
-from onnxgs_opt.samplers.site import Site
+from onnxgs_opt.samplers.site import Domain, Site, SizeRange
 from onnxgs_opt.samplers.view import Layout, View, lay_out, tensor_shape
 from onnxgs_opt.validation.boundary_values import describe, edge_pixels, pixels
 from onnxgs_opt.validation.check import SiteCheck, check_model
@@ -272,6 +272,25 @@ def test_dims_that_are_one_stay_one() -> None:
     own = list(own_layouts(graph, graph.to_proto(), alike))
     assert len(own) == len(OWN)
     assert all(layout.image == layout.samples and layout.batch == 2 for layout in own)
+
+
+@pytest.mark.parametrize(
+    ("domain", "widest"),
+    [
+        (Domain((SizeRange("w"),)), 2050),
+        (Domain((SizeRange("w", 2, 300),)), 262),
+        (Domain((SizeRange("w", 2, 300),), 2048), 32),
+        (Domain((SizeRange("w", 300),)), 2050),
+    ],
+)
+def test_own_sizes_are_in_the_domain(domain: Domain, widest: int) -> None:
+    graph, site = sampler(Case(dynamic=True))
+    shapes = [dict(zip(("image", "grid", "x", "y"), _shapes(*pick), strict=True)) for pick in ANALYSED]
+    check = SiteCheck.of(graph, replace(site, domain=domain), shapes=shapes)
+    check.compare(LOWERINGS["merged-gather"])
+    own = [run.image[1] for run in check.seen if run.image not in [tuple(pick[2:4]) for pick in ANALYSED]]
+    assert max(own) == widest
+    assert min(own) >= domain.sizes[0].at_least
 
 
 ANALYSED = ((2, 3, 7, 12, 18, 31), (3, 5, 6, 13, 9, 40), (1, 2, 2, 3, 4, 5))
