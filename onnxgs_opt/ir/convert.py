@@ -6,7 +6,7 @@ come together in its callers.
 
 from __future__ import annotations
 
-from onnx import ModelProto, inliner, version_converter
+from onnx import FunctionProto, ModelProto, inliner, version_converter
 
 from onnxgs_opt.errors import UsageError
 from onnxgs_opt.ir.graph import Graph
@@ -31,9 +31,10 @@ RUNTIME_DOMAINS = frozenset(("onnxgs", "com.microsoft", "com.microsoft.nchwc"))
 def inlined(graph: Graph) -> Graph:
     """The model with every function of its own written out where it is called; itself where there is none.
 
-    Functions of `RUNTIME_DOMAINS` stay. So does the whole model where onnx's inliner cannot do it.
+    Functions of `RUNTIME_DOMAINS` stay, but not a function of the user's that has the name of this tool's operator. So
+    does the whole model where onnx's inliner cannot do it.
     """
-    kept = [f.unique_id for f in graph.gs.functions if f.domain in RUNTIME_DOMAINS]
+    kept = [f.unique_id for f in graph.gs.functions if f.domain in RUNTIME_DOMAINS and _stands_in(f.source)]
     if len(kept) == len(graph.gs.functions):
         return graph
     model = graph.to_proto()
@@ -46,3 +47,8 @@ def inlined(graph: Graph) -> Graph:
         return graph
     flat.graph.initializer.extend(weights)
     return Graph.from_proto(flat, graph.folder)
+
+
+def _stands_in(function: FunctionProto) -> bool:
+    """Whether a function is no other one than its name says: this tool's has the attributes that a plugin asks for."""
+    return function.domain != "onnxgs" or "plugin_version" in function.attribute

@@ -16,7 +16,7 @@ from onnxgs_opt.report.model import Count, Hazard, NearMiss, Report, SiteError, 
 from onnxgs_opt.report.verdict import Verdict
 from onnxgs_opt.samplers.site import AnySite
 from onnxgs_opt.tuning.plan import Choice, Plan
-from onnxgs_opt.validation.compare import Comparison
+from onnxgs_opt.validation.compare import BROKEN, Comparison
 
 READ_OPS = READS | {"GridSample"}
 
@@ -81,7 +81,7 @@ def site_record(site: AnySite, choice: Choice, comparison: Comparison | None) ->
 
 
 def _error(comparison: Comparison | None) -> SiteError:
-    if comparison is None or comparison.status == "not-run":
+    if comparison is None or comparison.status == "not-run" or comparison.worst.startswith(BROKEN):
         return SiteError()
     return SiteError(comparison.max_abs, comparison.max_rel)
 
@@ -98,4 +98,6 @@ def validation_record(comparison: Comparison | None, graph: Graph) -> Validation
     shapes = tuple(dict(zip(names, run, strict=False)) for run in comparison.shapes)
     if comparison.status == "not-run":
         return Validation(seed=comparison.seed, reason=comparison.worst)
+    if comparison.worst.startswith(BROKEN):
+        return Validation(comparison.status, shapes, seed=comparison.seed, reason=comparison.worst)
     return Validation(comparison.status, shapes, comparison.max_abs, comparison.max_rel, comparison.seed)

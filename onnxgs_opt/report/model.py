@@ -130,7 +130,8 @@ class Hazard:
 class Validation:
     """The whole-model check: `shapes` holds, for each run, the shape of every input.
 
-    `reason` says why it was not run where it was asked for, else it is None.
+    `reason` says why it was not run where it was asked for, or that the result does not load or run, which is this
+    tool's fault; else it is None.
     """
 
     status: Literal["ok", "mismatch", "not-run"] = "not-run"

@@ -32,6 +32,8 @@ from onnxgs_opt.validation.inputs import Run
 Status = Literal["ok", "mismatch", "not-run"]
 Shapes = tuple[tuple[int, ...], ...]
 THREADS = 2
+BROKEN = "the result does not "
+"""What is said of a result that does not load, or not run where the original does, begins so."""
 ROUNDINGS = 2
 """A result may differ by this many times the error of the exported model itself, beside the tolerance."""
 MOVES = 8
@@ -179,7 +181,7 @@ def compare_runs(
     try:
         checked = open_session(after, result_folder, original.custom_ops, threads=THREADS)
     except RunError as reason:
-        return replace(seen, status="mismatch", max_abs=float("inf"), worst=f"the result does not load: {reason}")
+        return replace(seen, status="mismatch", max_abs=float("inf"), worst=f"{BROKEN}load: {reason}")
     try:
         for run in runs:
             allowed = tolerance if isinstance(tolerance, Tolerance) else tolerance(run)
@@ -204,7 +206,7 @@ def _add_run(
     try:
         actual = checked.run(names, run.feeds)
     except RunError as reason:
-        return replace(seen, status="mismatch", max_abs=float("inf"), worst=f"the result does not run: {reason}")
+        return replace(seen, status="mismatch", max_abs=float("inf"), worst=f"{BROKEN}run: {reason}")
     for name, a, b in zip(names, expected, actual, strict=True):
         found = compare(np.asarray(a), np.asarray(b), tolerance)
         if not found.within:

@@ -11,7 +11,7 @@ from onnxgs_opt.job import Job
 from onnxgs_opt.recognition.cone import made_of
 from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.samplers.site import AnySite
-from onnxgs_opt.validation.compare import Comparison
+from onnxgs_opt.validation.compare import BROKEN, Comparison
 from onnxgs_opt.validation.site_checks import Check, Terms, checker
 
 
@@ -37,7 +37,7 @@ class SiteProofs:
                 if site.id in lowerings:
                     self.comparisons[site.id] = self.checker(site)(lowerings[site.id])
         checks = {name: self.comparisons[name] for name in lowerings}
-        return {name: f"its check failed: {c.worst}" for name, c in checks.items() if c.status == "mismatch"}
+        return {name: _failure(check.worst) for name, check in checks.items() if check.status == "mismatch"}
 
     def unproven(self, lowerings: Mapping[str, str]) -> dict[str, str]:
         """Of sites that are lowered so, by id, those that could not be checked alone, and why."""
@@ -68,3 +68,8 @@ class SiteProofs:
             return self._made[key]
 
         return check
+
+
+def _failure(worst: str) -> str:
+    """What a failed check says of its lowering; one that does not load or run is this tool's own fault."""
+    return f"internal failure of this lowering: {worst}" if worst.startswith(BROKEN) else f"its check failed: {worst}"

@@ -71,6 +71,8 @@ def _failure(report: Report) -> str:
             found = count(len(report.sites), "site")
             return f"{found} found, --require-match asks for more; nothing was written"
         case "mismatch":
+            if report.validation.reason is not None:
+                return f"an internal failure: {printable(report.validation.reason)}; nothing was written"
             worst = number(report.validation.max_abs)
             return f"the result differs from the original, max |error| {worst}; nothing was written"
         case _:
@@ -81,7 +83,7 @@ def _facts(report: Report) -> Iterator[str]:
     if report.status == "nothing-to-do":
         yield "nothing to do"
     elif report.status == "checks-failed":
-        failed = sum(site.reason.startswith("its check failed") for site in report.sites)
+        failed = sum(site.reason.startswith(("its check failed", "internal failure")) for site in report.sites)
         yield f"nothing was lowered: what would replace {count(failed, 'site')} failed its check"
     elif report.status == "dry-run":
         yield f"{count(len(report.sites), 'site')} found, {len(report.lowered)} would be lowered"

@@ -1,0 +1,62 @@
+"""What a check says: results that do not load, and functions that have the name of this tool's operator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from onnx import parser
+
+from onnxgs_opt import optimize
+from onnxgs_opt.ir.convert import inlined
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.passes.lower_sites import still_read
+from onnxgs_opt.recognition.find import canonical, surveyed
+from onnxgs_opt.report.collect import site_record, validation_record
+from onnxgs_opt.tuning.plan import Choice
+from onnxgs_opt.validation.check import check_model
+from tests.fixtures.spellings.check import run
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+MODEL = FIXTURES / "bodies" / "batch.sta.onnx"
+ONE = '<ir_version: 8, opset_import: ["" : 17]> g (float[2] x) => (float[2] y) { y = Neg(x) }'
+OWN = """
+<ir_version: 8, opset_import: ["" : 17, "onnxgs" : 1]>
+g (float[2] x) => (float[2] y) { y = onnxgs.BilinearSample(x) }
+<opset_import: ["" : 17], domain: "onnxgs">
+BilinearSample (a) => (b) { two = Constant<value_float = 2.0>() b = Mul(a, two) }
+"""
+
+
+def test_a_result_that_does_not_load_is_an_internal_failure_without_an_error() -> None:
+    before = parser.parse_model(ONE)
+    broken = parser.parse_model(ONE.replace("Neg", "Unheard"))
+    comparison = check_model(before, broken)
+    record = validation_record(comparison, Graph.from_proto(before))
+    assert (record.status, record.max_abs) == ("mismatch", None)
+    assert record.reason is not None
+    assert record.reason.startswith("the result does not load")
+    _, found = surveyed(*canonical(Graph.load(MODEL)))
+    site = found.sites[0]
+    assert site_record(site, Choice("keep", "broken"), comparison).error.max_abs is None
+
+
+def test_a_function_of_the_users_keeps_what_it_computes() -> None:
+    model = parser.parse_model(OWN)
+    flat = inlined(Graph.from_proto(model)).to_proto()
+    assert not flat.functions
+    x = {"x": np.array([1, 2], np.float32)}
+    assert np.array_equal(run(flat, x)[0], run(model, x)[0])
+
+
+def test_the_functions_that_this_tool_writes_stay() -> None:
+    result = optimize(MODEL, lowering="plugin", measure=False).model
+    assert [f.name for f in inlined(Graph.from_proto(result)).to_proto().functions] == ["BilinearSample"]
+
+
+def test_a_site_is_lowered_only_where_its_reads_are_gone() -> None:
+    graph, found = surveyed(*canonical(Graph.load(MODEL)))
+    (site, *_) = found.sites
+    kept = still_read(graph, found.sites, {site.id: "merged-gather"})
+    assert list(kept) == [site.id]
+    assert site.reads[0] in kept[site.id]
