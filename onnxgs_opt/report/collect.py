@@ -100,4 +100,5 @@ def validation_record(comparison: Comparison | None, graph: Graph) -> Validation
         return Validation(seed=comparison.seed, reason=comparison.worst)
     if comparison.worst.startswith(BROKEN):
         return Validation(comparison.status, shapes, seed=comparison.seed, reason=comparison.worst)
-    return Validation(comparison.status, shapes, comparison.max_abs, comparison.max_rel, comparison.seed)
+    found = comparison
+    return Validation(found.status, shapes, found.max_abs, found.max_rel, found.seed, from_double=found.from_double)

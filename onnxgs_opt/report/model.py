@@ -131,7 +131,8 @@ class Validation:
     """The whole-model check: `shapes` holds, for each run, the shape of every input.
 
     `reason` says why it was not run where it was asked for, or that the result does not load or run, which is this
-    tool's fault; else it is None.
+    tool's fault; else it is None. `from_double` says how far the original and the result are from the original in
+    double precision at most, where they differ by so much that it was run.
     """
 
     status: Literal["ok", "mismatch", "not-run"] = "not-run"
@@ -140,6 +141,7 @@ class Validation:
     max_rel: float | None = None
     seed: int | None = None
     reason: str | None = None
+    from_double: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,8 @@ class Comparison:
         shapes: The shapes of the inputs, a tuple a run.
         seed: What the inputs were made from.
         worst: Where the largest difference is, in words.
+        from_double: How far the original and the result are from the original in double precision at most, where they
+            differ by so much that it was run.
         points: Of a site's check, the differences point by point, a record a run.
     """
 
@@ -60,6 +62,7 @@ class Comparison:
     shapes: tuple[Shapes, ...] = ()
     seed: int = 0
     worst: str = ""
+    from_double: tuple[float, float] | None = None
     points: tuple[Points, ...] = field(default=(), repr=False, compare=False)
 
 
@@ -73,6 +76,7 @@ class Difference:
     index: tuple[int, ...]
     expected: float
     actual: float
+    from_double: tuple[float, float] | None = None
 
 
 def compare(expected: Array, actual: Array, tolerance: Tolerance, slack: Array | None = None) -> Difference:
@@ -215,7 +219,8 @@ def _add_run(
         if not found.within:
             found = _beside_exact(original, run, name, np.asarray(a), np.asarray(b), tolerance) or found
         if not found.within and tolerance.carried and np.asarray(a).dtype.kind == "f":
-            found = _beside_moved(original, run, name, np.asarray(a), np.asarray(b), tolerance)
+            moved = _beside_moved(original, run, name, np.asarray(a), np.asarray(b), tolerance)
+            found = replace(moved, from_double=found.from_double)
         seen = _add_difference(seen, name, found, run, site)
         seen = _add_points(seen, np.asarray(a), np.asarray(b), run, site)
     return seen
@@ -235,8 +240,9 @@ def _beside_exact(
         exact = np.asarray(original.exact.run([name], wide)[0])
     except RunError:
         return None
-    slack = ROUNDINGS * gaps(a, exact)
-    return compare(a, b, tolerance, np.where(np.isfinite(slack), slack, 0))
+    own = gaps(a, exact)
+    found = compare(a, b, tolerance, np.where(np.isfinite(own), ROUNDINGS * own, 0))
+    return replace(found, from_double=(float(own.max()), float(gaps(b, exact).max())))
 
 
 def _beside_moved(original: Original, run: Run, name: str, a: Array, b: Array, tolerance: Tolerance) -> Difference:
@@ -278,7 +284,13 @@ def _add_difference(seen: Comparison, name: str, found: Difference, run: Run, si
         max_abs=max(seen.max_abs, found.max_abs),
         max_rel=max(seen.max_rel, found.max_rel),
         worst=_where(name, found, run, site) if worse else seen.worst,
+        from_double=_farther(seen.from_double, found.from_double),
     )
+
+
+def _farther(a: tuple[float, float] | None, b: tuple[float, float] | None) -> tuple[float, float] | None:
+    """The larger of each; those of the other one where there is none."""
+    return a or b if a is None or b is None else (max(a[0], b[0]), max(a[1], b[1]))
 
 
 def _where(name: str, found: Difference, run: Run, site: Site | None) -> str:

@@ -13,6 +13,7 @@ from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.passes.lower_sites import still_read
 from onnxgs_opt.recognition.find import canonical, surveyed
 from onnxgs_opt.report.collect import site_record, validation_record
+from onnxgs_opt.report.rendering.words import verdict
 from onnxgs_opt.tuning.plan import Choice
 from onnxgs_opt.validation.check import check_model
 from tests.fixtures.spellings.check import run
@@ -60,3 +61,12 @@ def test_a_site_is_lowered_only_where_its_reads_are_gone() -> None:
     kept = still_read(graph, found.sites, {site.id: "merged-gather"})
     assert list(kept) == [site.id]
     assert site.reads[0] in kept[site.id]
+
+
+def test_where_both_differ_the_report_says_which_is_nearer_to_double_precision() -> None:
+    model = FIXTURES / "words" / "far_outside.dyn.onnx"
+    report = optimize(model, lowering="lerp-gather", measure=False).report
+    assert report.validation.from_double is not None
+    before, after = report.validation.from_double
+    assert after < 1e-4 < 1 < before
+    assert "the result is nearer to a run in double precision" in verdict(report)

@@ -63,6 +63,17 @@ def verdict(report: Report) -> str:
     return _failure(report) if report.exit_code else "; ".join(_facts(report))
 
 
+def _nearer(report: Report) -> str:
+    """Where both are known, how far the original and the result are from the original in double precision."""
+    if report.validation.from_double is None:
+        return ""
+    before, after = report.validation.from_double
+    if before == after:
+        return ""
+    side = "original" if before < after else "result"
+    return f" (the {side} is nearer to a run in double precision: {number(before)} off before, {number(after)} after)"
+
+
 def _failure(report: Report) -> str:
     match report.status:
         case "findings":
@@ -74,7 +85,7 @@ def _failure(report: Report) -> str:
             if report.validation.reason is not None:
                 return f"an internal failure: {printable(report.validation.reason)}; nothing was written"
             worst = number(report.validation.max_abs)
-            return f"the result differs from the original, max |error| {worst}; nothing was written"
+            return f"the result differs from the original, max |error| {worst}{_nearer(report)}; nothing was written"
         case _:
             return "the engine was not built"
 
@@ -91,7 +102,8 @@ def _facts(report: Report) -> Iterator[str]:
         yield f"{count(len(report.lowered), 'site')} lowered"
     check = report.validation
     if check.status == "ok":
-        yield f"validated over {count(len(check.shapes), 'shape')}, max |error| {number(check.max_abs)}"
+        error = f"max |error| {number(check.max_abs)}{_nearer(report)}"
+        yield f"validated over {count(len(check.shapes), 'shape')}, {error}"
     elif check.reason is not None:
         alone = sum(site.error.max_abs is not None for site in report.lowered)
         yield f"{count(alone, 'site')} checked alone; the whole model was not checked: {printable(check.reason)}"
