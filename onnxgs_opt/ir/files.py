@@ -165,11 +165,25 @@ def _same_bytes(here: Path, there: Path, mine: tuple[int, ...], other: tuple[int
     if mine[2] != other[2]:
         return False
     a, b = bytearray(_CHUNK), bytearray(_CHUNK)
+    at = 0
     with here.open("rb") as first, there.open("rb") as second:
-        while (read := first.readinto(a)) == second.readinto(b) and a == b:
-            if not read:
-                return True
-    return False
+        while at < mine[2]:
+            at = min(_after_hole(file.fileno(), at, mine[2]) for file in (first, second))
+            first.seek(at)
+            second.seek(at)
+            read = first.readinto(a)
+            if read != second.readinto(b) or a[:read] != b[:read]:
+                return False
+            at += read or mine[2]
+    return True
+
+
+def _after_hole(file: int, at: int, size: int) -> int:
+    """Where data follows, at ``at`` or after it; a hole holds zeros, and reading it takes as long as reading data."""
+    try:
+        return os.lseek(file, at, os.SEEK_DATA)
+    except (OSError, AttributeError) as error:
+        return size if getattr(error, "errno", None) == errno.ENXIO else at
 
 
 def _withdraw(data: Path, unfinished: Path) -> None:

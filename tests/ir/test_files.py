@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 from onnx import TensorProto
 
 from onnxgs_opt import cli, optimize
-from onnxgs_opt.errors import ModelError
+from onnxgs_opt.errors import ModelError, UsageError
+from onnxgs_opt.ir.files import check_data
 from onnxgs_opt.options import FORMATS
 from onnxgs_opt.runtime import memory
 from tests.campaigns.reliability.corpus import seeds
@@ -126,3 +128,23 @@ def test_a_check_that_does_not_fit_says_so(monkeypatch: pytest.MonkeyPatch, tmp_
     assert report.validation.reason is not None
     assert "needs about 8.0 GiB of memory, and 1.0 GiB is free" in report.validation.reason
     assert (tmp_path / "out.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "differs"), [(None, False), (0, True), (5 << 20, True), (9 << 20, True), ((12 << 20) - 1, True)]
+)
+def test_data_is_the_same_when_its_bytes_are(tmp_path: Path, place: int | None, differs: bool) -> None:
+    """Files of one size and time, with a hole before and after what they hold, and one byte apart or none."""
+    for name in ("here", "there"):
+        with (tmp_path / name).open("wb") as file:
+            file.seek(9 << 20)
+            file.write(b"weights")
+            file.truncate(12 << 20)
+    if place is not None:
+        with (tmp_path / "there").open("r+b") as file:
+            file.seek(place)
+            file.write(b"X")
+    for name in ("here", "there"):
+        os.utime(tmp_path / name, (0, 0))
+    with pytest.raises(UsageError, match="not the data file") if differs else contextlib.nullcontext():
+        check_data(tmp_path / "here", tmp_path / "there")
