@@ -15,6 +15,7 @@ from onnxgs_opt.recognition.gather_sums import structural_sites
 from onnxgs_opt.recognition.grid_sample import grid_sample_sites, has_grid_samples
 from onnxgs_opt.recognition.hazards import is_loose, node_hazards, read_hazards
 from onnxgs_opt.recognition.lifting.shape_functions import Shape
+from onnxgs_opt.recognition.proofs import Proofs
 from onnxgs_opt.recognition.search import Found, find_sites
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
 
@@ -64,7 +65,8 @@ class Survey:
 def survey(graph: Graph, has_sums: bool = True) -> Survey:
     """Look at one canonical graph and the bodies in it; `has_sums` is False where there surely is no sum of reads."""
     scopes: dict[str, Scope] = {}
-    parts = [_look(part, has_sums, scopes) for part in (graph, *graph.bodies())]
+    proofs = Proofs()
+    parts = [_look(part, has_sums, scopes, proofs) for part in (graph, *graph.bodies())]
     samplers = [site for part in parts for site in part.samplers]
     sums = [site for part in parts for site in part.sums]
     ids = iter(range(len(samplers) + len(sums)))
@@ -77,12 +79,12 @@ def survey(graph: Graph, has_sums: bool = True) -> Survey:
     )
 
 
-def _look(part: Graph, has_sums: bool, scopes: dict[str, Scope]) -> Survey:
+def _look(part: Graph, has_sums: bool, scopes: dict[str, Scope], proofs: Proofs) -> Survey:
     """What one graph holds, its bodies left out; no site has an id yet."""
     if not any(map(_reads_floats, part.nodes)) and not has_grid_samples(part.nodes):
         return Survey()
     scope = Scope.at(part, scopes)
-    found = find_sites(scope) if has_sums else Found((), ())
+    found = find_sites(scope, proofs) if has_sums else Found((), ())
     held = [*found.sites, *grid_sample_sites(scope)]
     samplers = [site for site in held if not _is_vast(scope, site)]
     claimed = {name for site in held for name in site.reads}

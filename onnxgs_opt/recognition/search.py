@@ -26,10 +26,10 @@ from onnxgs_opt.recognition.lifting.lift import Lift
 from onnxgs_opt.recognition.lifting.rule import NoRule
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Shape
 from onnxgs_opt.recognition.match import Match, Miss
-from onnxgs_opt.recognition.matcher import recognise
 from onnxgs_opt.recognition.near_misses import remarks
 from onnxgs_opt.recognition.operands import Placement, place
 from onnxgs_opt.recognition.precision import inexact
+from onnxgs_opt.recognition.proofs import Proofs
 from onnxgs_opt.recognition.reflection import is_mirrored
 from onnxgs_opt.samplers.site import Domain, Site
 from onnxgs_opt.samplers.view import View, known_product
@@ -70,16 +70,17 @@ class _Hit:
     exact_below: int
 
 
-def find_sites(scope: Scope) -> Found:
+def find_sites(scope: Scope, proofs: Proofs) -> Found:
     """Every sampler of one graph (not of its subgraphs)."""
-    return _Search(scope).run() if has_reads(scope.own) else Found((), ())
+    return _Search(scope, proofs).run() if has_reads(scope.own) else Found((), ())
 
 
 class _Search:
     """The search of one graph; what was inferred and tried is kept, for several sums ask for the same."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, proofs: Proofs) -> None:
         self._scope = scope
+        self._proofs = proofs
         self._sizes = SizeSets(scope)
         self._facts_at = self._sizes.facts
         self._ranges: Mapping[str, Range] = {}
@@ -246,7 +247,7 @@ class _Search:
             root, index = lift.root(output)
         except NoRule as reason:
             return Miss(str(reason), code="GSO113"), None
-        match = recognise(lift.algebra, root)
+        match = self._proofs.recognise(lift.algebra, root)
         if isinstance(match, Miss):
             return match, lift
         rounded = inexact(lift, match)

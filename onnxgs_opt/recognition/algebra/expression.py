@@ -8,7 +8,7 @@ it is built. What is left piecewise (clamps, masks, floors of coordinates) is re
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Literal
 
@@ -115,6 +115,26 @@ class Algebra:
             inner = frozenset[Expr]().union(*(i.leaves for i in index))
             made.leaves = inner or frozenset((made,))
             made.floored = bool(inner)
+        return made
+
+    def copied(self, expr: Expr, parts: Mapping[Expr, Expr], names: Mapping[str, str]) -> Expr:
+        """An expression of another algebra, made of what `parts` has for its operands and of tensors named anew."""
+        args: tuple[object, ...]
+        match expr.op:
+            case "lin":
+                args = expr.constant, () if expr.value is not None else tuple((parts[t], c) for t, c in expr.terms)
+            case "elem":
+                args = names[str(expr.args[0])], tuple(parts[i] for i in children(expr))
+            case "idx":
+                args = expr.args
+            case _:
+                args = tuple(parts[part] for part in children(expr))
+        made, new = self._make(expr.op, *args)
+        if new:
+            made.args = (*args, expr.args[2]) if expr.op == "elem" else args
+            made.lo, made.hi, made.integral, made.floored = expr.lo, expr.hi, expr.integral, expr.floored
+            inner = frozenset[Expr]().union(*(part.leaves for part in children(made)))
+            made.leaves = inner or (frozenset((made,)) if expr.op == "elem" else inner)
         return made
 
     # ---- arithmetic -----------------------------------------------------------------------------------------------
