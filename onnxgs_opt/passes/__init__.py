@@ -10,11 +10,12 @@ from onnxgs_opt.passes.eliminate_dead import EliminateDead
 from onnxgs_opt.passes.eliminate_identity import EliminateIdentity
 from onnxgs_opt.passes.fold_constants import FoldConstants
 from onnxgs_opt.passes.infer_shapes import InferShapes
+from onnxgs_opt.passes.simplify_operators import SimplifyOperators
 from onnxgs_opt.passes.sink_reshapes import SinkReshapes
 
 __all__ = ["CANONICALISE", "PASSES", "EliminateDead", "Pass", "Pipeline"]
 # A folded shape lets inference know more, which lets more fold; each round needs the one before.
-_PROPAGATE = Pipeline("propagate", (InferShapes(), FoldConstants()), rounds=8)
+_PROPAGATE = Pipeline("propagate", (InferShapes(), SimplifyOperators(), FoldConstants()), rounds=8)
 CANONICALISE = Pipeline(
     "canonicalise", (_PROPAGATE, EliminateIdentity(), EliminateCommonSubexpressions(), EliminateDead())
 )
@@ -22,6 +23,7 @@ PASSES: Mapping[str, Pass] = {
     "infer-shapes": InferShapes(),
     "fold-constants": FoldConstants(),
     "eliminate-identity": EliminateIdentity(),
+    "simplify-operators": SimplifyOperators(),
     "sink-reshapes": SinkReshapes(),
     "eliminate-common-subexpressions": EliminateCommonSubexpressions(),
     "eliminate-dead": EliminateDead(),

@@ -20,6 +20,7 @@ sampler (float[2,3,42] image, float[2,5] x, float[2,5] y, float[2,10] pair, floa
 <float zero = {0}, float half = {0.5}, float one = {1}, float four = {4}, float xl = {6}, float yl = {5},
  float w = {7}, int64[1] k0 = {0}, int64[1] k1 = {1}, int64[1] k2 = {2}, int64[1] k3 = {3}, int64[3] spread = {1, 3, 1},
  int64[4] parted = {2, 3, 4, 5}, int64 first = {0}, int64 second = {1}, int64 third = {2}, int64 last = {3},
+ int64 five = {5}, int64 six = {6},
  int64[1] k5 = {5}, int64[1] k10 = {10}, float thin = {0.3}, float[3,1] tint = {0.5, -2, 3}>
 {
 """
@@ -97,11 +98,12 @@ class Form:
     mutants: tuple[tuple[str, str], ...]
     beside: tuple[tuple[float, tuple[str, ...], tuple[str, ...]], ...] = ((1, (), ()),)
     head: str = CORNERS
+    indices: str = INDICES
     x: str = "x"
 
     def model(self, change: tuple[str, str] | None = None) -> onnx.ModelProto:
         """The form, or one of its mutants."""
-        text = HEAD + self.head + INDICES + self.body + "\n}"
+        text = HEAD + self.head + self.indices + self.body + "\n}"
         if change is not None:
             assert text.count(change[0]) == 1, change
             text = text.replace(*change)
@@ -207,6 +209,18 @@ SHIFTED = """
   u = Sub(x, xf)
   v = Sub(y, y0)
 """
+NOT_OPTIMISED = """
+  parts = SplitToSequence<axis=1>(pair, five)
+  px = SequenceAt(parts, first)
+  py = SequenceAt(parts, second)
+  x0 = Floor(px)
+  y0 = Floor(py)
+  u = Sub(px, x0)
+  v = Sub(py, y0)
+  low = CastLike(first, px)
+  wide = CastLike(six, px)
+  high = CastLike(five, py)
+"""
 FORMS = {
     "four reads": Form(FOUR + SUM, WEIGHTS),
     "einsum of four reads": Form(FOUR + STACK, (*WEIGHTS, ("bcpk,bpk->bcp", "bcpk,bck->bcp"))),
@@ -262,6 +276,17 @@ FORMS = {
         x="pair",
     ),
     "pixels counted from another one": Form(FOUR + SUM, (*WEIGHTS, ("u = Sub(x, xf)", "u = Sub(x, x0)")), head=SHIFTED),
+    "types and parts as exporters leave them": Form(
+        FOUR + SUM,
+        (
+            *WEIGHTS,
+            ("wide = CastLike(six, px)", "wide = CastLike(five, px)"),
+            ("py = SequenceAt(parts, second)", "py = SequenceAt(parts, first)"),
+        ),
+        head=NOT_OPTIMISED + INDICES.replace("zero", "low").replace("xl", "wide").replace("yl", "high"),
+        indices="",
+        x="px",
+    ),
     "lerps by cases": Form(FOUR + LERPS, (("t2 = Sub(pb, dtn)", "t2 = Sub(pa, dtn)"), WEIGHTS[1])),
 }
 each_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
