@@ -35,10 +35,15 @@ LOWERINGS: dict[str, Lowering] = {
 def tolerance_of(lowering: Lowering, site: Site) -> Tolerance:
     """How far a site lowered so may be from the exported one: as many roundings, of the type that it computes in."""
     tolerance = _at_size(lowering, site) or lowering.tolerance
-    if site.dtype != "float16":
+    if not rounds_to_halves(site):
         return tolerance
     scale = float(np.finfo(np.float16).eps / np.finfo(np.float32).eps)
     return replace(tolerance, rtol=scale * tolerance.rtol, atol=scale * tolerance.atol)
+
+
+def rounds_to_halves(site: Site) -> bool:
+    """Whether something between its operands and its result is rounded to half precision."""
+    return "float16" in (site.dtype, *site.types)
 
 
 def _at_size(lowering: Lowering, site: Site) -> Tolerance | None:
@@ -50,4 +55,4 @@ def _at_size(lowering: Lowering, site: Site) -> Tolerance | None:
     return None
 
 
-__all__ = ["LOWERINGS", "Lowering", "Target", "Tolerance", "tolerance_of"]
+__all__ = ["LOWERINGS", "Lowering", "Target", "Tolerance", "rounds_to_halves", "tolerance_of"]

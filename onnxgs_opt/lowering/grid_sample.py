@@ -48,8 +48,12 @@ class GridSample:
             return "mirroring differs between GridSample and the forms seen in the field"
         if site.read_op == "GridSample":
             return "it is a GridSample node already"
-        if site.dtype == "float16":
+        if "float16" in (site.dtype, *site.types):
             return "an fp16 grid cannot tell neighbouring pixels apart"
+        if not site.dtype.startswith("float"):
+            return f"GridSample reads no {site.dtype}"
+        if "float64" in (site.dtype, *site.types):
+            return "GridSample is run in float32, the sampler computes in float64"
         return _too_imprecise(site, target, self.tolerance)
 
     def emit(self, builder: Builder, site: Site) -> Emitted:
@@ -67,7 +71,7 @@ class GridSample:
         samples = builder.op(
             "GridSample",
             image,
-            grid,
+            builder.cast(grid, float_type(image)),
             dtype=image.dtype,
             align_corners=int(bool(site.align_corners)) if normalised else 1,
             mode="linear" if builder.opset >= RENAMED_IN else "bilinear",

@@ -54,7 +54,7 @@ class Plugin:
             return f"the body of BilinearSample needs opset >= 11, the model has {target.opset}"
         if site.dtype not in ("float16", "float32", "float64"):
             return f"BilinearSample takes no image of {site.dtype}"
-        if site.dtype == "float64" and Quirk.NO_DOUBLES in target.quirks:
+        if "float64" in (site.dtype, *site.types) and Quirk.NO_DOUBLES in target.quirks:
             return "TensorRT computes nothing in double precision"
         return None
 

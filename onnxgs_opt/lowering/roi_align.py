@@ -42,8 +42,9 @@ class RoiAlign:
             return "TensorRT runs RoiAlign by a plugin for a few hundred regions, not for one a point"
         if site.policy.border == "reflection":
             return "roi-align has no reflection padding yet"
-        if site.dtype != "float32":
-            return f"RoiAlign is used in float32 only, the sampler computes in {site.dtype}"
+        if site.dtype != "float32" or "float64" in site.types:
+            own = "float64" if "float64" in site.types else site.dtype
+            return f"RoiAlign is used in float32 only, the sampler computes in {own}"
         if site.policy.border == "zeros" and not (site.inside or is_inside_image(site.policy)):
             return "RoiAlign repeats the outermost pixels, and the sampler fades to zero beyond them"
         return None

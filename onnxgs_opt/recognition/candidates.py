@@ -14,6 +14,9 @@ from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
 
 TAPS = 4
 MAX_READS = 16
+NO_PIXELS = frozenset(("bool", "int32", "int64", "uint32", "uint64"))
+"""Types of masks, indices and shapes; integers of 8 and 16 bits may be pixels."""
+
 Part = tuple[str, str]
 """The output of a read, and the tensor that holds a part of it; "" stands for all of it."""
 
@@ -24,17 +27,17 @@ def has_reads(nodes: Iterable[Node]) -> bool:
 
 
 def _is_lookup(node: Node) -> bool:
-    """Whether a read samples no image: its index is a constant of the file, or it reads integers."""
+    """Whether a read samples no image: its index is a constant of the file, or it reads no pixels."""
     data, index = node.inputs[:2]
-    return isinstance(index, Constant) or str(data.dtype).startswith(("int", "uint", "bool"))
+    return isinstance(index, Constant) or str(data.dtype) in NO_PIXELS
 
 
 def _is_sample(node: Node, facts: Mapping[str, Fact]) -> bool:
-    """Whether a read may sample an image: it reads floats, not at one index or at up to four constant ones."""
+    """Whether a read may sample an image: it reads pixels, not at one index or at up to four constant ones."""
     if _is_lookup(node):
         return False
     data, index = (facts.get(t.name, UNKNOWN) for t in node.inputs[:2])
-    if (data.dtype is not None and data.dtype.kind != "f") or index.shape == ():
+    if str(data.dtype) in NO_PIXELS or index.shape == ():
         return False
     return index.value is None or index.value.size > TAPS
 
@@ -131,11 +134,11 @@ def _may_hold_sums(graph: Graph, scopes: dict[str, Scope]) -> bool:
 
 
 def _may_read(node: Node, facts: Mapping[str, Fact]) -> bool:
-    """Whether a read may sample an image: it reads no integers or shapes, and not at up to four constant indices."""
+    """Whether a read may sample an image: it reads pixels and no shapes, and not at up to four constant indices."""
     if len(node.inputs) < 2:  # an opset that has no such operator: anything may be called so
         return False
     data, index = node.inputs[:2]
-    if str(data.dtype).startswith(("int", "uint", "bool")) or (data.inputs and operator(data.inputs[0]) == "Shape"):
+    if str(data.dtype) in NO_PIXELS or (data.inputs and operator(data.inputs[0]) == "Shape"):
         return False
     fixed = isinstance(index, Constant) or (index.inputs and operator(index.inputs[0]) == "Constant")
     if not fixed:

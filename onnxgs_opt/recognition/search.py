@@ -24,7 +24,7 @@ from onnxgs_opt.recognition.grids import tests_pixels
 from onnxgs_opt.recognition.lifting.dynamic_dims import SizeSets
 from onnxgs_opt.recognition.lifting.lift import Lift
 from onnxgs_opt.recognition.lifting.rule import NoRule
-from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Shape
+from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Shape, float_types
 from onnxgs_opt.recognition.match import Match, Miss
 from onnxgs_opt.recognition.near_misses import remarks
 from onnxgs_opt.recognition.operands import Placement, place
@@ -287,7 +287,7 @@ class _Search:
         facts = [self._facts_at(0).get(view.tensor, UNKNOWN) for view in (image, *hit.placement.coordinate_views)]
         if any(fact.dtype is not None and fact.dtype.kind not in "fiu" for fact in facts):
             return Miss("its image or its coordinates are no real numbers", 4, "GSO108")
-        fact = facts[0]
+        cone = self._between(hit)
         return Site(
             id="",
             rule="GSO001",
@@ -296,16 +296,17 @@ class _Search:
             output_rank=len(self._facts_at(0)[hit.output].shape or ()),
             reads=tuple(r.name for r in reads),
             read_op=reads[0].op,
-            cone=tuple(n.name for n in self._between(hit)),
+            cone=tuple(n.name for n in cone),
             batch=batch,
             channels=channels,
             image_size=(height, width),
             sample_size=(rows, columns),
-            dtype="unknown" if fact.dtype is None else str(fact.dtype),
+            dtype="unknown" if facts[0].dtype is None else str(facts[0].dtype),
             layout=_layout(hit.placement),
             domain=Domain()
             if self._every is None
             else self._every.domain(image, _operands(hit.placement), hit.exact_below),
+            types=float_types(facts[1:], cone, self._facts_at(0)),
             **{f: getattr(hit.placement, f) for f in Placement.__dataclass_fields__},
         )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.job import Job
-from onnxgs_opt.lowering import LOWERINGS, tolerance_of
+from onnxgs_opt.lowering import LOWERINGS, rounds_to_halves, tolerance_of
 from onnxgs_opt.passes.lower_sites import still_read
 from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.report.model import Status
@@ -23,6 +23,7 @@ from onnxgs_opt.validation.check import DEFAULT, check_model
 from onnxgs_opt.validation.compare import Comparison
 from onnxgs_opt.validation.extract import NotRunnableError
 from onnxgs_opt.validation.inputs import ModelInputs
+from onnxgs_opt.validation.moved import Moved
 from onnxgs_opt.validation.proofs import SiteProofs
 
 
@@ -85,8 +86,13 @@ def _whole_check(
     loosest = max([DEFAULT, *own], key=lambda t: t.atol)
     if proofs.chained(lowerings):
         loosest = replace(loosest, carried=max(t.atol for t in own))
+    halves = {
+        site.output: Moved.like(lowered.at(site.body).tensor(site.output), job.tolerance(tolerance))
+        for site, tolerance in zip(sites, own, strict=True)
+        if rounds_to_halves(site)
+    }
     with job.clock.stage("validate model"):
-        return check_model(job.source, lowered, _inputs(job, found), job.tolerance(loosest), job.libraries)
+        return check_model(job.source, lowered, _inputs(job, found), job.tolerance(loosest), job.libraries, halves)
 
 
 def _race(job: Job, lowered: Graph, found: Survey) -> Race | None:

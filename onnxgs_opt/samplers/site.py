@@ -125,7 +125,8 @@ class Site(AnySite):
     `grid` [N, Ho, Wo, 2] is a tensor that holds both, x then y: the same pixels, or, where `coordinates` is
     "normalised", GridSample's units under `align_corners`. `mask` [N, Ho, Wo] is a 0/1 tensor of the model's own that
     equals the window's condition. `output_groups` says which axes of `output` make N, C, Ho and Wo.
-    What the output holds is not the sample but what `affine` makes of it.
+    What the output holds is not the sample but what `affine` makes of it. `types` are the float types of coordinates,
+    weights and result, which need not be the image's.
     """
 
     kind: str = "bilinear"
@@ -146,6 +147,7 @@ class Site(AnySite):
     flipped: bool = False
     inside: bool = False
     affine: Affine = AS_IT_IS
+    types: tuple[str, ...] = ()
 
     @property
     def coordinate_views(self) -> tuple[View, ...]:

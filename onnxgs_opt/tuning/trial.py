@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from onnx import ModelProto
+from onnx.helper import tensor_dtype_to_np_dtype
 
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS
@@ -89,8 +90,8 @@ class SamplerTrial:
         rng = np.random.default_rng(seed)
         shape = self.layout.of_samples()
         aimed = set(coordinates_of([self.site]))
-        kinds = [v.type.tensor_type.elem_type for v in cone.graph.input if v.name in aimed]
-        dtype = np.float16 if kinds == [10] else np.float32
+        kinds = {v.type.tensor_type.elem_type for v in cone.graph.input if v.name in aimed}
+        dtype = tensor_dtype_to_np_dtype(kinds.pop()) if len(kinds) == 1 else np.dtype(np.float32)
         height, width = self.layout.image
         margin = 0.0 if self.site.inside else 2.0
         x, y = ((rng.random(shape) * (size - 1 + 2 * margin) - margin).astype(dtype) for size in (width, height))

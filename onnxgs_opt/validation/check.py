@@ -18,6 +18,7 @@ from onnxgs_opt.validation.compare import Comparison, Original, compare_runs
 from onnxgs_opt.validation.extract import cone_of, lowered_cone
 from onnxgs_opt.validation.inputs import ModelInputs, Run, site_runs
 from onnxgs_opt.validation.layouts import OWN, PICKS, own_layouts
+from onnxgs_opt.validation.moved import Moved
 
 Model = ModelProto | Graph | str | Path
 DEFAULT = Tolerance(rtol=1e-5, atol=1e-5, reason="what differs is behind other layers, which scale it")
@@ -97,6 +98,7 @@ def check_model(
     inputs: ModelInputs = AIMLESS,
     tolerance: Tolerance = DEFAULT,
     custom_ops: Sequence[str] = (),
+    moved: Mapping[str, Moved] | None = None,
 ) -> Comparison:
     """Compare two models of the same inputs and outputs.
 
@@ -110,10 +112,11 @@ def check_model(
         inputs: What both are run on.
         tolerance: What may differ.
         custom_ops: Libraries of operators that onnxruntime lacks.
+        moved: By how much tensors inside may be off, by name; what follows may carry that further.
     """
     before, folder = _proto_of(original)
     after, result_folder = _proto_of(result)
-    reference = Original(before, folder, custom_ops)
+    reference = Original(before, folder, custom_ops, moved=moved or {})
     return compare_runs(reference, after, inputs.runs(before), tolerance, inputs.seed, None, result_folder)
 
 

@@ -100,3 +100,82 @@ def test_halves_are_compared_as_halves(name: str) -> None:
     model = in_halves(FORMS[name].model())
     result = optimize(model, lowering="merged-gather", measure=False)
     assert (result.report.status, result.report.validation.status) == ("optimised", "ok")
+
+
+MIXED = (
+    """
+<ir_version: 8, opset_import: ["" : 17]>
+g (IMAGE[6,7] image, POINT[40,2] points, RESULT[40] gain) => (RESULT[40] out)
+<int64 first = {0}, int64 second = {1}, int64 five = {5}, int64 six = {6}, int64 seven = {7}, int64 many = {1000},
+ int64[1] k9 = {-1}>
+{
+  zero = Cast<to=POINTS>(first)
+  one = Cast<to=POINTS>(second)
+  yl = Cast<to=POINTS>(five)
+  xl = Cast<to=POINTS>(six)
+  thousand = Cast<to=RESULTS>(many)
+  x = Gather<axis=1>(points, first)
+  y = Gather<axis=1>(points, second)
+  xf = Floor(x)
+  yf = Floor(y)
+  xg = Add(xf, one)
+  yg = Add(yf, one)
+  x0 = Clip(xf, zero, xl)
+  x1 = Clip(xg, zero, xl)
+  y0 = Clip(yf, zero, yl)
+  y1 = Clip(yg, zero, yl)
+  u = Sub(x, xf)
+  v = Sub(y, yf)
+  nu = Sub(one, u)
+  nv = Sub(one, v)
+"""
+    + four("w{k} = Mul({column}, {row})", ("nv", "v"), ("nu", "u"))
+    + """  xa = Cast<to=7>(x0)
+  xb = Cast<to=7>(x1)
+  ya = Cast<to=7>(y0)
+  yb = Cast<to=7>(y1)
+  line = Reshape(image, k9)
+  r0 = Mul(ya, seven)
+  r1 = Mul(yb, seven)
+"""
+    + INDICES
+    + READS
+    + four("c{k} = Cast<to=WEIGHTS>(p{k})\n  d{k} = Cast<to=WEIGHTS>(w{k})\n  t{k} = Mul(c{k}, d{k})")
+    + FIRST_THREE
+    + """  all = Add(abc, td)
+  sum = Cast<to=RESULTS>(all)
+  lit = Mul(sum, gain)
+  out = Mul(lit, thousand)
+}
+"""
+)
+CODES = {"float16": TensorProto.FLOAT16, "float": TensorProto.FLOAT, "double": TensorProto.DOUBLE}
+MIXES = (
+    ("float", "double", "double", "double"),
+    ("float", "double", "float", "float"),
+    ("double", "float", "double", "double"),
+    ("double", "float", "float", "float"),
+    ("float16", "float", "float16", "float"),
+    ("float16", "double", "float", "double"),
+    ("float", "float", "float16", "float"),
+    ("float", "float16", "float", "float"),
+    ("uint8", "float", "float", "float16"),
+    ("float16", "float16", "float16", "float16"),
+)
+
+
+@pytest.mark.parametrize("mix", MIXES, ids=lambda mix: ", ".join(mix))
+def test_a_result_keeps_the_exports_type(mix: tuple[str, str, str, str]) -> None:
+    """Image, coordinates, weights and result may each have a type of their own; what follows scales by about 1000."""
+    image, points, weights, result = mix
+    text = MIXED.replace("RESULTS", str(CODES[result])).replace("WEIGHTS", str(CODES[weights]))
+    text = text.replace("POINTS", str(CODES[points]))
+    model = named(text.replace("IMAGE", image).replace("POINT", points).replace("RESULT", result))
+    written = 0
+    for lowering in ("merged-gather", "lerp-gather", "grid-sample", "roi-align", "plugin"):
+        done = optimize(model, lowering=lowering, measure=False)
+        [site] = done.report.sites
+        assert "check failed" not in site.reason
+        assert (done.report.status == "optimised") == (site.lowering == lowering)
+        written += site.lowering == lowering
+    assert written >= 2

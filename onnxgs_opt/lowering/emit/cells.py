@@ -102,7 +102,7 @@ def emit_pixels(builder: Builder, site: Site, sizes: tuple[Dim, Dim], axis: int)
     Where the model computes none, they follow from the grid in the order of roundings of onnxruntime's GridSample.
     """
     if site.x is not None and site.y is not None:
-        return emit_view(builder, site.x.with_unit_axis(axis)), emit_view(builder, site.y.with_unit_axis(axis))
+        return _alike(builder, *(emit_view(builder, view.with_unit_axis(axis)) for view in (site.x, site.y)))
     grid = emit_view(builder, cast(View, site.grid))
     if float_type(grid).itemsize < SINGLE:  # half precision cannot tell neighbouring pixels apart
         grid = builder.cast(grid, np.float32)
@@ -113,6 +113,14 @@ def emit_pixels(builder: Builder, site: Site, sizes: tuple[Dim, Dim], axis: int)
         return x, y
     height, width = sizes
     return _pixels(builder, site, x, width), _pixels(builder, site, y, height)
+
+
+def _alike(builder: Builder, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Two float tensors in the wider of their types, which holds the numbers of both."""
+    if x.dtype is None or y.dtype is None or x.dtype == y.dtype:
+        return x, y
+    wide = np.result_type(x.dtype, y.dtype)
+    return builder.cast(x, wide), builder.cast(y, wide)
 
 
 def _pixels(builder: Builder, site: Site, g: Tensor, size: Dim) -> Tensor:

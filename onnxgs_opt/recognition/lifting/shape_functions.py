@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -44,6 +44,12 @@ def of_array(array: object) -> Fact:
     """The fact of a known array; a large one is known by its shape only."""
     value = np.asarray(array)
     return Fact(value.shape, value.dtype, value if value.size <= MAX_VALUE_SIZE else None)
+
+
+def float_types(operands: Iterable[Fact], nodes: Iterable[Node], facts: Mapping[str, Fact]) -> tuple[str, ...]:
+    """The float types of operands and of all that nodes make, each once."""
+    made = [facts.get(t.name, UNKNOWN) for node in nodes for t in node.outputs]
+    return tuple(sorted({str(f.dtype) for f in (*operands, *made) if f.dtype is not None and f.dtype.kind == "f"}))
 
 
 def _known(fact: Fact) -> Shape:
