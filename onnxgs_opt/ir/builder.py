@@ -236,6 +236,19 @@ class Builder:
             return t
         return cast(gs.Tensor, self.op("Reshape", t, self.const(target, np.int64)))
 
+    def flatten(self, t: gs.Tensor, axis: int) -> gs.Tensor:
+        """``t`` as a matrix, whose rows are the axes before ``axis``; axes may have no element, unlike with a -1."""
+        if element_count(t) is not None:
+            rows = int(np.prod(t.shape[:axis], dtype=np.int64))
+            return self.reshape(t, [rows, -1])
+        halves = None if t.shape is None else [t.shape[:axis], t.shape[axis:]]
+        shape = None if halves is None else [self._static_product(half) for half in halves]
+        return cast(gs.Tensor, self.op("Flatten", t, axis=axis, shape=shape))
+
+    @staticmethod
+    def _static_product(dims: Sequence[Any]) -> int | None:
+        return int(np.prod(dims, dtype=np.int64)) if all(isinstance(d, int) for d in dims) else None
+
     def _resolved(self, t: gs.Tensor, target: list[int]) -> list[int]:
         """Replace -1 when the size of ``t`` is known, so that equal reshapes are equal nodes."""
         count = element_count(t)

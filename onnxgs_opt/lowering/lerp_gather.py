@@ -82,8 +82,8 @@ def _read(builder: Builder, site: Site, planes: Tensor, index: Tensor, cells: Ce
     """Elements along the last axis, as [N, C, Ho, Wo]."""
     rank = len(planes.shape or [0] * 3)
     read = builder.op("GatherElements", planes, index, axis=rank - 1)
-    height = builder.dim(cells.index, 2)
-    dims = [1, 1, height, -1] if rank == 2 else [0, builder.dim(planes, 1), height, -1]
+    height, width = builder.dim(cells.index, 2), builder.dim(cells.index, 3)
+    dims = [1, 1, height, width] if rank == 2 else [0, builder.dim(planes, 1), height, width]
     return in_result_type(builder, site, builder.reshape(read, dims))
 
 

@@ -43,12 +43,12 @@ def _from_planes(builder: Builder, site: Site, image: Tensor, corners: Corners) 
     channels = cast(int, site.channels)
     index = spread(builder, site, image, corners.index)
     read = builder.op("GatherElements", emit_planes(builder, image), index, axis=2)
-    height = builder.dim(corners.index, 2)
+    height, width = builder.dim(corners.index, 2), builder.dim(corners.index, 3)
     read, weights = (in_result_type(builder, site, t) for t in (read, corners.weights))
     if channels == 1:
-        read = builder.reshape(read, [0, 4, height, -1])
+        read = builder.reshape(read, [0, 4, height, width])
         return builder.reduce_sum(builder.op("Mul", read, weights), 1, keepdims=True)
-    read, weights = builder.reshape(read, [0, channels, 4, height, -1]), builder.unsqueeze(weights, [1])
+    read, weights = builder.reshape(read, [0, channels, 4, height, width]), builder.unsqueeze(weights, [1])
     return builder.reduce_sum(builder.op("Mul", read, weights), 2)
 
 

@@ -41,7 +41,11 @@ def has_one_item(builder: Builder, view: View) -> bool:
 
 
 def _differ(x: Tensor, y: Tensor) -> bool:
-    """Whether one of the two broadcasts against the other, as far as their static sizes tell."""
+    """Whether one of the two broadcasts against the other; of sizes with two names, one may be 1."""
     if x.shape is None or y.shape is None:
         return False
-    return any((a == 1) != (b == 1) for a, b in zip(x.shape, y.shape, strict=True))
+    return any((a == 1) != (b == 1) or _are_two_names(a, b) for a, b in zip(x.shape, y.shape, strict=True))
+
+
+def _are_two_names(a: object, b: object) -> bool:
+    return isinstance(a, str) and isinstance(b, str) and a != b

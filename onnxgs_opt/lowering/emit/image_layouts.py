@@ -9,7 +9,7 @@ import numpy as np
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
-from onnxgs_opt.ir.constants import SMALL
+from onnxgs_opt.ir.constants import SMALL, element_count
 from onnxgs_opt.lowering.emit.cells import Cells, index_type
 from onnxgs_opt.lowering.emit.coordinates import has_one_item
 from onnxgs_opt.samplers.site import Site
@@ -17,12 +17,14 @@ from onnxgs_opt.samplers.site import Site
 
 def emit_planes(builder: Builder, image: Tensor) -> Tensor:
     """Write image [N, C, H, W] as [N, C, H*W]."""
-    return builder.reshape(image, [0, builder.dim(image, 1), -1])
+    plane = builder.dims_product([builder.dim(image, 2), builder.dim(image, 3)])
+    return builder.reshape(image, [0, builder.dim(image, 1), plane])
 
 
 def spread(builder: Builder, site: Site, image: Tensor, index: Tensor, planes: Dim | None = None) -> Tensor:
     """An index [N, ..., Ho, Wo] for GatherElements: flattened and repeated to [N, `planes`, P]; by default C planes."""
-    flat = builder.reshape(index, [0, 1, -1])
+    static = element_count(index) is not None
+    flat = builder.reshape(index, [0, 1, -1]) if static else builder.unsqueeze(builder.flatten(index, 2), [1])
     batch = builder.dim(image, 0) if all(has_one_item(builder, view) for view in site.coordinate_views) else 1
     planes = builder.dim(image, 1) if planes is None else planes
     if all(isinstance(d, int) and d == 1 for d in (batch, planes)):
@@ -32,7 +34,7 @@ def spread(builder: Builder, site: Site, image: Tensor, index: Tensor, planes: D
 
 def emit_rows(builder: Builder, image: Tensor) -> Tensor:
     """Write image [N, C, H, W] as [N*H*W, C]."""
-    return builder.reshape(builder.transpose(image, [0, 2, 3, 1]), [-1, builder.dim(image, 1)])
+    return builder.flatten(builder.transpose(image, [0, 2, 3, 1]), 3)
 
 
 def emit_points(builder: Builder, site: Site, image: Tensor, cells: Cells) -> Tensor:
