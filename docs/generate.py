@@ -15,7 +15,7 @@ from onnxgs_opt.options import Spec, options_of
 DOCS = Path(__file__).parent
 PART = re.compile(r"(?<=<!-- )(?P<name>[\w/.-]+)( -->\n).*?(?=<!-- /(?P=name) -->)", re.DOTALL)
 BEFORE = {"Engine": "With TensorRT installed, OUT may be built into an engine as well ([TensorRT](tensorrt.md)).\n\n"}
-AFTER = {"About": "| `--version`, `--help` | The version; all options. |\n"}
+AFTER = {"Output": "| `--version`, `--help` | The version; all options. |\n"}
 
 
 def pages() -> dict[Path, str]:

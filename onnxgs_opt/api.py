@@ -79,6 +79,7 @@ def optimize(
     lowering: str = "auto",
     target: str | None = None,
     plugin: bool = False,
+    ops: bool = False,
     opset: int | None = None,
     measure: bool = True,
     plan: PathLike | None = None,

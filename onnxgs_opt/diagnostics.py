@@ -184,6 +184,16 @@ _ALL = (
         "a view with too many dims is refused.",
         "Use TensorRT 10 or later, or --engine, which writes Shape and Slice in the engine's copy of the model.",
     ),
+    Code(
+        "GSO206",
+        "needs the library of onnxgs-ops to be fast",
+        "The model has nodes onnxgs::BilinearSample, chosen because the library of onnxgs-ops runs them fast. Where a "
+        "program does not load it, onnxruntime runs the function that comes with them in the same file: it computes "
+        "the same, but may be slower than the model as it came.",
+        "Load it before the model. Python: options.register_custom_ops_library(onnxgs_ops.get_library_path()); "
+        "C++: options.RegisterCustomOpsLibrary(path); C#: options.RegisterCustomOpLibraryV2(path, out handle). "
+        "Without the library the node's function computes the same, more slowly; without --ops no node needs one.",
+    ),
 )
 CODES: dict[str, Code] = {entry.code: entry for entry in _ALL}
 """Every code by name, rules first."""

@@ -21,7 +21,8 @@ from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.outputs import require_data_apart
 from onnxgs_opt.lowering import Target, Tolerance
 from onnxgs_opt.options import AUTO, Options, PathLike, Shapes
-from onnxgs_opt.runtime.ort import load_custom_ops
+from onnxgs_opt.runtime.native import installed_library
+from onnxgs_opt.runtime.ort import PROVIDERS, load_custom_ops
 from onnxgs_opt.runtime.tensorrt.build import Backend, EngineOptions, Profile, choose_backend
 
 
@@ -80,7 +81,8 @@ class Job:
         if options.engine is not None:
             builder = choose_backend(_backend(options.target))
             runtime = options.target or builder
-        libraries = load_custom_ops(options.custom_ops)
+        library, ops = _native(runtime) if options.ops else ((), "")
+        libraries = load_custom_ops((*options.custom_ops, *library))
         with clock.stage("load"):
             source = load(options.model)
         if source.original is not None and source.folder is not None:
@@ -89,8 +91,13 @@ class Job:
         largest = known_shapes(source, {**shapes, **(options.largest or {})})
         inputs = read_inputs(source, options.inputs)
         start = inlined(source) if options.opset is None else converted(inlined(source), options.opset)
-        target = Target(start.opset, runtime, options.atol, options.rtol, plugin=options.has_plugin)
+        target = Target(start.opset, runtime, options.atol, options.rtol, plugin=options.has_plugin, ops=ops)
         return cls(options, source, start, target, shapes, largest, inputs, libraries, clock)
+
+    @property
+    def other_libraries(self) -> tuple[str, ...]:
+        """The libraries without that of onnxgs-ops."""
+        return self.libraries[:-1] if self.target.ops else self.libraries
 
     @property
     def name(self) -> str:
@@ -131,6 +138,14 @@ class Job:
 def load(model: PathLike | ModelProto) -> Graph:
     """The graph of a file, or of a model in memory."""
     return Graph.from_proto(model) if isinstance(model, ModelProto) else Graph.load(os.fspath(model))
+
+
+def _native(runtime: str) -> tuple[tuple[str], str]:
+    """The library of onnxgs-ops, and its version."""
+    if runtime not in PROVIDERS:
+        raise UsageError(f"--ops is for onnxruntime, and the target is {runtime}", "engines take --plugin-library FILE")
+    path, version = installed_library()
+    return (path,), version
 
 
 def _backend(target: str | None) -> Backend | None:

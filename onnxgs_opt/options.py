@@ -26,7 +26,7 @@ LOWERINGS = (
 )
 TARGETS = ("ort-cpu", "ort-cuda", "tensorrt", "tensorrt-rtx")
 FORMATS = ("text", "json", "markdown", "sarif", "github")
-PRINTING = ("Output", "About")
+PRINTING = ("Output",)
 """Groups of options that only the command line has."""
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
@@ -113,6 +113,13 @@ class Options:
     plugin: bool = field(default=False, metadata=_said(
         "How to lower", "",
         'Whether the target will have the plugin for BilinearSample: "auto" may choose it then.',
+    ))
+    ops: bool = field(default=False, metadata=_said(
+        "How to lower", "--ops", "The target will have onnxgs-ops: its operator takes part.",
+        more="For onnxruntime: the library of the package [onnxgs-ops](native.md) is loaded here, `plugin` is checked "
+        "and measured with it as any other lowering, and the report says how programs load it. It goes with any target "
+        "that onnxruntime runs.",
+        python="Whether programs will load the library of onnxgs-ops: \"auto\" measures the native operator too then.",
     ))
     opset: int | None = field(default=None, metadata=_said(
         "How to lower", "--opset", "Convert the model up to opset N first.", metavar="N", least=7,
@@ -217,7 +224,7 @@ class Options:
         "Output", "--color/--no-color", "Default: colour on a terminal, unless NO_COLOR is set."
     ))
     explain: str | None = field(default=None, metadata=_said(
-        "About", "--explain", "What a code of the report means.", metavar="[CODE]",
+        "Output", "--explain", "What a code of the report means.", metavar="[CODE]",
         more="And what to do; all codes without one.",
     ))
     progress: Callable[[str], None] | None = field(default=None, metadata=_said(
@@ -244,7 +251,7 @@ class Options:
     @property
     def has_plugin(self) -> bool:
         """Whether the target will have the plugin for BilinearSample."""
-        return self.plugin or self.plugin_library is not None
+        return self.plugin or self.ops or self.plugin_library is not None
 
     def files(self, use: Literal["in", "out"]) -> list[tuple[str, Path]]:
         """What is read or written: IN or OUT first, then what options name, each with what names it."""

@@ -10,6 +10,8 @@ from onnxgs_opt.ir import Constant, Node
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import READS
 from onnxgs_opt.job import Job
+from onnxgs_opt.lowering.plugin import operator_nodes
+from onnxgs_opt.passes.lower_bilinear import RAISED
 from onnxgs_opt.recognition import KINDS
 from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.report.model import Count, Hazard, NearMiss, Report, SiteError, SitePolicy, SiteReport, Validation
@@ -37,10 +39,18 @@ def collect(
         reads=Count(reads, reads if result is job.source else image_reads(result, found.sites)),
         sites=tuple(site_record(site, plan.choices[site.id], checks.get(site.id)) for site in found.sites),
         near_misses=tuple(NearMiss(m.code, m.node, m.condition, _hint(m)) for m in found.near_misses),
-        hazards=tuple(Hazard(h.code, h.node, _hint(h)) for h in found.hazards),
+        hazards=(*(Hazard(h.code, h.node, _hint(h)) for h in found.hazards), *_needs(job, plan, result)),
         validation=validation_record(verdict.whole, job.source),
         timings=dict(job.clock.seconds),
     )
+
+
+def _needs(job: Job, plan: Plan, result: Graph) -> tuple[Hazard, ...]:
+    """What programs have to load for the result to be fast, where nodes were chosen because onnxgs-ops has them."""
+    if not job.target.ops or RAISED not in plan.lowerings.values():
+        return ()
+    nodes = [node.name for node in operator_nodes(result)]
+    return tuple(Hazard("GSO206", name, CODES["GSO206"].action) for name in nodes[:1])
 
 
 def image_reads(graph: Graph, sites: Iterable[AnySite]) -> int:

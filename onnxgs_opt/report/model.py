@@ -14,11 +14,11 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal
 
 from onnxgs_opt._version import __version__
-from onnxgs_opt.samplers.site import Domain
 from onnxgs_opt.tuning.measurement import Measurement
 
 if TYPE_CHECKING:
     from onnxgs_opt.runtime.tensorrt.engine import Engine
+    from onnxgs_opt.samplers.site import Domain
 
 SCHEMA_VERSION = "1"
 Status = Literal[

@@ -12,7 +12,8 @@ class Target:
     """What the lowered model has to run on.
 
     `atol` and `rtol` are the user's; None leaves each lowering its own. `image_size` (H, W) is the largest
-    that a dynamic model will see, where the user said so. `plugin` says that it will have the plugin's library.
+    that a dynamic model will see, where the user said so. `plugin` says that it will have the plugin's library,
+    `ops` is the version of onnxgs-ops that it will have, which is loaded here; empty for none.
     """
 
     opset: int
@@ -21,6 +22,7 @@ class Target:
     rtol: float | None = None
     image_size: tuple[int | None, int | None] = (None, None)
     plugin: bool = False
+    ops: str = ""
 
     @property
     def quirks(self) -> frozenset[Quirk]:

@@ -125,7 +125,7 @@ def _distance(sizes: Sequence[int | None], others: Sequence[int]) -> float:
 
 # -- measured here ----------------------------------------------------------------------------------
 
-VERSION = 3
+VERSION = 4
 """Raised when lowerings write something else or are run otherwise, which makes earlier measurements void."""
 
 
@@ -150,7 +150,7 @@ class Cache:
         if self.folder is None:
             return None
         runtime, tolerances = RUNTIMES[self.target.runtime], (self.target.atol, self.target.rtol)
-        key = (own, VERSION, runtime.version(), runtime.name, runtime.device(), tolerances)
+        key = (own, VERSION, runtime.version(), runtime.name, runtime.device(), tolerances, self.target.ops)
         return self.folder / f"{sha256(repr(key).encode()).hexdigest()[:32]}.json"
 
     def recall(self, own: str) -> Tuning | None:

@@ -22,7 +22,7 @@ from onnxgs_opt.tuning.trial import Trial, trial_of, with_shapes
 from onnxgs_opt.validation.compare import Comparison
 
 UNMEASURED = ("plugin",)
-"""Lowerings that need a library beside the runtime, so that they cannot be timed here."""
+"""Lowerings that need a library beside the runtime, so that they cannot be timed here unless it is loaded."""
 
 Check = Callable[[AnySite], Callable[[str], Comparison]]
 """From a site to the function that checks one of its lowerings, given by name."""
@@ -68,12 +68,16 @@ class Tuner:
             chosen[site.id] = Choice(found.lowering, found.reason, choices[site.id].refusals, found.measurements)
         return chosen, comparisons
 
+    @property
+    def _unmeasured(self) -> tuple[str, ...]:
+        return () if self.target.ops else UNMEASURED
+
     def _found(self, trial: Trial, refusals: Mapping[str, str]) -> tuple[Tuning, Checks]:
         cache = Cache(self.cache, self.target)
         known = cache.recall(trial.signature)
         if known is not None:
             return known, {}
-        if by_record(trial.site, self.target, refusals)[0] in UNMEASURED:
+        if by_record(trial.site, self.target, refusals)[0] in self._unmeasured:
             return self._untimed(trial, refusals, "the plugin is not measured"), {}
         if trial.is_dynamic and not self.shapes:
             return self._untimed(trial, refusals, "--shape NAME=... gives sizes to measure at"), {}
@@ -87,7 +91,7 @@ class Tuner:
     def _measure(self, trial: Trial, refusals: Mapping[str, str], cache: Cache) -> tuple[Tuning, Checks]:
         runtime = RUNTIMES[self.target.runtime]
         slow = hopeless(trial.site, self.target.runtime)
-        names = [name for name in LOWERINGS if name not in (KEEP, *UNMEASURED, *slow)]
+        names = [name for name in LOWERINGS if name not in (KEEP, *self._unmeasured, *slow)]
         refused = {name: Measurement(name, "refused") for name in names if name in refusals}
         try:
             contest = Contest(trial, self.graph, runtime, self.seed, self.custom_ops)

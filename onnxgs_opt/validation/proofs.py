@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.job import Job
+from onnxgs_opt.passes.lower_bilinear import RAISED
 from onnxgs_opt.recognition.cone import made_of
 from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.samplers.site import AnySite
@@ -60,11 +62,14 @@ class SiteProofs:
         job = self._job
         terms = Terms(job.tolerance, job.options.seed, self._found.shapes.get(site.body, ()), job.libraries)
         compare = cache(lambda: checker(self._graph, site, terms))
+        without = cache(lambda: checker(self._graph, site, replace(terms, custom_ops=job.other_libraries)))
 
         def check(lowering: str) -> Comparison:
             key = site.id, lowering
             if key not in self._made:
                 self._made[key] = compare()(lowering)
+                if lowering == RAISED and job.target.ops:  # the file has to be right where nothing is loaded as well
+                    self._made[key] = _worse(self._made[key], without()(lowering))
             return self._made[key]
 
         return check
@@ -73,3 +78,8 @@ class SiteProofs:
 def _failure(worst: str) -> str:
     """What a failed check says of its lowering; one that does not load or run is this tool's own fault."""
     return f"internal failure of this lowering: {worst}" if worst.startswith(BROKEN) else f"its check failed: {worst}"
+
+
+def _worse(one: Comparison, other: Comparison) -> Comparison:
+    """Of two checks of one site the one that failed, else the one with the larger difference."""
+    return max(one, other, key=lambda made: (made.status != "ok", made.max_abs))

@@ -1,0 +1,86 @@
+"""`--ops`: the native operator of onnxgs-ops, built from its sources, as one candidate among the others."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from onnxgs_opt import cli, optimize
+from onnxgs_opt.errors import UsageError
+from onnxgs_opt.report.model import SiteReport
+from onnxgs_opt.report.rendering.text import to_text
+from onnxgs_opt.runtime.ort import open_session
+from tests.native.ops import build
+
+REPOSITORY = Path(__file__).parents[2]
+MODEL = REPOSITORY / "bench" / "models" / "1x64x135x240.onnx"
+SMALL = REPOSITORY / "tests" / "fixtures" / "models" / "masked_interior.ts17.st.onnx"
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the package, as pip would install it."""
+    folder = tmp_path_factory.mktemp("site")
+    shutil.copytree(REPOSITORY / "ops" / "onnxgs_ops", folder / "onnxgs_ops")
+    build(folder / "onnxgs_ops", avx2=False)
+    return folder
+
+
+@pytest.fixture
+def installed(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package can be imported."""
+    monkeypatch.delitem(sys.modules, "onnxgs_ops", raising=False)
+    monkeypatch.syspath_prepend(str(package))
+
+
+def times_as_fast(site: SiteReport) -> dict[str, float | None]:
+    """By lowering, what was measured."""
+    return {row.lowering: row.ratio for row in site.measurements if row.status == "ok"}
+
+
+def test_the_native_operator_is_measured_chosen_and_said(installed: None) -> None:
+    result = optimize(MODEL, ops=True)
+    [site] = result.report.sites
+    found = times_as_fast(site)
+    assert max(found, key=lambda name: found[name] or 0) == site.lowering == "plugin"
+    assert [node.op_type for node in result.model.graph.node] == ["BilinearSample", "Reshape"]
+    [hazard] = [hazard for hazard in result.report.hazards if hazard.code == "GSO206"]
+    for call in ("register_custom_ops_library", "RegisterCustomOpsLibrary", "RegisterCustomOpLibraryV2"):
+        assert call in hazard.hint
+    assert "GSO206" in to_text(result.report)
+    open_session(result.model)  # without the library
+
+
+def test_without_the_option_nothing_is_loaded_or_said(installed: None) -> None:
+    result = optimize(SMALL, lowering="plugin")
+    assert result.report.status == "optimised"
+    assert "GSO206" not in {hazard.code for hazard in result.report.hazards}
+
+
+def test_the_function_is_checked_as_well_as_the_library(installed: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file whose function is wrong is not written, however right the library is."""
+    from onnxgs_opt.lowering import function
+
+    wrong = function._AXIS.replace("Sub (f1, {a}_d)", "Sub (f2, {a}_d)")
+    assert wrong != function._AXIS
+    monkeypatch.setattr(function, "_AXIS", wrong)
+    function.sample_function.cache_clear()
+    try:
+        [site] = optimize(SMALL, ops=True, lowering="plugin").report.sites
+    finally:
+        function.sample_function.cache_clear()
+    assert site.lowering == "keep", site.reason
+
+
+def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "onnxgs_ops", None)
+    assert cli.main([str(SMALL), "--dry-run", "--ops"]) == 2
+    assert "pip install ./ops" in capsys.readouterr().err
+
+
+def test_an_engine_has_another_library(installed: None) -> None:
+    with pytest.raises(UsageError, match="--ops is for onnxruntime"):
+        optimize(SMALL, ops=True, target="tensorrt")
