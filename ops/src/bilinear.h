@@ -25,8 +25,6 @@ namespace onnxgs {
 namespace ONNXGS_ISA {
 namespace {
 
-constexpr int kBlock = 512;  // points whose cells are kept at a time
-
 // -- numbers ----------------------------------------------------------------------------------------
 
 template <typename T>
@@ -110,8 +108,8 @@ Axis<G> axis_of(int64_t length, const Codes& codes) {
 // The cells of a block of points: offset of the first pixel in the plane, weights of the four, 1 inside of the window.
 template <typename A>
 struct Cells {
-    int32_t offset[kBlock];
-    A w00[kBlock], w01[kBlock], w10[kBlock], w11[kBlock], inside[kBlock];
+    int32_t offset[kMostBlock];
+    A w00[kMostBlock], w01[kMostBlock], w10[kMostBlock], w11[kMostBlock], inside[kMostBlock];
 };
 
 template <typename G>
@@ -190,17 +188,21 @@ ONNXGS_INLINE void pairs(const float* base, const int32_t* offset, __m256& left,
     right = _mm256_shuffle_ps(a, b, 0xdd);
 }
 
+ONNXGS_INLINE __m256 blend(const Cells<float>& cells, int i, __m256 v00, __m256 v01, __m256 v10, __m256 v11) {
+    __m256 top = _mm256_add_ps(_mm256_mul_ps(v00, _mm256_loadu_ps(cells.w00 + i)),
+                               _mm256_mul_ps(v01, _mm256_loadu_ps(cells.w01 + i)));
+    __m256 bottom = _mm256_add_ps(_mm256_mul_ps(v10, _mm256_loadu_ps(cells.w10 + i)),
+                                  _mm256_mul_ps(v11, _mm256_loadu_ps(cells.w11 + i)));
+    return _mm256_add_ps(top, bottom);
+}
+
 ONNXGS_INLINE int sample_pairs(const float* plane, const Cells<float>& cells, int count, int down, float* output) {
     int i = 0;
     for (; i + 8 <= count; i += 8) {
         __m256 v00, v01, v10, v11;
         pairs(plane, cells.offset + i, v00, v01);
         pairs(plane + down, cells.offset + i, v10, v11);
-        __m256 top = _mm256_add_ps(_mm256_mul_ps(v00, _mm256_loadu_ps(cells.w00 + i)),
-                                   _mm256_mul_ps(v01, _mm256_loadu_ps(cells.w01 + i)));
-        __m256 bottom = _mm256_add_ps(_mm256_mul_ps(v10, _mm256_loadu_ps(cells.w10 + i)),
-                                      _mm256_mul_ps(v11, _mm256_loadu_ps(cells.w11 + i)));
-        _mm256_storeu_ps(output + i, _mm256_add_ps(top, bottom));
+        _mm256_storeu_ps(output + i, blend(cells, i, v00, v01, v10, v11));
     }
     return i;
 }
@@ -231,36 +233,33 @@ ONNXGS_INLINE void sample_rows(const T* image, const Cells<A>& cells, int count,
 
 // -- scattered points, few channels -------------------------------------------------------------------
 //
-// Each plane lies on pages of its own, and a scattered point waits for each. A copy with its channels side by side has
-// them on one; it costs less than it saves where the image is larger than what the processor keeps addresses of.
+// A scattered point waits for every cache line and page that it reads, two of each plane or more. In a copy its channels
+// lie side by side.
 
 template <typename T>
 void copy_row(const Call& call, int64_t task) {
-    int64_t item = task / call.height, row = task % call.height, plane = call.height * call.width;
-    const T* from = static_cast<const T*>(call.image) + item * call.channels * plane + row * call.width;
-    T* to = static_cast<T*>(call.rows) + (item * plane + row * call.width) * kRowChannels;
-    const T* ONNXGS_RESTRICT a = from;
-    const T* ONNXGS_RESTRICT b = from + (call.channels > 1 ? 1 : 0) * plane;
-    const T* ONNXGS_RESTRICT c = from + (call.channels > 2 ? 2 : 0) * plane;
-    const T* ONNXGS_RESTRICT d = from + (call.channels > 3 ? 3 : 0) * plane;
-    T* ONNXGS_RESTRICT out = to;
+    const int64_t item = task / call.height, row = task % call.height, plane = call.height * call.width;
+    const T* first = static_cast<const T*>(call.image) + item * call.channels * plane + row * call.width;
+    const T* second = first + (call.channels > 1 ? 1 : 0) * plane;
+    const T* third = first + (call.channels > 2 ? 2 : 0) * plane;
+    const T* fourth = first + (call.channels > 3 ? 3 : 0) * plane;
+    T* ONNXGS_RESTRICT to = static_cast<T*>(call.rows) + (item * plane + row * call.width) * kCopyChannels;
     for (int64_t x = 0; x < call.width; ++x) {
-        out[4 * x] = a[x];
-        out[4 * x + 1] = b[x];
-        out[4 * x + 2] = c[x];
-        out[4 * x + 3] = d[x];
+        to[4 * x] = first[x];
+        to[4 * x + 1] = second[x];
+        to[4 * x + 2] = third[x];
+        to[4 * x + 3] = fourth[x];
     }
 }
 
 template <typename T, typename A>
 ONNXGS_INLINE void sample_copy(const T* rows, const Cells<A>& cells, int count, int channels, int right, int down,
                                int64_t stride, T* output) {
-    T samples[kBlock * kRowChannels];
-    sample_rows<kRowChannels>(rows, cells, count, kRowChannels, right * kRowChannels,
-                              static_cast<int64_t>(down) * kRowChannels, samples);
+    T samples[kBlock * 4];
+    sample_rows<4>(rows, cells, count, 4, right * 4, static_cast<int64_t>(down) * 4, samples);
     for (int c = 0; c < channels; ++c) {
         T* ONNXGS_RESTRICT to = output + c * stride;
-        for (int i = 0; i < count; ++i) to[i] = samples[i * kRowChannels + c];
+        for (int i = 0; i < count; ++i) to[i] = samples[i * 4 + c];
     }
 }
 
@@ -299,7 +298,7 @@ struct Task {
         const int right = call.width > 1 ? 1 : 0, down = call.height > 1 ? static_cast<int>(call.width) : 0;
         T* output = static_cast<T*>(call.output) + (item * call.channels + first_channel) * call.points + point;
         if (call.rows != nullptr)
-            return sample_copy(static_cast<const T*>(call.rows) + item * plane * kRowChannels, cells, count,
+            return sample_copy(static_cast<const T*>(call.rows) + item * plane * kCopyChannels, cells, count,
                                static_cast<int>(channels), right, down, call.points, output);
         const T* image = static_cast<const T*>(call.image) + (item * call.channels + first_channel) * plane;
         for (int64_t c = 0; c < channels; ++c, image += plane, output += call.points) {
@@ -335,8 +334,8 @@ struct Task {
         T* mask = first_channel > 0 || call.mask == nullptr ? nullptr : static_cast<T*>(call.mask) + item * call.points;
         const int64_t end = std::min(call.points, first_point + call.task_points);
         Cells<A> cells;
-        for (int64_t point = first_point; point < end; point += kBlock) {
-            const int count = static_cast<int>(std::min<int64_t>(kBlock, end - point));
+        for (int64_t point = first_point; point < end; point += call.block) {
+            const int count = static_cast<int>(std::min(call.block, end - point));
             place(grid + 2 * point, count, x, y, &cells);
             if (mask != nullptr) write_mask(cells, count, mask + point);
             if (call.height * call.width == 0)

@@ -74,7 +74,7 @@ bool scattered(const Call& call) {
 
 bool wants_copy(const Call& call) {
     const int64_t plane = call.height * call.width;
-    if (call.codes.layout != kNCHW || call.channels < 2 || call.channels > kRowChannels) return false;
+    if (call.codes.layout != kNCHW || call.channels < 2 || call.channels > kCopyChannels) return false;
     if (plane < kCopyFrom || call.points < plane / 2) return false;
     return call.grid_type == kDouble ? scattered<double>(call) : scattered<float>(call);
 }
@@ -135,7 +135,7 @@ ort::Status* ONNXGS_CALL compute(void* self, ort::KernelContext* context) {
     Scratch scratch(api);
     if (wants_copy(call)) {
         const int64_t pixels = call.batch * call.height * call.width;
-        ONNXGS_TRY(scratch.take(context, bytes_of(call.image_type) * kRowChannels * pixels, call.rows));
+        ONNXGS_TRY(scratch.take(context, bytes_of(call.image_type) * kCopyChannels * pixels, call.rows));
         ONNXGS_TRY((Loop<&Kernels::copy>{call, kernel.kernels}.run(api, context, call.batch * call.height)));
     }
     return Loop<&Kernels::sample>{call, kernel.kernels}.run(api, context, call.tasks());

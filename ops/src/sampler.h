@@ -31,26 +31,28 @@ struct Call {
     const void* grid;
     void* output;
     void* mask;  // null where the node has no second output
-    void* rows;  // null, or room for a copy of the image with kRowChannels channels last
+    void* rows;  // null, or room for a copy of the image with kCopyChannels values a pixel
 
     // A task is some points of one item, for some channels; of the copy, some rows of the image.
     int64_t task_points, task_channels;
-
+    int64_t block;  // points whose cells are kept at a time
     int64_t point_parts() const { return (points + task_points - 1) / task_points; }
     int64_t channel_parts() const { return std::max<int64_t>(1, (channels + task_channels - 1) / task_channels); }
     int64_t tasks() const { return batch * channel_parts() * point_parts(); }
 };
 
-constexpr int64_t kRowChannels = 4;     // of the copy: channels 2 to 4, so that one read has them all
-constexpr int64_t kFewPoints = 8192;    // a task's points where it has few channels
-constexpr int64_t kManyPoints = 4096;   // and where it has many: what a plane brings into the cache serves more points
-constexpr int64_t kManyChannels = 16;
+constexpr int64_t kBlock = 512, kMostBlock = 2048;
+constexpr int64_t kTaskPoints = 8192;
+constexpr int64_t kTaskChannels = 32;
+constexpr int64_t kCopyChannels = 4;  // of the copy for scattered points; more channels are read plane by plane
 
+// Few channels: blocks stay in the first cache. Many: a plane serves more points while it is in the second one.
 inline void divide(Call& call) {
-    bool planes = call.codes.layout == kNCHW;
-    call.task_channels = planes ? kManyChannels : std::max<int64_t>(1, call.channels);
-    call.task_points = planes && call.channels > kRowChannels ? kManyPoints : kFewPoints;
-    if (!planes) call.task_points = std::max<int64_t>(64, kFewPoints * 4 / std::max<int64_t>(4, call.channels));
+    const bool planes = call.codes.layout == kNCHW, many = planes && call.channels > kCopyChannels;
+    call.block = many ? kMostBlock : kBlock;
+    call.task_points = many ? 2 * kMostBlock : kTaskPoints;
+    call.task_channels = planes ? kTaskChannels : std::max<int64_t>(1, call.channels);
+    if (!planes) call.task_points = std::max<int64_t>(64, kTaskPoints * 4 / std::max<int64_t>(4, call.channels));
 }
 
 // The same functions, compiled for several instruction sets.
