@@ -69,6 +69,7 @@ class Miss:
     in one axis of the image: the tensor, the axis, and the sizes (the first -1) to see it as. `degenerate` says that a
     coordinate is missing, which at the smallest size may only mean that its scale is 0 there. `apart`: there are more
     coordinates or images than one sampler has, or reads that say where others read: a part of the sum may be one.
+    `extents`: how many indices run along an axis of the image, and its size, where that is another number.
     """
 
     condition: str
@@ -77,3 +78,4 @@ class Miss:
     split: tuple[str, int, tuple[int, ...]] | None = None
     degenerate: bool = False
     apart: bool = False
+    extents: tuple[int, int] | None = None

@@ -66,7 +66,7 @@ def recognise(algebra: Algebra, root: Expr, known: Sequence[Interpolation] = REC
     try:
         return _match(algebra, root, found, fitting)
     except Unresolved as reason:
-        return Miss(str(reason), len(reads), reason.code)
+        return Miss(str(reason), len(reads), reason.code, extents=reason.extents)
 
 
 def _is_nested(reads: Sequence[Expr]) -> bool:

@@ -45,6 +45,17 @@ class Placement:
         views = (self.grid,) if self.x is None or self.y is None else (self.x, self.y)
         return tuple(view for view in views if view is not None)
 
+    @property
+    def operands(self) -> tuple[View, ...]:
+        """Where the coordinates are, and what else is not looked behind."""
+        return (*self.coordinate_views, *self.affine.factors, *self.affine.addends)
+
+    @property
+    def layout(self) -> str:
+        """The image's axes by letter, in memory order: NCHW, NHWC, HW, ..."""
+        letters = {axis: letter for group, letter in zip(self.image.groups, "NCHW", strict=True) for axis in group}
+        return "".join(letters.get(axis, "1") for axis in range(self.image.rank))
+
 
 def place(
     lift: Lift, index: Index, match: Match, alive: Iterable[str], split: Split_ | None, like: Placement | None = None
@@ -61,7 +72,9 @@ def place(
     image = _image_view(match, roles, split)
     x, y = _coordinate_views(lift, match, roles, like)
     if image is None:
-        return Miss(f"the axes of '{match.image}' are not axes of the output", 4, "GSO108")
+        runs = ((int(i.hi or 0) + 1, s) for i, s in zip(match.index, match.sizes, strict=True) if i and i.op == "idx")
+        extents = next((run for run in runs if run[0] != run[1]), None)
+        return Miss(f"the axes of '{match.image}' are not axes of the output", 4, "GSO108", extents=extents)
     grid = grid_of(lift, match, roles, x is None or y is None)
     if grid is None:
         return Miss("no tensor holds the pixel coordinates by themselves", 4, "GSO108")

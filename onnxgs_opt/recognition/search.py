@@ -21,7 +21,7 @@ from onnxgs_opt.recognition.cone import alive, carried, escape, made_of, reach
 from onnxgs_opt.recognition.cut_points import Cuts, other_cuts
 from onnxgs_opt.recognition.every_size import CODE, EverySize
 from onnxgs_opt.recognition.grids import tests_pixels
-from onnxgs_opt.recognition.lifting.dynamic_dims import SizeSets
+from onnxgs_opt.recognition.lifting.dynamic_dims import SizeSets, one_size
 from onnxgs_opt.recognition.lifting.lift import Lift
 from onnxgs_opt.recognition.lifting.rule import NoRule
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Shape, float_types
@@ -72,16 +72,22 @@ class _Hit:
 
 def find_sites(scope: Scope, proofs: Proofs) -> Found:
     """Every sampler of one graph (not of its subgraphs)."""
-    return _Search(scope, proofs).run() if has_reads(scope.own) else Found((), ())
+    if not has_reads(scope.own):
+        return Found((), ())
+    search = _Search(scope, proofs)
+    found, equal = search.run(), search.one_size()
+    again = _Search(scope, proofs, equal).run() if equal else found
+    return again if len(again.sites) > len(found.sites) else found
 
 
 class _Search:
     """The search of one graph; what was inferred and tried is kept, for several sums ask for the same."""
 
-    def __init__(self, scope: Scope, proofs: Proofs) -> None:
+    def __init__(self, scope: Scope, proofs: Proofs, equal: Mapping[str, str] | None = None) -> None:
         self._scope = scope
         self._proofs = proofs
-        self._sizes = SizeSets(scope)
+        self._sizes = SizeSets(scope, equal)
+        self._extents: set[tuple[int, int]] = set()
         self._facts_at = self._sizes.facts
         self._ranges: Mapping[str, Range] = {}
         self._every: EverySize | None = None
@@ -111,6 +117,10 @@ class _Search:
         kept = {size for site in named for size in self._image_sizes(site)}
         near = tuple(remarks(self._misses, self._claimed.keys()))
         return Found(named, near, self._sizes.near, self._sizes.shapes(kept))
+
+    def one_size(self) -> dict[str, str]:
+        """Names of sizes that have to be equal for what was missed to be anything, one by the other."""
+        return one_size(self._sizes.at(0), self._extents)
 
     def _consider(self, join: Join, wide: Sequence[frozenset[str]]) -> None:
         """Look at the reads of a join that are free."""
@@ -227,6 +237,7 @@ class _Search:
             if isinstance(result, _Hit):
                 return result
             found, lift = result
+            self._extents |= set() if found.extents is None else {found.extents}
             if len(seen) == 1 or (not cuts.through and (found.taps > miss.taps or miss.split is not None)):
                 miss = found
             if lift is not None:
@@ -302,10 +313,10 @@ class _Search:
             image_size=(height, width),
             sample_size=(rows, columns),
             dtype="unknown" if facts[0].dtype is None else str(facts[0].dtype),
-            layout=_layout(hit.placement),
+            layout=hit.placement.layout,
             domain=Domain()
             if self._every is None
-            else self._every.domain(image, _operands(hit.placement), hit.exact_below),
+            else self._every.domain(image, hit.placement.operands, hit.exact_below),
             types=float_types(facts[1:], cone, self._facts_at(0)),
             **{f: getattr(hit.placement, f) for f in Placement.__dataclass_fields__},
         )
@@ -316,7 +327,7 @@ class _Search:
             return None
         if self._every is None:
             self._every = EverySize(self._scope, *self._sizes.all(), self._ranges)
-        found = self._every.changes(hit.output, hit.placement.image, _operands(hit.placement))
+        found = self._every.changes(hit.output, hit.placement.image, hit.placement.operands)
         half = any(self._facts_at(0)[v.tensor].dtype == np.float16 for v in hit.placement.coordinate_views)
         misses = (self._at_other_size(k, hit) for k in self._sizes.others(half))
         return found or next((miss for miss in misses if miss is not None), None)
@@ -340,7 +351,7 @@ class _Search:
 
     def _between(self, hit: _Hit) -> list[Node]:
         """The nodes from the image and the coordinates to the output."""
-        views = hit.placement.image, *_operands(hit.placement)
+        views = hit.placement.image, *hit.placement.operands
         return self._scope.backward_slice([hit.output], frozenset(view.tensor for view in views))
 
     def _group_sizes(self, view: View) -> list[int | None]:
@@ -358,11 +369,6 @@ class _Search:
 def _rank(join: Join) -> tuple[bool, int, int]:
     """Four reads, then fewer, then more, from two cells' corners on."""
     return len(join.reads) > TAPS, max(len(join.reads), 2 * TAPS), -len(join.reads)
-
-
-def _operands(placement: Placement) -> tuple[View, ...]:
-    """Where the coordinates are, and what else is not looked behind."""
-    return (*placement.coordinate_views, *placement.affine.factors, *placement.affine.addends)
 
 
 def _adds_nothing(inner: _Hit, outer: _Hit) -> bool:
@@ -390,9 +396,3 @@ def _copied(algebra: Algebra, index: Expr) -> Expr:
     if index.value is not None:
         return algebra.num(index.value)
     return algebra.idx(*index.args) if index.op == "idx" else algebra.zero  # type: ignore[arg-type]
-
-
-def _layout(placement: Placement) -> str:
-    """The image's axes by letter, in memory order: NCHW, NHWC, HW, ..."""
-    letters = {axis: letter for group, letter in zip(placement.image.groups, "NCHW", strict=True) for axis in group}
-    return "".join(letters.get(axis, "1") for axis in range(placement.image.rank))

@@ -365,6 +365,82 @@ def test_samples_and_factors_are_not(op):
     assert [view.tensor for view in site.affine.factors] == ["lit"]
 
 
+BATCHES = """
+<ir_version: 8, opset_import: ["" : 17]>
+batches (INPUTS) => (float[o,p,c] out)
+<float zero = {0}, float one = {1}, int64 first = {0}, int64 second = {1}, int64 third = {2}, int64 many = {3},
+ int64[1] k2 = {2}, int64[2] k12 = {1, 2}, int64[1] down = {-1}, int64[2] column = {-1, 1}>
+{
+  x = Gather<axis=2>(points, first)
+  y = Gather<axis=2>(points, second)
+  sizes = Shape(image)
+  h = Gather(sizes, second)
+  w = Gather(sizes, third)
+  c = Gather(sizes, many)
+  hf = Cast<to=1>(h)
+  wf = Cast<to=1>(w)
+  yl = Sub(hf, one)
+  xl = Sub(wf, one)
+  x0 = Floor(x)
+  y0 = Floor(y)
+  x1 = Add(x0, one)
+  y1 = Add(y0, one)
+  u = Sub(x, x0)
+  v = Sub(y, y0)
+  xc = Clip(x0, zero, xl)
+  xd = Clip(x1, zero, xl)
+  yc = Clip(y0, zero, yl)
+  yd = Clip(y1, zero, yl)
+  xa = Cast<to=7>(xc)
+  xb = Cast<to=7>(xd)
+  ya = Cast<to=7>(yc)
+  yb = Cast<to=7>(yd)
+  counted = Shape(points)
+  items = Gather(counted, first)
+  each = Range(first, items, second)
+  tall = Reshape(each, column)
+"""
+FLAT = """
+  c1 = Unsqueeze(c, first)
+  flat = Concat<axis=0>(down, c1)
+  line = Reshape(image, flat)
+  plane = Mul(h, w)
+  starts = Mul(tall, plane)
+  ma = Mul(ya, w)
+  mb = Mul(yb, w)
+  r0 = Add(ma, starts)
+  r1 = Add(mb, starts)
+""" + four("i{k} = Add({row}, {column})\n p{k} = Gather<axis=0>(line, i{k})", ("r0", "r1"), ("xa", "xb"))
+ALONG = """
+  zeros = Sub(xa, xa)
+  item = Add(zeros, tall)
+  nn = Unsqueeze(item, k2)
+""" + four(
+    "ux{k} = Unsqueeze({column}, k2)\n uy{k} = Unsqueeze({row}, k2)\n i{k} = Concat<axis=2>(nn, uy{k}, ux{k})\n"
+    "p{k} = GatherND(image, i{k})",
+    ("ya", "yb"),
+    ("xa", "xb"),
+)
+SUMMED = (
+    "nu = Sub(one, u)\n nv = Sub(one, v)\n"
+    + four("w{k} = Mul({row}, {column})\n q{k} = Unsqueeze(w{k}, k2)", ("nv", "v"), ("nu", "u"))
+    + TERMS
+    + ADDED
+)
+IMAGE, POINTS = "float[n,h,w,c] image", "float[m,p,2] points"
+
+
+@pytest.mark.parametrize("inputs", [(IMAGE, POINTS), (POINTS, IMAGE)], ids=["image first", "points first"])
+@pytest.mark.parametrize("reads", [FLAT, ALONG], ids=["one axis", "an axis of items"])
+def test_batches_of_two_names_are_one(reads, inputs):
+    """The items are counted along the points, and read of the image: there are as many, or the model fails."""
+    model = onnx.parser.parse_model(BATCHES.replace("INPUTS", ", ".join(inputs)) + reads + SUMMED + "\n}")
+    [site] = find(model)
+    assert (site.rule, site.policy.name, site.batch, site.image.tensor) == ("GSO001", "border", None, "image")
+    result = optimize(model, lowering="merged-gather", measure=False)
+    assert (result.report.status, result.report.validation.status) == ("optimised", "ok")
+
+
 GRID = """
 <ir_version: 8, opset_import: ["" : 17]>
 grid (float[3,6,7] image, float[5] x, float[4] y) => (float[3,4,5] out)

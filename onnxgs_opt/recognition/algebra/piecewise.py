@@ -24,9 +24,10 @@ MAX_CELLS = 24
 class Unresolved(Exception):  # noqa: N818 (an answer, not a failure)
     """An expression that no split of a region makes polynomial; the message says why, `code` of which kind."""
 
-    def __init__(self, message: str, code: str = "GSO103") -> None:
+    def __init__(self, message: str, code: str = "GSO103", extents: tuple[int, int] | None = None) -> None:
         super().__init__(message)
         self.code = code
+        self.extents = extents
 
 
 @dataclass(frozen=True)
@@ -205,9 +206,9 @@ class Resolver:
             lo, hi = self._range(value)[:2]
             if lo is None or hi is None or lo < 0 or hi > size - 1:
                 low, high = ("-inf" if lo is None else lo), ("inf" if hi is None else hi)
-                raise Unresolved(
-                    f"axis {axis} of '{tensor}' is read at [{low}, {high}], outside 0..{size - 1}", "GSO114"
-                )
+                extents = None if lo != 0 or hi is None else (int(hi) + 1, size)
+                outside = f"axis {axis} of '{tensor}' is read at [{low}, {high}], outside 0..{size - 1}"
+                raise Unresolved(outside, "GSO114", extents)
 
     def _leaf(self, axis: int) -> Poly:
         cell, coordinate = self._cells[axis], self._coordinates[axis]

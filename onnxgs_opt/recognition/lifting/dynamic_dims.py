@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from itertools import combinations
 
 from onnxgs_opt.ir.constants import is_size
@@ -125,17 +125,27 @@ def _fixed(sizes: Mapping[str, int], conflict: Conflict) -> dict[str, int] | Non
     return None
 
 
+def one_size(sizes: Mapping[str, int], extents: Collection[tuple[int, int]]) -> dict[str, str]:
+    """Names of two sizes whose ratio one of `extents` has, one by the other: they have to be one size.
+
+    Indices run over all items of one input and read those of another one: there are as many, or the model fails.
+    """
+    pairs = [pair for a, b in combinations(sizes, 2) if sizes[a] != sizes[b] for pair in ((a, b), (b, a))]
+    return {b: a for a, b in pairs for m, n in extents if m * sizes[b] == n * sizes[a]}
+
+
 class SizeSets:
     """The sets of sizes that one graph is analysed at, and what is known of every tensor at each, found when asked for.
 
     First the small ones, at which a model is also run; then, where sizes are dynamic, the largest and, for coordinates
-    in half precision, the largest that those have.
+    in half precision, the largest that those have. Of two names that are `equal` one stands for the other.
     """
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, equal: Mapping[str, str] | None = None) -> None:
         self._scope = scope
         self._sizes = assignments(symbols(scope))
         self._asked: Mapping[str, int] = self._sizes[0]
+        self._sizes[0] = {name: self._asked[(equal or {}).get(name, name)] for name in self._asked}
         self._count = len(self._sizes)
         self._facts: dict[int, Mapping[str, Fact]] = {}
 
