@@ -193,6 +193,15 @@ _ALL = (
         "C++: options.RegisterCustomOpsLibrary(path); C#: options.RegisterCustomOpLibraryV2(path, out handle). "
         "Without the library the node's function computes the same, more slowly; without --ops no node needs one.",
     ),
+    Code(
+        "GSO207",
+        "infinite and NaN numbers may come out otherwise",
+        "A lowered sampler agrees with the export on finite numbers. Where a coordinate is infinite or NaN, it may "
+        "give 0, a pixel at the border or NaN where the export gives something else or fails. A pixel that is infinite "
+        "or NaN may reach results in one of them only.",
+        "Nothing where coordinates and pixels are finite; where they are not, clamp or mask them before the sampler, "
+        "or keep it by --lowering keep.",
+    ),
 )
 CODES: dict[str, Code] = {entry.code: entry for entry in _ALL}
 """Every code by name, rules first."""

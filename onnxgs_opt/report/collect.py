@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from onnxgs_opt.diagnostics import CODES, Remark
 from onnxgs_opt.ir import Constant, Node
@@ -20,6 +20,7 @@ from onnxgs_opt.samplers.site import AnySite
 from onnxgs_opt.tuning.plan import Choice, Plan
 from onnxgs_opt.validation.compare import BROKEN, Comparison
 
+NOT_FINITE = "GSO207"
 READ_OPS = READS | {"GridSample"}
 
 
@@ -39,7 +40,11 @@ def collect(
         reads=Count(reads, reads if result is job.source else image_reads(result, found.sites)),
         sites=tuple(site_record(site, plan.choices[site.id], checks.get(site.id)) for site in found.sites),
         near_misses=tuple(NearMiss(m.code, m.node, m.condition, _hint(m)) for m in found.near_misses),
-        hazards=(*(Hazard(h.code, h.node, _hint(h)) for h in found.hazards), *_needs(job, plan, result)),
+        hazards=(
+            *(Hazard(h.code, h.node, _hint(h)) for h in found.hazards),
+            *_needs(job, plan, result),
+            *_not_finite(found, plan, verdict),
+        ),
         validation=validation_record(verdict.whole, job.source),
         timings=dict(job.clock.seconds),
     )
@@ -51,6 +56,13 @@ def _needs(job: Job, plan: Plan, result: Graph) -> tuple[Hazard, ...]:
         return ()
     nodes = [node.name for node in operator_nodes(result)]
     return tuple(Hazard("GSO206", name, CODES["GSO206"].action) for name in nodes[:1])
+
+
+def _not_finite(found: Survey, plan: Plan, verdict: Verdict) -> Iterator[Hazard]:
+    """One hazard at the first sampler that was lowered: no lowering promises what comes of infinities and NaN."""
+    lowered = [site for site in found.samplers if site.id in plan.lowerings]
+    if verdict.status == "optimised" and lowered:
+        yield Hazard(NOT_FINITE, lowered[0].reads[0], CODES[NOT_FINITE].action)
 
 
 def image_reads(graph: Graph, sites: Iterable[AnySite]) -> int:

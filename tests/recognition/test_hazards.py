@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper, parser
 
 from onnxgs_opt import optimize
 from onnxgs_opt.diagnostics import CODES
+from onnxgs_opt.errors import RunError
 from onnxgs_opt.report.model import Hazard
+from onnxgs_opt.runtime.ort import open_session
 
 NAMED = re.compile(r"\[(\w+)\] (\w+) =")
 
@@ -200,3 +205,15 @@ def test_a_hazard_inside_a_branch_is_named_too() -> None:
     """
     [found] = hazards(text)
     assert (found.code, found.node) == ("GSO201", "inner")
+
+
+@pytest.mark.parametrize(("given", "count"), [({}, 1), ({"dry_run": True}, 0), ({"lowering": "keep"}, 0)])
+def test_infinities_are_said_once_where_samplers_were_lowered(given: dict[str, Any], count: int) -> None:
+    model = onnx.load("tests/fixtures/models/masked_interior.ts17.dyn.onnx")
+    found = optimize(model, **{"lowering": "merged-gather", **given})
+    assert [hazard.code for hazard in found.report.hazards] == ["GSO207"] * count
+    if count:
+        feeds = {"img": np.ones((1, 3, 4, 5), np.float32), "grid": np.float32([[[[np.inf, 1.5]] * 2] * 2])}
+        with pytest.raises(RunError):  # what is said of it is so: the export fails, the result gives something
+            open_session(model, optimise=False, threads=1).run(None, feeds)
+        assert open_session(found.model, threads=1).run(None, feeds)[0].shape == (1, 3, 2, 2)
