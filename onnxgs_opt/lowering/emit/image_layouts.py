@@ -24,7 +24,7 @@ def emit_planes(builder: Builder, image: Tensor) -> Tensor:
 def spread(builder: Builder, site: Site, image: Tensor, index: Tensor, planes: Dim | None = None) -> Tensor:
     """An index [N, ..., Ho, Wo] for GatherElements: flattened and repeated to [N, `planes`, P]; by default C planes."""
     static = element_count(index) is not None
-    flat = builder.reshape(index, [0, 1, -1]) if static else builder.unsqueeze(builder.flatten(index, 2), [1])
+    flat = builder.reshape(index, [0, 1, -1]) if static else builder.unsqueeze(builder.flatten(index, 1), [1])
     batch = builder.dim(image, 0) if all(has_one_item(builder, view) for view in site.coordinate_views) else 1
     planes = builder.dim(image, 1) if planes is None else planes
     if all(isinstance(d, int) and d == 1 for d in (batch, planes)):
