@@ -8,11 +8,11 @@ from pathlib import Path
 
 from onnx import ModelProto
 
-from onnxgs_opt.errors import UsageError
+from onnxgs_opt.errors import OptError, UsageError
 from onnxgs_opt.ir.convert import inlined
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.job import Clock, Job, load
-from onnxgs_opt.options import Options, PathLike, Shapes, documented
+from onnxgs_opt.options import AUTO, Options, PathLike, Shapes, documented
 from onnxgs_opt.passes.lower_sites import lower
 from onnxgs_opt.recognition.find import canonical, surveyed
 from onnxgs_opt.recognition.findings import Survey
@@ -23,7 +23,7 @@ from onnxgs_opt.report.verdict import Verdict, judge
 from onnxgs_opt.runtime.tensorrt.engine import Engine
 from onnxgs_opt.runtime.timing import Race
 from onnxgs_opt.samplers.site import Site
-from onnxgs_opt.tuning.plan import write_plan
+from onnxgs_opt.tuning.plan import Plan, write_plan
 from onnxgs_opt.tuning.propose import measure as measured
 from onnxgs_opt.tuning.propose import propose
 from onnxgs_opt.validation.check_engine import Task, checked_engine
@@ -101,6 +101,7 @@ def optimize(
     bf16: bool = False,
     timing_cache: PathLike | None = None,
     workspace: str | None = None,
+    tactic_sources: str | None = None,
     compute_capability: Sequence[str] = (),
     progress: Callable[[str], None] | None = None,
 ) -> Result:
@@ -130,10 +131,14 @@ def run(options: Options) -> Result:
         if not verdict.keep:
             break
         plan = plan.keeping(verdict.keep)
-    _write(job, lowered, verdict)
-    if options.save_plan is not None and verdict.is_no_failure:
-        write_plan(Path(options.save_plan), graph, found.sites, plan.choices, job.target)
-    engine = _engine(job, lowered, found, verdict)
+    try:
+        engine, slower = _engine(job, lowered, found, verdict)
+    except OptError:  # the model is no worse for it
+        _write(job, graph, found, plan, lowered, verdict)
+        raise
+    if slower:
+        plan, lowered, verdict = plan.keeping(dict.fromkeys(plan.lowerings, slower)), job.source, Verdict()
+    _write(job, graph, found, plan, lowered, verdict)
     report = replace(collect(job, found, plan, proofs.comparisons, lowered, verdict), engine=engine)
     evidence = evidence_of(graph, lowered, found.sites, proofs.comparisons)
     return Result(report, lowered if verdict.lets_write else None, evidence, race)
@@ -156,21 +161,22 @@ def _lowered(job: Job, graph: Graph, found: Survey, lowerings: Mapping[str, str]
         return lower(graph, found.sites, lowerings)
 
 
-def _write(job: Job, lowered: Graph, verdict: Verdict) -> None:
-    """Write the result, or the model as it came where nothing was rewritten."""
-    output = job.options.output
-    if output is None or not verdict.lets_write:
-        return
-    with job.clock.stage("save"):
-        save = job.source.save_original if lowered is job.source else lowered.save
-        save(Path(output))
+def _write(job: Job, graph: Graph, found: Survey, plan: Plan, lowered: Graph, verdict: Verdict) -> None:
+    """Write the result, or the model as it came where nothing was rewritten, and the plan."""
+    output, save_plan = job.options.output, job.options.save_plan
+    if output is not None and verdict.lets_write:
+        with job.clock.stage("save"):
+            save = job.source.save_original if lowered is job.source else lowered.save
+            save(Path(output))
+    if save_plan is not None and verdict.is_no_failure:
+        write_plan(Path(save_plan), graph, found.sites, plan.choices, job.target)
 
 
-def _engine(job: Job, lowered: Graph, found: Survey, verdict: Verdict) -> Engine | None:
-    """The engine of the result, where one was asked for."""
+def _engine(job: Job, lowered: Graph, found: Survey, verdict: Verdict) -> tuple[Engine | None, str]:
+    """The engine that was asked for, and why it is that of the model as it came where lowerings were not worth it."""
     path = job.options.engine
     if path is None or not verdict.lets_write:
-        return None
+        return None, ""
     is_new = lowered is not job.source
     task = Task(
         model=lowered.to_proto(),
@@ -178,6 +184,8 @@ def _engine(job: Job, lowered: Graph, found: Survey, verdict: Verdict) -> Engine
         origin=(job.source.folder or Path()) / "model.onnx",
         inputs=job.inputs,
         sites=found.samplers if is_new else (),
+        takes_faster=job.options.lowering == AUTO and job.options.plan is None,
     )
-    engine, job.clock.seconds["engine"] = checked_engine(task, Path(path), job.engine_options())
-    return engine
+    engine, slower = checked_engine(task, Path(path), job.engine_options())
+    job.clock.seconds["engine"] = engine.build_s
+    return engine, slower

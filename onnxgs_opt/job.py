@@ -130,6 +130,7 @@ class Job:
             },
             timing_cache=_path(options.timing_cache),
             workspace=options.workspace_bytes(),
+            tactics=tuple((options.tactic_sources or "").split(",")) if options.tactic_sources else (),
             capabilities=tuple(options.compute_capability),
             library=_path(options.plugin_library),
         )

@@ -203,6 +203,11 @@ class Options:
     workspace: str | None = field(default=None, metadata=_said(
         "Engine", "--workspace", "Most memory of a layer: 512M, 2G.", metavar="SIZE", more="With K, M or G."
     ))
+    tactic_sources: str | None = field(default=None, metadata=_said(
+        "Engine", "--tactic-sources", "Kernels to try besides: -CUBLAS,+CUDNN.", metavar="LIST",
+        more="As trtexec's --tacticSources: each name, with its sign, is added to what the builder tries by default, "
+        "or taken from it.",
+    ))
     compute_capability: Sequence[str] = field(default=(), metadata=_said(
         "Engine", "--compute-capability", "GPU that TensorRT-RTX builds for; repeatable.", metavar="8.9",
         python='GPUs that TensorRT-RTX builds for, "8.9" and the like.',

@@ -1,6 +1,7 @@
 """The engine of one run: built from its result and, where a GPU is, checked and timed; all of it in the report.
 
-There the model as it came is built as well, and both engines are timed in turn on the same inputs.
+There the model as it came is built as well, and both engines are timed in turn on the same inputs; where the lowerings
+were this tool's choice, the faster engine is the one that is written.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from onnxgs_opt.runtime.tensorrt.build import MODULES, Built, EngineOptions, bui
 from onnxgs_opt.runtime.tensorrt.cuda_driver import has_gpu
 from onnxgs_opt.runtime.tensorrt.engine import Engine, EngineBefore
 from onnxgs_opt.runtime.tensorrt.session import EngineRun
+from onnxgs_opt.runtime.timing import CLEAR
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.validation.boundary_values import coordinates_of
 from onnxgs_opt.validation.inputs import ModelInputs
@@ -46,7 +48,8 @@ ROUNDS = 5
 class Task:
     """What to build: the result of a run, the model that it came from where that is another, the user's inputs.
 
-    `origin` is a path in the folder of the external weights; `sites` are those of `before`, for aiming.
+    `origin` is a path in the folder of the external weights; `sites` are those of `before`, for aiming. `takes_faster`:
+    the engine of `before` is written where the new one is not clearly faster.
     """
 
     model: ModelProto
@@ -54,29 +57,50 @@ class Task:
     origin: Path
     inputs: Feeds | None = None
     sites: Sequence[Site] = ()
+    takes_faster: bool = False
 
 
-def checked_engine(task: Task, output: Path, options: EngineOptions) -> tuple[Engine, float]:
-    """The engine of `task.model` and the seconds of its build; with a GPU, also run against onnxruntime and timed.
+def checked_engine(task: Task, output: Path, options: EngineOptions) -> tuple[Engine, str]:
+    """Build the engine of `task.model`; with a GPU, also run it against onnxruntime and time it beside the one before.
 
     Args:
         task: What to build.
-        output: Where the engine goes.
+        output: Where the engine goes: the faster one of both where `task.takes_faster`.
         options: How to build; its profiles say the shapes of the check.
+
+    Returns:
+        What was written, and why that is the engine of the model as it came; empty where it is not.
 
     Raises:
         UsageError: No builder is installed, or it knows nothing of an option.
         EngineError: It could not build, or the engine computes something else than the model.
     """
+    options = replace(options, profiling=True)
     with tempfile.TemporaryDirectory(prefix="onnxgs-") as folder:
-        built = build_engine(task.model, task.origin, Path(folder) / "engine", replace(options, profiling=True))
-        record = _record(built, output, task, options)
+        built, slower = build_engine(task.model, task.origin, Path(folder) / "engine", options), ""
+        record = _described(built, output)
+        if has_gpu() and not options.capabilities:
+            old = Path(folder) / "before"
+            both = _measured({"after": built}, task, output, options, old)
+            record = both["after"]
+            slower = why_slower(record) if task.takes_faster else ""
+            if slower:
+                built, record = replace(built, path=old), both["before"]
         write_whole(output, built.path.read_bytes())
-    return record, built.build_s
+    return record, slower
 
 
-def _record(built: Built, output: Path, task: Task, options: EngineOptions) -> Engine:
-    record = Engine(
+def why_slower(engine: Engine) -> str:
+    """What the times of an engine and of the one before say against the new one; empty where they say nothing."""
+    before = None if engine.before is None else engine.before.microseconds
+    if before is None or engine.microseconds is None or before / engine.microseconds >= CLEAR:
+        return ""
+    gain = before / engine.microseconds
+    return f"the whole engine ran at {gain:.2f} of its speed: {engine.microseconds:.2f} us a run, {before:.2f} before"
+
+
+def _described(built: Built, output: Path) -> Engine:
+    return Engine(
         path=str(output),
         backend=built.backend,
         version=built.version,
@@ -85,51 +109,58 @@ def _record(built: Built, output: Path, task: Task, options: EngineOptions) -> E
         flags=built.flags,
         network=built.layers,
     )
-    if has_gpu() and not options.capabilities:
-        return _measured(record, built, task, options)
-    return record
 
 
-def _measured(record: Engine, built: Built, task: Task, options: EngineOptions) -> Engine:
-    """The record with what running the engine showed, and the engine of the model as it came beside it."""
-    trt = importlib.import_module(MODULES[built.backend])
+def _measured(
+    engines: dict[str, Built], task: Task, output: Path, options: EngineOptions, old: Path
+) -> dict[str, Engine]:
+    """What running both engines showed, by "before" and "after"; that of the model as it came is built at `old`."""
+    trt = importlib.import_module(MODULES[engines["after"].backend])
     logger = trt.Logger(trt.Logger.ERROR)
     trt.init_libnvinfer_plugins(logger, "")
     if options.library is not None:
         load_library(trt, options.library)
     checks = tuple(_checks(task, options))
     with ExitStack() as stack:
-        worst = 0.0
-        for feeds, references in checks:
-            engine = stack.enter_context(closing(EngineRun(trt, logger, built.path.read_bytes(), feeds)))
-            worst = max(worst, compare(engine.outputs(), references))
-        engines = {"after": engine}
-        problem = None
+
+        def checked(built: Built) -> tuple[EngineRun, float]:
+            """The engine on the last of the inputs, and its largest difference on any."""
+            worst = 0.0
+            for feeds, references in checks:
+                run = stack.enter_context(closing(EngineRun(trt, logger, built.path.read_bytes(), feeds)))
+                worst = max(worst, compare(run.outputs(), references))
+            return run, worst
+
+        runs, problem = {"after": checked(engines["after"])}, None
         if task.before is not None:
             try:
-                engines["before"] = stack.enter_context(closing(_before(trt, logger, task, options, checks[-1][0])))
+                engines["before"] = build_engine(task.before, task.origin, old, options)
+                runs["before"] = checked(engines["before"])
             except OptError as error:
                 problem = f"the model as it came: {error}"
-        times: dict[str, list[float]] = {name: [] for name in engines}
-        for _ in range(ROUNDS):
-            for name, each in engines.items():
-                times[name] += each.microseconds(7)
-        timed = {
-            name: EngineBefore(None, round(median(times[name]), 2), each.layer_times())
-            for name, each in engines.items()
-        }
-    before = EngineBefore(problem) if problem else timed.get("before")
-    after = timed["after"]
-    return replace(record, max_abs=worst, microseconds=after.microseconds, layer_times=after.layer_times, before=before)
+        found = _timed(runs)
+    before = EngineBefore(problem) if problem else found.get("before")
+    return {
+        name: replace(
+            _described(engines[name], output),
+            max_abs=runs[name][1],
+            microseconds=each.microseconds,
+            layer_times=each.layer_times,
+            before=before if name == "after" else None,
+        )
+        for name, each in found.items()
+    }
 
 
-def _before(trt: Any, logger: Any, task: Task, options: EngineOptions, feeds: Feeds) -> EngineRun:
-    """The engine of the model as it came, with the same options; it is not kept."""
-    assert task.before is not None
-    with tempfile.TemporaryDirectory(prefix="onnxgs-") as folder:
-        wanted = replace(options, profiling=True)
-        built = build_engine(task.before, task.origin, Path(folder) / "before.engine", wanted)
-        return EngineRun(trt, logger, built.path.read_bytes(), feeds)
+def _timed(runs: Mapping[str, tuple[EngineRun, float]]) -> dict[str, EngineBefore]:
+    """The times of engines that ran in turn."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(ROUNDS):
+        for name, (each, _) in runs.items():
+            times[name] += each.microseconds(7)
+    return {
+        name: EngineBefore(None, round(median(times[name]), 2), each.layer_times()) for name, (each, _) in runs.items()
+    }
 
 
 # -- against onnxruntime --------------------------------------------------------------------------------

@@ -51,6 +51,7 @@ class EngineOptions:
         library: The plugin library for BilinearSample nodes.
         python_plugin: Use the plugin written in Python where no library is given; its engines need Python.
         profiling: Keep the layers' names in the engine.
+        tactics: "+CUBLAS", "-CUDNN" and the like: added to the builder's default, or taken from it.
         external_tactics: Whether the builder may try cuDNN's and cuBLAS's kernels.
     """
 
@@ -64,11 +65,13 @@ class EngineOptions:
     python_plugin: bool = False
     profiling: bool = False
     external_tactics: bool = True
+    tactics: tuple[str, ...] = ()
 
     @property
     def flags(self) -> tuple[str, ...]:
         """The options that change the engine, as words."""
         words = [*self.precisions, *(f"compute capability {c}" for c in self.capabilities)]
+        words += [f"tactics {each}" for each in self.tactics]
         if self.workspace is not None:
             words.append(f"workspace {self.workspace}")
         return tuple(words)
@@ -133,6 +136,7 @@ def build_engine(model: ModelProto, origin: Path, output: Path, options: EngineO
 
 def load_library(trt: Any, library: Path) -> None:
     """Register the plugin library's creator with TensorRT in this process, once; EngineError where it does not load."""
+    library = library.absolute()  # a name without a slash is looked for in the system's folders
     registry = trt.get_plugin_registry()
     find = registry.get_creator if hasattr(registry, "get_creator") else registry.get_plugin_creator
     if find(NAME, "1", DOMAIN) is not None:

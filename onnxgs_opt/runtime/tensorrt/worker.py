@@ -145,6 +145,7 @@ def _config(trt: Any, builder: Any, network: Any, request: Request) -> Any:
         config.set_flag(flag)
     if not request["external_tactics"]:
         config.set_tactic_sources(0)
+    _set_tactics(trt, config, request["tactics"])
     if request["profiling"]:
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     _set_profile(builder, network, config, request)
@@ -153,6 +154,22 @@ def _config(trt: Any, builder: Any, network: Any, request: Request) -> Any:
     if request["library"] is not None and request["plugin_nodes"] and hasattr(config, "plugins_to_serialize"):
         config.plugins_to_serialize = [request["library"]]
     return config
+
+
+def _set_tactics(trt: Any, config: Any, wanted: list[str]) -> None:
+    """Add sources of kernels to those that the builder tries, or take some from them."""
+    if not wanted:
+        return
+    known = [name for name in dir(getattr(trt, "TacticSource", None)) if name.isupper()]
+    sources = config.get_tactic_sources() if known else 0
+    for each in wanted:
+        sign, name = each[:1], each[1:].upper()
+        if sign not in ("+", "-") or name not in known:
+            hint = f"write +NAME or -NAME, of {', '.join(known)}" if known else "leave --tactic-sources out"
+            raise UsageError(f"TensorRT {trt.__version__} has no source of tactics {each}", hint)
+        bit = 1 << int(getattr(trt.TacticSource, name))
+        sources = sources | bit if sign == "+" else sources & ~bit
+    config.set_tactic_sources(sources)
 
 
 def _set_profile(builder: Any, network: Any, config: Any, request: Request) -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -205,3 +206,37 @@ def test_the_plugin_command_says_where_its_sources_are() -> None:
     command = [sys.executable, "-m", "onnxgs_opt.plugin_cli", "sources"]
     folder = Path(subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip())
     assert {"plugin.cu", "bilinear_sample.cuh", "CMakeLists.txt"} <= {p.name for p in folder.iterdir()}
+
+
+class Registry:
+    """What TensorRT's registry is asked for: a library that it does not have yet."""
+
+    def __init__(self) -> None:
+        self.loaded: list[str] = []
+
+    def get_plugin_registry(self) -> Registry:
+        return self
+
+    def get_creator(self, name: str, version: str, domain: str) -> None:
+        return None
+
+    def load_library(self, path: str) -> str:
+        self.loaded.append(path)
+        return path
+
+
+def test_a_library_is_loaded_from_the_folder_that_it_is_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    registry = Registry()
+    engine.load_library(registry, Path("lib.so"))
+    assert registry.loaded == [str(tmp_path / "lib.so")]
+
+
+@RTX
+def test_tactic_sources_are_those_of_the_builder(tmp_path: Path) -> None:
+    model, options = onnx.load(STATIC[0]), EngineOptions(capabilities=GPUS, tactics=("-JIT_CONVOLUTIONS",))
+    built = build_engine(model, STATIC[0], tmp_path / "out.engine", options)
+    assert "tactics -JIT_CONVOLUTIONS" in built.flags
+    with pytest.raises(UsageError, match="no source of tactics -CUDNN") as caught:
+        build_engine(model, STATIC[0], tmp_path / "out.engine", replace(options, tactics=("-CUDNN",)))
+    assert "JIT_CONVOLUTIONS" in caught.value.hint
