@@ -140,6 +140,7 @@ def test_bench_is_passed_on(api: Api, capsys: pytest.CaptureFixture[str]) -> Non
         ["--timing-cache", "t.cache"],
         ["--workspace", "2G"],
         ["--compute-capability", "8.9"],
+        ["--tactic-sources", "-CUBLAS,+CUDNN"],
         ["--plugin-library", "p.so"],
     ],
 )
