@@ -34,7 +34,7 @@ LOWERINGS: dict[str, Lowering] = {
 
 def tolerance_of(lowering: Lowering, site: Site) -> Tolerance:
     """How far a site lowered so may be from the exported one: as many roundings, of the type that it computes in."""
-    tolerance = _at_size(lowering, site) or lowering.tolerance
+    tolerance = _with_steps(site, _at_size(lowering, site) or lowering.tolerance)
     if not rounds_to_halves(site):
         return tolerance
     scale = float(np.finfo(np.float16).eps / np.finfo(np.float32).eps)
@@ -44,6 +44,18 @@ def tolerance_of(lowering: Lowering, site: Site) -> Tolerance:
 def rounds_to_halves(site: Site) -> bool:
     """Whether something between its operands and its result is rounded to half precision."""
     return "float16" in (site.dtype, *site.types)
+
+
+def _with_steps(site: Site, own: Tolerance) -> Tolerance:
+    """What it costs to add a grid to the coordinates before they are rounded: half an ulp of the size of the image.
+
+    Pixels of a unit-normal image differ by about 6 at most.
+    """
+    height, width = site.image_size
+    atol = 6 * ((height or 0) + (width or 0)) * 2.0**-24
+    if atol <= own.atol or not any(any(view.steps) for view in site.coordinate_views):
+        return own
+    return replace(own, atol=atol, reason="the grid that the points stand on is added to coordinates before the floor")
 
 
 def _at_size(lowering: Lowering, site: Site) -> Tolerance | None:

@@ -96,6 +96,25 @@ def _split_of(index: Index, shape: Sequence[int]) -> tuple[int, tuple[Expr, ...]
     return None
 
 
+def with_steps(lift: Lift, view: View, value: Expr, axis: Axis, roles: Roles) -> View | None:
+    """The view of a tensor that is the pixel coordinate less a grid; None where what is missing is no such grid.
+
+    A grid is whole multiples of places along axes of the output and a whole number.
+    """
+    missing = lift.algebra.sub(axis.pixel(lift.algebra), value)
+    if value.floored or not missing.integral or missing.leaves:
+        return None
+    slopes = dict(missing.terms)
+    along = [
+        slopes.pop(g[0], 0) if len(g) == 1 and own else 0 for g, own in zip(_groups(roles), view.groups, strict=True)
+    ]
+    return None if slopes else replace(view, shift=int(missing.constant), steps=tuple(map(int, along)))
+
+
+def _groups(roles: Roles) -> tuple[tuple[Expr, ...], ...]:
+    return roles.batch, *roles.samples
+
+
 def shift_of(lift: Lift, value: Expr, axis: Axis, exact: bool) -> int | None:
     """The whole number that has to be added to a value to make the pixel coordinate; None where there is none.
 

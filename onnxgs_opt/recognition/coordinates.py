@@ -37,6 +37,26 @@ def coordinates_of(algebra: Algebra, reads: Sequence[Expr]) -> list[Coordinate] 
     return sorted(out, key=lambda c: c.leaf.serial)
 
 
+def grids_of(algebra: Algebra, reads: Sequence[Expr]) -> dict[Expr, Expr]:
+    """Of each leaf whose floor the reads' indices add a grid to, always the same but for a constant, that grid.
+
+    floor(p) + i is floor(p + i) where i is whole: the coordinate is the sum, which the model need not have.
+    """
+    found: dict[Expr, set[Expr]] = {}
+    for expr in walk(tuple(i for read in reads for i in read.args[1])):  # type: ignore[attr-defined]
+        floors = [(t, c) for t, c in expr.terms if t.op == "floor" and t.leaves] if expr.op == "lin" else []
+        if len(floors) != 1 or abs(floors[0][1]) != 1:
+            continue
+        (floor, sign), rest = floors[0], algebra.num(0)
+        for term, factor in expr.terms:
+            rest = rest if term is floor else algebra.add(rest, term, factor * sign)
+        for piece in pieces(algebra, floor.args[0]):  # type: ignore[arg-type]
+            leaf, slope = next((t, c) for t, c in piece.terms if t.leaves)
+            found.setdefault(leaf, set()).add(rest if slope > 0 else algebra.scale(rest, -1))
+    whole = {leaf: next(iter(grids)) for leaf, grids in found.items() if len(grids) == 1}
+    return {leaf: g for leaf, g in whole.items() if g.terms and all(t.op == "idx" for t, _ in g.terms) and g.integral}
+
+
 def pieces(algebra: Algebra, expr: Expr) -> tuple[Expr, ...]:
     """The affine functions of one leaf that a clamped coordinate consists of, each once, its constant pieces left out.
 

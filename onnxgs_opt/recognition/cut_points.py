@@ -24,6 +24,7 @@ class Cuts:
     `stop` is the image, seen as `split` if its pixels are one axis; `coordinates` ends it where these are rounded, or
     if they are to be `apart` before a Reshape in front of that, which put the points of several axes into one.
     `through`: what is read may be computed from reads, as rows are that are put together before their columns are read.
+    `grids`: what is added to floors belongs to the coordinates.
     """
 
     stop: str | None = None
@@ -31,6 +32,7 @@ class Cuts:
     coordinates: bool = False
     apart: bool = False
     through: bool = False
+    grids: bool = False
 
     def lift(self, scope: Scope, facts: Mapping[str, Fact], output: str, samples: frozenset[str]) -> Lift:
         """A lift that ends there; coordinates and their bounds are found by lifting `output` once before.
@@ -60,4 +62,6 @@ def other_cuts(cuts: Cuts, miss: Miss, lift: Lift) -> list[Cuts]:
         out.append(replace(cuts, coordinates=True))
     if miss.code in IMAGE_MISSES and cuts.stop is None:
         out += [replace(cuts, stop=level) for level in reversed(lift.levels) if level not in lift.images]
+    if miss.beside and not cuts.grids:
+        out.append(replace(cuts, grids=True))
     return out

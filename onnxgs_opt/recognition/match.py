@@ -70,6 +70,7 @@ class Miss:
     coordinate is missing, which at the smallest size may only mean that its scale is 0 there. `apart`: there are more
     coordinates or images than one sampler has, or reads that say where others read: a part of the sum may be one.
     `extents`: how many indices run along an axis of the image, and its size, where that is another number.
+    `beside`: whole numbers that the place in the output tells are added to floors, perhaps those of coordinates.
     """
 
     condition: str
@@ -79,3 +80,4 @@ class Miss:
     degenerate: bool = False
     apart: bool = False
     extents: tuple[int, int] | None = None
+    beside: bool = False

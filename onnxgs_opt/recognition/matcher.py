@@ -10,7 +10,7 @@ from itertools import pairwise, permutations, product
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, walk
 from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate, Resolver, Split, Unresolved, partitions
 from onnxgs_opt.recognition.algebra.polynomial import ZERO, Monomial, Number, Poly
-from onnxgs_opt.recognition.coordinates import coordinates_of, domain
+from onnxgs_opt.recognition.coordinates import coordinates_of, domain, grids_of
 from onnxgs_opt.recognition.match import Axis, Match, Miss
 from onnxgs_opt.samplers.border import BORDER, ZEROS, Border
 from onnxgs_opt.samplers.kernel import LINEAR, Kernel
@@ -43,8 +43,13 @@ Sides = tuple[str, ...]
 """The name of the border along each axis."""
 
 
-def recognise(algebra: Algebra, root: Expr, known: Sequence[Interpolation] = RECOGNISED) -> Match | Miss:
-    """Decide whether `root` is a `known` interpolation of one tensor at data-dependent coordinates."""
+def recognise(
+    algebra: Algebra, root: Expr, known: Sequence[Interpolation] = RECOGNISED, grids: bool = False
+) -> Match | Miss:
+    """Decide whether `root` is a `known` interpolation of one tensor at data-dependent coordinates.
+
+    With `grids`, what is added to the floor of a tensor is added to the tensor: see `grids_of`.
+    """
     reads = [e for e in walk((root,)) if e.op == "elem" and e.leaves != frozenset((e,))]
     if not reads:
         return Miss("no read has an index that depends on data", code="GSO111")
@@ -63,10 +68,14 @@ def recognise(algebra: Algebra, root: Expr, known: Sequence[Interpolation] = REC
         counts = sorted({kind.axes for kind in known})
         condition = f"the reads depend on {len(found)} coordinate{'s' * (len(found) != 1)}, not {_either(counts)}"
         return Miss(condition, len(reads), degenerate=len(found) < counts[0], apart=len(found) > counts[-1])
+    beside = grids_of(algebra, reads)
+    if grids:
+        found = [replace(c, offset=algebra.add(c.offset, beside.get(c.leaf, algebra.zero))) for c in found]
     try:
-        return _match(algebra, root, found, fitting)
+        result = _match(algebra, root, found, fitting)
     except Unresolved as reason:
-        return Miss(str(reason), len(reads), reason.code, extents=reason.extents)
+        result = Miss(str(reason), len(reads), reason.code, extents=reason.extents)
+    return replace(result, beside=True) if isinstance(result, Miss) and beside else result
 
 
 def _is_nested(reads: Sequence[Expr]) -> bool:

@@ -8,7 +8,7 @@ from itertools import product
 
 from onnxgs_opt.recognition.algebra.expression import Expr
 from onnxgs_opt.recognition.algebra.piecewise import Resolver, Split, Unresolved, partitions
-from onnxgs_opt.recognition.axes import Roles, roles_of, shift_of, view_of
+from onnxgs_opt.recognition.axes import Roles, roles_of, shift_of, view_of, with_steps
 from onnxgs_opt.recognition.coordinates import domain
 from onnxgs_opt.recognition.epilogue import affine_of
 from onnxgs_opt.recognition.grids import grid_of, pixel_pair
@@ -148,11 +148,15 @@ def _coordinate_view(lift: Lift, axis: Axis, roles: Roles, wanted: str | None, e
     """
     merged: View | None = None
     shifted: View | None = None
+    stepped: View | None = None
     for (name, index), value in list(lift.values.items()):
         if wanted not in (None, name) or lift.dtype_kind(name) != "f":
             continue
         shift = shift_of(lift, value, axis, exact)
-        view = None if shift is None else view_of(name, index, lift.shape(name), roles)
+        steps = shift is None and not exact and value.leaves == axis.leaf.leaves and axis.offset.value is None
+        view = view_of(name, index, lift.shape(name), roles) if shift is not None or steps else None
+        if view is not None and steps:
+            stepped = stepped or with_steps(lift, view, value, axis, roles)
         if view is None or shift is None:
             continue
         if shift == 0 and view.split is None:
@@ -161,7 +165,7 @@ def _coordinate_view(lift: Lift, axis: Axis, roles: Roles, wanted: str | None, e
             merged = merged or view
         else:
             shifted = shifted or replace(view, shift=shift)
-    return merged or shifted
+    return merged or shifted or stepped
 
 
 def _stays_inside(match: Match) -> bool:

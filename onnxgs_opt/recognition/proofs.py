@@ -24,17 +24,17 @@ class Proofs:
 
     def __init__(self) -> None:
         """Start with nothing."""
-        self._known: dict[Form, tuple[Match | Miss | None, list[Expr]]] = {}
+        self._known: dict[tuple[Form, bool], tuple[Match | Miss | None, list[Expr]]] = {}
 
-    def recognise(self, algebra: Algebra, root: Expr) -> Match | Miss:
+    def recognise(self, algebra: Algebra, root: Expr, grids: bool = False) -> Match | Miss:
         """What `recognise` says of `root`; the same, where that is too much work, every time."""
         order = sorted(walk((root,)), key=lambda expr: expr.serial)
         names = sorted({str(expr.args[0]) for expr in order if expr.op == "elem"})
-        form = _form(order, names)
+        form = _form(order, names), grids
         if form not in self._known:
             copies = _copied(order, names)
             try:
-                found = recognise(copies[1], copies[0][-1])
+                found = recognise(copies[1], copies[0][-1], grids=grids)
             except Exhausted:
                 found = None
             self._known[form] = found, copies[0]

@@ -258,7 +258,7 @@ class _Search:
             root, index = lift.root(output)
         except NoRule as reason:
             return Miss(str(reason), code="GSO113"), None
-        match = self._proofs.recognise(lift.algebra, root)
+        match = self._proofs.recognise(lift.algebra, root, cuts.grids)
         if isinstance(match, Miss):
             return match, lift
         rounded = inexact(lift, match)

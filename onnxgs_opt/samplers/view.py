@@ -76,11 +76,18 @@ def _settle(dims: list[Size], group: Sequence[int], size: int) -> None:
 def lay_out(view: View, canonical: Array, shape: Sequence[int]) -> Array:
     """A tensor of `shape` whose view is `canonical`, or a part of it where the tensor has an axis of 1."""
     canonical = canonical - np.asarray(view.shift, canonical.dtype) if view.shift else canonical
+    for axis, step in enumerate(view.steps):
+        canonical = canonical - ramp(axis, step * np.arange(canonical.shape[axis]), len(view.steps), canonical.dtype)
     inner = cast("list[int]", view.split_dims(shape))
     part = canonical[tuple(slice(0, size) for size in spans(view, shape))]
     apart = part.reshape([inner[a] for a in view.order])
     placed = apart.transpose([view.order.index(a) for a in sorted(view.order)])
     return np.ascontiguousarray(placed.reshape(tuple(shape)))
+
+
+def ramp(axis: int, values: Array, rank: int, dtype: Any) -> Array:
+    """Values along one axis of so many, the others 1."""
+    return values.astype(dtype).reshape([-1 if k == axis else 1 for k in range(rank)])
 
 
 def spans(view: View, shape: Sequence[int]) -> list[int]:
@@ -96,7 +103,8 @@ class View:
     The operand is `tensor`, with axis `split[0]` first reshaped into sizes `split[1]` (one may be -1), transposed so
     that the axes stand in the order of `groups`, and each group merged into one axis; an empty group is an axis of 1.
     Axes of the (split) tensor, `rank` in all, that are in no group have size 1 and are dropped. `shift` is added: the
-    model may count its pixels from another one.
+    model may count its pixels from another one. So is, of each axis of the operand, the place times its one of `steps`:
+    the model may have distances from where a point stands.
     """
 
     tensor: str
@@ -104,6 +112,7 @@ class View:
     split: tuple[int, tuple[int, ...]] | None = None
     units: int = 0
     shift: int = 0
+    steps: tuple[int, ...] = ()
 
     @property
     def rank(self) -> int:
@@ -128,4 +137,5 @@ class View:
         """The same view with an axis of size 1 at `axis`: one that it would drop, if there is any."""
         spare = sorted(set(range(self.rank)) - set(self.order))[:1]
         groups = (*self.groups[:axis], tuple(spare), *self.groups[axis:])
-        return replace(self, groups=groups, units=self.units - len(spare))
+        steps = (*self.steps[:axis], 0, *self.steps[axis:]) if self.steps else ()
+        return replace(self, groups=groups, units=self.units - len(spare), steps=steps)

@@ -441,6 +441,79 @@ def test_batches_of_two_names_are_one(reads, inputs):
     assert (result.report.status, result.report.validation.status) == ("optimised", "ok")
 
 
+ON_GRIDS = (
+    """
+<ir_version: 8, opset_import: ["" : 17]>
+flows (float[n,h,w,3] image, float[n,h,w,2] flow) => (float[n,h,w,3] out)
+<float one = {1}, int64 zero = {0}, int64 first = {0}, int64 second = {1}, int64 third = {2}, int64 by = {1},
+ int64[1] k0 = {0}, int64[1] k1 = {1}, int64[1] k3 = {3}>
+{
+  fx = Gather<axis=3>(flow, first)
+  fy = Gather<axis=3>(flow, second)
+  sizes = Shape(image)
+  h = Gather(sizes, second)
+  w = Gather(sizes, third)
+  counted = Range(first, w, second)
+  columns = Mul(counted, by)
+  lines = Range(first, h, second)
+  rows = Unsqueeze(lines, k1)
+  yl = Sub(h, second)
+  xl = Sub(w, second)
+  xf = Floor(fx)
+  yf = Floor(fy)
+  u = Sub(fx, xf)
+  v = Sub(fy, yf)
+  xi = Cast<to=7>(xf)
+  yi = Cast<to=7>(yf)
+  xn = Add(xi, columns)
+  yn = Add(yi, rows)
+  xm = Add(xn, second)
+  ym = Add(yn, second)
+  xc = Max(xn, zero)
+  xd = Max(xm, zero)
+  yc = Max(yn, zero)
+  yd = Max(ym, zero)
+  xa = Min(xc, xl)
+  xb = Min(xd, xl)
+  ya = Min(yc, yl)
+  yb = Min(yd, yl)
+"""
+    + four(
+        "ux{k} = Unsqueeze({column}, k3)\n uy{k} = Unsqueeze({row}, k3)\n i{k} = Concat<axis=3>(uy{k}, ux{k})\n"
+        "p{k} = GatherND<batch_dims=1>(image, i{k})",
+        ("ya", "yb"),
+        ("xa", "xb"),
+    )
+    + SUMMED.replace("k2", "k3")
+    + "}"
+)
+
+
+def on_grid(text: str, static: bool) -> onnx.ModelProto:
+    """Samplers at distances from where the points stand."""
+    return onnx.parser.parse_model(text.replace("[n,h,w", "[2,6,7") if static else text)
+
+
+@pytest.mark.parametrize("static", [True, False], ids=["static", "dynamic"])
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_grid_that_is_added_after_the_floor_is_of_the_coordinate(step, static):
+    model = on_grid(ON_GRIDS.replace("by = {1}", f"by = {{{step}}}"), static)
+    [site] = find(model)
+    assert (site.rule, site.policy.name, site.image.tensor) == ("GSO001", "border", "image")
+    assert [view.steps for view in (site.x, site.y)] == [(0, 0, step), (0, 1, 0)]
+    for lowering in ("merged-gather", "row-gather", "plugin"):
+        result = optimize(model, lowering=lowering, measure=False)
+        assert (result.report.status, result.report.validation.status) == ("optimised", "ok")
+
+
+@pytest.mark.parametrize(
+    "change", [("xm = Add(xn, second)", "xm = Add(xi, second)"), ("ym = Add(yn, second)", "ym = Add(yi, rows)")]
+)
+def test_another_grid_for_some_corners_is_of_none(change):
+    assert ON_GRIDS.count(change[0]) == 1
+    assert not find(on_grid(ON_GRIDS.replace(*change), static=True))
+
+
 GRID = """
 <ir_version: 8, opset_import: ["" : 17]>
 grid (float[3,6,7] image, float[5] x, float[4] y) => (float[3,4,5] out)

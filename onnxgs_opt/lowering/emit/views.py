@@ -5,14 +5,33 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
 from onnxgs_opt.samplers.site import Site
-from onnxgs_opt.samplers.view import View
+from onnxgs_opt.samplers.view import View, ramp
 
 
 def emit_view(builder: Builder, view: View) -> Tensor:
     """The canonical operand that a view describes; what changes nothing is not written."""
+    operand = _laid_out_operand(builder, view)
+    for axis, step in enumerate(view.steps):
+        if step:
+            operand = builder.op("Add", operand, _ramp(builder, operand, axis, step, len(view.steps)))
+    return operand
+
+
+def _ramp(builder: Builder, operand: Tensor, axis: int, step: int, rank: int) -> Tensor:
+    """`step` times the place along an axis of an operand, in its type."""
+    size, dtype = builder.dim(operand, axis), np.float32 if operand.dtype is None else operand.dtype
+    if isinstance(size, int):
+        return builder.const(ramp(axis, step * np.arange(size), rank, dtype))
+    places = builder.op("Mul", builder.op("Range", 0, builder.op("Squeeze", size), 1), step)
+    return builder.cast(builder.reshape(places, [-1 if k == axis else 1 for k in range(rank)]), dtype)
+
+
+def _laid_out_operand(builder: Builder, view: View) -> Tensor:
     tensor = builder.graph.tensor(view.tensor)
     if view.shift:
         tensor = builder.op("Add", tensor, float(view.shift))
