@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import onnx
 from onnx import ModelProto
 
+from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import Lowering, Tolerance, tolerance_of
 from onnxgs_opt.samplers.site import Site
@@ -16,6 +17,7 @@ from onnxgs_opt.samplers.view import Layout
 from onnxgs_opt.validation.boundary_values import layout_at, layouts_of
 from onnxgs_opt.validation.compare import Comparison, Original, compare_runs
 from onnxgs_opt.validation.extract import cone_of, lowered_cone
+from onnxgs_opt.validation.form import form_of
 from onnxgs_opt.validation.inputs import ModelInputs, Run, site_runs
 from onnxgs_opt.validation.layouts import OWN, PICKS, own_layouts
 from onnxgs_opt.validation.moved import Moved
@@ -30,7 +32,8 @@ AIMLESS = ModelInputs()
 class SiteCheck:
     """What the checks of a site's lowerings share: its exported cone, the inputs, and the cone's outputs for them.
 
-    `seen` are the inputs that were made so far, `rest` makes the others.
+    `seen` are the inputs that were made so far, `rest` makes the others. `form` is equal for sites of which each check
+    shows the same.
     """
 
     site: Site
@@ -38,6 +41,7 @@ class SiteCheck:
     seed: int
     rest: Iterator[Run]
     seen: list[Run] = field(default_factory=list)
+    form: Hashable | None = None
 
     @classmethod
     def of(
@@ -48,6 +52,7 @@ class SiteCheck:
         picks: Sequence[Layout] = (*PICKS, *OWN),
         shapes: Sequence[Mapping[str, Sequence[int]]] = (),
         custom_ops: Sequence[str] = (),
+        scopes: dict[str, Scope] | None = None,
     ) -> SiteCheck:
         """Prepare the checks of a site; the graph is not changed.
 
@@ -61,17 +66,19 @@ class SiteCheck:
             picks: Sizes to use where dims are dynamic.
             shapes: Shapes of every tensor, at each of several sizes that fit together; used instead of `picks`.
             custom_ops: Libraries of operators that onnxruntime lacks.
+            scopes: Those of the graph and its bodies that were made before, by path.
 
         Raises:
             NotRunnableError: The cone reads something else whose shape or type is not known.
         """
-        cone = cone_of(graph, site)
+        cone = cone_of(graph, site, scopes)
         needed = {view.tensor for view in (site.image, *site.coordinate_views)}
         fitting = [known for known in shapes if needed <= set(known)]
         layouts = [layout_at(site, known) for known in fitting] or layouts_of(site, picks)
-        own = own_layouts(graph, cone, layouts if fitting else ())
+        own = tuple(own_layouts(graph, cone, layouts if fitting else ()))
+        form = form_of(cone, site, fitting, (tuple(layouts), own, seed))
         runs = site_runs(cone, site, layouts, seed, fitting, own)
-        return cls(site, Original(cone, custom_ops=custom_ops, keeps=True), seed, runs)
+        return cls(site, Original(cone, custom_ops=custom_ops, keeps=True), seed, runs, form=form)
 
     def compare(self, lowering: Lowering, tolerance: Callable[[Tolerance], Tolerance] = lambda own: own) -> Comparison:
         """Compare the cone with what a lowering that does not refuse the site writes for it.

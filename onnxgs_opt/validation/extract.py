@@ -20,18 +20,21 @@ class NotRunnableError(Exception):
     """A check cannot be made; the message says why."""
 
 
-def cone_of(graph: Graph, site: Site) -> ModelProto:
-    """A model of the site's cone alone, from its cut points to its output.
+def cone_of(graph: Graph, site: Site, scopes: dict[str, Scope] | None = None) -> ModelProto:
+    """A model of the site's cone alone, from its cut points to its output; `scopes` are those made before, by path.
 
     Raises:
         NotRunnableError: The cone reads something else whose shape or type is not known.
     """
-    tensors = graph.at(site.body).tensors()
+    part = graph.at(site.body)
+    scope = Scope.at(part, {} if scopes is None else scopes)
+    names = (site.output, *site.operands)
+    tensors = scope.tensors if all(name in scope.tensors for name in names) else part.tensors()
     named = {site.image.tensor, *coordinates_of([site]), *site.affine.names}
     cuts = {name for name in named if constant_value(tensors[name]) is None}
     views = (site.image, site.x, site.y, site.grid, site.mask, *site.affine.factors, *site.affine.addends)
     wanted = [tensors[name] for name in (site.output, *(v.tensor for v in views if v is not None))]
-    nodes = Scope.at(graph.at(site.body), {}).backward_slice((t.name for t in wanted), cuts)
+    nodes = scope.backward_slice((t.name for t in wanted), cuts)
     made = {t.name for node in nodes for t in node.outputs} - cuts
     read = {t.name: t for t in (*wanted, *(t for node in nodes for t in reads_of(node)))}
     leaves = [t for name, t in read.items() if name not in made and not isinstance(t, Constant)]

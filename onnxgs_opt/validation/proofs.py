@@ -28,6 +28,7 @@ class SiteProofs:
         """Check sites of `graph`, which `found` describes, as the job says."""
         self._graph, self._found, self._job = graph, found, job
         self._made: dict[tuple[str, str], Comparison] = {}
+        self._terms = Terms(job.tolerance, job.options.seed, custom_ops=job.libraries)
         self.comparisons: dict[str, Comparison] = {}
 
     def failed(self, lowerings: Mapping[str, str]) -> dict[str, str]:
@@ -52,15 +53,14 @@ class SiteProofs:
         lowered = [site for site in self._found.samplers if site.id in lowerings]
         for body in dict.fromkeys(site.body for site in lowered):
             own = [site for site in lowered if site.body == body]
-            made = made_of(Scope.at(self._graph.at(body), {}), (site.output for site in own))
+            made = made_of(Scope.at(self._graph.at(body), self._terms.scopes), (site.output for site in own))
             if any(made & site.operands for site in own):
                 return True
         return False
 
     def checker(self, site: AnySite) -> Check:
         """The check of one site; what its lowerings are compared with is made once, and goes with the check."""
-        job = self._job
-        terms = Terms(job.tolerance, job.options.seed, self._found.shapes.get(site.body, ()), job.libraries)
+        terms = replace(self._terms, shapes=self._found.shapes.get(site.body, ()))
         compare = cache(lambda: checker(self._graph, site, terms))
         without = cache(lambda: checker(self._graph, site, replace(terms, custom_ops=job.other_libraries)))
 

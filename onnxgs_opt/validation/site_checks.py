@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Tolerance
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
@@ -27,12 +28,16 @@ class Terms:
         seed: Seed of the inputs.
         shapes: Shapes of every tensor, at each of several sizes of the dynamic dims that fit together.
         custom_ops: Libraries of operators that onnxruntime lacks.
+        scopes: The scopes of the graph and its bodies that were made before, by path.
+        proven: What was found to be right, by its form and the lowering: it is right wherever it stands.
     """
 
     tolerance: Callable[[Tolerance], Tolerance]
     seed: int = 0
     shapes: Sequence[Mapping[str, Sequence[int]]] = ()
     custom_ops: Sequence[str] = ()
+    scopes: dict[str, Scope] = field(default_factory=dict)
+    proven: dict[tuple[Hashable, str], Comparison] = field(default_factory=dict)
 
 
 def checker(graph: Graph, site: AnySite, terms: Terms) -> Check:
@@ -42,11 +47,24 @@ def checker(graph: Graph, site: AnySite, terms: Terms) -> Check:
 
 def _of_sampler(graph: Graph, site: Site, terms: Terms) -> Check:
     try:
-        check = SiteCheck.of(graph, site, terms.seed, shapes=terms.shapes, custom_ops=terms.custom_ops)
+        check = SiteCheck.of(
+            graph, site, terms.seed, shapes=terms.shapes, custom_ops=terms.custom_ops, scopes=terms.scopes
+        )
     except NotRunnableError as reason:
         unchecked = Comparison("not-run", seed=terms.seed, worst=str(reason))
         return lambda _: unchecked
-    return lambda name: check.compare(LOWERINGS[name], terms.tolerance)
+    return lambda name: _shared(check, name, terms)
+
+
+def _shared(check: SiteCheck, name: str, terms: Terms) -> Comparison:
+    """The check of one lowering; one that another site of the same form has passed is not made again."""
+    key = check.form, name
+    if check.form is not None and key in terms.proven:
+        return terms.proven[key]
+    found = check.compare(LOWERINGS[name], terms.tolerance)
+    if found.status == "ok":
+        terms.proven[key] = found
+    return found
 
 
 def _of_sum(graph: Graph, site: StructuralSite, terms: Terms) -> Check:
