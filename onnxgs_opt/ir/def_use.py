@@ -47,14 +47,16 @@ class Scope:
         producer: dict[str, tuple[gs.Node, int]] = {}
         consumers: dict[str, list[gs.Node]] = {}
         tensors: dict[str, gs.Tensor] = {t.name: t for t in graph.inputs}
-        for node in graph.nodes:
+        read = [reads_of(node) for node in graph.nodes]
+        for node, reads in zip(graph.nodes, read, strict=True):
             for position, tensor in enumerate(node.outputs):
                 producer[tensor.name] = (node, position)
                 tensors[tensor.name] = tensor
-            for tensor in reads_of(node):
+            for tensor in reads:
                 consumers.setdefault(tensor.name, []).append(node)
                 tensors[tensor.name] = tensor
-        nodes = _by_depth(graph.nodes, producer, consumers)
+        waiting = {id(n): sum(t.name in producer for t in reads) for n, reads in zip(graph.nodes, read, strict=True)}
+        nodes = _by_depth(graph.nodes, waiting, consumers)
         own = cls(
             nodes=nodes,
             own=nodes,
@@ -124,10 +126,12 @@ def reads_of(node: gs.Node) -> list[gs.Tensor]:
 
 
 def _by_depth(
-    nodes: list[gs.Node], producer: dict[str, tuple[gs.Node, int]], consumers: dict[str, list[gs.Node]]
+    nodes: list[gs.Node], waiting: dict[int, int], consumers: dict[str, list[gs.Node]]
 ) -> tuple[gs.Node, ...]:
-    """Nodes by their distance from the inputs, which does not depend on the order that the file has them in."""
-    waiting = {id(n): sum(t.name in producer for t in reads_of(n)) for n in nodes}
+    """Nodes by their distance from the inputs, which does not depend on the order that the file has them in.
+
+    `waiting` says how many tensors each reads that other nodes make.
+    """
     ready = deque(n for n in nodes if not waiting[id(n)])
     done: list[gs.Node] = []
     while ready:
