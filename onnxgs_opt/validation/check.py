@@ -76,7 +76,7 @@ class SiteCheck:
         fitting = [known for known in shapes if needed <= set(known)]
         layouts = [layout_at(site, known) for known in fitting] or layouts_of(site, picks)
         own = tuple(own_layouts(graph, cone, layouts if fitting else ()))
-        form = form_of(cone, site, fitting, (tuple(layouts), own, seed))
+        form = form_of(cone, site, fitting, (tuple(layouts), own, seed, tuple(custom_ops)))
         runs = site_runs(cone, site, layouts, seed, fitting, own)
         return cls(site, Original(cone, custom_ops=custom_ops, keeps=True), seed, runs, form=form)
 

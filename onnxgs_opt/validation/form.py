@@ -24,7 +24,7 @@ def form_of(
         cone: The site's cone as exported.
         site: The site.
         shapes: Shapes of tensors, at each of several sizes.
-        layouts: The sizes that it is run at.
+        layouts: The sizes that it is run at, and what else the inputs and sessions depend on.
     """
     graph = cone.graph
     if cone.functions or any(a.HasField("g") or a.graphs for node in graph.node for a in node.attribute):

@@ -60,6 +60,7 @@ class SiteProofs:
 
     def checker(self, site: AnySite) -> Check:
         """The check of one site; what its lowerings are compared with is made once, and goes with the check."""
+        job = self._job
         terms = replace(self._terms, shapes=self._found.shapes.get(site.body, ()))
         compare = cache(lambda: checker(self._graph, site, terms))
         without = cache(lambda: checker(self._graph, site, replace(terms, custom_ops=job.other_libraries)))
