@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from onnxgs_opt.cli_options import GROUPS
+from onnxgs_opt.cli.given import GROUPS
 from onnxgs_opt.diagnostics import CODES
 from onnxgs_opt.options import Spec, options_of
 

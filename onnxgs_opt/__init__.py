@@ -8,11 +8,19 @@ from onnxgs_opt._version import __version__
 
 if TYPE_CHECKING:
     from onnxgs_opt.api import Result, find, optimize
+    from onnxgs_opt.errors import OptError
     from onnxgs_opt.report.model import Report
     from onnxgs_opt.samplers.site import Site
 
-__all__ = ["Report", "Result", "Site", "__version__", "find", "optimize"]
-_HOMES = {"Result": "api", "find": "api", "optimize": "api", "Report": "report.model", "Site": "samplers.site"}
+__all__ = ["OptError", "Report", "Result", "Site", "__version__", "find", "optimize"]
+_HOMES = {
+    "OptError": "errors",
+    "Report": "report.model",
+    "Result": "api",
+    "Site": "samplers.site",
+    "find": "api",
+    "optimize": "api",
+}
 
 
 def __getattr__(name: str) -> object:
@@ -22,3 +30,8 @@ def __getattr__(name: str) -> object:
     from importlib import import_module
 
     return getattr(import_module(f"onnxgs_opt.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """The public names too, which are there only once they are used: completion shows them."""
+    return sorted({*globals(), *__all__})

@@ -43,6 +43,11 @@ class Result:
     evidence: tuple[Evidence, ...] = ()
     race: Race | None = None
 
+    def __repr__(self) -> str:
+        """One line: the whole report is thousands of characters."""
+        report = self.report
+        return f"<Result {report.status}: {len(report.lowered)} of {len(report.sites)} sites lowered in {report.input}>"
+
     @property
     def model(self) -> ModelProto:
         """The resulting model in memory; weights stored outside the file stay references to them.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from onnx import ModelProto
@@ -90,6 +92,8 @@ class Job:
         shapes = known_shapes(source, options.shapes or {})
         largest = known_shapes(source, {**shapes, **(options.largest or {})})
         inputs = read_inputs(source, options.inputs)
+        if inputs is None:
+            _warn_of_unnamed(source, shapes)
         start = inlined(source) if options.opset is None else converted(inlined(source), options.opset)
         target = Target(start.opset, runtime, options.atol, options.rtol, plugin=options.has_plugin, ops=ops)
         return cls(options, source, start, target, shapes, largest, inputs, libraries, clock)
@@ -174,13 +178,31 @@ def known_shapes(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> Mapping[s
 
 def _check_shape(what: str, tensor: Tensor, shape: Sequence[int]) -> None:
     dims = tensor.shape
-    fits = dims is None or (
-        len(dims) == len(shape) and all(not is_size(d) or d == s for d, s in zip(dims, shape, strict=True))
-    )
-    if not fits:
-        given, declared = "x".join(map(str, shape)), "x".join(map(str, dims))
-        hint = "give every dim, in the model's order"
-        raise UsageError(f"{what}: input '{tensor.name}' is {declared}, not {given}", hint)
+    if dims is None:
+        return
+    declared = "x".join(map(str, dims))
+    if len(dims) != len(shape):
+        hint = f"give a size for each dim of {declared}"
+        raise UsageError(f"{what}: input '{tensor.name}' has {len(dims)} dims, not {len(shape)}", hint)
+    for axis, (fixed, size) in enumerate(zip(dims, shape, strict=True)):
+        if is_size(fixed) and fixed != size:
+            hint = f"the model's own shape is {declared}: a number there cannot be changed"
+            raise UsageError(f"{what}: dim {axis} of input '{tensor.name}' is fixed at {fixed}, not {size}", hint)
+
+
+def _warn_of_unnamed(graph: Graph, shapes: Shapes) -> None:
+    """Warn of inputs that have dims of no known size where others were given: sizes are chosen for them."""
+    wanted = _wanted_inputs(graph)
+    known = {dim for name in shapes for dim in wanted[name].shape or ()}
+    unnamed = [t.name for t in wanted.values() if t.name not in shapes and not _has_sizes(t, known)]
+    if shapes and unnamed:
+        message = "--shape says nothing of %s: its sizes are chosen here, and the times are those of that choice"
+        logging.getLogger(__name__).warning(message, ", ".join(unnamed))
+
+
+def _has_sizes(tensor: Tensor, known: Set[object]) -> bool:
+    """Whether every dim is a number, or has the name of one that is known."""
+    return tensor.shape is not None and all(is_size(dim) or (dim and dim in known) for dim in tensor.shape)
 
 
 def read_inputs(graph: Graph, path: str | os.PathLike[str] | None) -> dict[str, np.ndarray[Any, Any]] | None:
@@ -188,11 +210,14 @@ def read_inputs(graph: Graph, path: str | os.PathLike[str] | None) -> dict[str, 
     if path is None:
         return None
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here, since numpy leaves half a file open.
+        with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, AttributeError) as error:
-        message = f"cannot read inputs from '{os.fspath(path)}': {error}"
-        raise UsageError(message, "save them with numpy.savez") from None
+    except OSError as error:
+        raise UsageError(f"cannot read inputs from '{os.fspath(path)}': {error}", "check the path") from None
+    except (ValueError, EOFError, AttributeError, TypeError, BadZipFile):  # text, pickles, one array alone, half a file
+        hint = f"write one with numpy.savez('inputs.npz', {', '.join(f'{name}=...' for name in _wanted_inputs(graph))})"
+        raise UsageError(f"cannot read inputs from '{os.fspath(path)}': no .npz file of plain arrays", hint) from None
     wanted = _wanted_inputs(graph)
     for name, tensor in wanted.items():
         if name not in arrays:

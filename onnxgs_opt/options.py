@@ -26,6 +26,8 @@ LOWERINGS = (
 )
 TARGETS = ("ort-cpu", "ort-cuda", "tensorrt", "tensorrt-rtx")
 FORMATS = ("text", "json", "markdown", "sarif", "github")
+ENGINE_ENDINGS = (".engine", ".trt", ".plan")
+"""What nobody calls an ONNX model."""
 PRINTING = ("Output",)
 """Groups of options that only the command line has."""
 
@@ -282,6 +284,9 @@ class Options:
                 raise UsageError(f"{flag(given[0])} needs --engine FILE", "name the engine to build")
         if self.check and self.output is not None and Path(self.output).exists() and self.output != self.model:
             raise UsageError(f"--check looks at one model, and {self.output} is another file", "check one at a time")
+        if self.output is not None and Path(self.output).suffix in ENGINE_ENDINGS:
+            hint = f"did you mean --engine {self.output}, with an OUT.onnx beside it"
+            raise UsageError(f"OUT {self.output} would be an ONNX model, not an engine", hint)
         if self.plan is not None and self.lowering != AUTO:
             raise UsageError("--plan and --lowering both say what to write", "leave one of them out")
         makes = [name for name, wanted in (("--engine", self.engine), ("--bench", self.bench)) if wanted]

@@ -33,7 +33,7 @@ validation
 tuning
 report
 api
-cli cli_options plugin_cli
+cli plugin_cli __main__
 """
 """Lowest first; modules that stand beside the rooms share a line with each other or with the room that they lean on."""
 
@@ -176,7 +176,7 @@ def test_runtimes_are_imported_late() -> None:
 
 
 def test_nothing_imports_the_command_line() -> None:
-    assert [dotted(path) for path in SOURCES if "onnxgs_opt.cli" in imports(path)] == []
+    assert [dotted(path) for path in SOURCES if "onnxgs_opt.cli" in imports(path)] == ["onnxgs_opt.__main__"]
 
 
 def test_click_stays_in_the_command_line() -> None:

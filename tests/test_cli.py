@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 
 from onnxgs_opt import cli
-from onnxgs_opt.cli_options import GROUPS
+from onnxgs_opt.cli.given import GROUPS
 from onnxgs_opt.diagnostics import CODES
 from onnxgs_opt.errors import EngineError, ModelError
 from onnxgs_opt.job import Job
@@ -500,7 +500,7 @@ def test_broken_pipe_keeps_the_exit_code(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     run = subprocess.run(
-        [sys.executable, "-m", "onnxgs_opt.cli", "--explain"],
+        [sys.executable, "-m", "onnxgs_opt", "--explain"],
         stdout=writer,
         stderr=subprocess.PIPE,
         check=False,

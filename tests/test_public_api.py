@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,21 @@ MODEL = Path(__file__).parent / "fixtures" / "models" / "masked_interior.ts17.st
 
 
 def test_the_public_names() -> None:
-    assert set(onnxgs_opt.__all__) == {"Report", "Result", "Site", "__version__", "find", "optimize"}
+    assert set(onnxgs_opt.__all__) == {"OptError", "Report", "Result", "Site", "__version__", "find", "optimize"}
     for name in onnxgs_opt.__all__:
         assert getattr(onnxgs_opt, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'Manager'"):
         _ = onnxgs_opt.Manager  # type: ignore[attr-defined]
+
+
+def test_completion_shows_the_public_names() -> None:
+    script = "import onnxgs_opt; assert set(onnxgs_opt.__all__) <= set(dir(onnxgs_opt)), dir(onnxgs_opt)"
+    subprocess.run([sys.executable, "-c", script], check=True)  # where none of them was used yet
+
+
+def test_a_result_is_shown_in_one_line() -> None:
+    result = onnxgs_opt.optimize(MODEL, dry_run=True)
+    assert repr(result) == f"<Result dry-run: 1 of 1 sites lowered in {MODEL}>"
 
 
 def test_the_public_names_are_documented() -> None:

@@ -158,7 +158,7 @@ def test_the_tool_runs_where_there_is_no_network(tmp_path: Path) -> None:
     if not has_unshare or subprocess.run([*isolated, "true"], capture_output=True, check=False).returncode:
         pytest.skip("unshare may not make a network namespace here")
     shutil.copy(MODELS / "masked_interior.ts17.st.onnx", tmp_path / "in.onnx")
-    command = [*isolated, sys.executable, "-m", "onnxgs_opt.cli", "in.onnx", "out.onnx", "--lowering", "merged-gather"]
+    command = [*isolated, sys.executable, "-m", "onnxgs_opt", "in.onnx", "out.onnx", "--lowering", "merged-gather"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out.onnx").exists()
@@ -169,6 +169,6 @@ def test_nothing_is_written_but_out(tmp_path: Path) -> None:
     (tmp_path / "in.onnx").write_bytes((MODELS / "masked_interior.ts17.dyn.onnx").read_bytes())
     home = {"HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"} | home
-    command = [sys.executable, "-m", "onnxgs_opt.cli", "in.onnx", "out.onnx", "--no-cache"]
+    command = [sys.executable, "-m", "onnxgs_opt", "in.onnx", "out.onnx", "--no-cache"]
     assert subprocess.run(command, cwd=tmp_path, env=environment, check=False).returncode == 0
     assert {path.name for path in tmp_path.rglob("*")} == {"in.onnx", "out.onnx"}

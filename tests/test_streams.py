@@ -20,7 +20,7 @@ STRICT = Tolerance(0, 0, "equal")
 
 def shell(redirected: str) -> subprocess.CompletedProcess[str]:
     """A dry run whose streams the shell redirects."""
-    command = f"'{sys.executable}' -m onnxgs_opt.cli '{MODEL}' --dry-run {redirected}"
+    command = f"'{sys.executable}' -m onnxgs_opt '{MODEL}' --dry-run {redirected}"
     return subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False)
 
 

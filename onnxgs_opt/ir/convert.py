@@ -7,6 +7,8 @@ come together in its callers.
 from __future__ import annotations
 
 from onnx import FunctionProto, ModelProto, inliner, version_converter
+from onnx import __version__ as onnx_version
+from onnx.defs import onnx_opset_version
 
 from onnxgs_opt.errors import UsageError
 from onnxgs_opt.ir.graph import Graph
@@ -16,6 +18,9 @@ def converted(graph: Graph, opset: int) -> Graph:
     """The model converted up to `opset` by onnx's converter, itself where it is there; UsageError where it cannot."""
     if graph.opset >= opset:
         return graph
+    if opset > onnx_opset_version():
+        latest = f"the latest that onnx {onnx_version} knows is {onnx_opset_version()}"
+        raise UsageError(f"there is no opset {opset} here", f"{latest}: --opset {onnx_opset_version()} or less")
     try:
         model = version_converter.convert_version(graph.to_proto(), opset)
     except Exception as reason:  # the converter's C++ errors have no other base

@@ -14,6 +14,7 @@ from onnx import ModelProto
 
 from onnxgs_opt.errors import ModelError, UsageError
 from onnxgs_opt.files.atomic import fill, followed, is_stream, put, reason_of, stream_to, temporary, turn, writing
+from onnxgs_opt.files.foreign import what_else
 from onnxgs_opt.ir.external_data import external_tensors, location_of
 from onnxgs_opt.ir.importer import readable_text
 from onnxgs_opt.ir.verifier import check_model
@@ -32,16 +33,21 @@ def read_model(path: Path) -> ModelProto:
     model = ModelProto()
     try:
         model.ParseFromString(raw)
-    except (DecodeError, RuntimeError) as error:
-        raise ModelError(
-            f"{path} is not an ONNX model or is truncated", "check that the file is complete: copy or export it again"
-        ) from error
-    try:
         with readable_text():
             check_model(model)
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}", error.hint) from error
+    except (DecodeError, RuntimeError, ModelError) as error:
+        raise _refusal(path, raw, error) from error
     return model
+
+
+def _refusal(path: Path, raw: bytes, error: Exception) -> ModelError:
+    """What to say of a file that is no model: what else it is, where its first bytes tell."""
+    if other := what_else(raw):
+        return ModelError(f"{path} is {other[0]}", other[1])
+    if isinstance(error, ModelError):
+        return ModelError(f"{path}: {error}", error.hint)
+    hint = "check that the file is complete: copy or export it again"
+    return ModelError(f"{path} is not an ONNX model or is truncated", hint)
 
 
 def _read(path: Path) -> bytes:

@@ -136,7 +136,7 @@ def run_hook(workspace: Path, *models: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_hook_checks_every_file(workspace: Path) -> None:
     subprocess.run(
-        [sys.executable, "-m", "onnxgs_opt.cli", "models/net.onnx", "models/done.onnx", "-q"], cwd=workspace, check=True
+        [sys.executable, "-m", "onnxgs_opt", "models/net.onnx", "models/done.onnx", "-q"], cwd=workspace, check=True
     )
     found = run_hook(workspace, "models/net.onnx", "models/done.onnx", "models/net.onnx")
     assert found.returncode == 1

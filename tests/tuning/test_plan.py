@@ -142,7 +142,7 @@ def test_the_shapes_of_inputs_bound_the_image(
 
 
 def test_every_recorded_lowering_exists() -> None:
-    text = (Path(cli.__file__).parent / "data/recorded.json").read_text(encoding="utf-8")
+    text = (Path(cli.__file__).parents[1] / "data/recorded.json").read_text(encoding="utf-8")
     for record in json.loads(text)["records"]:
         assert {"target", "machine", "runtime", "date", "source", "cases"} <= set(record)
         assert {name for case in record["cases"] for name in case["ratios"]} <= set(LOWERINGS)

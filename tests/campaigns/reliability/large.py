@@ -72,7 +72,7 @@ print(json.dumps([os.waitstatus_to_exitcode(status), seconds, cpu, usage.ru_maxr
 
 def cost(*arguments: str | Path) -> Cost:
     """Run the command line in a process of its own."""
-    command = [sys.executable, "-m", "onnxgs_opt.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "onnxgs_opt", *map(str, arguments)]
     done = subprocess.run([sys.executable, "-c", MEASURE, *command], capture_output=True, text=True, check=True)
     return Cost(*json.loads(done.stdout))
 

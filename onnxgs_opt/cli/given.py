@@ -105,10 +105,13 @@ def options_given(cache: Path, /, model: str | None, output: str | None, **given
     return options if options.writes else replace(options, output=None)
 
 
+_SHAPE = "[0-9]+(?:x[0-9]+)*(?:,[0-9]+(?:x[0-9]+)*)*"
+
+
 def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
     """The input name and sizes of NAME=1x3x224x224; the name may hold "=" itself."""
     name, found, sizes = text.rpartition("=")
-    parts = sizes.split("x")
+    parts = sizes.lower().split("x")
     if not (found and name and all(part.isascii() and part.isdigit() and int(part) for part in parts)):
         raise UsageError(f"--shape {text} is no shape", "write it as NAME=1x3x224x224, sizes of 1 or more")
     return name, tuple(int(part) for part in parts)
@@ -117,7 +120,14 @@ def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
 def parse_profile(text: str) -> tuple[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]:
     """The input name and its least, best and largest shape: NAME=MIN,OPT,MAX, or NAME=SHAPE for all of them."""
     name, found, shapes = text.rpartition("=")
-    three = [parse_shape(f"{name}={shape}" if found else text)[1] for shape in shapes.split(",")]
+    if several := re.fullmatch(rf"(.+={_SHAPE}),(.+=.+)", text):
+        repeated = f"--shape {several[1]} --shape {several[2]}"
+        raise UsageError(f"--shape {text} names several inputs", f"give each its own: {repeated}")
+    parts = shapes.split(",")
+    if found and len(parts) > 1 and all(re.fullmatch(" *[0-9]+ *", part) for part in parts) and len(parts) != 3:
+        sizes = "x".join(part.strip() for part in parts)
+        raise UsageError(f"--shape {text}: sizes are written with an x between", f"--shape {name}={sizes}")
+    three = [parse_shape(f"{name}={shape}" if found else text)[1] for shape in parts]
     if len(three) not in (1, 3):
         raise UsageError(f"--shape {text} has {len(three)} shapes", "give one, or three: NAME=MIN,OPT,MAX")
     return name, (three[0], three[len(three) // 2], three[-1])

@@ -1,4 +1,4 @@
-"""The command line: options in, one call of `optimize`, the report out. Nothing imports this module.
+"""The command line: options in, one call of `optimize`, the report out. Nothing but `__main__` imports this module.
 
 onnx, onnxruntime and rich are imported only once there is a model to read: --help answers at once.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import io
+import logging
 import os
 import sys
 import traceback
@@ -19,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from onnxgs_opt._version import __version__
-from onnxgs_opt.cli_options import GroupedCommand, options_given, with_options
+from onnxgs_opt.cli.given import GroupedCommand, options_given, with_options
+from onnxgs_opt.cli.mistakes import said_of
 from onnxgs_opt.errors import OptError, UsageError
 from onnxgs_opt.files.atomic import is_stdout
 from onnxgs_opt.options import Options
@@ -75,8 +77,26 @@ def _run(options: Options, voice: Voice) -> Result:
     """Do it, and say how far it is."""
     from onnxgs_opt.api import run
 
-    with _progress(voice) as progress:
+    with _progress(voice) as progress, _warnings():
         return run(replace(options, progress=progress))
+
+
+class _Warnings(logging.Handler):
+    """Prints what the library warns of to stderr, a line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one."""
+        _tell(f"warning: {record.getMessage()}")
+
+
+@contextmanager
+def _warnings() -> Iterator[None]:
+    handler, logger = _Warnings(logging.WARNING), logging.getLogger("onnxgs_opt")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -92,7 +112,7 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         code: int = command.main(args, prog_name="onnxgs-opt", standalone_mode=False)
     except click.ClickException as error:
-        return _fail(error.format_message(), "onnxgs-opt --help lists the options", UsageError.exit_code)
+        return _fail(*said_of(error), UsageError.exit_code)
     except click.Abort:
         return _fail("interrupted", "", INTERRUPTED)
     except Exception as error:
@@ -199,7 +219,3 @@ def _fail(message: str, hint: str, exit_code: int) -> int:
         if text:
             click.echo(f"{label}: {printable(' '.join(text.split()))}", err=True)
     return exit_code
-
-
-if __name__ == "__main__":
-    sys.exit(main())
