@@ -31,7 +31,7 @@ class SimplifyOperators:
 def _simplify(graph: Graph) -> bool:
     gone = []
     for node in graph.topological():
-        rule, count = _RULES.get(operator(node)), len(graph.nodes)
+        rule, count = SIMPLIFIED.get(operator(node)), len(graph.nodes)
         new = None if rule is None else rule(graph, node)
         if new is None:
             continue
@@ -108,7 +108,7 @@ def _builder(graph: Graph, node: Node) -> Builder:
     return Builder(graph, node.name or node.op)
 
 
-_RULES: Mapping[str, Callable[[Graph, Node], Tensor | None]] = {
+SIMPLIFIED: Mapping[str, Callable[[Graph, Node], Tensor | None]] = {
     "CastLike": _cast_like,
     "ConcatFromSequence": _concat_from_sequence,
     "SequenceAt": _sequence_at,

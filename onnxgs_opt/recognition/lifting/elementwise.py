@@ -133,6 +133,25 @@ def _mod(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     return lift.algebra.add(a, steps, -b.value)
 
 
+def _bit_shift(lift: Lift, node: Node, position: int, index: Index) -> Expr:
+    """Times a power of 2, or divided by one."""
+    a, b = lift.operands(node, index)
+    if not isinstance(b.value, int) or not 0 <= b.value < 32 or a.lo is None or a.lo < 0:
+        raise NoRule("not a fixed number of bits of a number that has no sign")
+    if node.attrs["direction"] in ("RIGHT", b"RIGHT"):
+        return lift.algebra.quotient(a, 2**b.value)
+    return lift.algebra.scale(a, 2**b.value)
+
+
+def _mean(lift: Lift, node: Node, position: int, index: Index) -> Expr:
+    total = lift.algebra.zero
+    for operand in lift.operands(node, index):
+        if total.leaves and operand.leaves - total.leaves and not operand.floored:
+            raise NoRule("a coordinate is mixed of several tensors")
+        total = lift.algebra.add(total, operand)
+    return lift.algebra.scale(total, Fraction(1, len(node.inputs)))
+
+
 def _cast(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     a = lift.operands(node, index)[0]
     source = lift.facts.get(node.inputs[0].name, UNKNOWN).dtype
@@ -221,6 +240,7 @@ ARITHMETIC: dict[str, Rule] = {
     "Abs": _unary(Algebra.absolute),
     "Add": _arithmetic(Algebra.add),
     "And": _arithmetic(Algebra.mul),
+    "BitShift": _bit_shift,
     "Cast": _cast,
     "Ceil": _rounding(Algebra.ceil),
     "Clip": _clip,
@@ -235,6 +255,7 @@ ARITHMETIC: dict[str, Rule] = {
     "Less": _compare(Algebra.gt, swapped=True),
     "LessOrEqual": _compare(Algebra.ge, swapped=True),
     "Max": _arithmetic(Algebra.maximum),
+    "Mean": _mean,
     "Min": _arithmetic(Algebra.minimum),
     "Mod": _mod,
     "Mul": _arithmetic(Algebra.mul, multiplies=True),

@@ -157,6 +157,17 @@ def _gather_nd(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     return lift.value(data, (*index[:batch], *parts, *index[len(inner) - 1 :]))
 
 
+def _reverse_sequence(lift: Lift, node: Node, position: int, index: Index) -> Expr:
+    """Backwards along one axis, where every sequence is as long as that."""
+    source, lengths = node.inputs[0].name, lift.facts.get(node.inputs[1].name, UNKNOWN).value
+    axis = int(node.attrs.get("time_axis", 0))
+    last = lift.shape(source)[axis] - 1
+    if lengths is None or (lengths != last + 1).any():
+        raise NoRule("sequences of several lengths")
+    turned = lift.algebra.sub(lift.algebra.num(last), index[axis])
+    return lift.value(source, (*index[:axis], turned, *index[axis + 1 :]))
+
+
 def _pad(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     source = node.inputs[0].name
     shape, mode = lift.shape(source), node.attrs.get("mode", "constant")
@@ -209,6 +220,7 @@ LAYOUT: dict[str, Rule] = {
     "Identity": _identity,
     "Pad": _pad,
     "Reshape": _reshape,
+    "ReverseSequence": _reverse_sequence,
     "Slice": _slice,
     "Split": _split,
     "Squeeze": _reshape,

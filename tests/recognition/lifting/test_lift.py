@@ -46,6 +46,14 @@ CHAINS = {
     "product of nothing": "<int64[1] k = {0}, int64[1] a = {3}> { t = Slice (x, k, k, a) "
     "y = ReduceProd <axes = [3]> (t) }",
     "product": "<float[5,2] w = {1, 0, 2, 0, 0, 3, 1, 1, 0.5, 4}> { y = MatMul (x, w) }",
+    "reversed": "<int64[2] n = {3, 3}> { y = ReverseSequence <time_axis = 1, batch_axis = 0> (x, n) }",
+    "mean": "<float[1] h = {0.5}> { y = Mean (x, h, x) }",
+    "bits": "<int64 k = {0}, int64 n = {20}, int64 one = {1}, uint32 two = {2}, uint32 three = {3}> "
+    '{ r = Range (k, n, one) u = Cast <to = 12> (r) a = BitShift <direction = "LEFT"> (u, three) '
+    'b = BitShift <direction = "RIGHT"> (a, two) y = Cast <to = 1> (b) }',
+    "bits lost": "<int64 k = {0}, int64 n = {20}, int64 one = {1}, uint32 two = {2}> "
+    '{ r = Range (k, n, one) u = Cast <to = 12> (r) b = BitShift <direction = "RIGHT"> (u, two) '
+    "y = Cast <to = 1> (b) }",
     "arithmetic": "<float h = {0.5}> { a = Mul (x, h) b = Sub (x, a) c = Neg (b) y = Sum (a, b, c) }",
 }
 
