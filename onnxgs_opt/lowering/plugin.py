@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,6 +98,29 @@ def _border_code(site: Site) -> int:
     """GridSample without align_corners mirrors about the outer edges of the image, all others about pixels' centres."""
     edges = site.policy.border == "reflection" and site.coordinates == "normalised" and site.align_corners is False
     return BORDER_CODES["symmetric" if edges and site.read_op == "GridSample" else site.policy.border]
+
+
+def read_in_place(graph: Graph, node: Node) -> bool:
+    """Let a node between two Transposes, from [N, H, W, C] and back, read and write that layout itself; whether it did.
+
+    `graph` is the one that the node is in.
+    """
+    image, samples = node.inputs[0], node.outputs[0]
+    back = samples.outputs[0] if len(samples.outputs) == 1 and all(t is not samples for t in graph.outputs) else None
+    if not (_is_transpose(image.inputs[0] if image.inputs else None, FROM_ROWS) and _is_transpose(back, TO_ROWS)):
+        return False
+    assert back is not None
+    rows = back.outputs[0]
+    node.inputs[0] = image.inputs[0].inputs[0]
+    node.attrs.update(layout=LAYOUT_CODES["NHWC"], to_rows=[0, 1, 2, 3], from_rows=[0, 1, 2, 3])
+    samples.shape = rows.shape
+    graph.stand_in(rows, samples)
+    graph.remove_nodes([back])
+    return True
+
+
+def _is_transpose(node: Node | None, axes: Sequence[int]) -> bool:
+    return node is not None and node.op == "Transpose" and tuple(node.attrs.get("perm", ())) == tuple(axes)
 
 
 def operator_nodes(graph: Graph) -> Iterator[Node]:

@@ -10,7 +10,7 @@ from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS
 from onnxgs_opt.lowering.emit.views import emit_output
-from onnxgs_opt.lowering.plugin import give_mask
+from onnxgs_opt.lowering.plugin import give_mask, read_in_place
 from onnxgs_opt.passes.raise_bilinear import can_raise, raised_nodes
 from onnxgs_opt.samplers.op import DOMAIN, NAME, prefix_of
 from onnxgs_opt.samplers.site import Site
@@ -40,6 +40,7 @@ class LowerBilinear:
             builder = Builder(part, prefix_of(site))
             if node is not None and lowering == RAISED:
                 changed |= _replace_mask(part, site, give_mask(builder, site, node))
+                changed |= read_in_place(part, node)
                 continue
             emitted = LOWERINGS[lowering].emit(builder, site)
             _replace_mask(part, site, emitted.mask)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS
 from onnxgs_opt.lowering.function import sample_function
 from onnxgs_opt.lowering.plugin import FROM_ROWS, TO_ROWS, declare
+from onnxgs_opt.passes.lower_bilinear import LowerBilinear
+from onnxgs_opt.passes.raise_bilinear import RaiseBilinear
 from onnxgs_opt.runtime.ort import open_session
 from onnxgs_opt.samplers.op import (
     BORDER_CODES,
@@ -28,8 +30,9 @@ from onnxgs_opt.samplers.op import (
     VERSION,
     WINDOW_CODES,
 )
+from onnxgs_opt.samplers.view import View
 from tests.fixtures.oracle import bilinear, inside
-from tests.lowering.samplers import Case, lower
+from tests.lowering.samplers import Case, feeds, graph_and_site, lower
 
 Array = Any
 ROUNDINGS = {"float16": 5e-3, "float32": 1e-5, "float64": 1e-12}
@@ -208,3 +211,21 @@ def test_a_mask_that_the_model_returns_is_the_nodes_second_output() -> None:
     result = optimize(models / "4x256x64x64.onnx", lowering="plugin", validate=False)
     assert [node.op_type for node in result.model.graph.node] == ["BilinearSample", "Unsqueeze"]
     assert len(lower(Case(), LOWERINGS["plugin"]).to_proto().graph.node[0].output) == 1
+
+
+def test_an_image_with_channels_last_is_read_and_written_in_place() -> None:
+    case, last = Case(), ((0,), (3,), (1,), (2,))
+    graph, site = graph_and_site(case)
+    for name in ("image", site.output):
+        tensor = graph.tensor(name)
+        tensor.shape = [tensor.shape[axis] for axis in TO_ROWS]
+    site = replace(site, image=View("image", last), output_groups=last)
+    RaiseBilinear((site,)).run(graph)
+    LowerBilinear((site,), {site.id: "plugin"}).run(graph)
+    graph.remove_dead()
+    assert [node.op for node in graph.nodes] == ["BilinearSample"]
+    given, x, y = feeds(case)
+    rows = {**given, "image": given["image"].transpose(TO_ROWS)}
+    wanted = bilinear(given["image"], x, y, case.policy.border, case.policy.window).transpose(TO_ROWS)
+    [found] = open_session(graph.to_proto()).run(None, rows)
+    np.testing.assert_allclose(found, wanted, 1e-6, 1e-6)
