@@ -75,7 +75,6 @@ template <typename G>
 struct Axis {
     int size;
     G shift, scale, move, low, high, least, most, margin;
-    bool everywhere;  // no window: NaN too is in it
 };
 
 struct Window {
@@ -91,13 +90,12 @@ constexpr Window kWindowTable[kWindows] = {
 template <typename G>
 Axis<G> axis_of(int64_t length, const Codes& codes) {
     const G infinity = static_cast<G>(HUGE_VAL), size = static_cast<G>(length);
-    Axis<G> axis{static_cast<int>(length), 0, 1, 0, -infinity, infinity, 0, size - 1, 0, false};
+    Axis<G> axis{static_cast<int>(length), 0, 1, 0, -infinity, infinity, 0, size - 1, 0};
     if (codes.coordinates == kNormalised) axis.scale = size * G(0.5), axis.shift = 1, axis.move = G(-0.5);
     if (codes.coordinates == kNormalisedCorners) axis.scale = (size - 1) * G(0.5), axis.shift = 1;
     if (codes.border == kZeros) axis.least = -1, axis.most = size;
     if (codes.border == kSymmetric) axis.margin = G(0.5);
     const Window window = kWindowTable[codes.window];
-    axis.everywhere = !window.bounded;
     if (!window.bounded) return axis;
     G low = static_cast<G>(window.low), high = size + static_cast<G>(window.high);
     axis.low = window.low_closed ? low : std::nextafter(low, infinity);
@@ -143,7 +141,7 @@ void place_block(const G* ONNXGS_RESTRICT grid, int count, Axis<G> x, Axis<G> y,
     const G right = x.size > 1 ? G(1) : G(0), down = y.size > 1 ? G(1) : G(0);
     for (int i = 0; i < count; ++i) {
         G px = (grid[2 * i] + x.shift) * x.scale + x.move, py = (grid[2 * i + 1] + y.shift) * y.scale + y.move;
-        bool within = ((px >= x.low) & (px <= x.high) & (py >= y.low) & (py <= y.high)) | x.everywhere;
+        bool within = (px >= x.low) & (px <= x.high) & (py >= y.low) & (py <= y.high);
         G x0, x1, y0, y1;
         int32_t column = place<BORDER>(px, x, x0, x1), row = place<BORDER>(py, y, y0, y1);
         A inside = within ? A(1) : A(0);
@@ -268,8 +266,9 @@ ONNXGS_INLINE void sample_copy(const T* rows, const Cells<A>& cells, int count, 
 template <typename G, typename A>
 PlaceBlock<G, A> place_for(const Codes& codes) {
     const Window window = kWindowTable[codes.window];
-    // A window within the image leaves nothing to the border: the cheapest serves.
-    if (window.bounded && window.low >= 0 && window.high < 0) return place_block<kBorder, G, A>;
+    // A window within the image leaves nothing to the border, and the cheapest serves; but a mirrored border that moves
+    // the origin rounds what is inside too.
+    if (codes.border != kSymmetric && window.bounded && window.low >= 0 && window.high < 0) return place_block<kBorder, G, A>;
     switch (codes.border) {
         case kZeros: return place_block<kZeros, G, A>;
         case kBorder: return place_block<kBorder, G, A>;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from itertools import cycle, product
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onnxgs_opt.samplers.op import COORDINATE_CODES, WINDOW_CODES
+from onnxgs_opt.samplers.op import BORDER_CODES, COORDINATE_CODES, LAYOUT_CODES, WINDOW_CODES
+from tests.lowering.test_operator import TYPES, Node, points_of
 from tests.native import ops
 from tests.native.sampling import BORDERS, EMPTY, LAYOUTS, SIZES, Case, inputs
 
@@ -29,6 +31,44 @@ def test_every_unit_layout_and_type(library: Path, border: str, window: str) -> 
     for coordinates, layout in product(COORDINATE_CODES, LAYOUTS):
         for dtype, grid_dtype in product(ops.TYPES, ("float32", "float64")):
             ops.check(library, Case(next(sizes), border, window, coordinates, layout, dtype, grid_dtype))
+
+
+ODD = ((2, 3, 5, 7, 4, 9), (1, 1, 9, 3, 7, 5), (1, 5, 1, 9, 3, 7), (3, 2, 2, 2, 9, 1), (1, 9, 31, 17, 13, 3))
+
+
+def nodes(border: str, window: str, every: int) -> list[Node]:
+    """One in `every` of all units, layouts and types of a border and window, each of another size."""
+    rest = enumerate(product(COORDINATE_CODES, LAYOUT_CODES, TYPES))
+    first = list(WINDOW_CODES).index(window) % every
+    return [
+        Node(ODD[i % 5], border, window, unit, layout, image, grid)
+        for i, (unit, layout, (image, grid)) in rest
+        if i % every == first
+    ]
+
+
+def assert_as_the_body(library: Path, node: Node) -> None:
+    """The same file with the library, which then runs the kernel, and without it."""
+    rng = np.random.default_rng(0)
+    n, c, height, width = node.sizes[:4]
+    shape = (n, c, height, width) if node.layout == "NCHW" else (n, height, width, c)
+    grid, _ = points_of(node, rng)
+    feeds = {"image": rng.standard_normal(shape).astype(node.image), "grid": grid}
+    made = node.model().SerializeToString()
+    kernel, body = (ops.session(used, made).run(None, feeds) for used in (library, None))
+    tolerance = max(ops.TOLERANCES[node.image], ops.TOLERANCES[node.grid])
+    np.testing.assert_allclose(kernel[0].astype(float), body[0].astype(float), tolerance, tolerance, err_msg=str(node))
+    np.testing.assert_array_equal(kernel[1], body[1], err_msg=str(node))
+    assert [k.dtype for k in kernel] == [b.dtype for b in body]
+
+
+@pytest.mark.parametrize("border", BORDER_CODES)
+def test_the_kernel_is_the_body(library: Path, border: str) -> None:
+    """One in nine of 1,152 cases; CASES=all in the environment takes every one."""
+    every = 1 if os.environ.get("CASES") == "all" else 9
+    for window in WINDOW_CODES:
+        for node in nodes(border, window, every):
+            assert_as_the_body(library, node)
 
 
 @pytest.mark.parametrize("sizes", [*EMPTY, *NO_PIXELS], ids=str)
@@ -69,7 +109,8 @@ def test_no_coordinate_reads_outside_of_the_image(library: Path, value: float) -
         grid[:, ::2] = value
         samples, mask = ops.session(library, ops.model(case)).run(None, {"image": image, "grid": grid})
         assert samples.shape[-1] in (3, 40)
-        assert mask.all()
+        assert mask[:, 1::2].all(), "these are numbers"
+        assert mask[:, ::2].all() != np.isnan(value), "NaN is in no window"
 
 
 def test_every_finite_float16_is_read_and_written_as_it_is(library: Path) -> None:

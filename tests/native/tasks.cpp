@@ -1,0 +1,93 @@
+// Every case by several threads, with tensors that end where their memory ends: for AddressSanitizer,
+// UndefinedBehaviorSanitizer and ThreadSanitizer. Exits 1 where threads compute other bits than one thread does.
+#include <atomic>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "sampler.h"
+
+namespace onnxgs {
+namespace baseline { Kernels kernels(); }
+#ifdef ONNXGS_AVX2
+namespace avx2 { Kernels kernels(); }
+#endif
+}  // namespace onnxgs
+
+using namespace onnxgs;
+
+static uint32_t state = 1;
+static double next() { return (state = state * 1664525u + 1013904223u) / 4294967296.0; }
+static size_t size_of(Type type) { return type == kHalf ? 2 : type == kFloat ? 4 : 8; }
+
+static std::unique_ptr<char[]> tensor(Type type, int64_t count, double low, double high) {
+    std::unique_ptr<char[]> data(new char[count * size_of(type)]);
+    for (int64_t i = 0; i < count; ++i) {
+        double value = low + (high - low) * next();
+        const double odd[] = {NAN, INFINITY, -INFINITY, 1e30, -1e30, low, high, 0};
+        if (low < -1 && next() < 0.1) value = odd[static_cast<int>(next() * 8)];
+        float single = static_cast<float>(value);
+        uint16_t half = static_cast<uint16_t>(0x3000 + i % 0xc00);
+        const void* from = type == kHalf ? static_cast<void*>(&half) : type == kFloat ? static_cast<void*>(&single) : &value;
+        std::memcpy(data.get() + i * size_of(type), from, size_of(type));
+    }
+    return data;
+}
+
+static void all(const Call& call, int64_t count, void (*step)(const Call&, int64_t), int threads) {
+    std::atomic<int64_t> at{0};
+    std::vector<std::thread> pool;
+    for (int i = 0; i < threads; ++i)
+        pool.emplace_back([&] { for (int64_t task; (task = at++) < count;) step(call, task); });
+    for (std::thread& thread : pool) thread.join();
+}
+
+static bool same(const Kernels& kernels, Codes codes, Type image_type, Type grid_type, const int64_t (&s)[6], bool copied) {
+    Call call{};
+    call.codes = codes;
+    call.image_type = image_type;
+    call.grid_type = grid_type;
+    call.batch = s[0], call.channels = s[1], call.height = s[2], call.width = s[3], call.points = s[4] * s[5];
+    divide(call);
+    const int64_t pixels = s[0] * s[2] * s[3], samples = s[0] * s[1] * call.points, points = s[0] * call.points;
+    auto image = tensor(image_type, pixels * s[1], -1, 1), grid = tensor(grid_type, 2 * points, -3, s[3] + 2.0);
+    auto rows = tensor(image_type, copied ? pixels * kCopyChannels : 0, 0, 1);
+    const size_t bytes = samples * size_of(image_type), mask_bytes = points * size_of(image_type);
+    std::unique_ptr<char[]> outputs[2], masks[2];
+    for (int i = 0; i < 2; ++i) {
+        outputs[i].reset(new char[bytes]);
+        masks[i].reset(new char[mask_bytes]);
+        call.image = image.get(), call.grid = grid.get(), call.output = outputs[i].get(), call.mask = masks[i].get();
+        call.rows = copied ? rows.get() : nullptr;
+        if (copied) all(call, s[0] * s[2], kernels.copy, i == 0 ? 1 : 4);
+        if (points > 0) all(call, call.tasks(), kernels.sample, i == 0 ? 1 : 4);
+    }
+    return std::memcmp(outputs[0].get(), outputs[1].get(), bytes) == 0 &&
+           std::memcmp(masks[0].get(), masks[1].get(), mask_bytes) == 0;
+}
+
+int main() {
+    const int64_t sizes[][6] = {{1, 1, 5, 7, 3, 11},  {2, 3, 7, 4, 5, 9},  {1, 13, 9, 2, 8, 8},  {1, 1, 1, 1, 4, 4},
+                                {2, 5, 1, 6, 4, 5},   {1, 2, 6, 1, 3, 3},  {0, 3, 4, 4, 2, 2},   {1, 0, 4, 4, 2, 2},
+                                {1, 3, 4, 4, 0, 5},   {1, 2, 0, 4, 3, 3},  {1, 1, 33, 31, 97, 101}, {1, 70, 9, 11, 71, 73}};
+    const Type types[] = {kFloat, kHalf, kDouble};
+    std::vector<Kernels> found{baseline::kernels()};
+#ifdef ONNXGS_AVX2
+    found.push_back(avx2::kernels());
+#endif
+    int count = 0;
+    for (const Kernels& kernels : found)
+        for (int code = 0; code < kBorders * kWindows * kCoordinates * kLayouts * 6; ++code) {
+            const Codes codes{code % 4, code / 4 % 8, code / 32 % 3, code / 96 % 2, 0};
+            const Type image = types[code / 192 % 3], grid = code / 576 ? kDouble : kFloat;
+            const int64_t(&size)[6] = sizes[code % 101 == 0 ? 10 + code % 2 : code % 10];
+            const bool copied = codes.layout == kNCHW && size[1] > 1 && size[1] <= kCopyChannels && code % 3 == 0;
+            if (!same(kernels, codes, image, grid, size, copied)) return std::printf("case %d differs\n", code), 1;
+            ++count;
+        }
+    std::printf("%d cases\n", count);
+    return 0;
+}
