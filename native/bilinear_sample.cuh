@@ -2,6 +2,7 @@
 //
 //   image [N, C, H, W] (or [N, H, W, C]), fp32 or fp16;  grid [N, Ho, Wo, 2], x then y, fp32
 //   output [N, C, Ho, Wo] (or [N, Ho, Wo, C]), of the image's type; sums are fp32
+//   mask [N, Ho, Wo], optional, of the image's type: 1 where both coordinates are in the window, else 0
 //
 // A cell is the 2x2 pixels around a point p. It never leaves the image: on each axis its first pixel is
 // b = clamp(floor(p), 0, S-2), and with d = p - b the weights of b and b+1 are
@@ -348,7 +349,7 @@ ONNXGS_DEVICE bool place_pixel(float p, const Axis& axis, int& first, float (&w)
 }
 
 template <typename T, int BORDER, int POINTS>
-ONNXGS_KERNEL sample_plane(const T* image, const Pair* grid, T* output, Sampler s, bool pixels) {
+ONNXGS_KERNEL sample_plane(const T* image, const Pair* grid, T* output, T* mask, Sampler s, bool pixels) {
     int first = blockIdx.x * (POINTS * kThreads) + threadIdx.x;
     image = settled(image + static_cast<long long>(blockIdx.z) * s.plane);
     grid = settled(grid + static_cast<long long>(blockIdx.z) * s.points + first);
@@ -362,13 +363,14 @@ ONNXGS_KERNEL sample_plane(const T* image, const Pair* grid, T* output, Sampler 
         for (int k = 0; k < POINTS; ++k) at[k] = {in_pixels(at[k].x, s.x), in_pixels(at[k].y, s.y)};
     }
     float x[POINTS][2], y[POINTS][2], v[POINTS][4];
+    bool inside[POINTS];
 #pragma unroll
     for (int k = 0; k < POINTS; ++k) {
         int column, row;
-        bool inside = place_pixel<BORDER>(at[k].x, s.x, column, x[k]);
-        inside = place_pixel<BORDER>(at[k].y, s.y, row, y[k]) && inside;
-        y[k][0] = inside ? y[k][0] : 0.0f;
-        y[k][1] = inside ? y[k][1] : 0.0f;
+        inside[k] = place_pixel<BORDER>(at[k].x, s.x, column, x[k]);
+        inside[k] = place_pixel<BORDER>(at[k].y, s.y, row, y[k]) && inside[k];
+        y[k][0] = inside[k] ? y[k][0] : 0.0f;
+        y[k][1] = inside[k] ? y[k][1] : 0.0f;
         const T* above = image + (row * s.x.size + column);
         const T* below = above + s.x.size;
         v[k][0] = read(above);
@@ -380,6 +382,28 @@ ONNXGS_KERNEL sample_plane(const T* image, const Pair* grid, T* output, Sampler 
     for (int k = 0; k < POINTS; ++k) {
         float above = v[k][0] * x[k][0] + v[k][1] * x[k][1], below = v[k][2] * x[k][0] + v[k][3] * x[k][1];
         if (first + k * kThreads < s.points) write(output + k * kThreads, above * y[k][0] + below * y[k][1]);
+    }
+    if (mask == nullptr) return;
+    mask += static_cast<long long>(blockIdx.z) * s.points + first;
+#pragma unroll
+    for (int k = 0; k < POINTS; ++k)
+        if (first + k * kThreads < s.points) write(mask + k * kThreads, inside[k] ? 1.0f : 0.0f);
+}
+
+// -- the mask alone -----------------------------------------------------------------------------------
+
+// `everywhere`: there is no window, and NaN is in it, too.
+ONNXGS_DEVICE bool in_window(Pair g, const Sampler& s, bool everywhere) {
+    float x = in_pixels(g.x, s.x), y = in_pixels(g.y, s.y);
+    return everywhere || (x >= s.x.low && x <= s.x.high && y >= s.y.low && y <= s.y.high);
+}
+
+// `points` are those of the whole batch.
+template <typename T>
+ONNXGS_KERNEL mask_points(const Pair* grid, T* mask, Sampler s, long long points, bool everywhere) {
+    for (long long i = static_cast<long long>(blockIdx.x) * kThreads + threadIdx.x; i < points;
+         i += static_cast<long long>(gridDim.x) * kThreads) {
+        write(mask + i, in_window(grid[i], s, everywhere) ? 1.0f : 0.0f);
     }
 }
 
@@ -555,11 +579,13 @@ ONNXGS_DEVICE void sample_point(const T* image, const Pair* grid, T* output, con
 }
 
 template <typename T>
-ONNXGS_KERNEL sample_plainly(const T* image, const Pair* grid, T* output, Call call) {
+ONNXGS_KERNEL sample_plainly(const T* image, const Pair* grid, T* output, T* mask, Call call) {
     Sampler s;
     if (!make_sampler(call.codes, call.sizes, s)) return;
     long long index = static_cast<long long>(blockIdx.x) * kThreads + threadIdx.x;
     if (index >= static_cast<long long>(s.batch) * s.points) return;
+    if (mask != nullptr) write(mask + index, in_window(grid[index], s, call.codes.window == 0) ? 1.0f : 0.0f);
+    if (s.plane == 0) return;
     switch (border_of(call.codes)) {
         case kZeros: return sample_point<T, kZeros>(image, grid, output, s, call.codes.layout, index);
         case kBorder: return sample_point<T, kBorder>(image, grid, output, s, call.codes.layout, index);

@@ -54,12 +54,22 @@ bool uses_workspace(const Sampler& s, int layout) {
 constexpr int kBlocksZ = 65535;
 constexpr int kResidentBlocks = 8 * 132;  // about what fills a large device; more or fewer only costs time
 
+// The mask of a call, alone.
+template <typename T, typename Stream>
+void mask_all(const Pair* grid, T* mask, const Sampler& s, const Codes& codes, Stream stream) {
+    long long points = static_cast<long long>(s.batch) * s.points, blocks = (points + kThreads - 1) / kThreads;
+    if (blocks == 0) return;
+    dim3 some(static_cast<unsigned>(blocks < 8 * kResidentBlocks ? blocks : 8 * kResidentBlocks));
+    ONNXGS_LAUNCH((mask_points<T>), some, stream, grid, mask, s, points, codes.window == 0);
+}
+
 // The launches of one call: T and the border are the kernels', the rest is told at run time.
 template <typename T, int BORDER, typename Stream>
 struct Launcher {
     const T* image;
     const Pair* grid;
     T* output;
+    T* mask;  // null where none is wanted
     Sampler s;
     Stream stream;
 
@@ -83,8 +93,14 @@ struct Launcher {
             ONNXGS_LAUNCH((sample_plane<T, BORDER, kPoints>), blocks, stream,
                           image + static_cast<long long>(item) * s.plane,
                           grid + static_cast<long long>(item) * s.points,
-                          output + static_cast<long long>(item) * s.points, s, pixels);
+                          output + static_cast<long long>(item) * s.points,
+                          mask == nullptr ? mask : mask + static_cast<long long>(item) * s.points, s, pixels);
         }
+    }
+
+    // The kernel of one channel writes the mask beside its samples: it has no time to read the grid twice.
+    bool masks_too(const Codes& codes) const {
+        return codes.layout == kNCHW && s.channels == 1 && s.x.size > 1 && s.y.size > 1 && codes.window != 0;
     }
 
     void nchw(const int* skip, bool pixels) const {
@@ -116,6 +132,13 @@ struct Launcher {
         }
     }
 
+    void with_mask(const Codes& codes, void* workspace) const {
+        mask_all(grid, mask, s, codes, stream);
+        Launcher alone = *this;
+        alone.mask = nullptr;
+        alone.run(codes, workspace);
+    }
+
     dim3 resident(int columns) const {
         long long tiles = static_cast<long long>(s.batch) * ((columns + kTilePoints - 1) / kTilePoints) *
                           ((s.channels + kTileChannels - 1) / kTileChannels);
@@ -135,6 +158,7 @@ struct Launcher {
 
     void run(const Codes& codes, void* workspace) const {
         bool pixels = codes.coordinates == kPixel;
+        if (mask != nullptr && !masks_too(codes)) return with_mask(codes, workspace);
         if (codes.layout == kNHWC) return nhwc();
         if (workspace != nullptr) return either(workspace, pixels);
         nchw(nullptr, pixels);
@@ -142,20 +166,25 @@ struct Launcher {
 };
 
 // The output is written wholly; an empty one needs no launch. `workspace` has rows_bytes and kFlagBytes, or is
-// null: then planes are read as they are. An image without pixels is the caller's: it fills the output with zeros.
+// null: then planes are read as they are. `mask` may be null. An image without pixels is the caller's: it fills the
+// output with zeros.
 template <typename T, typename Stream>
-void sample(const T* image, const Pair* grid, T* output, const Sampler& s, const Codes& codes, void* workspace,
-            Stream stream) {
-    if (s.batch == 0 || s.points == 0 || s.channels == 0 || s.plane == 0) return;
+void sample(const T* image, const Pair* grid, T* output, T* mask, const Sampler& s, const Codes& codes,
+            void* workspace, Stream stream) {
+    if (s.batch == 0 || s.points == 0) return;
+    if (s.channels == 0 || s.plane == 0) {
+        if (mask != nullptr) mask_all(grid, mask, s, codes, stream);
+        return;
+    }
     switch (border_of(codes)) {
         case kZeros:
-            return Launcher<T, kZeros, Stream>{image, grid, output, s, stream}.run(codes, workspace);
+            return Launcher<T, kZeros, Stream>{image, grid, output, mask, s, stream}.run(codes, workspace);
         case kBorder:
-            return Launcher<T, kBorder, Stream>{image, grid, output, s, stream}.run(codes, workspace);
+            return Launcher<T, kBorder, Stream>{image, grid, output, mask, s, stream}.run(codes, workspace);
         case kReflectCentres:
-            return Launcher<T, kReflectCentres, Stream>{image, grid, output, s, stream}.run(codes, workspace);
+            return Launcher<T, kReflectCentres, Stream>{image, grid, output, mask, s, stream}.run(codes, workspace);
         default:
-            return Launcher<T, kReflectEdges, Stream>{image, grid, output, s, stream}.run(codes, workspace);
+            return Launcher<T, kReflectEdges, Stream>{image, grid, output, mask, s, stream}.run(codes, workspace);
     }
 }
 

@@ -16,17 +16,21 @@ constexpr char const* kNamespace = "onnxgs";
 
 // The attributes as plugin fields: int32, because that is how parsers hand over ONNX's INT.
 struct Attributes {
-    int32_t value[4] = {kZeros, 0, kPixel, kNCHW};
+    static constexpr int kCount = 5;
+    int32_t value[kCount] = {kZeros, 0, kPixel, kNCHW, 0};
 
-    static constexpr char const* kNames[4] = {"border", "window", "coordinates", "layout"};
+    static constexpr char const* kNames[kCount] = {"border", "window", "coordinates", "layout", "mask"};
 
     Codes codes() const { return {value[0], value[1], value[2], value[3]}; }
+    // TensorRT asks for the number of outputs before it knows the node: an attribute says it.
+    bool has_mask() const { return value[4] != 0; }
+    int32_t outputs() const { return has_mask() ? 2 : 1; }
 
     // False when a field is no scalar int32 or a code is unknown. Other fields, such as plugin_version, are not read.
     bool read(nvinfer1::PluginFieldCollection const* fields) {
         for (int32_t i = 0; fields != nullptr && i < fields->nbFields; ++i) {
             nvinfer1::PluginField const& field = fields->fields[i];
-            for (int k = 0; k < 4; ++k) {
+            for (int k = 0; k < kCount; ++k) {
                 if (std::strcmp(field.name, kNames[k]) != 0) continue;
                 if (field.type != nvinfer1::PluginFieldType::kINT32 || field.length != 1 || field.data == nullptr)
                     return false;
@@ -43,7 +47,7 @@ struct Attributes {
 
 inline bool is_half(nvinfer1::DataType type) { return type == nvinfer1::DataType::kHALF; }
 
-// Linear tensors: an fp32 or fp16 image, an fp32 grid, an output of the image's type.
+// Linear tensors: an fp32 or fp16 image, an fp32 grid, outputs of the image's type.
 inline bool supports(int32_t pos, nvinfer1::PluginTensorDesc const& image, nvinfer1::PluginTensorDesc const& desc) {
     using nvinfer1::DataType;
     if (desc.format != nvinfer1::TensorFormat::kLINEAR) return false;
@@ -66,6 +70,13 @@ inline nvinfer1::DimsExprs output_dims(Codes const& codes, nvinfer1::DimsExprs c
     return dims;
 }
 
+// [N, Ho, Wo]
+inline nvinfer1::DimsExprs mask_dims(nvinfer1::DimsExprs const* inputs) {
+    nvinfer1::DimsExprs dims = inputs[1];
+    dims.nbDims = 3;
+    return dims;
+}
+
 inline size_t workspace(Codes const& codes, nvinfer1::PluginTensorDesc const& image, nvinfer1::Dims const& image_dims,
                         nvinfer1::Dims const& grid_dims) {
     Sampler s;
@@ -74,25 +85,27 @@ inline size_t workspace(Codes const& codes, nvinfer1::PluginTensorDesc const& im
 }
 
 template <typename T>
-void enqueue_as(Codes const& codes, Sampler const& s, void const* const* inputs, void* output, void* workspace,
-                cudaStream_t stream) {
-    sample<T>(static_cast<T const*>(inputs[0]), static_cast<Pair const*>(inputs[1]), static_cast<T*>(output), s, codes,
+void enqueue_as(Attributes const& node, Sampler const& s, void const* const* inputs, void* const* outputs,
+                void* workspace, cudaStream_t stream) {
+    Codes codes = node.codes();
+    sample<T>(static_cast<T const*>(inputs[0]), static_cast<Pair const*>(inputs[1]), static_cast<T*>(outputs[0]),
+              static_cast<T*>(node.has_mask() ? outputs[1] : nullptr), s, codes,
               uses_workspace<T>(s, codes.layout) ? workspace : nullptr, stream);
 }
 
 // 0 on success, as TensorRT wants it.
-inline int32_t enqueue(Codes const& codes, nvinfer1::PluginTensorDesc const* in, void const* const* inputs,
-                       void* output, void* workspace, cudaStream_t stream) {
+inline int32_t enqueue(Attributes const& node, nvinfer1::PluginTensorDesc const* in, void const* const* inputs,
+                       void* const* outputs, void* workspace, cudaStream_t stream) {
     Sampler s;
-    if (!sampler_of(codes, in[0].dims, in[1].dims, s)) return 1;
+    if (!sampler_of(node.codes(), in[0].dims, in[1].dims, s)) return 1;
     if (s.plane == 0) {
-        size_t count = static_cast<size_t>(s.batch) * s.channels * s.points;
-        return cudaMemsetAsync(output, 0, count * (is_half(in[0].type) ? 2 : 4), stream) != cudaSuccess;
+        size_t bytes = static_cast<size_t>(s.batch) * s.channels * s.points * (is_half(in[0].type) ? 2 : 4);
+        if (cudaMemsetAsync(outputs[0], 0, bytes, stream) != cudaSuccess) return 1;
     }
     if (is_half(in[0].type))
-        enqueue_as<half_t>(codes, s, inputs, output, workspace, stream);
+        enqueue_as<half_t>(node, s, inputs, outputs, workspace, stream);
     else
-        enqueue_as<float>(codes, s, inputs, output, workspace, stream);
+        enqueue_as<float>(node, s, inputs, outputs, workspace, stream);
     return cudaPeekAtLastError() != cudaSuccess;
 }
 

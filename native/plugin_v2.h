@@ -26,10 +26,10 @@ public:
     void setPluginNamespace(char const* name) noexcept override { mNamespace = name == nullptr ? "" : name; }
     char const* getPluginNamespace() const noexcept override { return mNamespace.c_str(); }
 
-    int32_t getNbOutputs() const noexcept override { return 1; }
+    int32_t getNbOutputs() const noexcept override { return mAttributes.outputs(); }
     DataType getOutputDataType(int32_t, DataType const* inputs, int32_t) const noexcept override { return inputs[0]; }
-    DimsExprs getOutputDimensions(int32_t, DimsExprs const* inputs, int32_t, IExprBuilder&) noexcept override {
-        return output_dims(mAttributes.codes(), inputs);
+    DimsExprs getOutputDimensions(int32_t index, DimsExprs const* inputs, int32_t, IExprBuilder&) noexcept override {
+        return index == 1 ? mask_dims(inputs) : output_dims(mAttributes.codes(), inputs);
     }
     bool supportsFormatCombination(int32_t pos, PluginTensorDesc const* in_out, int32_t, int32_t) noexcept override {
         return supports(pos, in_out[0], in_out[pos]);
@@ -42,7 +42,7 @@ public:
     }
     int32_t enqueue(PluginTensorDesc const* in, PluginTensorDesc const*, void const* const* inputs,
                     void* const* outputs, void* space, cudaStream_t stream) noexcept override {
-        return onnxgs::enqueue(mAttributes.codes(), in, inputs, outputs[0], space, stream);
+        return onnxgs::enqueue(mAttributes, in, inputs, outputs, space, stream);
     }
 
     int32_t initialize() noexcept override { return 0; }
@@ -61,7 +61,7 @@ private:
 class Creator final : public IPluginCreator {
 public:
     Creator() {
-        for (int k = 0; k < 4; ++k) mFields[k] = Attributes{}.field(k, false);
+        for (int k = 0; k < Attributes::kCount; ++k) mFields[k] = Attributes{}.field(k, false);
     }
     char const* getPluginName() const noexcept override { return kName; }
     char const* getPluginVersion() const noexcept override { return kVersion; }
@@ -75,7 +75,8 @@ public:
     }
     IPluginV2* deserializePlugin(char const*, void const* data, size_t length) noexcept override {
         Attributes attributes;
-        if (length != sizeof(attributes.value)) return nullptr;
+        constexpr size_t kBeforeMasks = 4 * sizeof(int32_t);  // engines that were built before there was a mask
+        if (length != sizeof(attributes.value) && length != kBeforeMasks) return nullptr;
         std::memcpy(attributes.value, data, length);
         return attributes.codes().valid() ? made(attributes) : nullptr;
     }
@@ -87,8 +88,8 @@ private:
         return plugin;
     }
 
-    PluginField mFields[4];
-    PluginFieldCollection mCollection{4, mFields};
+    PluginField mFields[Attributes::kCount];
+    PluginFieldCollection mCollection{Attributes::kCount, mFields};
     std::string mNamespace{kNamespace};
 };
 

@@ -30,21 +30,23 @@ public:
                             int32_t) noexcept override {
         return 0;
     }
-    int32_t getOutputDataTypes(DataType* outputs, int32_t, DataType const* inputs, int32_t) const noexcept override {
-        outputs[0] = inputs[0];
+    int32_t getOutputDataTypes(DataType* outputs, int32_t count, DataType const* inputs,
+                               int32_t) const noexcept override {
+        for (int32_t i = 0; i < count; ++i) outputs[i] = inputs[0];
         return 0;
     }
     int32_t getOutputShapes(DimsExprs const* inputs, int32_t count, DimsExprs const*, int32_t, DimsExprs* outputs,
                             int32_t, IExprBuilder&) noexcept override {
         if (count != 2 || inputs[0].nbDims != 4 || inputs[1].nbDims != 4) return 1;
         outputs[0] = output_dims(mAttributes.codes(), inputs);
+        if (mAttributes.has_mask()) outputs[1] = mask_dims(inputs);
         return 0;
     }
     bool supportsFormatCombination(int32_t pos, DynamicPluginTensorDesc const* in_out, int32_t,
                                    int32_t) noexcept override {
         return supports(pos, in_out[0].desc, in_out[pos].desc);
     }
-    int32_t getNbOutputs() const noexcept override { return 1; }
+    int32_t getNbOutputs() const noexcept override { return mAttributes.outputs(); }
     size_t getWorkspaceSize(DynamicPluginTensorDesc const* inputs, int32_t, DynamicPluginTensorDesc const*,
                             int32_t) const noexcept override {
         return workspace(mAttributes.codes(), inputs[0].desc, inputs[0].max, inputs[1].max);
@@ -55,25 +57,25 @@ public:
     }
     int32_t enqueue(PluginTensorDesc const* in, PluginTensorDesc const*, void const* const* inputs,
                     void* const* outputs, void* space, cudaStream_t stream) noexcept override {
-        return onnxgs::enqueue(mAttributes.codes(), in, inputs, outputs[0], space, stream);
+        return onnxgs::enqueue(mAttributes, in, inputs, outputs, space, stream);
     }
     IPluginV3* attachToContext(IPluginResourceContext*) noexcept override { return clone(); }
     PluginFieldCollection const* getFieldsToSerialize() noexcept override {
-        for (int k = 0; k < 4; ++k) mFields[k] = mAttributes.field(k, true);
-        mCollection = {4, mFields};
+        for (int k = 0; k < Attributes::kCount; ++k) mFields[k] = mAttributes.field(k, true);
+        mCollection = {Attributes::kCount, mFields};
         return &mCollection;
     }
 
 private:
     Attributes mAttributes;
-    PluginField mFields[4];
+    PluginField mFields[Attributes::kCount];
     PluginFieldCollection mCollection{};
 };
 
 class Creator final : public IPluginCreatorV3One {
 public:
     Creator() {
-        for (int k = 0; k < 4; ++k) mFields[k] = Attributes{}.field(k, false);
+        for (int k = 0; k < Attributes::kCount; ++k) mFields[k] = Attributes{}.field(k, false);
     }
     AsciiChar const* getPluginName() const noexcept override { return kName; }
     AsciiChar const* getPluginVersion() const noexcept override { return kVersion; }
@@ -86,8 +88,8 @@ public:
     }
 
 private:
-    PluginField mFields[4];
-    PluginFieldCollection mCollection{4, mFields};
+    PluginField mFields[Attributes::kCount];
+    PluginFieldCollection mCollection{Attributes::kCount, mFields};
 };
 
 }  // namespace onnxgs

@@ -95,8 +95,8 @@ void measure(const Case& z) {
     for (bool random : {false, true}) {
         make_grid<<<1024, 256>>>(grid, points, z.h, z.w, random);
         check(cudaDeviceSynchronize());
-        double planes = microseconds([&](cudaStream_t st) { sample<float>(image, grid, output, s, codes, nullptr, st); });
-        double either = microseconds([&](cudaStream_t st) { sample<float>(image, grid, output, s, codes, workspace, st); });
+        double planes = microseconds([&](cudaStream_t st) { sample<float>(image, grid, output, static_cast<float*>(nullptr), s, codes, nullptr, st); });
+        double either = microseconds([&](cudaStream_t st) { sample<float>(image, grid, output, static_cast<float*>(nullptr), s, codes, workspace, st); });
         std::printf("%-3s %-7s floor %6.1f us   planes %8.2f us %5.2f   with workspace %8.2f us %5.2f\n", z.name,
                     random ? "random" : "smooth", floor, planes, planes / floor, either, either / floor);
     }

@@ -15,6 +15,9 @@ namespace baseline { Kernels kernels(); }
 #ifdef ONNXGS_AVX2
 namespace avx2 { Kernels kernels(); }
 #endif
+#ifdef ONNXGS_CUDA
+ort::Status* add_cuda_operators(const ort::Api* api, ort::CustomOpDomain* domain);
+#endif
 
 namespace {
 
@@ -171,5 +174,8 @@ ONNXGS_EXPORT onnxgs::ort::Status* ONNXGS_CALL RegisterCustomOps(onnxgs::ort::Se
     ort::CustomOpDomain* domain = nullptr;
     ONNXGS_TRY(api->CreateCustomOpDomain()("onnxgs", &domain));
     for (const Operator& op : operators) ONNXGS_TRY(api->CustomOpDomain_Add()(domain, &op));
+#ifdef ONNXGS_CUDA
+    ONNXGS_TRY(add_cuda_operators(api, domain));
+#endif
     return api->AddCustomOpDomain()(options, domain);
 }

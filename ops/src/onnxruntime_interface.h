@@ -45,6 +45,8 @@ enum Characteristic : int { kRequired = 0, kOptional = 1 };
     X(61, GetDimensionsCount, Status*, (const TensorInfo* info, size_t* out))                                         \
     X(62, GetDimensions, Status*, (const TensorInfo* info, int64_t* out, size_t count))                               \
     X(65, GetTensorTypeAndShape, Status*, (const Value* value, TensorInfo** out))                                     \
+    X(68, CreateMemoryInfo, Status*,                                                                                  \
+      (const char* name, AllocatorType allocator, int id, MemoryType memory, MemoryInfo** out))                       \
     X(69, CreateCpuMemoryInfo, Status*, (AllocatorType allocator, MemoryType memory, MemoryInfo** out))               \
     X(75, AllocatorAlloc, Status*, (Allocator* allocator, size_t bytes, void** out))                                  \
     X(76, AllocatorFree, Status*, (Allocator* allocator, void* at))                                                   \
@@ -56,6 +58,7 @@ enum Characteristic : int { kRequired = 0, kOptional = 1 };
     X(93, ReleaseStatus, void, (Status* status))                                                                      \
     X(94, ReleaseMemoryInfo, void, (MemoryInfo* info))                                                                \
     X(99, ReleaseTensorTypeAndShapeInfo, void, (TensorInfo* info))                                                    \
+    X(193, KernelContext_GetGPUComputeStream, Status*, (const KernelContext* context, void** out))                    \
     X(253, KernelContext_GetAllocator, Status*,                                                                       \
       (const KernelContext* context, const MemoryInfo* info, Allocator** out))                                        \
     X(274, KernelContext_ParallelFor, Status*,                                                                        \

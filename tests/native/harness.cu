@@ -12,45 +12,48 @@ using namespace onnxgs;
 namespace {
 
 struct Bytes {
-    size_t image, grid, output, workspace;
+    size_t image, grid, output, mask, workspace;
 };
 
 template <typename T>
-void run(const void* image, const void* grid, void* output, const Sampler& s, const Codes& codes, void* workspace,
-         cudaStream_t stream) {
-    sample<T>(static_cast<const T*>(image), static_cast<const Pair*>(grid), static_cast<T*>(output), s, codes,
-              workspace, stream);
+void run(void* const* at, const Sampler& s, const Codes& codes, cudaStream_t stream) {
+    sample<T>(static_cast<const T*>(at[0]), static_cast<const Pair*>(at[1]), static_cast<T*>(at[2]),
+              static_cast<T*>(at[3]), s, codes, at[4], stream);
 }
 
-void run_any(const void* image, const void* grid, void* output, const Sampler& s, const Codes& codes, int is_half,
-             void* workspace, cudaStream_t stream) {
+// `at`: image, grid, output, mask and workspace, of which the last two may be null.
+void run_any(void* const* at, const Sampler& s, const Codes& codes, int is_half, cudaStream_t stream) {
     if (is_half)
-        run<half_t>(image, grid, output, s, codes, workspace, stream);
+        run<half_t>(at, s, codes, stream);
     else
-        run<float>(image, grid, output, s, codes, workspace, stream);
+        run<float>(at, s, codes, stream);
 }
 
 #ifdef __CUDACC__
-int run_host(const void* image, const void* grid, void* output, const Sampler& s, const Codes& codes, int is_half,
-             const Bytes& bytes) {
-    void* device[4] = {};
-    size_t sizes[4] = {bytes.image, bytes.grid, bytes.output, bytes.workspace};
-    for (int i = 0; i < 4; ++i)
+int run_host(const void* image, const void* grid, void* output, void* mask, const Sampler& s, const Codes& codes,
+             int is_half, const Bytes& bytes) {
+    void* device[5] = {};
+    size_t sizes[5] = {bytes.image, bytes.grid, bytes.output, bytes.mask, bytes.workspace};
+    for (int i = 0; i < 5; ++i)
         if (sizes[i]) cudaMalloc(&device[i], sizes[i]);
     if (bytes.image) cudaMemcpy(device[0], image, bytes.image, cudaMemcpyHostToDevice);
     if (bytes.grid) cudaMemcpy(device[1], grid, bytes.grid, cudaMemcpyHostToDevice);
     if (bytes.output) cudaMemset(device[2], 0xff, bytes.output);
-    run_any(device[0], device[1], device[2], s, codes, is_half, device[3], nullptr);
+    if (bytes.mask) cudaMemset(device[3], 0xff, bytes.mask);
+    run_any(device, s, codes, is_half, nullptr);
     cudaDeviceSynchronize();
     if (bytes.output) cudaMemcpy(output, device[2], bytes.output, cudaMemcpyDeviceToHost);
+    if (bytes.mask) cudaMemcpy(mask, device[3], bytes.mask, cudaMemcpyDeviceToHost);
     for (void* pointer : device) cudaFree(pointer);
     return static_cast<int>(cudaGetLastError());
 }
 #else
-int run_host(const void* image, const void* grid, void* output, const Sampler& s, const Codes& codes, int is_half,
-             const Bytes& bytes) {
+int run_host(const void* image, const void* grid, void* output, void* mask, const Sampler& s, const Codes& codes,
+             int is_half, const Bytes& bytes) {
     std::vector<uint4> workspace(bytes.workspace / sizeof(uint4) + 1);
-    run_any(image, grid, output, s, codes, is_half, bytes.workspace ? workspace.data() : nullptr, nullptr);
+    void* at[5] = {const_cast<void*>(image), const_cast<void*>(grid), output, mask,
+                   bytes.workspace ? workspace.data() : nullptr};
+    run_any(at, s, codes, is_half, nullptr);
     return 0;
 }
 #endif
@@ -58,14 +61,15 @@ int run_host(const void* image, const void* grid, void* output, const Sampler& s
 }  // namespace
 
 // sizes: batch, channels, height, width, out_height, out_width; codes: border, window, coordinates, layout.
-extern "C" int onnxgs_sample(const void* image, const void* grid, void* output, const long long* z, const int* c,
-                             int is_half, int through_rows) {
+// `mask` may be null.
+extern "C" int onnxgs_sample(const void* image, const void* grid, void* output, void* mask, const long long* z,
+                             const int* c, int is_half, int through_rows) {
     Sampler s;
     Codes codes{c[0], c[1], c[2], c[3]};
     if (!codes.valid() || !make_sampler(codes, {z[0], z[1], z[2], z[3], z[4], z[5]}, s)) return -1;
     size_t element = is_half ? 2 : 4, batch = s.batch, channels = s.channels;
     size_t rows = is_half ? rows_bytes<half_t>(s) : rows_bytes<float>(s);
     Bytes bytes{batch * channels * s.plane * element, batch * s.points * 8, batch * channels * s.points * element,
-                through_rows ? kFlagBytes + rows : 0};
-    return run_host(image, grid, output, s, codes, is_half, bytes);
+                mask == nullptr ? 0 : batch * s.points * element, through_rows ? kFlagBytes + rows : 0};
+    return run_host(image, grid, output, mask, s, codes, is_half, bytes);
 }

@@ -14,12 +14,12 @@ import pytest
 from onnx import TensorProto, helper
 
 from onnxgs_opt.samplers.op import DOMAIN, NAME, VERSION
-from tests.fixtures.oracle import inside
-from tests.native.sampling import Array, Case, _pixels, inputs, reference
+from tests.native.sampling import Case, inputs, mask_of, reference
 
 SOURCES = Path(__file__).parents[2] / "ops" / "src"
 FLAGS = ("-std=c++17", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")
 TYPES = {"float16": TensorProto.FLOAT16, "float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
+CPU = ("CPUExecutionProvider",)
 TOLERANCES = {"float16": 1e-3, "float32": 1e-6, "float64": 1e-12}
 
 
@@ -61,20 +61,20 @@ def model(case: Case, *, mask: bool = True, **codes: int) -> bytes:
     return made
 
 
-def session(library: Path | None, made: bytes, threads: int = 2) -> Any:
-    """A session on the CPU, with the library where one is given."""
+def session(library: Path | None, made: bytes, threads: int = 2, providers: Sequence[str] = CPU) -> Any:
+    """A session, on the CPU if nothing else is said, with the library where one is given."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
     if library is not None:
         options.register_custom_ops_library(str(library))
-    return ort.InferenceSession(made, options, providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(made, options, providers=list(providers))
 
 
-def check(library: Path, case: Case, seed: int = 0) -> None:
+def check(library: Path, case: Case, seed: int = 0, providers: Sequence[str] = CPU) -> None:
     """Assert that samples and mask are what the definition says."""
     image, grid = inputs(case, np.random.default_rng(seed))
-    samples, mask = session(library, model(case)).run(None, {"image": image, "grid": grid})
+    samples, mask = session(library, model(case), 2, providers).run(None, {"image": image, "grid": grid})
     tolerance = tolerance_of(case)
     wanted = reference(case, image, grid) if 0 not in case.sizes[2:4] else np.zeros_like(samples)
     np.testing.assert_allclose(samples.astype(np.float64), wanted, rtol=tolerance, atol=tolerance, err_msg=str(case))
@@ -85,10 +85,3 @@ def check(library: Path, case: Case, seed: int = 0) -> None:
 def tolerance_of(case: Case) -> float:
     """What rounding costs: weights are of the grid's type, sums at least float32, samples of the image's type."""
     return max(TOLERANCES[case.dtype], TOLERANCES[case.grid_dtype])
-
-
-def mask_of(case: Case, grid: Array) -> Array:
-    """The window, by definition."""
-    axes = ((grid[..., k], case.sizes[3 - k]) for k in (0, 1))
-    within = [inside(case.window, _pixels(case, g, size), size) for g, size in axes]
-    return np.asarray(within[0] & within[1])

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from onnxgs_opt.samplers.op import COORDINATE_CODES, WINDOW_CODES
-from tests.fixtures.oracle import bilinear
+from tests.fixtures.oracle import bilinear, inside
 
 Array = np.ndarray[Any, Any]
 BORDERS = {"zeros": 0, "border": 1, "reflect-centres": 2, "reflect-edges": 3}
@@ -145,11 +145,11 @@ class Library:
         """Load a library built from harness.cu."""
         self._call = ctypes.CDLL(str(path)).onnxgs_sample
 
-    def __call__(self, case: Case, image: Array, grid: Array) -> Array:
-        """Sample into a poisoned output."""
+    def __call__(self, case: Case, image: Array, grid: Array, mask: Array | None = None) -> Array:
+        """Sample into a poisoned output, and write `mask` where there is one."""
         n, c, _, _, ho, wo = case.sizes
         output = np.full((n, c, ho, wo) if case.layout == "NCHW" else (n, ho, wo, c), np.nan, image.dtype)
-        pointers = [ctypes.c_void_p(a.ctypes.data) for a in (image, grid, output)]
+        pointers = [ctypes.c_void_p(None if a is None else a.ctypes.data) for a in (image, grid, output, mask)]
         sizes = (ctypes.c_longlong * 6)(*case.sizes)
         codes = (ctypes.c_int * 4)(*case.codes)
         status = self._call(*pointers, sizes, codes, int(image.dtype == np.float16), int(case.through_rows))
@@ -164,3 +164,13 @@ def check(library: Library, case: Case, seed: int = 0) -> None:
     assert not np.isnan(found).any(), "not all of the output was written"
     tolerance = 1e-6 if case.dtype == "float32" else 1e-3
     np.testing.assert_allclose(found.astype(np.float64), wanted, rtol=tolerance, atol=tolerance)
+    mask = np.full((case.sizes[0], *case.sizes[4:]), np.nan, image.dtype)
+    np.testing.assert_array_equal(library(case, image, grid, mask), found, "samples beside a mask are others")
+    np.testing.assert_array_equal(mask, mask_of(case, grid), "the mask")
+
+
+def mask_of(case: Case, grid: Array) -> Array:
+    """The window, by definition."""
+    axes = ((grid[..., k], case.sizes[3 - k]) for k in (0, 1))
+    within = [inside(case.window, _pixels(case, g, size), size) for g, size in axes]
+    return np.asarray(within[0] & within[1])

@@ -16,6 +16,8 @@ def for_engine(model: ModelProto) -> tuple[ModelProto, int]:
     BilinearSample's function body goes. TensorRT 10.0 to 10.6 prefer a function to any plugin, and later ones where
     no plugin is registered: without the body a missing plugin is an error, not a slower engine.
 
+    Its second output goes where nothing reads it: parsers want no more outputs than the plugin makes.
+
     Shape's `start` and `end` become a Slice: TensorRT 8.6 ignores them, and the wrong shape broadcasts on.
     """
     changed = ModelProto()
@@ -23,7 +25,10 @@ def for_engine(model: ModelProto) -> tuple[ModelProto, int]:
     del changed.functions[:]
     changed.functions.extend(f for f in model.functions if (f.domain, f.name) != (DOMAIN, NAME))
     _spell_out_shapes(changed.graph)
-    return changed, sum((node.domain, node.op_type) == (DOMAIN, NAME) for node in changed.graph.node)
+    nodes = [node for node in changed.graph.node if (node.domain, node.op_type) == (DOMAIN, NAME)]
+    for node in nodes:
+        del node.output[1 if not any(node.output[1:]) else 2 :]
+    return changed, len(nodes)
 
 
 def _spell_out_shapes(graph: GraphProto) -> None:

@@ -18,7 +18,8 @@ from onnxgs_opt.runtime.tensorrt.nvrtc import compile_source
 from onnxgs_opt.runtime.tensorrt.plugin_build import sources
 from onnxgs_opt.samplers.op import DOMAIN, NAME
 
-FIELDS = ("border", "window", "coordinates", "layout")
+FIELDS = ("border", "window", "coordinates", "layout", "mask")
+MASK = FIELDS.index("mask")
 KERNEL = "onnxgs::sample_plainly<{}>"
 VERSION = "1"
 THREADS = 256
@@ -58,7 +59,7 @@ def output_shape(layout: int, image: Sequence[Any], grid: Sequence[Any]) -> tupl
 
 def _call(codes: Sequence[int], image: Sequence[int], grid: Sequence[int]) -> _Call:
     n, c, h, w = (image[k] for k in ((0, 3, 1, 2) if codes[3] == NHWC else (0, 1, 2, 3)))
-    return _Call((ctypes.c_int * 4)(*codes), (ctypes.c_longlong * 6)(n, c, h, w, grid[1], grid[2]))
+    return _Call((ctypes.c_int * 4)(*codes[:4]), (ctypes.c_longlong * 6)(n, c, h, w, grid[1], grid[2]))
 
 
 class _Launcher:
@@ -92,7 +93,7 @@ class _Plugin:
             base.__init__(self)
         self.codes = tuple(codes)
         self.plugin_name, self.plugin_version, self.plugin_namespace = NAME, VERSION, DOMAIN
-        self.num_outputs = 1
+        self.num_outputs = 2 if self.codes[MASK] else 1
 
     def get_capability_interface(self, kind: Any) -> Any:
         return self
@@ -110,13 +111,16 @@ class _Plugin:
         pass
 
     def get_output_data_types(self, types: Sequence[Any]) -> list[Any]:
-        return [types[0]]
+        return [types[0]] * self.num_outputs
 
     def get_output_shapes(self, inputs: Any, shape_inputs: Any, builder: Any) -> list[Any]:
         output = self.trt.DimsExprs(4)
         for i, size in enumerate(output_shape(self.codes[3], inputs[0], inputs[1])):
             output[i] = size
-        return [output]
+        mask = self.trt.DimsExprs(3)
+        for i in range(3):
+            mask[i] = inputs[1][i]
+        return [output, mask][: self.num_outputs]
 
     def supports_format_combination(self, pos: int, in_out: Any, num_inputs: int) -> bool:
         image, desc = in_out[0].desc, in_out[pos].desc
@@ -132,7 +136,7 @@ class _Plugin:
     def enqueue(self, in_desc: Any, out_desc: Any, inputs: Any, outputs: Any, workspace: Any, stream: int) -> None:
         element = "onnxgs::half_t" if in_desc[0].type == self.trt.float16 else "float"
         call = _call(self.codes, tuple(in_desc[0].dims), tuple(in_desc[1].dims))
-        self.launcher(element, call, (*inputs, *outputs), stream)
+        self.launcher(element, call, (*inputs, *outputs, *[0] * (2 - self.num_outputs)), stream)
 
 
 def _fields(trt: Any, values: Mapping[str, Sequence[int]]) -> Any:

@@ -1,0 +1,98 @@
+// The operator on CUDA devices: onnxruntime takes it where its CUDA provider is used. Types that it has no kernel for
+// (double images or grids) go to the operator on CPUs.
+#include "cuda.h"
+
+#include <string>
+
+namespace onnxgs {
+namespace {
+
+struct CudaKernel {
+    const ort::Api* api;
+    Codes codes;
+    Type image;
+};
+
+struct CudaOperator : ort::CustomOp {
+    Type image;
+};
+
+// Device memory of onnxruntime's arena. It is given back before the stream is done, as onnxruntime itself does: what
+// takes it next runs on the same stream.
+class Workspace {
+  public:
+    explicit Workspace(const ort::Api* api) : api_(api) {}
+    Workspace(const Workspace&) = delete;
+    ~Workspace() {
+        if (at_ != nullptr)
+            if (ort::Status* status = api_->AllocatorFree()(allocator_, at_)) api_->ReleaseStatus()(status);
+        if (info_ != nullptr) api_->ReleaseMemoryInfo()(info_);
+    }
+
+    ort::Status* take(const ort::KernelContext* context, size_t bytes, void*& at) {
+        ONNXGS_TRY(api_->CreateMemoryInfo()("Cuda", ort::kArenaAllocator, current_device(), ort::kDefaultMemory, &info_));
+        ONNXGS_TRY(api_->KernelContext_GetAllocator()(context, info_, &allocator_));
+        ONNXGS_TRY(api_->AllocatorAlloc()(allocator_, bytes, &at_));
+        at = at_;
+        return nullptr;
+    }
+
+  private:
+    const ort::Api* api_;
+    ort::MemoryInfo* info_ = nullptr;
+    ort::Allocator* allocator_ = nullptr;
+    void* at_ = nullptr;
+};
+
+ort::Status* ONNXGS_CALL create(const ort::CustomOp* op, const ort::Api* api, const ort::KernelInfo* info, void** out) {
+    Codes codes;
+    ONNXGS_TRY(read_codes(api, info, codes));
+    *out = new CudaKernel{api, codes, static_cast<const CudaOperator*>(op)->image};
+    return nullptr;
+}
+
+ort::Status* ONNXGS_CALL compute(void* self, ort::KernelContext* context) {
+    const CudaKernel& kernel = *static_cast<CudaKernel*>(self);
+    const ort::Api* api = kernel.api;
+    Call call{};
+    call.codes = kernel.codes;
+    call.image_type = kernel.image;
+    call.grid_type = kFloat;
+    ONNXGS_TRY(read_call(api, context, call));
+    if (call.batch == 0 || call.points == 0) return nullptr;
+    CudaCall on{&call, 1, call.points, nullptr};
+    ONNXGS_TRY(api->KernelContext_GetGPUComputeStream()(context, &on.stream));
+    Workspace workspace(api);
+    void* at = nullptr;
+    if (int64_t bytes = on.workspace_bytes()) ONNXGS_TRY(workspace.take(context, static_cast<size_t>(bytes), at));
+    if (int failed = on.sample(at)) {
+        std::string said = "onnxgs::BilinearSample: CUDA's error " + std::to_string(failed);
+        return api->CreateStatus()(ort::kFail, said.c_str());
+    }
+    return nullptr;
+}
+
+CudaOperator cuda_operator(Type image) {
+    CudaOperator op{described(), image};
+    op.GetExecutionProviderType = [](const ort::CustomOp*) { return "CUDAExecutionProvider"; };
+    op.GetInputType = [](const ort::CustomOp* self, size_t i) -> int {
+        return i == 0 ? static_cast<const CudaOperator*>(self)->image : kFloat;
+    };
+    op.GetOutputType = [](const ort::CustomOp* self, size_t) -> int {
+        return static_cast<const CudaOperator*>(self)->image;
+    };
+    op.CreateKernelV2 = create;
+    op.KernelComputeV2 = compute;
+    op.KernelDestroy = [](void* self) { delete static_cast<CudaKernel*>(self); };
+    return op;
+}
+
+}  // namespace
+
+ort::Status* add_cuda_operators(const ort::Api* api, ort::CustomOpDomain* domain) {
+    static const CudaOperator operators[] = {cuda_operator(kFloat), cuda_operator(kHalf)};
+    for (const CudaOperator& op : operators) ONNXGS_TRY(api->CustomOpDomain_Add()(domain, &op));
+    return nullptr;
+}
+
+}  // namespace onnxgs

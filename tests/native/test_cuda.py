@@ -1,0 +1,39 @@
+"""The library with the operator on CUDA devices: it is the same library to a machine without one."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import onnxruntime as ort
+import pytest
+
+from tests.native import ops
+from tests.native.sampling import Case
+
+ON_DEVICE = shutil.which("nvidia-smi") is not None and "CUDAExecutionProvider" in ort.get_available_providers()
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built by nvcc alone, which hands all but the kernels to the host's compiler."""
+    nvcc, built = shutil.which("nvcc"), tmp_path_factory.mktemp("cuda") / "libonnxgs_ops.so"
+    if nvcc is None:
+        pytest.skip("no nvcc on the PATH")
+    sources = [str(ops.SOURCES / name) for name in ("library.cpp", "baseline.cpp", "cuda.cpp", "cuda_kernels.cu")]
+    flags = ["-std=c++17", "-arch=sm_90", "-O2", "-shared", "-Xcompiler", "-fPIC,-ffp-contract=off", "-DONNXGS_CUDA"]
+    subprocess.run([nvcc, *flags, "-o", str(built), *sources], check=True)
+    return built
+
+
+def test_without_a_device_the_processor_computes(library: Path) -> None:
+    for dtype in ops.TYPES:
+        ops.check(library, Case((2, 3, 7, 4, 5, 9), "zeros", "interior", dtype=dtype))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not ON_DEVICE, reason="needs onnxruntime's CUDA provider and a GPU")
+def test_a_device_computes_what_the_body_does(library: Path) -> None:
+    for case in (Case((2, 3, 7, 4, 5, 9), "zeros", "interior"), Case((1, 1, 90, 70, 80, 60), "border", "reach")):
+        ops.check(library, case, providers=("CUDAExecutionProvider", *ops.CPU))
