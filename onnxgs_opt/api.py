@@ -87,6 +87,7 @@ def optimize(
     ops: bool = False,
     opset: int | None = None,
     measure: bool = True,
+    time_budget: float | None = None,
     plan: PathLike | None = None,
     save_plan: PathLike | None = None,
     bench: bool = False,

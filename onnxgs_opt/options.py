@@ -132,6 +132,12 @@ class Options:
         "How to lower", "",
         'False lets "auto" go by the recorded table, as where the target cannot run here, and in a dry run.',
     ))
+    time_budget: float | None = field(default=None, metadata=_said(
+        "How to lower", "--time-budget", "Begin no measurement after S seconds of them.", metavar="S", least=0,
+        more="What is not measured by then goes by recorded measurements, and the report says so. Recognition and "
+        "validation are not cut short.",
+        python="Seconds after which \"auto\" measures no further form; None is any.",
+    ))
     plan: PathLike | None = field(default=None, metadata=_said(
         "How to lower", "--plan", "Take the choices of a saved plan.", path="in",
         python="A file that an earlier run saved: its choices are taken and nothing is measured.",

@@ -9,6 +9,7 @@ import gc
 import io
 import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -187,8 +188,14 @@ def _progress(voice: Voice) -> Iterator[Callable[[str], None] | None]:
     console = Console(stderr=True, no_color=not _wants_colour(None))
     columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("reading", total=None)  # how long a stage takes is not known before
-        yield lambda stage: bar.update(task, description=escape(stage))
+        task = bar.add_task("reading", total=None)
+
+        def tell(stage: str) -> None:
+            forms = re.search(r" form (\d+) of (\d+)", stage)  # of other stages nobody knows how long they take
+            done, total = (int(forms[1]) - 1, int(forms[2])) if forms else (0, None)
+            bar.update(task, description=escape(stage), completed=done, total=total)
+
+        yield tell
 
 
 def _say(text: str, colour: bool, err: bool = False) -> None:

@@ -37,5 +37,5 @@ def measure(graph: Graph, sites: Sequence[AnySite], plan: Plan, job: Job, proofs
     cache = None if options.cache is None else Path(options.cache)
     how = graph, job.target, proofs.checker, job.shapes, cache, options.progress, options.seed
     with job.clock.stage("tune"):
-        choices, _ = Tuner(*how, custom_ops=job.libraries).tune(others, plan.choices)
+        choices, _ = Tuner(*how, custom_ops=job.libraries, time_budget=options.time_budget).tune(others, plan.choices)
     return Plan(choices)

@@ -49,14 +49,20 @@ class Contest:
     """
 
     def __init__(
-        self, trial: Trial, graph: Graph, runtime: Runtime, seed: int = 0, custom_ops: Sequence[str] = ()
+        self,
+        trial: Trial,
+        graph: Graph,
+        runtime: Runtime,
+        seed: int = 0,
+        custom_ops: Sequence[str] = (),
+        limit_s: float = FIRST_LIMIT_S,
     ) -> None:
-        """Run the cone as exported once."""
+        """Run the cone as exported once, in `limit_s` seconds."""
         self._trial, self._graph, self._runtime, self._custom_ops = trial, graph, runtime, custom_ops
         self._cone = trial.cone(graph)
         self._feeds = trial.feeds(self._cone, seed)
         self._calls = {KEEP: self._prepared(self._cone)}
-        self._first = run_within(self._calls[KEEP], FIRST_LIMIT_S)
+        self._first = run_within(self._calls[KEEP], limit_s)
         self._rows: dict[str, Measurement] = {}
 
     @property
@@ -86,12 +92,16 @@ class Contest:
         except Exception:  # runtimes' errors have no common base
             return "build_failed"
 
-    def run(self) -> tuple[str, str, dict[str, Measurement]]:
-        """The winner, why it won, and a row for each that took part; those far behind after one call run no further."""
+    def run(self, left_s: float = LONG_BUDGET_S) -> tuple[str, str, dict[str, Measurement]]:
+        """The winner, why it won, and a row for each that took part; those far behind after one call run no further.
+
+        Where less than `left_s` seconds are left, the others run for a shorter time, too.
+        """
         once = {name: settled(call) for name, call in self._calls.items()}
         best = min(once.values())
         racing = {name: call for name, call in self._calls.items() if name == KEEP or once[name] <= RIVAL * best}
-        result = race(racing, min(LONG_BUDGET_S, max(SITE_BUDGET_S, 8 * sum(once[name] for name in racing))), once)
+        most = max(SITE_BUDGET_S, min(LONG_BUDGET_S, left_s))
+        result = race(racing, min(most, max(SITE_BUDGET_S, 8 * sum(once[name] for name in racing))), once)
         rows = {name: _row(result, name) if name in racing else _slow_row(once, name) for name in self._calls}
         return *winner_of(result), {**self._rows, **rows}
 

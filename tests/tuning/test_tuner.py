@@ -150,13 +150,29 @@ def test_what_takes_too_long_is_stopped(canonical: tuple[Graph, Site], monkeypat
         run_within(lambda: time.sleep(0.2), 0.01)
 
 
+def test_after_the_time_budget_no_form_is_begun(canonical: tuple[Graph, Site], tmp_path: Path) -> None:
+    none = tuned(*canonical, time_budget=0.0, cache=tmp_path)
+    assert none.measurements == ()
+    assert none.reason.endswith("; --time-budget was spent")
+    graph, _ = canonical
+
+    def slow(site: Site) -> Callable[[str], Comparison]:
+        time.sleep(5.0)
+        return lambda name: SiteCheck.of(graph, site).compare(LOWERINGS[name])
+
+    assert "; --time-budget was spent" in tuned(*canonical, check=slow, time_budget=4.0, cache=tmp_path).reason
+    assert not list(tmp_path.rglob("*.json"))
+
+
 def test_sites_of_one_signature_are_measured_once(canonical: tuple[Graph, Site], tmp_path: Path) -> None:
     graph, site = canonical
     seen: list[str] = []
     twin = replace(site, id="site1")
     choices = choose([site, twin], Target(graph.opset), "auto")
     chosen, _ = tuner(graph, progress=seen.append).tune([site, twin], choices)
-    assert seen == ["tune site 1 of 2"]
+    forms = sum(row.status != "refused" for row in chosen["site0"].measurements) - 1
+    assert [words.partition(",")[0] for words in seen] == [f"tune form {k + 1} of {forms}" for k in range(forms)]
+    assert all(words.endswith(" s left") for words in seen[1:])
     assert chosen["site0"].lowering == chosen["site1"].lowering
 
 
