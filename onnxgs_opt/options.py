@@ -101,7 +101,7 @@ class Options:
     ))
 
     lowering: str = field(default=AUTO, metadata=_said(
-        "How to lower", "--lowering", f"What replaces each site: {', '.join((AUTO, *LOWERINGS))}.",
+        "How to lower", "--lowering", f"{', '.join((AUTO, *LOWERINGS))}.",
         metavar="NAME", choices=(AUTO, *LOWERINGS), python='"auto" or the name of the lowering to force.',
         more="`auto` measures on the target and picks per site; a name forces one, and a site that refuses it is kept, "
         "with the reason.",
@@ -221,12 +221,23 @@ class Options:
         python='GPUs that TensorRT-RTX builds for, "8.9" and the like.',
     ))
 
+    output_dir: PathLike | None = field(default=None, metadata=_said(
+        "Output", "--output-dir", "Where the results of several models go.", metavar="DIR",
+        more="Models, folders (every .onnx file in them) and patterns may be named; places in a folder are kept.",
+    ))
+    in_place: bool = field(default=False, metadata=_said(
+        "Output", "--in-place", "Write each result over its model.",
+    ))
+    jobs: int = field(default=1, metadata=_said(
+        "Output", "--jobs", "How many of several models at once, 1 by default.", metavar="N", least=1,
+        more="With more than one nothing is measured, since they would disturb each other.",
+    ))
     reports: Sequence[PathLike] = field(default=(), metadata=_said(
         "Output", "--report", "Also a report: .json, .md, .sarif, .html; repeatable.", metavar="FILE", path="out",
         more="Its ending says the format; .html needs the extra `html`.",
     ))
     format: str = field(default="text", metadata=_said(
-        "Output", "--format", f"What stdout carries: {', '.join(FORMATS)}.", metavar="NAME", choices=FORMATS
+        "Output", "--format", f"Print {', '.join(FORMATS)}.", metavar="NAME", choices=FORMATS
     ))
     verbose: int = field(default=0, metadata=_said(
         "Output", "-v --verbose", "Say more; -vv shows an error's traceback.",

@@ -77,6 +77,13 @@ def test_what_cannot_be_done_is_refused_at_once(options: dict[str, Any], message
     assert refused.value.hint
 
 
+def test_a_check_is_of_one_model(tmp_path: Path) -> None:
+    other = tmp_path / "other.onnx"
+    other.touch()
+    with pytest.raises(UsageError, match="--check looks at one model"):
+        onnxgs_opt.optimize(MODEL, other, check=True)
+
+
 def test_the_fields_of_a_result() -> None:
     assert {"report", "graph"} <= {field.name for field in fields(onnxgs_opt.Result)}
     promised = {"input", "output", "target", "status", "sites", "near_misses", "hazards", "validation", "exit_code"}

@@ -47,8 +47,7 @@ class Voice:
 
 
 @click.command(cls=GroupedCommand, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.argument("model", metavar="IN.onnx", required=False)
-@click.argument("output", metavar="[OUT.onnx]", required=False)
+@click.argument("named", metavar="IN.onnx [OUT.onnx] | MODEL...", nargs=-1)
 @with_options
 @click.version_option(__version__, prog_name="onnxgs-opt", message="%(prog)s %(version)s")
 def command(**given: Any) -> int:
@@ -58,20 +57,44 @@ def command(**given: Any) -> int:
     try:
         if given["explain"] is not None:
             return _explain(given["explain"], voice)
-        options = options_given(_cache_folder(), **given)
-        report_paths = [report_path(path) for path in options.reports]
-        voice = replace(voice, on_stderr=_has_stdout(options))
-        result = _run(options, voice)
-        for path in report_paths:
-            write_report(result.report, result.evidence, path)
-        if options.bench:
-            _say_times(result.race)
-        _show(result.report, voice)
-        return result.report.exit_code
+        each = options_given(_cache_folder(), **given)
+        return _one(each[0], voice) if len(each) == 1 else _several(each, voice)
     except OptError as error:
         if verbosity > 1:
             traceback.print_exc()
         return _fail(str(error), error.hint, error.exit_code)
+
+
+def _one(options: Options, voice: Voice) -> int:
+    """Do one model, and say all of it."""
+    report_paths = [report_path(path) for path in options.reports]
+    voice = replace(voice, on_stderr=_has_stdout(options))
+    result = _run(options, voice)
+    for path in report_paths:
+        write_report(result.report, result.evidence, path)
+    if options.bench:
+        _say_times(result.race)
+    _show(result.report, voice)
+    return result.report.exit_code
+
+
+def _several(each: Sequence[Options], voice: Voice) -> int:
+    """Do many models: a line each as soon as it is done, and a summary."""
+    from onnxgs_opt.cli.several import document, each_done, exit_code, row, summary
+
+    done = []
+    width = max(len(str(options.model)) for options in each)
+    with _warnings():
+        for one in each_done(each, each[0].jobs):
+            done.append(one)
+            if one.report is None:
+                _fail(one.error if one.model in one.error else f"{one.model}: {one.error}", one.hint, one.exit_code)
+            elif voice.format == "text" and voice.verbosity > 0:
+                _show(one.report, voice)
+            if voice.format == "text" and voice.verbosity >= 0:
+                _say(row(one, width), voice.colour)
+    _say(summary(done) if voice.format == "text" else document(voice.format, done), voice.colour)
+    return exit_code(done)
 
 
 def _run(options: Options, voice: Voice) -> Result:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import Field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import Field
 from pathlib import Path
 from typing import Any
 
 import click
 
+from onnxgs_opt.cli.named import pairs, require_different
 from onnxgs_opt.errors import UsageError
-from onnxgs_opt.options import OPTIONS, Options, Spec, options_of
+from onnxgs_opt.files.atomic import writing
+from onnxgs_opt.options import OPTIONS, Options, Spec, flag, options_of
 
 GROUPS = tuple(dict.fromkeys(each.metadata["spec"].group for each in OPTIONS if each.metadata["spec"].flags))
 """Headings of --help, in order."""
-
-
-STREAMS = {"in": "/dev/stdin", "out": "/dev/stdout"}
-"""What `-` stands for."""
 
 
 class GroupedCommand(click.Command):
@@ -26,7 +24,7 @@ class GroupedCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write one definition list a group."""
-        rest = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        rest = [param for param in self.params if isinstance(param, click.Option)]  # not --help: it was found
         for heading in GROUPS:
             names = {option.name for option in options_of(heading)}
             shown = rest if heading == GROUPS[-1] else [param for param in rest if param.name in names]
@@ -51,7 +49,7 @@ def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _click_option(option: Field[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     spec: Spec = option.metadata["spec"]
-    how: dict[str, Any] = {"help": spec.help, "metavar": spec.metavar, "show_default": bool(spec.choices)}
+    how: dict[str, Any] = {"help": spec.help, "metavar": spec.metavar}
     if "/" in spec.flags[0]:
         how |= {"default": None}
     elif option.type == "bool" or _is_negative(spec):
@@ -85,24 +83,51 @@ def _is_negative(spec: Spec) -> bool:
     return bool(spec.flags) and spec.flags[0].startswith("--no-")
 
 
-def options_given(cache: Path, /, model: str | None, output: str | None, **given: Any) -> Options:
-    """What click has read; `cache` is where measurements are kept unless they shall not be.
+def options_given(cache: Path, /, named: Sequence[str], **given: Any) -> list[Options]:
+    """What click has read, for each model that is meant; `cache` is where measurements may be kept.
 
     Raises:
         UsageError: IN or OUT is missing, a shape is none, or `Options` refuses what was given.
     """
-    if model is None:
-        raise UsageError("no model was named", "onnxgs-opt IN.onnx OUT.onnx; --help lists the options")
-    model = STREAMS["in"] if model == "-" else model
-    output = STREAMS["out"] if output == "-" else output
+    writes = not (given["dry_run"] or given["check"])
+    found = pairs(named, given["output_dir"], given["in_place"], writes)
+    require_different(found)
     profiles = dict(parse_profile(text) for text in given.pop("shapes"))
     smallest, shapes, largest = ({name: three[k] for name, three in profiles.items()} for k in range(3))
+    given |= {"smallest": smallest, "shapes": shapes, "largest": largest}
     given |= {each.name: not given[each.name] for each in OPTIONS if _is_negative(each.metadata["spec"])}
     given["cache"] = cache if given["cache"] else None
-    options = Options(model, output, smallest=smallest, shapes=shapes, largest=largest, **given)
-    if options.writes and output is None:
-        raise UsageError("no output was named", f"onnxgs-opt {model} OUT.onnx, or --dry-run to look only")
-    return options if options.writes else replace(options, output=None)
+    if given["output_dir"] is not None and writes:
+        make_folders(Path(output).parent for _, output in found if output is not None)
+    return [Options(model, output, **_of_one(given, model, len(found))) for model, output in found]
+
+
+def make_folders(folders: Iterable[Path]) -> None:
+    """Make the folders that results go into; UsageError where one cannot be made."""
+    for folder in folders:
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+
+
+def _of_one(given: Mapping[str, Any], model: str, models: int) -> dict[str, Any]:
+    """The options for one of several models: `{name}` in a path that is written is the model's own name."""
+    own = dict(given)
+    for each in OPTIONS:
+        if each.metadata["spec"].path != "out" or not given[each.name]:
+            continue
+        paths = [given[each.name]] if isinstance(given[each.name], str) else given[each.name]
+        for path in paths if models > 1 and each.name != "timing_cache" else ():
+            if "{name}" not in path:
+                message = f"{flag(each)} {path} would be written once for each of {models} models"
+                raise UsageError(message, f"put {{name}} into it: {flag(each)} {_with_name(path)}")
+        name = str(Path(model).with_suffix("")).strip("./").replace("/", "-")
+        filled = tuple(path.replace("{name}", name) for path in paths)
+        own[each.name] = filled[0] if isinstance(given[each.name], str) else filled
+    return own
+
+
+def _with_name(path: str) -> Path:
+    return Path(path).with_name(f"{Path(path).stem}-{{name}}{Path(path).suffix}")
 
 
 _SHAPE = "[0-9]+(?:x[0-9]+)*(?:,[0-9]+(?:x[0-9]+)*)*"
