@@ -26,7 +26,8 @@ from bench.recognition_cost import network
 
 ROOT = Path(__file__).parents[1]
 CHILD = """
-import json, resource, sys
+import gc, json, resource, sys
+gc.set_threshold(100_000, 50, 50)  # as the command does
 from onnxgs_opt import optimize
 path, out, validate = sys.argv[1:]
 report = optimize(path, out, measure=False, validate=validate == "yes").report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -118,10 +119,10 @@ def with_shapes(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> Graph:
 
 def layout_of(sized: Graph, site: Site) -> Layout:
     """Sizes to measure a site at: its own, then those that follow from the inputs' shapes, then `DEFAULT`."""
-    tensors = sized.at(site.body).tensors()
+    part = sized.at(site.body)
     own = layouts_of(site, [DEFAULT])[0]
-    image = _told(tensors, site.image)
-    points = [sizes for view in site.coordinate_views if (sizes := _told(tensors, view)) is not None]
+    image = _told(part, site.image)
+    points = [sizes for view in site.coordinate_views if (sizes := _told(part, view)) is not None]
     if image is not None:
         own = Layout(image[0], image[1], (image[2], image[3]), own.samples)
     if points:
@@ -135,18 +136,20 @@ def image_sizes(graph: Graph, sites: Iterable[Site], shapes: Mapping[str, Sequen
     if not dynamic or not shapes:
         return {}
     sized = with_shapes(graph, shapes)
-    told = {site.id: _told(sized.at(site.body).tensors(), site.image) for site in dynamic}
+    told = {site.id: _told(sized.at(site.body), site.image) for site in dynamic}
     return {name: (sizes[2], sizes[3]) for name, sizes in told.items() if sizes is not None}
 
 
-def _told(tensors: Mapping[str, Any], view: View) -> list[int] | None:
+def _told(part: Graph, view: View) -> list[int] | None:
     """The canonical sizes of a view, where its tensor's are all known."""
-    shape = _shape(tensors, view.tensor)
+    shape = _shape(part, view.tensor)
     return None if shape is None else spans(view, shape)
 
 
-def _shape(tensors: Mapping[str, Any], name: str) -> tuple[int, ...] | None:
-    shape = getattr(tensors.get(name), "shape", None)
+def _shape(part: Graph, name: str) -> tuple[int, ...] | None:
+    shape = None
+    with suppress(KeyError):  # folded away where sizes are known
+        shape = part.tensor(name).shape
     if shape is None or not all(isinstance(d, int) and d > 0 for d in shape):
         return None
     return tuple(shape)
@@ -180,8 +183,7 @@ class ReadsTrial:
 
 def _reads_trial(graph: Graph, sized: Graph, site: StructuralSite) -> ReadsTrial:
     own, told = (
-        (_shape(tensors, site.data), _shape(tensors, site.indices[0]))
-        for tensors in (graph.at(site.body).tensors(), sized.at(site.body).tensors())
+        (_shape(part, site.data), _shape(part, site.indices[0])) for part in (graph.at(site.body), sized.at(site.body))
     )
     is_dynamic = None in own
     data, index = told

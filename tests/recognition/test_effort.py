@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
-from bench.scaling import Writer, equalised, nested_where
+import pytest
+
+from bench.scaling import Writer, equalised, nested_where, side_by_side
 from onnxgs_opt import find, optimize
+from onnxgs_opt.ir import def_use
+from onnxgs_opt.ir.graph import Graph
 
 
 def test_conditions_behind_conditions_are_looked_at_once_each() -> None:
@@ -36,3 +41,25 @@ def test_tables_of_tiles_cost_what_one_costs() -> None:
         assert not find(equalised(tiles))
         seconds[tiles] = (time.process_time() - start) / tiles**2
     assert seconds[8] < 3 * seconds[3]
+
+
+def test_tensors_and_scopes_are_gathered_once_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not once a site: how often they are does not depend on how many sites there are."""
+    counts: dict[str, int] = {}
+
+    def counted(name: str, call: Callable[..., object]) -> Callable[..., object]:
+        def count(*args: object) -> object:
+            counts[name] = counts.get(name, 0) + 1
+            return call(*args)
+
+        return count
+
+    monkeypatch.setattr(Graph, "tensors", counted("tensors", Graph.tensors))
+    monkeypatch.setattr(def_use, "_by_depth", counted("scopes", def_use._by_depth))
+    seen = []
+    for sites in (3, 9):
+        counts.clear()
+        assert len(optimize(side_by_side(sites, dynamic=False), measure=False).report.sites) == sites
+        seen.append(dict(counts))
+    assert seen[1]["tensors"] - seen[0]["tensors"] <= 2
+    assert seen[1]["scopes"] == seen[0]["scopes"]
