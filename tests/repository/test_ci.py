@@ -80,6 +80,44 @@ def test_the_action_checks(workspace: Path) -> None:
     assert {path.name for path in workspace.iterdir()} >= {"r.html", "models"}
 
 
+@pytest.mark.parametrize(
+    ("check", "code"),
+    [*((word, 1) for word in ("True", "TRUE", "yes", "on", "1")), *((word, 0) for word in ("False", "no", "", "0"))],
+)
+def test_every_boolean_is_understood(workspace: Path, check: str, code: int) -> None:
+    done = run_step(workspace, "Run onnxgs-opt", model="models/net.onnx", check=check, report="")
+    assert done.returncode == code, done.stderr
+    assert outputs(workspace) == {"sites": "1", "report": ""}
+    assert {path.name for path in workspace.iterdir()} == {"models", "github_output", "github_step_summary"}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ({"check": "maybe"}, "::error::check is true or false, not 'maybe'"),
+        (
+            {"check": "true", "output": "out.onnx"},
+            "::error::check writes nothing: leave output and output-dir out, or check",
+        ),
+    ],
+)
+def test_the_action_refuses_what_is_not_clear(workspace: Path, inputs: dict[str, str], said: str) -> None:
+    done = run_step(workspace, "Run onnxgs-opt", model="models/net.onnx", **inputs)
+    assert (done.returncode, done.stdout) == (2, f"{said}\n")
+    assert [path.name for path in workspace.iterdir()] == ["models"]
+
+
+def test_arguments_and_models_of_several_lines(workspace: Path) -> None:
+    shutil.copy(STATIC, workspace / "models" / "other net.onnx")
+    inputs = {"model": "models/net.onnx\nmodels/other net.onnx\n", "args": "--seed 3\n\n  --lowering\nmerged-gather\n"}
+    done = run_step(workspace, "Run onnxgs-opt", **inputs, **{"output-dir": "out", "report": "{name}.sarif"})
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (workspace / "out").iterdir()) == ["net.onnx", "other net.onnx"]
+    assert outputs(workspace)["sites"] == "2"
+    assert sorted(path.name for path in workspace.glob("*.sarif")) == ["models-net.sarif", "models-other net.sarif"]
+    assert (workspace / "github_step_summary").read_text(encoding="utf-8").count("PASSED") == 2
+
+
 def test_the_action_only_looks_without_an_output(workspace: Path) -> None:
     done = run_step(workspace, "Run onnxgs-opt", model="models/net.onnx")
     assert done.returncode == 0
