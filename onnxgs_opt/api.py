@@ -12,7 +12,7 @@ from onnxgs_opt.errors import OptError, UsageError
 from onnxgs_opt.ir.convert import inlined
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.job import Clock, Job, load
-from onnxgs_opt.options import AUTO, Options, PathLike, Shapes, documented
+from onnxgs_opt.options import AUTO, Arrays, Model, Options, PathLike, Shapes, documented
 from onnxgs_opt.passes.lower_sites import lower
 from onnxgs_opt.recognition.find import canonical, surveyed
 from onnxgs_opt.recognition.findings import Survey
@@ -64,7 +64,7 @@ class Result:
         return same
 
 
-def find(model: PathLike | ModelProto) -> list[Site]:
+def find(model: Model) -> list[Site]:
     """The bilinear samplers of a model, GridSample nodes among them; nothing is changed.
 
     Raises:
@@ -75,7 +75,7 @@ def find(model: PathLike | ModelProto) -> list[Site]:
 
 @documented
 def optimize(
-    model: PathLike | ModelProto,
+    model: Model,
     output: PathLike | None = None,
     *,
     dry_run: bool = False,
@@ -95,7 +95,7 @@ def optimize(
     shapes: Shapes | None = None,
     largest: Shapes | None = None,
     smallest: Shapes | None = None,
-    inputs: PathLike | None = None,
+    inputs: PathLike | Arrays | None = None,
     rtol: float | None = None,
     atol: float | None = None,
     seed: int = 0,

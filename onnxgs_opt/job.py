@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,10 +19,11 @@ from onnxgs_opt.errors import UsageError
 from onnxgs_opt.ir import Constant, Tensor
 from onnxgs_opt.ir.constants import is_size
 from onnxgs_opt.ir.convert import converted, inlined
+from onnxgs_opt.ir.files import parsed
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.outputs import require_data_apart
 from onnxgs_opt.lowering import Target, Tolerance
-from onnxgs_opt.options import AUTO, Options, PathLike, Shapes
+from onnxgs_opt.options import AUTO, Arrays, Model, Options, PathLike, Shapes
 from onnxgs_opt.runtime.native import installed_library
 from onnxgs_opt.runtime.ort import PROVIDERS, load_custom_ops
 from onnxgs_opt.runtime.tensorrt.build import Backend, EngineOptions, Profile, choose_backend
@@ -106,7 +107,8 @@ class Job:
     @property
     def name(self) -> str:
         """What reports call the model."""
-        return "<model>" if isinstance(self.options.model, ModelProto) else os.fspath(self.options.model)
+        model = self.options.model
+        return os.fspath(model) if isinstance(model, str | os.PathLike) else "<model>"
 
     @property
     def may_measure(self) -> bool:
@@ -140,9 +142,23 @@ class Job:
         )
 
 
-def load(model: PathLike | ModelProto) -> Graph:
-    """The graph of a file, or of a model in memory."""
-    return Graph.from_proto(model) if isinstance(model, ModelProto) else Graph.load(os.fspath(model))
+def load(model: Model) -> Graph:
+    """The graph of a file, or of a model in memory.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    match model:
+        case ModelProto():
+            return Graph.from_proto(model)
+        case bytes():
+            return Graph.from_proto(parsed(model, "<model>"))
+        case str() | os.PathLike():
+            return Graph.load(os.fspath(model))
+    if isinstance(proto := getattr(model, "model_proto", None), ModelProto):
+        return Graph.from_proto(proto)
+    hint = "give a path, bytes, an onnx.ModelProto or an ONNXProgram; onnx_ir.to_proto makes one of an onnx_ir.Model"
+    raise UsageError(f"a {type(model).__name__} is no model", hint)
 
 
 def _native(runtime: str) -> tuple[tuple[str], str]:
@@ -205,22 +221,30 @@ def _has_sizes(tensor: Tensor, known: Set[object]) -> bool:
     return tensor.shape is not None and all(is_size(dim) or (dim and dim in known) for dim in tensor.shape)
 
 
-def read_inputs(graph: Graph, path: str | os.PathLike[str] | None) -> dict[str, np.ndarray[Any, Any]] | None:
-    """The arrays of an .npz file, one for every input of the model."""
-    if path is None:
+def read_inputs(graph: Graph, given: PathLike | Arrays | None) -> dict[str, np.ndarray[Any, Any]] | None:
+    """The arrays that were given or lie in an .npz file, one for every input of the model."""
+    if given is None:
         return None
+    wanted = _wanted_inputs(graph)
+    if isinstance(given, Mapping):
+        arrays, inside = given, "what was given"
+    else:
+        arrays, inside = _arrays_of(given, wanted), f"'{os.fspath(given)}'"
+    for name, tensor in wanted.items():
+        if name not in arrays:
+            raise UsageError(f"--inputs: no array '{name}' in {inside}", f"it needs {', '.join(wanted)}")
+        _check_shape("--inputs", tensor, np.shape(arrays[name]))
+    return {name: np.asarray(arrays[name]) for name in wanted}
+
+
+def _arrays_of(path: PathLike, wanted: Iterable[str]) -> Arrays:
+    """The arrays of an .npz file."""
     try:
         # Opened here, since numpy leaves half a file open.
         with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+            return {name: file[name] for name in file.files}
     except OSError as error:
         raise UsageError(f"cannot read inputs from '{os.fspath(path)}': {error}", "check the path") from None
     except (ValueError, EOFError, AttributeError, TypeError, BadZipFile):  # text, pickles, one array alone, half a file
-        hint = f"write one with numpy.savez('inputs.npz', {', '.join(f'{name}=...' for name in _wanted_inputs(graph))})"
+        hint = f"write one with numpy.savez('inputs.npz', {', '.join(f'{name}=...' for name in wanted)})"
         raise UsageError(f"cannot read inputs from '{os.fspath(path)}': no .npz file of plain arrays", hint) from None
-    wanted = _wanted_inputs(graph)
-    for name, tensor in wanted.items():
-        if name not in arrays:
-            raise UsageError(f"--inputs: no array '{name}' in '{os.fspath(path)}'", f"it needs {', '.join(wanted)}")
-        _check_shape("--inputs", tensor, arrays[name].shape)
-    return {name: arrays[name] for name in wanted}

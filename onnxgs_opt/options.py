@@ -11,12 +11,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
 
 from onnxgs_opt.errors import UsageError
 from onnxgs_opt.files.outputs import require_apart
 
 if TYPE_CHECKING:
+    import numpy as np
     from onnx import ModelProto
 
 AUTO = "auto"
@@ -33,12 +34,24 @@ PRINTING = ("Output",)
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
-MODEL = "model: A path, or a model in memory (which must not be changed afterwards)."
+MODEL = "model: A path, a file's bytes, an ONNXProgram, or a ModelProto (which must not be changed afterwards)."
 OUTPUT = "output: Where to write; None writes nothing. It may be the path that was read."
 
 F = TypeVar("F", bound=Callable[..., Any])
 PathLike = str | os.PathLike[str]
 Shapes = Mapping[str, Sequence[int]]
+
+
+class Program(Protocol):
+    """What an exporter hands out with the model in it, as `torch.onnx.ONNXProgram` does."""
+
+    @property
+    def model_proto(self) -> ModelProto:
+        """The model."""
+
+
+Model: TypeAlias = "PathLike | ModelProto | bytes | Program"
+Arrays: TypeAlias = "Mapping[str, np.ndarray[Any, Any]]"
 
 
 @dataclass(frozen=True)
@@ -81,7 +94,7 @@ class Options:
         UsageError: Options that contradict each other, a value that is none, or a path that cannot be written.
     """
 
-    model: PathLike | ModelProto
+    model: Model
     output: PathLike | None = None
 
     # A table, kept as one. An option more is a field here and, for programs, a parameter of `optimize`.
@@ -170,9 +183,10 @@ class Options:
         "Validation", "",
         "By input name, the smallest sizes that an engine has to serve; `shapes` where it says nothing.",
     ))
-    inputs: PathLike | None = field(default=None, metadata=_said(
+    inputs: PathLike | Arrays | None = field(default=None, metadata=_said(
         "Validation", "--inputs", "Real inputs for the whole-model check.", metavar="FILE.npz", path="in",
-        python="An .npz file with real inputs for the whole-model check.", more="One array an input name.",
+        python="An .npz file with real inputs for the whole-model check, or the arrays by name.",
+        more="One array an input name.",
     ))
     rtol: float | None = field(default=None, metadata=_said(
         "Validation", "--rtol", "Relative tolerance, else each lowering's own.", metavar="X", least=0,

@@ -7,8 +7,11 @@ import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 
 import onnxgs_opt
@@ -97,3 +100,23 @@ def test_find_and_optimize_agree() -> None:
     assert [s.id for s in result.report.sites] == [site.id]
     assert result.report.sites[0].reads == site.reads
     assert len(result.model.graph.node) == result.report.nodes.after
+
+
+def test_models_in_memory_and_arrays() -> None:
+    proto = onnx.load(MODEL)
+    for model in (MODEL.read_bytes(), proto, SimpleNamespace(model_proto=proto)):
+        assert len(onnxgs_opt.find(model)) == 1
+    sizes = {t.name: [d.dim_value for d in t.type.tensor_type.shape.dim] for t in proto.graph.input}
+    given = {name: np.zeros(shape, np.float32) for name, shape in sizes.items()}
+    result = onnxgs_opt.optimize(MODEL.read_bytes(), inputs=given, lowering="merged-gather")
+    assert (result.report.input, result.report.status) == ("<model>", "optimised")
+    with pytest.raises(UsageError, match="no array 'grid' in what was given"):
+        onnxgs_opt.optimize(MODEL, inputs={"img": given["img"]})
+
+
+def test_what_is_no_model_is_said() -> None:
+    with pytest.raises(onnxgs_opt.OptError, match="a dict is no model") as refused:
+        onnxgs_opt.optimize({})  # type: ignore[arg-type]
+    assert "onnx_ir.to_proto" in refused.value.hint
+    with pytest.raises(onnxgs_opt.OptError, match="<model> is a zip archive"):
+        onnxgs_opt.find(b"PK\x03\x04rest")

@@ -22,6 +22,10 @@ GROUPS = tuple(dict.fromkeys(each.metadata["spec"].group for each in OPTIONS if 
 class GroupedCommand(click.Command):
     """A command whose --help lists its options under the headings of `GROUPS`; the rest come last."""
 
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what the command does, right under its usage: all of --help fits one screen."""
+        formatter.write(f"  {self.help}\n")
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write one definition list a group."""
         rest = [param for param in self.params if isinstance(param, click.Option)]  # not --help: it was found

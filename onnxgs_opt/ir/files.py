@@ -29,25 +29,33 @@ def read_model(path: Path) -> ModelProto:
     Raises:
         ModelError: The file is missing, is not a model, or the model is not a valid graph.
     """
-    raw = _read(path)
+    return parsed(_read(path), str(path))
+
+
+def parsed(raw: bytes, name: str) -> ModelProto:
+    """The model that the bytes of a file are; errors call it `name`.
+
+    Raises:
+        ModelError: They are not a model, or the model is not a valid graph.
+    """
     model = ModelProto()
     try:
         model.ParseFromString(raw)
         with readable_text():
             check_model(model)
     except (DecodeError, RuntimeError, ModelError) as error:
-        raise _refusal(path, raw, error) from error
+        raise _refusal(name, raw, error) from error
     return model
 
 
-def _refusal(path: Path, raw: bytes, error: Exception) -> ModelError:
+def _refusal(name: str, raw: bytes, error: Exception) -> ModelError:
     """What to say of a file that is no model: what else it is, where its first bytes tell."""
     if other := what_else(raw):
-        return ModelError(f"{path} is {other[0]}", other[1])
+        return ModelError(f"{name} is {other[0]}", other[1])
     if isinstance(error, ModelError):
-        return ModelError(f"{path}: {error}", error.hint)
+        return ModelError(f"{name}: {error}", error.hint)
     hint = "check that the file is complete: copy or export it again"
-    return ModelError(f"{path} is not an ONNX model or is truncated", hint)
+    return ModelError(f"{name} is not an ONNX model or is truncated", hint)
 
 
 def _read(path: Path) -> bytes:
