@@ -273,7 +273,7 @@ def _stepped(arguments: list[str], step: int, fault: str) -> int:
 
 
 SAVING = frozenset((storage.__file__, atomic.__file__))
-_NOT_SAVING = frozenset(("read_model", "_read", "reason_of"))
+_NOT_SAVING = frozenset(("read_model", "parsed", "_refusal", "_read", "reason_of"))
 
 
 def disk_full(steps: int, **kind: bool) -> Tally:
