@@ -24,7 +24,7 @@ from onnxgs_opt.runtime.ort import open_session
 from onnxgs_opt.runtime.tensorrt.build import MODULES, Built, EngineOptions, build_engine, load_library
 from onnxgs_opt.runtime.tensorrt.cuda_driver import has_gpu
 from onnxgs_opt.runtime.tensorrt.engine import Engine, EngineBefore
-from onnxgs_opt.runtime.tensorrt.session import EngineRun
+from onnxgs_opt.runtime.tensorrt.session import EngineRun, error_logger
 from onnxgs_opt.runtime.timing import CLEAR
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.validation.boundary_values import coordinates_of
@@ -116,7 +116,7 @@ def _measured(
 ) -> dict[str, Engine]:
     """What running both engines showed, by "before" and "after"; that of the model as it came is built at `old`."""
     trt = importlib.import_module(MODULES[engines["after"].backend])
-    logger = trt.Logger(trt.Logger.ERROR)
+    logger = error_logger(trt)
     trt.init_libnvinfer_plugins(logger, "")
     if options.library is not None:
         load_library(trt, options.library)

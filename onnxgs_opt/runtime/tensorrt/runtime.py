@@ -15,7 +15,7 @@ from onnx import ModelProto
 from onnxgs_opt.runtime.base import Quirk
 from onnxgs_opt.runtime.tensorrt import build
 from onnxgs_opt.runtime.tensorrt.cuda_driver import Driver, has_gpu
-from onnxgs_opt.runtime.tensorrt.session import REPLAYS, EngineRun
+from onnxgs_opt.runtime.tensorrt.session import REPLAYS, EngineRun, error_logger
 from onnxgs_opt.runtime.timing import Feeds
 
 
@@ -76,7 +76,7 @@ class TensorRt:
 
     def _run(self, plan: bytes, feeds: Feeds) -> EngineRun:
         trt = importlib.import_module(build.MODULES[self.name])
-        logger = trt.Logger(trt.Logger.ERROR)
+        logger = error_logger(trt)
         trt.init_libnvinfer_plugins(logger, "")
         return EngineRun(trt, logger, plan, feeds)
 

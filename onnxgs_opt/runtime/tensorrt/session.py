@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,22 @@ from onnxgs_opt.runtime.tensorrt.engine import EngineTime
 
 Array = np.ndarray[Any, Any]
 REPLAYS = 10  # runs in one graph: its launch is shared among them
+
+
+def error_logger(trt: Any) -> Any:
+    """A logger of TensorRT's errors on stderr: its own writes them to stdout, which carries the report."""
+
+    class Errors(trt.ILogger):  # type: ignore[misc]
+        """Says what is an error or worse."""
+
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
+                sys.stderr.write(f"TensorRT: {message}\n")
+
+    return Errors()
 
 
 @dataclass(frozen=True)

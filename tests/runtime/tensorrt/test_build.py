@@ -25,6 +25,7 @@ from onnxgs_opt.runtime.tensorrt.nvrtc import compile_source
 from onnxgs_opt.runtime.tensorrt.plugin_build import PluginBuild, build_plugin, find_headers, find_nvcc, sources
 from onnxgs_opt.runtime.tensorrt.prepare import for_engine
 from onnxgs_opt.runtime.tensorrt.python_plugin import compile_kernel
+from onnxgs_opt.runtime.tensorrt.session import error_logger
 
 MODELS = Path(__file__).parents[2] / "fixtures" / "models"
 RTX = pytest.mark.skipif(find_spec("tensorrt_rtx") is None, reason="tensorrt-rtx-cu13 is not installed")
@@ -240,3 +241,13 @@ def test_tactic_sources_are_those_of_the_builder(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no source of tactics -CUDNN") as caught:
         build_engine(model, STATIC[0], tmp_path / "out.engine", replace(options, tactics=("-CUDNN",)))
     assert "JIT_CONVOLUTIONS" in caught.value.hint
+
+
+@RTX
+def test_stdout_carries_no_word_of_tensorrt(capfd: pytest.CaptureFixture[str]) -> None:
+    import tensorrt_rtx as trt
+
+    assert trt.Runtime(error_logger(trt)).deserialize_cuda_engine(b"no engine") is None
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "TensorRT: " in err
