@@ -21,6 +21,7 @@ SIZES = {
     "1x64x135x240": (1, 64, 135, 240),
     "4x256x64x64": (4, 256, 64, 64),
     "8x64x270x480": (8, 64, 270, 480),
+    "1x3x1080x1920": (1, 3, 1080, 1920),
 }
 LOOSE = 1e-2
 """Tolerance under which a lowering is timed that auto would refuse for its precision; the error is in the table."""
