@@ -60,6 +60,7 @@ struct Loop {
 // -- the copy for scattered points ----------------------------------------------------------------------
 
 constexpr int64_t kCopyFrom = 1 << 18;  // pixels of a plane: the addresses of smaller ones are kept by the processor
+constexpr int64_t kAheadUpTo = 1 << 16;  // pixels of a plane: what the second cache holds beside the cells
 constexpr int kProbes = 64;
 
 template <typename G>
@@ -75,11 +76,16 @@ bool scattered(const Call& call) {
     return apart > kProbes / 2;
 }
 
-bool wants_copy(const Call& call) {
+// How planes are read: of scattered points, few channels from a copy, many with each plane fetched ahead of its use.
+bool plan_copy(Call& call) {
     const int64_t plane = call.height * call.width;
-    if (call.codes.layout != kNCHW || call.channels < 2 || call.channels > kCopyChannels) return false;
-    if (plane < kCopyFrom || call.points < plane / 2) return false;
-    return call.grid_type == kDouble ? scattered<double>(call) : scattered<float>(call);
+    if (call.codes.layout != kNCHW || call.channels < 2) return false;
+    if (call.points <= kProbes || call.points < plane / 2) return false;
+    const bool few = call.channels <= kCopyChannels;
+    if (few ? plane < kCopyFrom : plane > kAheadUpTo) return false;
+    if (!(call.grid_type == kDouble ? scattered<double>(call) : scattered<float>(call))) return false;
+    call.ahead = !few;
+    return few;
 }
 
 size_t bytes_of(Type type) { return type == kHalf ? 2 : type == kFloat ? 4 : 8; }
@@ -136,7 +142,7 @@ ort::Status* ONNXGS_CALL compute(void* self, ort::KernelContext* context) {
     if (call.batch == 0 || call.points == 0) return nullptr;
     divide(call);
     Scratch scratch(api);
-    if (wants_copy(call)) {
+    if (plan_copy(call)) {
         const int64_t pixels = call.batch * call.height * call.width;
         ONNXGS_TRY(scratch.take(context, bytes_of(call.image_type) * kCopyChannels * pixels, call.rows));
         ONNXGS_TRY((Loop<&Kernels::copy>{call, kernel.kernels}.run(api, context, call.batch * call.height)));

@@ -35,13 +35,14 @@ struct Call {
 
     // A task is some points of one item, for some channels; of the copy, some rows of the image.
     int64_t task_points, task_channels;
+    bool ahead;     // whether a plane is fetched while the one before it is sampled
     int64_t block;  // points whose cells are kept at a time
     int64_t point_parts() const { return (points + task_points - 1) / task_points; }
     int64_t channel_parts() const { return std::max<int64_t>(1, (channels + task_channels - 1) / task_channels); }
     int64_t tasks() const { return batch * channel_parts() * point_parts(); }
 };
 
-constexpr int64_t kBlock = 512, kMostBlock = 2048;
+constexpr int64_t kBlock = 512, kMostBlock = 4096;
 constexpr int64_t kTaskPoints = 8192;
 constexpr int64_t kTaskChannels = 32;
 constexpr int64_t kCopyChannels = 4;  // of the copy for scattered points; more channels are read plane by plane
@@ -50,7 +51,7 @@ constexpr int64_t kCopyChannels = 4;  // of the copy for scattered points; more 
 inline void divide(Call& call) {
     const bool planes = call.codes.layout == kNCHW, many = planes && call.channels > kCopyChannels;
     call.block = many ? kMostBlock : kBlock;
-    call.task_points = many ? 2 * kMostBlock : kTaskPoints;
+    call.task_points = many ? kMostBlock : kTaskPoints;
     call.task_channels = planes ? kTaskChannels : std::max<int64_t>(1, call.channels);
     if (!planes) call.task_points = std::max<int64_t>(64, kTaskPoints * 4 / std::max<int64_t>(4, call.channels));
 }

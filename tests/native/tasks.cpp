@@ -52,6 +52,7 @@ static bool same(const Kernels& kernels, Codes codes, Type image_type, Type grid
     call.grid_type = grid_type;
     call.batch = s[0], call.channels = s[1], call.height = s[2], call.width = s[3], call.points = s[4] * s[5];
     divide(call);
+    call.ahead = s[1] % 2 == 1;
     const int64_t pixels = s[0] * s[2] * s[3], samples = s[0] * s[1] * call.points, points = s[0] * call.points;
     auto image = tensor(image_type, pixels * s[1], -1, 1), grid = tensor(grid_type, 2 * points, -3, s[3] + 2.0);
     auto rows = tensor(image_type, copied ? pixels * kCopyChannels : 0, 0, 1);
