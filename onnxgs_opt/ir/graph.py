@@ -19,7 +19,7 @@ from onnxgs_opt.ir.clone import clone_model
 from onnxgs_opt.ir.exporter import export_model
 from onnxgs_opt.ir.files import read_model, write_model
 from onnxgs_opt.ir.importer import import_function, import_model, paused_collector, readable_text, shell_of
-from onnxgs_opt.ir.operators import DEFAULT_DOMAINS, first_name
+from onnxgs_opt.ir.operators import DEFAULT_DOMAINS, first_name, operator
 from onnxgs_opt.ir.traversal import captured, node_subgraphs, sort_nodes
 from onnxgs_opt.ir.verifier import check_model
 
@@ -267,10 +267,10 @@ class Graph:
             new.__dict__["origin"], new.dtype, new.shape = origin, old.dtype, old.shape
 
     def name_nodes(self) -> None:
-        """Give a name of its own to every node, those in bodies included, that has none or another one's."""
+        """Give a name of its own to every node of ONNX's own that has none or another one's, in bodies too."""
         taken: set[str] = set()
         for node in (node for part in (self, *self.bodies()) for node in part.nodes):
-            if not node.name or node.name in taken:
+            if operator(node) and (not node.name or node.name in taken):
                 node.name = self.fresh_name(f"{first_name(node)}/{node.op}")
             taken.add(node.name)
 

@@ -89,8 +89,8 @@ class Plugin:
 def _image(builder: Builder, site: Site) -> Tensor:
     """The image, in the type of the result where that is the wider one: samples are rounded to the image's."""
     image, result = emit_view(builder, site.image), builder.graph.tensor(site.output).dtype
-    if None in (image.dtype, result):
-        return image
+    if any(dtype is None or isinstance(dtype, int) for dtype in (image.dtype, result)):
+        return image  # of a type that is not known, or that numpy has no name for
     return builder.cast(image, np.promote_types(image.dtype, result))
 
 

@@ -42,7 +42,7 @@ class EverySize:
     ) -> None:
         self._scope = scope
         self._facts = facts[0]
-        self._largest = min(size for name, size in given[-1].items() if size != given[0][name]) - 2
+        self._largest = min((size for name, size in given[-1].items() if size != given[0][name]), default=2) - 2
         self._sizes = Sizes(scope, facts, given, ranges)
 
     def changes(self, output: str, image: View, others: Iterable[View]) -> Miss | None:

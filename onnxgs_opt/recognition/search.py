@@ -267,6 +267,8 @@ class _Search:
         placement = place(lift, index, match, alive(self._scope, output), cuts.split, like)
         if isinstance(placement, Miss):
             return placement, lift
+        if placement.inside and any(any(view.steps) for view in placement.coordinate_views):
+            return Miss("a grid is added to a coordinate behind its clamp", TAPS, "GSO108"), lift
         if cuts.coordinates and placement.inside and self._is_mirrored(k, match):
             match = replace(match, mirrored=True)
         return _Hit(output, match, placement, cuts, tests_pixels(lift, match), lift.narrow, lift.exact_below)

@@ -53,15 +53,14 @@ def test_ctrl_c_of_the_command() -> None:
 def test_the_judge_sees_a_save_that_is_not_safe(monkeypatch: pytest.MonkeyPatch) -> None:
     """Written in place, without a temporary file: a kill leaves a part of it."""
 
-    def fill(path: Path, raw: bytes, mode: int) -> None:
-        target = path.with_name("out.onnx")
+    def fill(unfinished: Path, raw: bytes, target: Path) -> None:
         with target.open("wb") as file:
             for start in range(0, len(raw), 1024):
                 file.write(raw[start : start + 1024])
                 file.flush()
-        shutil.copy(target, path)
+        shutil.copy(target, unfinished)
 
-    monkeypatch.setattr(storage, "_fill", fill)
+    monkeypatch.setattr(storage, "fill", fill)
     fill.__code__ = fill.__code__.replace(co_filename=storage.__file__)
     tally: Tally = faults.at_every_line("kill", 23, old=True)
     assert any("neither the old file nor the new" in wrong for wrong in tally.broken)
