@@ -17,33 +17,6 @@ struct CudaOperator : ort::CustomOp {
     Type image;
 };
 
-// Device memory of onnxruntime's arena. It is given back before the stream is done, as onnxruntime itself does: what
-// takes it next runs on the same stream.
-class Workspace {
-  public:
-    explicit Workspace(const ort::Api* api) : api_(api) {}
-    Workspace(const Workspace&) = delete;
-    ~Workspace() {
-        if (at_ != nullptr)
-            if (ort::Status* status = api_->AllocatorFree()(allocator_, at_)) api_->ReleaseStatus()(status);
-        if (info_ != nullptr) api_->ReleaseMemoryInfo()(info_);
-    }
-
-    ort::Status* take(const ort::KernelContext* context, size_t bytes, void*& at) {
-        ONNXGS_TRY(api_->CreateMemoryInfo()("Cuda", ort::kArenaAllocator, current_device(), ort::kDefaultMemory, &info_));
-        ONNXGS_TRY(api_->KernelContext_GetAllocator()(context, info_, &allocator_));
-        ONNXGS_TRY(api_->AllocatorAlloc()(allocator_, bytes, &at_));
-        at = at_;
-        return nullptr;
-    }
-
-  private:
-    const ort::Api* api_;
-    ort::MemoryInfo* info_ = nullptr;
-    ort::Allocator* allocator_ = nullptr;
-    void* at_ = nullptr;
-};
-
 ort::Status* ONNXGS_CALL create(const ort::CustomOp* op, const ort::Api* api, const ort::KernelInfo* info, void** out) {
     Codes codes;
     ONNXGS_TRY(read_codes(api, info, codes));
@@ -62,9 +35,10 @@ ort::Status* ONNXGS_CALL compute(void* self, ort::KernelContext* context) {
     if (call.batch == 0 || call.points == 0) return nullptr;
     CudaCall on{&call, 1, call.points, nullptr};
     ONNXGS_TRY(api->KernelContext_GetGPUComputeStream()(context, &on.stream));
-    Workspace workspace(api);
+    Scratch workspace(api);
     void* at = nullptr;
-    if (int64_t bytes = on.workspace_bytes()) ONNXGS_TRY(workspace.take(context, static_cast<size_t>(bytes), at));
+    if (int64_t bytes = on.workspace_bytes())
+        ONNXGS_TRY(workspace.take(context, "Cuda", current_device(), static_cast<size_t>(bytes), at));
     if (int failed = on.sample(at)) {
         std::string said = "onnxgs::BilinearSample: CUDA's error " + std::to_string(failed);
         return api->CreateStatus()(ort::kFail, said.c_str());

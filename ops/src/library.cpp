@@ -90,34 +90,6 @@ bool plan_copy(Call& call) {
 
 size_t bytes_of(Type type) { return type == kHalf ? 2 : type == kFloat ? 4 : 8; }
 
-// Memory of onnxruntime's own arena, for one call.
-class Scratch {
-  public:
-    explicit Scratch(const ort::Api* api) : api_(api) {}
-    Scratch(const Scratch&) = delete;
-    ~Scratch() {
-        if (at_ != nullptr) drop(api_->AllocatorFree()(allocator_, at_));
-        if (info_ != nullptr) api_->ReleaseMemoryInfo()(info_);
-    }
-
-    ort::Status* take(const ort::KernelContext* context, size_t bytes, void*& at) {
-        ONNXGS_TRY(api_->CreateCpuMemoryInfo()(ort::kArenaAllocator, ort::kDefaultMemory, &info_));
-        ONNXGS_TRY(api_->KernelContext_GetAllocator()(context, info_, &allocator_));
-        ONNXGS_TRY(api_->AllocatorAlloc()(allocator_, bytes, &at_));
-        at = at_;
-        return nullptr;
-    }
-
-  private:
-    void drop(ort::Status* status) {
-        if (status != nullptr) api_->ReleaseStatus()(status);
-    }
-    const ort::Api* api_;
-    ort::MemoryInfo* info_ = nullptr;
-    ort::Allocator* allocator_ = nullptr;
-    void* at_ = nullptr;
-};
-
 // -- the operator -----------------------------------------------------------------------------------------
 
 struct TypedKernel : Kernel {
@@ -144,7 +116,7 @@ ort::Status* ONNXGS_CALL compute(void* self, ort::KernelContext* context) {
     Scratch scratch(api);
     if (plan_copy(call)) {
         const int64_t pixels = call.batch * call.height * call.width;
-        ONNXGS_TRY(scratch.take(context, bytes_of(call.image_type) * kCopyChannels * pixels, call.rows));
+        ONNXGS_TRY(scratch.take(context, "Cpu", 0, bytes_of(call.image_type) * kCopyChannels * pixels, call.rows));
         ONNXGS_TRY((Loop<&Kernels::copy>{call, kernel.kernels}.run(api, context, call.batch * call.height)));
     }
     return Loop<&Kernels::sample>{call, kernel.kernels}.run(api, context, call.tasks());

@@ -47,7 +47,6 @@ enum Characteristic : int { kRequired = 0, kOptional = 1 };
     X(65, GetTensorTypeAndShape, Status*, (const Value* value, TensorInfo** out))                                     \
     X(68, CreateMemoryInfo, Status*,                                                                                  \
       (const char* name, AllocatorType allocator, int id, MemoryType memory, MemoryInfo** out))                       \
-    X(69, CreateCpuMemoryInfo, Status*, (AllocatorType allocator, MemoryType memory, MemoryInfo** out))               \
     X(75, AllocatorAlloc, Status*, (Allocator* allocator, size_t bytes, void** out))                                  \
     X(76, AllocatorFree, Status*, (Allocator* allocator, void* at))                                                   \
     X(86, KernelInfoGetAttribute_int64, Status*, (const KernelInfo* info, const char* name, int64_t* out))            \

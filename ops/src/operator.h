@@ -89,6 +89,34 @@ inline ort::Status* read_call(const ort::Api* api, ort::KernelContext* context, 
     return outputs < 2 ? nullptr : make_output(api, context, 1, rows, 3, call.mask);
 }
 
+// Memory of onnxruntime's own arena on a device, for one call. It is given back before a stream is done with it, as
+// onnxruntime itself does: what takes it next runs on the same stream.
+class Scratch {
+  public:
+    explicit Scratch(const ort::Api* api) : api_(api) {}
+    Scratch(const Scratch&) = delete;
+    ~Scratch() {
+        if (at_ != nullptr)
+            if (ort::Status* status = api_->AllocatorFree()(allocator_, at_)) api_->ReleaseStatus()(status);
+        if (info_ != nullptr) api_->ReleaseMemoryInfo()(info_);
+    }
+
+    // `where` is onnxruntime's name of the kind of device: "Cpu" or "Cuda".
+    ort::Status* take(const ort::KernelContext* context, const char* where, int device, size_t bytes, void*& at) {
+        ONNXGS_TRY(api_->CreateMemoryInfo()(where, ort::kArenaAllocator, device, ort::kDefaultMemory, &info_));
+        ONNXGS_TRY(api_->KernelContext_GetAllocator()(context, info_, &allocator_));
+        ONNXGS_TRY(api_->AllocatorAlloc()(allocator_, bytes, &at_));
+        at = at_;
+        return nullptr;
+    }
+
+  private:
+    const ort::Api* api_;
+    ort::MemoryInfo* info_ = nullptr;
+    ort::Allocator* allocator_ = nullptr;
+    void* at_ = nullptr;
+};
+
 // The entries of an operator that are the same for every pair of types and every provider.
 inline ort::CustomOp described() {
     using ort::CustomOp;
