@@ -41,11 +41,16 @@ def times_as_fast(site: SiteReport) -> dict[str, float | None]:
     return {row.lowering: row.ratio for row in site.measurements if row.status == "ok"}
 
 
-def test_the_native_operator_is_measured_chosen_and_said(installed: None) -> None:
-    result = optimize(MODEL, ops=True)
-    [site] = result.report.sites
+def test_the_native_operator_is_measured_among_the_others(installed: None) -> None:
+    [site] = optimize(MODEL, ops=True).report.sites
     found = times_as_fast(site)
-    assert max(found, key=lambda name: found[name] or 0) == site.lowering == "plugin"
+    assert "plugin" in found
+    assert max(found, key=lambda name: found[name] or 0) == site.lowering
+
+
+def test_the_native_operator_is_written_and_said(installed: None) -> None:
+    """Asked for by name: whether it is the fastest here is the machine's affair."""
+    result = optimize(MODEL, ops=True, lowering="plugin")
     assert [node.op_type for node in result.model.graph.node] == ["BilinearSample", "Reshape"]
     [hazard] = [hazard for hazard in result.report.hazards if hazard.code == "GSO206"]
     for call in ("register_custom_ops_library", "RegisterCustomOpsLibrary", "RegisterCustomOpLibraryV2"):
