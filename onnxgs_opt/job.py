@@ -23,7 +23,8 @@ from onnxgs_opt.ir.files import parsed
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.outputs import require_data_apart
 from onnxgs_opt.lowering import Target, Tolerance
-from onnxgs_opt.options import AUTO, Arrays, Model, Options, PathLike, Shapes
+from onnxgs_opt.options import AUTO, Options
+from onnxgs_opt.options.spec import Arrays, Model, PathLike, Shapes
 from onnxgs_opt.runtime.native import installed_library
 from onnxgs_opt.runtime.ort import PROVIDERS, load_custom_ops
 from onnxgs_opt.runtime.tensorrt.build import Backend, EngineOptions, Profile, choose_backend

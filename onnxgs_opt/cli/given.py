@@ -13,7 +13,8 @@ import click
 from onnxgs_opt.cli.named import pairs, require_different
 from onnxgs_opt.errors import UsageError
 from onnxgs_opt.files.atomic import writing
-from onnxgs_opt.options import OPTIONS, Options, Spec, flag, options_of
+from onnxgs_opt.options import OPTIONS, Options, flag, options_of
+from onnxgs_opt.options.spec import Spec
 
 GROUPS = tuple(dict.fromkeys(each.metadata["spec"].group for each in OPTIONS if each.metadata["spec"].flags))
 """Headings of --help, in order."""
