@@ -78,6 +78,10 @@ def place(
     grid = grid_of(lift, match, roles, x is None or y is None)
     if grid is None:
         return Miss("no tensor holds the pixel coordinates by themselves", 4, "GSO108")
+    inside = _stays_inside(match)
+    views = (grid.view,) if x is None or y is None else (x, y)
+    if inside and any(view is not None and any(view.steps) for view in views):
+        return Miss("a grid is added to a coordinate behind its clamp", 4, "GSO108")
     affine = affine_of(lift, index, match, None if like is None else like.affine)
     if isinstance(affine, Miss):
         return affine
@@ -90,7 +94,7 @@ def place(
         coordinates=grid.coordinates,
         align_corners=grid.align_corners,
         flipped=grid.flipped,
-        inside=_stays_inside(match),
+        inside=inside,
         mask=_mask_view(lift, match, roles, alive if like is None else _names(like.mask)),
         output_groups=tuple(
             tuple(k for k, i in enumerate(index) if i in group)
