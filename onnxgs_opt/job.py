@@ -209,12 +209,17 @@ def _check_shape(what: str, tensor: Tensor, shape: Sequence[int]) -> None:
 
 def _warn_of_unnamed(graph: Graph, shapes: Shapes) -> None:
     """Warn of inputs that have dims of no known size where others were given: sizes are chosen for them."""
-    wanted = _wanted_inputs(graph)
-    known = {dim for name in shapes for dim in wanted[name].shape or ()}
-    unnamed = [t.name for t in wanted.values() if t.name not in shapes and not _has_sizes(t, known)]
+    unnamed = without_sizes(graph, shapes)
     if shapes and unnamed:
         message = "--shape says nothing of %s: its sizes are chosen here, and the times are those of that choice"
         logging.getLogger(__name__).warning(message, ", ".join(unnamed))
+
+
+def without_sizes(graph: Graph, shapes: Shapes) -> list[str]:
+    """Names of the inputs that have dims of which neither the file nor `shapes`, shapes of inputs, tell the size."""
+    wanted = _wanted_inputs(graph)
+    known = {dim for name in shapes for dim in wanted[name].shape or ()}
+    return [t.name for t in wanted.values() if t.name not in shapes and not _has_sizes(t, known)]
 
 
 def _has_sizes(tensor: Tensor, known: Set[object]) -> bool:
