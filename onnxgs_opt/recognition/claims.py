@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Scope
@@ -56,7 +56,7 @@ def site_of(scope: Scope, sizes: SizeSets, join: Join, claim: Claim, domain: Dom
     escaped = escape(scope, join.reads, claim.output)
     if escaped is not None:
         return escaped
-    facts, placement = sizes.facts(0), claim.placement
+    facts, placement = sizes.facts(0), _with_static_sizes(sizes, claim.placement)
     reads = [scope.producer[t][0] for t in sorted(join.reads, key=scope.order.__getitem__)]
     batch, channels, height, width = group_sizes(sizes, placement.image)
     points = [group_sizes(sizes, view)[1:3] for view in placement.coordinate_views]
@@ -84,6 +84,18 @@ def site_of(scope: Scope, sizes: SizeSets, join: Join, claim: Claim, domain: Dom
         types=float_types(coordinates, cone, facts),
         **{f: getattr(placement, f) for f in Placement.__dataclass_fields__},
     )
+
+
+def _with_static_sizes(sizes: SizeSets, placement: Placement) -> Placement:
+    """With the numbers that are known of what coordinates are repeated along."""
+
+    def told(view: View | None) -> View | None:
+        known = [sizes.static_dims(repeat.like)[repeat.place] for repeat in view.repeats] if view else []
+        return view and replace(
+            view, repeats=tuple(replace(r, size=size) for r, size in zip(view.repeats, known, strict=True))
+        )
+
+    return replace(placement, x=told(placement.x), y=told(placement.y))
 
 
 def group_sizes(sizes: SizeSets, view: View) -> list[int | None]:

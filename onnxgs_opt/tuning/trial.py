@@ -155,8 +155,9 @@ def image_sizes(graph: Graph, sites: Iterable[Site], shapes: Mapping[str, Sequen
 
 def _told(part: Graph, view: View) -> list[int] | None:
     """The canonical sizes of a view, where its tensor's are all known."""
-    shape = _shape(part, view.tensor)
-    return None if shape is None else spans(view, shape)
+    shape, *others = (_shape(part, name) for name in (view.tensor, *(repeat.like for repeat in view.repeats)))
+    known = {repeat.like: other for repeat, other in zip(view.repeats, others, strict=True) if other is not None}
+    return None if shape is None else spans(view, shape, known)
 
 
 def _shape(part: Graph, name: str) -> tuple[int, ...] | None:
