@@ -72,7 +72,7 @@ def _click_option(option: Field[Any]) -> Callable[[Callable[..., Any]], Callable
 def _type(option: Field[Any], spec: Spec) -> Any:
     """What click checks of a value."""
     if spec.choices:
-        return click.Choice(spec.choices)
+        return _Choice(spec)
     if spec.path:
         return click.Path(exists=spec.path == "in", dir_okay=False, readable=spec.path == "in")
     match str(option.type).split()[0]:
@@ -81,6 +81,17 @@ def _type(option: Field[Any], spec: Spec) -> Any:
         case "float":
             return click.FloatRange(min=spec.least)
     return None
+
+
+class _Choice(click.Choice[str]):
+    """The choices of an option, some of which take `:DEVICE` after them."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec.choices)
+        self._spec = spec
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if self._spec.allows(value) else super().convert(value, param, ctx)
 
 
 def _is_negative(spec: Spec) -> bool:

@@ -23,7 +23,9 @@ LOWERINGS = (
     *("keep", "merged-gather", "blocked-gather", "lerp-gather", "row-gather", "packed-gather"),
     *("grid-sample", "roi-align", "plugin"),
 )
-TARGETS = ("ort-cpu", "ort-cuda", "tensorrt", "tensorrt-rtx")
+TARGETS = ("ort-cpu", "ort-cuda", "tensorrt", "tensorrt-rtx", "openvino")
+ON_DEVICES = ("openvino",)
+"""Targets that take `:DEVICE` after their name."""
 FORMATS = ("text", "json", "markdown", "sarif", "github")
 ENGINE_ENDINGS = (".engine", ".trt", ".plan")
 """What nobody calls an ONNX model."""
@@ -73,9 +75,11 @@ class Options:
     ))
     target: str | None = field(default=None, metadata=_said(
         "How to lower", "--target", f"Runtime: {', '.join(TARGETS)}.", metavar="NAME", choices=TARGETS,
-        python='The runtime to be fast on: "ort-cpu" (the default), "ort-cuda", "tensorrt" or "tensorrt-rtx".',
+        on_devices=ON_DEVICES,
+        python=f'The runtime to be fast on: {", ".join(TARGETS)}; ort-cpu by default. "openvino:GPU" names a device.',
         more="It is the one to be fast on: `ort-cpu` if none is named, with `--engine` the engine's builder. Where it "
-        "cannot run here, `auto` goes by recorded measurements and says so.",
+        "cannot run here, `auto` goes by recorded measurements and says so. `openvino:GPU` names one of OpenVINO's "
+        "devices. [Runtimes](runtimes.md) has what wins on each.",
     ))
     plugin: bool = field(default=False, metadata=_said(
         "How to lower", "",
@@ -225,10 +229,9 @@ class Options:
     def __post_init__(self) -> None:
         """Refuse, before any work, what cannot be done."""
         for each in fields(self):
-            allowed = each.metadata["spec"].choices if each.metadata else ()
-            value = getattr(self, each.name)
-            if allowed and value is not None and value not in allowed:
-                raise UsageError(f"no {each.name} '{value}'", f"one of {', '.join(allowed)}")
+            value, spec = getattr(self, each.name), each.metadata.get("spec")
+            if spec is not None and value is not None and not spec.allows(value):
+                raise UsageError(f"no {each.name} '{value}'", f"one of {', '.join(spec.choices)}")
         self._refuse_contradictions()
         require_apart(self.files("in"), self.files("out"))
         self.workspace_bytes()

@@ -39,6 +39,7 @@ class Spec:
         python: What programs give, where the sentence does not say it.
         metavar: How its value is called.
         choices: The values that are allowed; None for any.
+        on_devices: Those of the choices that take `:DEVICE` after them.
         least: The smallest number that is allowed.
         path: Whether it is a file that is read ("in", or "in later" where it may still be missing) or written ("out").
     """
@@ -50,8 +51,16 @@ class Spec:
     python: str = ""
     metavar: str | None = None
     choices: tuple[str, ...] = ()
+    on_devices: tuple[str, ...] = ()
     least: int | None = None
     path: Literal["", "in", "in later", "out"] = ""
+
+    def allows(self, value: object) -> bool:
+        """Whether a value is one of the choices, or may be anything."""
+        if not self.choices or value in self.choices:
+            return True
+        name, _, device = str(value).partition(":")
+        return bool(device) and name in self.on_devices
 
 
 def said(group: str, flags: str, help: str, **more: Any) -> dict[str, Spec]:

@@ -13,7 +13,7 @@ from onnxgs_opt.errors import EngineError
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.job import without_sizes
 from onnxgs_opt.lowering import LOWERINGS, Target
-from onnxgs_opt.runtime import RUNTIMES
+from onnxgs_opt.runtime import runtime_of
 from onnxgs_opt.runtime.timing import SlowError
 from onnxgs_opt.samplers.site import AnySite
 from onnxgs_opt.tuning.database import Cache, Tuning, hopeless
@@ -108,7 +108,7 @@ class Tuner:
         return Tuning(trial.signature, lowering, f"{reason}; {why}", ())
 
     def _measure(self, trial: Trial, refusals: Mapping[str, str], pace: Pace) -> tuple[Tuning, Checks]:
-        runtime = RUNTIMES[self.target.runtime]
+        runtime = runtime_of(self.target.runtime)
         names = self._names(trial, refusals)
         refused = {name: Measurement(name, "refused") for name in self._names(trial, {}) if name in refusals}
         try:
