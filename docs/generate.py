@@ -10,8 +10,7 @@ from pathlib import Path
 
 from onnxgs_opt.cli.given import GROUPS
 from onnxgs_opt.diagnostics import CODES
-from onnxgs_opt.options import options_of
-from onnxgs_opt.options.spec import Spec
+from onnxgs_opt.options import Spec, options_of
 
 DOCS = Path(__file__).parent
 PART = re.compile(r"(?<=<!-- )(?P<name>[\w/.-]+)( -->\n).*?(?=<!-- /(?P=name) -->)", re.DOTALL)

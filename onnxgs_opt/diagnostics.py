@@ -202,6 +202,14 @@ _ALL = (
         "Nothing where coordinates and pixels are finite; where they are not, clamp or mask them before the sampler, "
         "or keep it by --lowering keep.",
     ),
+    Code(
+        "GSO208",
+        "sizes of 0 or 1 come out otherwise",
+        "The proof of a sampler begins at 2 rows and 2 columns. With one row, one column, no points, no batch or no "
+        "channels the lowered sampler was run beside the exported one, and it fails or gives something else.",
+        "Nothing where no axis is that small at run time; else choose another lowering, as row-gather, or keep it by "
+        "--lowering keep.",
+    ),
 )
 CODES: dict[str, Code] = {entry.code: entry for entry in _ALL}
 """Every code by name, rules first."""

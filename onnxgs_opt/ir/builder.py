@@ -20,6 +20,8 @@ Dim: TypeAlias = "int | gs.Tensor"
 Operand: TypeAlias = "gs.Tensor | NDArray[Any] | float | int | bool"
 _AXES_INPUT_SINCE = 13
 _REDUCE_AXES_INPUT_SINCE = 18  # but for ReduceSum
+_ZERO_IS_ZERO_SINCE = 14
+"""Reshape's allowzero: a 0 among the dims, which may be computed, is no longer "as before"."""
 _SLICE_INPUTS_SINCE = 10
 _SPLIT_INPUT_SINCE = 13
 _INTEGER_MIN_MAX_SINCE = 12
@@ -167,8 +169,14 @@ class Builder:
             return cast(gs.Tensor, self.op(op_type, t, axes=axes, **attrs))
         return cast(gs.Tensor, self.op(op_type, t, self.const(axes, np.int64), **attrs))
 
-    def slice(self, t: gs.Tensor, axis: int, start: int, stop: int) -> gs.Tensor:
-        """Elements ``start`` to ``stop`` (exclusive) of one axis; ``t`` itself when that is all of it."""
+    def slice(self, t: gs.Tensor, axis: int, start: Dim, stop: int) -> gs.Tensor:
+        """Elements ``start`` to ``stop`` (exclusive) of one axis; ``t`` itself when that is all of it.
+
+        A start that is a tensor needs opset 10.
+        """
+        if not isinstance(start, int):
+            ends, axes = (self.const([value], np.int64) for value in (stop, axis))
+            return cast(gs.Tensor, self.op("Slice", t, start, ends, axes))
         size = _static(t, axis)
         if size is not None and start == 0 and stop >= size:
             return t
@@ -265,8 +273,15 @@ class Builder:
         if known.count(None) == 1 and -1 not in known and 0 not in known:
             # One unknown size needs no Shape arithmetic.
             return self.reshape(t, [-1 if k is None else k for k in known])
-        shape = [None if k in (None, -1) else k for k in known]
-        return cast(gs.Tensor, self.op("Reshape", t, self.sizes(dims), shape=shape))
+        dims = [self.dim(t, axis) if k == 0 else dim for axis, (k, dim) in enumerate(zip(known, dims, strict=True))]
+        shape = [dim if isinstance(dim, int) and dim != -1 else None for dim in dims]
+        if -1 in known:
+            return cast(gs.Tensor, self.op("Reshape", t, self.sizes(dims), shape=shape))
+        if self.opset >= _ZERO_IS_ZERO_SINCE:
+            return cast(gs.Tensor, self.op("Reshape", t, self.sizes(dims), shape=shape, allowzero=1))
+        wanted = self.sizes(dims)  # a 0 would be "as before"; -1, what remains, is 0 where no other one is
+        rest = self.op("Where", self.op("Equal", wanted, 0), self.const([-1], np.int64), wanted)
+        return cast(gs.Tensor, self.op("Reshape", t, rest, shape=shape))
 
     def sizes(self, dims: Sequence[Dim]) -> gs.Tensor:
         """Sizes as one int64 tensor."""

@@ -98,8 +98,9 @@ def _half_spans(builder: Builder, sizes: tuple[Dim, Dim], dtype: Any) -> Tensor:
     height, width = sizes
     if isinstance(height, int) and isinstance(width, int):
         return builder.const(np.array([width - 1, height - 1]) / 2, dtype)
-    last = builder.cast(builder.op("Sub", builder.sizes((width, height)), 1), dtype)
-    return cast(Tensor, builder.op("Mul", last, 0.5))
+    # GridSample puts every finite coordinate on the pixel of an axis that has one only.
+    last = builder.clip(builder.op("Sub", builder.sizes((width, height)), 1), 1, None)
+    return cast(Tensor, builder.op("Mul", builder.cast(last, dtype), 0.5))
 
 
 def tolerance_of_round_trip(site: Site) -> Tolerance | None:

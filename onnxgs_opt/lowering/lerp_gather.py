@@ -59,20 +59,22 @@ def _single_plane(builder: Builder, site: Site, image: Tensor, cells: Cells) -> 
     if rows > 1:
         planes = builder.op("Expand", planes, builder.const([rows, 1], np.int64))
     upper = builder.reshape(cells.index, [rows, -1])
-    lower = builder.op("Add", upper, cells.width)
+    lower = builder.op("Add", upper, cells.down)
     mixed = []
     for row in (upper, lower):
-        left, right = (_read(builder, site, planes, index, cells) for index in (row, builder.op("Add", row, 1)))
+        left, right = (
+            _read(builder, site, planes, index, cells) for index in (row, builder.op("Add", row, cells.right))
+        )
         mixed.append(_mix(builder, site, (left, right), cells.columns))
     return _mix(builder, site, (mixed[0], mixed[1]), cells.rows)
 
 
 def _planes(builder: Builder, site: Site, image: Tensor, cells: Cells) -> Tensor:
     index = spread(builder, site, image, cells.index)
-    rows = [emit_planes(builder, t) for t in (image, builder.slice(image, 2, 1, END))]
+    rows = [emit_planes(builder, t) for t in (image, builder.slice(image, 2, cells.next_row, END))]
     mixed = []
     for row in rows:
-        pair = (row, builder.slice(row, 2, 1, END))
+        pair = (row, builder.slice(row, 2, cells.right, END))
         left, right = (_read(builder, site, t, index, cells) for t in pair)
         mixed.append(_mix(builder, site, (left, right), cells.columns))
     return _mix(builder, site, (mixed[0], mixed[1]), cells.rows)
@@ -83,8 +85,8 @@ def _read(builder: Builder, site: Site, planes: Tensor, index: Tensor, cells: Ce
     rank = len(planes.shape or [0] * 3)
     read = builder.op("GatherElements", planes, index, axis=rank - 1)
     height, width = builder.dim(cells.index, 2), builder.dim(cells.index, 3)
-    dims = [1, 1, height, width] if rank == 2 else [0, builder.dim(planes, 1), height, width]
-    return in_result_type(builder, site, builder.reshape(read, dims))
+    batch, channels = (1, 1) if rank == 2 else (builder.dim(read, 0), builder.dim(planes, 1))
+    return in_result_type(builder, site, builder.reshape(read, [batch, channels, height, width]))
 
 
 def _mix(builder: Builder, site: Site, values: tuple[Tensor, Tensor], weights: tuple[Tensor, Tensor]) -> Tensor:

@@ -28,11 +28,11 @@ class PackedGather:
     tolerance: Tolerance = REORDERED
 
     def refusal(self, site: Site, target: Target) -> str | None:
-        """Refuse mirrored borders, unknown widths and channels, and opsets whose Clip takes no bounds as inputs."""
+        """Refuse mirrored borders, sizes that are not known, and opsets whose Clip takes no bounds as inputs."""
         if (refusal := gather_refusal(self.name, site, target)) is not None:
             return refusal
-        if site.channels is None or site.image_size[1] is None:
-            return "packed-gather needs to know the image's width and channels, and they are dynamic"
+        if site.channels is None or None in site.image_size:  # of a single row, no cell would be packed
+            return "packed-gather needs to know the image's size and channels, and they are dynamic"
         return None
 
     def emit(self, builder: Builder, site: Site) -> Emitted:

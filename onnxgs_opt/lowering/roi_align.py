@@ -20,8 +20,6 @@ from onnxgs_opt.samplers.site import Site
 
 FIRST_OPSET = 11
 HALF_PIXELS_SINCE = 16
-ZERO_IS_ZERO_SINCE = 14
-"""The opset whose Reshape has allowzero."""
 
 
 @dataclass(frozen=True)
@@ -71,16 +69,8 @@ class RoiAlign:
             sampling_ratio=1,
             coordinate_transformation_mode="output_half_pixel" if builder.opset >= HALF_PIXELS_SINCE else None,
         )
-        samples = _apart(builder, samples, (items, lines, columns, channels))
+        samples = builder.reshape(samples, [items, lines, columns, channels])
         return Emitted(builder.transpose(samples, [0, 3, 1, 2]), mask)
-
-
-def _apart(builder: Builder, samples: Tensor, dims: tuple[Dim, ...]) -> Tensor:
-    """One sample a region as [N, Ho, Wo, C]; where there may be no points, a 0 has to mean 0."""
-    if builder.opset < ZERO_IS_ZERO_SINCE or all(isinstance(dim, int) for dim in dims):
-        return builder.reshape(samples, dims)
-    known = [dim if isinstance(dim, int) else None for dim in dims]
-    return cast(Tensor, builder.op("Reshape", samples, builder.sizes(dims), allowzero=1, shape=known))
 
 
 def _clamped(builder: Builder, site: Site, points: Tensor, sizes: tuple[Dim, Dim]) -> Tensor:

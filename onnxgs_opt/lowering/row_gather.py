@@ -29,8 +29,8 @@ class RowGather:
         image = emit_view(builder, site.image)
         cells = emit_cells(builder, site, image)
         rows, first = emit_rows(builder, image), emit_points(builder, site, image, cells)
-        below = builder.op("Add", first, cells.width)
-        corners = (first, builder.op("Add", first, 1), below, builder.op("Add", below, 1))
+        below = builder.op("Add", first, cells.down)
+        corners = (first, builder.op("Add", first, cells.right), below, builder.op("Add", below, cells.right))
         terms = []
         for index, weight in zip(corners, cells.corner_weights(builder), strict=True):
             read = in_result_type(builder, site, builder.op("Gather", rows, index, axis=0))

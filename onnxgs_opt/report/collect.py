@@ -20,7 +20,7 @@ from onnxgs_opt.samplers.site import AnySite
 from onnxgs_opt.tuning.plan import Choice, Plan
 from onnxgs_opt.validation.compare import BROKEN, Comparison
 
-NOT_FINITE = "GSO207"
+NOT_FINITE, SMALL = "GSO207", "GSO208"
 READ_OPS = READS | {"GridSample"}
 
 
@@ -44,6 +44,7 @@ def collect(
             *(Hazard(h.code, h.node, _hint(h)) for h in found.hazards),
             *_needs(job, plan, result),
             *_not_finite(found, plan, verdict),
+            *_beyond(found, plan, checks, verdict),
         ),
         validation=validation_record(verdict.whole, job.source),
         timings=dict(job.clock.seconds),
@@ -63,6 +64,16 @@ def _not_finite(found: Survey, plan: Plan, verdict: Verdict) -> Iterator[Hazard]
     lowered = [site for site in found.samplers if site.id in plan.lowerings]
     if verdict.status == "optimised" and lowered:
         yield Hazard(NOT_FINITE, lowered[0].reads[0], CODES[NOT_FINITE].action)
+
+
+def _beyond(found: Survey, plan: Plan, checks: Mapping[str, Comparison], verdict: Verdict) -> Iterator[Hazard]:
+    """One hazard at each sampler whose lowering was seen to do something else at a size of 0 or 1."""
+    for site in found.samplers if verdict.status == "optimised" else ():
+        where = checks[site.id].beyond if site.id in checks and site.id in plan.lowerings else ()
+        if where:
+            others = f" and at {len(where) - 1} more of the sizes that were tried" if len(where) > 1 else ""
+            hint = f"Seen at {where[0]}{others}: {plan.lowerings[site.id]} does not give what the model gives there. "
+            yield Hazard(SMALL, site.reads[0], hint + CODES[SMALL].action)
 
 
 def image_reads(graph: Graph, sites: Iterable[AnySite]) -> int:

@@ -90,7 +90,7 @@ def edge_pixels(size: int, dtype: Any = np.float32) -> Array:
 def normalised(p: Array, size: int, align_corners: bool) -> Array:
     """Pixels in GridSample's units, rounded once."""
     exact = p.astype(np.float64)
-    scaled = 2 * exact / (size - 1) - 1 if align_corners else (2 * exact + 1) / size - 1
+    scaled = 2 * exact / max(1, size - 1) - 1 if align_corners else (2 * exact + 1) / size - 1
     return scaled.astype(p.dtype)
 
 
@@ -109,7 +109,7 @@ def layouts_of(site: Site, picks: Sequence[Layout]) -> list[Layout]:
 def layout_at(site: Site, shapes: Mapping[str, Sequence[int]]) -> Layout:
     """Sizes of a site where every tensor has the shape that `shapes` gives it."""
     batch, channels, height, width = spans(site.image, shapes[site.image.tensor])
-    parts = [spans(view, shapes[view.tensor], shapes)[:3] for view in site.coordinate_views]
+    parts = [spans(view, shapes[view.tensor])[:3] for view in site.coordinate_views]
     samples = [max(sizes) for sizes in zip(*parts, strict=True)]
     return Layout(max(batch, samples[0]), channels, (height, width), (samples[1], samples[2]))
 
@@ -128,6 +128,13 @@ def image_values(shape: Sequence[int], rng: np.random.Generator, dtype: Any) -> 
     """Unit-normal values: tolerances are meant for these."""
     require_array(shape)
     return rng.standard_normal(tuple(shape)).astype(dtype)
+
+
+def words_of(layout: Layout) -> str:
+    """The sizes of a check, in words."""
+    (height, width), (rows, columns) = layout.image, layout.samples
+    image = f"{layout.batch}x{layout.channels}x{height}x{width}"
+    return f"an image of {image} and {layout.batch}x{rows}x{columns} points"
 
 
 def describe(p: float, size: int, letter: str) -> str:

@@ -19,7 +19,7 @@ from onnxgs_opt.validation.compare import Comparison, Original, compare_runs
 from onnxgs_opt.validation.extract import cone_of, lowered_cone
 from onnxgs_opt.validation.form import form_of
 from onnxgs_opt.validation.inputs import ModelInputs, Run, site_runs
-from onnxgs_opt.validation.layouts import OWN, PICKS, own_layouts
+from onnxgs_opt.validation.layouts import EDGES, OWN, PICKS, own_layouts
 from onnxgs_opt.validation.moved import Moved
 
 Model = ModelProto | Graph | str | Path
@@ -75,9 +75,10 @@ class SiteCheck:
         needed = {view.tensor for view in (site.image, *site.coordinate_views)}
         fitting = [known for known in shapes if needed <= set(known)]
         layouts = [layout_at(site, known) for known in fitting] or layouts_of(site, picks)
-        own = tuple(own_layouts(graph, cone, layouts if fitting else ()))
-        form = form_of(cone, site, fitting, (tuple(layouts), own, seed, tuple(custom_ops)))
-        runs = site_runs(cone, site, layouts, seed, fitting, own)
+        analysed = layouts if fitting else ()
+        own, beyond = (tuple(own_layouts(graph, cone, analysed, picks)) for picks in (OWN, EDGES))
+        form = form_of(cone, site, fitting, (tuple(layouts), own, beyond, seed, tuple(custom_ops)))
+        runs = site_runs(cone, site, layouts, seed, fitting, own, beyond)
         return cls(site, Original(cone, custom_ops=custom_ops, keeps=True), seed, runs, form=form)
 
     def compare(self, lowering: Lowering, tolerance: Callable[[Tolerance], Tolerance] = lambda own: own) -> Comparison:

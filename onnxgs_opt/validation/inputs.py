@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from onnxgs_opt.validation.boundary_values import (
     image_values,
     pixels,
     pixels_of_items,
+    words_of,
 )
 
 POINTS = 2000
@@ -31,12 +32,16 @@ MAX_ROUNDS = 6
 
 @dataclass(frozen=True)
 class Run:
-    """One set of inputs; for a site also its pixel coordinates x, y [N, Ho, Wo] and its image's (H, W)."""
+    """One set of inputs; for a site also its pixel coordinates x, y [N, Ho, Wo] and its image's (H, W).
+
+    `beyond` says which sizes those are where nothing is claimed for them: what differs there is said, and no fault.
+    """
 
     feeds: Mapping[str, Array]
     x: Array | None = None
     y: Array | None = None
     image: tuple[int, int] = (0, 0)
+    beyond: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,11 +76,12 @@ def site_runs(
     seed: int,
     shapes: Sequence[Mapping[str, Sequence[int]]] = (),
     own: Iterable[Layout] = (),
+    beyond: Iterable[Layout] = (),
 ) -> Iterator[Run]:
     """Inputs for a site's cone: at each layout as many runs as it takes for all kinds of points to meet.
 
     `shapes` gives, for each layout, the shape of every tensor that has a known one. One run is made at each layout of
-    `own` at which the cone's dims fit together and that the site's domain has.
+    `own` at which the cone's dims fit together and that the site's domain has, and at each of `beyond`, which it lacks.
     """
     rng = np.random.default_rng(seed)
     for k, layout in enumerate(layouts):
@@ -88,6 +94,9 @@ def site_runs(
             run = _site_run(cone, site, layout, rng, {})
             if site.domain is None or site.domain.covers(_sizes_by_name(cone, run), layout.image):
                 yield run
+    for layout in beyond:
+        with suppress(ValueError):
+            yield replace(_site_run(cone, site, layout, rng, {}), beyond=words_of(layout))
 
 
 def _sizes_by_name(cone: ModelProto, run: Run) -> dict[str, int]:

@@ -29,9 +29,22 @@ OWN = (
 """Sizes that no analysis uses: many batch items, many channels, more rows than columns, as many, more pixels than 16
 bits count, a long axis, more than a thousand points, a single one. What is not long is short: all cost little."""
 
+EDGES = (
+    Layout(2, 3, (1, 5), (4, 3)),
+    Layout(2, 3, (5, 1), (4, 3)),
+    Layout(1, 2, (1, 1), (3, 4)),
+    Layout(2, 3, (4, 5), (0, 3)),
+    Layout(2, 3, (4, 5), (3, 0)),
+    Layout(0, 3, (4, 5), (3, 2)),
+    Layout(2, 0, (4, 5), (3, 2)),
+)
+"""Sizes below those that proofs begin at: one row, one column, one pixel, no points, no batch, no channels."""
 
-def own_layouts(graph: Graph, cone: ModelProto, analysed: Sequence[Layout]) -> Iterator[Layout]:
-    """The sizes of `OWN` that a site's cone can have, whose sizes in the analysis were `analysed`.
+
+def own_layouts(
+    graph: Graph, cone: ModelProto, analysed: Sequence[Layout], picks: Sequence[Layout] = OWN
+) -> Iterator[Layout]:
+    """The sizes of `picks` that a site's cone can have, whose sizes in the analysis were `analysed`.
 
     Axes that were alike in every analysis are one and the same dim, and stay alike; one that never changed is no free
     dim. There are none where a dim of the cone is computed from other sizes, which might not fit.
@@ -39,13 +52,15 @@ def own_layouts(graph: Graph, cone: ModelProto, analysed: Sequence[Layout]) -> I
     if not analysed or not _is_free(graph, cone):
         return
     axes = list(zip(*map(_sizes, analysed), strict=True))
-    for pick in OWN:
+    given: list[Layout] = []
+    for pick in picks:
         wanted: dict[tuple[int, ...], int] = {}
         for seen, size in zip(axes, _sizes(pick), strict=True):
             wanted.setdefault(seen, seen[0] if len(set(seen)) == 1 else size)
         batch, channels, *ends = (wanted[seen] for seen in axes)
         layout = Layout(batch, channels, (ends[0], ends[1]), (ends[2], ends[3]))
-        if layout not in analysed:
+        if layout not in analysed and layout not in given:
+            given.append(layout)
             yield layout
 
 

@@ -1,20 +1,38 @@
-"""No points, no batch, one of each: every lowering gives what the model gives."""
+"""No points, no batch, one row, one column: every lowering gives what the model gives, or says that it does not."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 
+from onnxgs_opt import optimize
 from onnxgs_opt.api import look
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.passes.lower_sites import lower
 from onnxgs_opt.recognition import KINDS
+from onnxgs_opt.runtime.ort import open_session
+from onnxgs_opt.samplers.policy import Policy
+from tests.fixtures.oracle import bilinear
 from tests.fixtures.size_limits import Limits
+from tests.lowering.samplers import Case, feeds, site_of
+from tests.lowering.samplers import lower as lowered_case
 
+MODELS = Path(__file__).parents[1] / "fixtures" / "models"
 USUAL = {"N": 2, "C": 3, "H": 4, "W": 5, "P": 6, "Q": 7}
-SIZES = [USUAL | {name: size} for name in "NCPQ" for size in (0, 1)] + [USUAL | {"P": 1, "Q": 1}]
+SIZES = [USUAL | {name: size} for name in "NCPQ" for size in (0, 1)]
+SIZES += [USUAL | small for small in ({"P": 1, "Q": 1}, {"H": 1}, {"W": 1}, {"H": 1, "W": 1}, {"N": 1, "H": 1, "W": 1})]
+
+EDGES = [{"image": (1, 5)}, {"image": (4, 1)}, {"image": (1, 1)}, {"image": (1, 1), "batch": 1}, {"batch": 0}]
+EDGES += [{"channels": 0}, {"samples": (0, 3)}, {"samples": (4, 0)}]
+POLICIES = [Policy("zeros", "all"), Policy("border", "all"), Policy("zeros", "interior"), Policy("zeros", "reach")]
+EXACT = [name for name in LOWERINGS if name not in ("keep", "grid-sample", "blocked-gather", "packed-gather")]
+"""Lowerings of dynamic sizes that do at every one what the sampler does."""
 
 
 def results(model: bytes, sizes: dict[str, int]) -> np.ndarray:
@@ -35,8 +53,36 @@ def test_empty_and_single_axes_give_what_the_model_gives(name: str) -> None:
         pytest.skip("the sampler cannot be written so")
     lowered = lower(graph, found.sites, {site.id: name}).to_proto().SerializeToString()
     for sizes in SIZES:
-        if name == "lerp-gather" and not sizes["Q"]:
-            continue  # its Reshape would take the 0 for "as before" on an axis that it has not
         expected, got = (results(m, sizes) for m in (model.SerializeToString(), lowered))
         assert got.shape == expected.shape, sizes
-        np.testing.assert_allclose(got, expected, atol=1e-4)
+        np.testing.assert_allclose(got, expected, atol=1e-4, err_msg=str(sizes))
+
+
+@pytest.mark.parametrize("opset", [11, 17])
+@pytest.mark.parametrize("name", EXACT)
+def test_dynamic_samplers_are_right_at_sizes_of_0_and_1(name: str, opset: int) -> None:
+    lowering = LOWERINGS[name]
+    for policy in POLICIES:
+        case = Case(dynamic=True, policy=policy, opset=opset)
+        if lowering.refusal(site_of(case), Target(opset, "ort-cpu")):
+            continue
+        session = open_session(lowered_case(case, lowering).to_proto(), threads=1)
+        for edge in EDGES:
+            at = replace(case, **edge)
+            inputs, x, y = feeds(at)
+            expected = bilinear(inputs["image"], x, y, policy.border, policy.window)
+            (got,) = session.run(None, inputs)
+            assert got.shape == expected.shape, (policy, edge)
+            np.testing.assert_allclose(got, expected, atol=1e-4, err_msg=f"{policy} {edge}")
+
+
+def test_what_differs_at_one_row_is_said(tmp_path: Path) -> None:
+    model = onnx.load(MODELS / "masked_interior.ts17.dyn.onnx")
+    told = {"shapes": {"img": (1, 3, 48, 64), "grid": (1, 48, 64, 2)}}
+    found = {name: optimize(model, lowering=name, **told).report for name in ("grid-sample", "row-gather")}
+    assert {name: [site.lowering for site in report.sites] for name, report in found.items()} == {
+        name: [name] for name in found
+    }
+    said = {name: [h.hint for h in report.hazards if h.code == "GSO208"] for name, report in found.items()}
+    assert said["row-gather"] == []
+    assert [text.split(" and ")[0] for text in said["grid-sample"]] == ["Seen at an image of 2x3x1x5"]

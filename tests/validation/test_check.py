@@ -21,7 +21,7 @@ from onnxgs_opt.validation.boundary_values import describe, edge_pixels, pixels
 from onnxgs_opt.validation.check import SiteCheck, check_model
 from onnxgs_opt.validation.compare import compare
 from onnxgs_opt.validation.inputs import ModelInputs
-from onnxgs_opt.validation.layouts import OWN, PICKS, own_layouts
+from onnxgs_opt.validation.layouts import EDGES, OWN, PICKS, own_layouts
 from tests.lowering.samplers import Case, graph_and_site, lower
 
 STRICT = Tolerance(1e-6, 1e-6, "test")
@@ -258,8 +258,9 @@ def test_own_sizes_are_beside_those_of_the_analysis() -> None:
     check = SiteCheck.of(graph, site, shapes=shapes)
     found = check.compare(LOWERINGS["merged-gather"])
     assert found.status == "ok", found.worst
-    seen = {(run.feeds["image"].shape, run.image) for run in check.seen}
+    seen = {(run.feeds["image"].shape, run.image) for run in check.seen if not run.beyond}
     assert len(seen) == len(ANALYSED) + len(OWN)
+    assert len({run.beyond for run in check.seen if run.beyond}) == len(EDGES)
     heights, widths = {run.image[0] for run in check.seen}, {run.image[1] for run in check.seen}
     assert max(heights) > 2048 < max(widths)
     assert {run.image for run in check.seen if run.image[0] == run.image[1]}
@@ -288,7 +289,8 @@ def test_own_sizes_are_in_the_domain(domain: Domain, widest: int) -> None:
     shapes = [dict(zip(("image", "grid", "x", "y"), _shapes(*pick), strict=True)) for pick in ANALYSED]
     check = SiteCheck.of(graph, replace(site, domain=domain), shapes=shapes)
     check.compare(LOWERINGS["merged-gather"])
-    own = [run.image[1] for run in check.seen if run.image not in [tuple(pick[2:4]) for pick in ANALYSED]]
+    analysed = [tuple(pick[2:4]) for pick in ANALYSED]
+    own = [run.image[1] for run in check.seen if run.image not in analysed and not run.beyond]
     assert max(own) == widest
     assert min(own) >= domain.sizes[0].at_least
 

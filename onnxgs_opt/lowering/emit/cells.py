@@ -10,6 +10,10 @@ of b and b+1 follow from d = p - b, for every border policy:
 So all four corners are one index plus 0, 1, W and W+1. Inside the image d = p - floor(p) is exact, so that
 the weights have the very bits of the exported ones. The window's bounds are compared with p itself.
 
+An axis of a size that is dynamic may have a single pixel at run time. Its cell is that pixel twice: both corners have
+one index, and b is 0; the hat around b+1 is 0 everywhere; the window 0 <= p < S-1, which is empty then, is
+floor(p) == b for a b of -1/2, which no floor is and which is 0 as an index.
+
 Operands carry an axis of size 1 for the corners (the corner axis); coordinates may broadcast along others.
 """
 
@@ -39,13 +43,16 @@ class Cells:
 
     `index` is y*W + x within one plane of the image, no channel and no batch offset in it: [N, 1, Ho, Wo]. `columns`
     are the weights of the left and the right column, `rows` of the upper and the lower row with the window's mask in
-    them; each broadcasts to the index. `mask` is that of `Emitted`.
+    them; each broadcasts to the index. `right` and `down` are what the index of the next column and the next row has
+    more, 1 and W, or 0 where there is none; `next_row` is 1 or 0. `mask` is that of `Emitted`.
     """
 
     index: Tensor
     columns: tuple[Tensor, Tensor]
     rows: tuple[Tensor, Tensor]
-    width: Dim
+    right: Dim
+    down: Dim
+    next_row: Dim
     mask: Tensor | None = None
 
     def corner_weights(self, builder: Builder) -> tuple[Tensor, ...]:
@@ -60,12 +67,13 @@ def emit_cells(builder: Builder, site: Site, image: Tensor) -> Cells:
     """
     height, width = builder.dim(image, 2), builder.dim(image, 3)
     x, y = emit_pixels(builder, site, (height, width), 1)
-    across, down = _cell(builder, x, width), _cell(builder, y, height)
+    across, down = (_cell(builder, p, size, site.policy) for p, size in ((x, width), (y, height)))
     inside = emit_inside(builder, site, across, down)
     own = None if inside is None else as_own_mask(builder, site.mask, inside)
     mask = None if inside is None else builder.cast(inside, across.dtype)
     columns, rows = _weights(builder, across, site.policy, None), _weights(builder, down, site.policy, mask)
-    return Cells(_index(builder, site, across, down), columns, rows, width, own)
+    line = builder.dims_product([width, down.step])
+    return Cells(_index(builder, site, across, down), columns, rows, across.step, line, down.step, own)
 
 
 def _index(builder: Builder, site: Site, across: AxisCell, down: AxisCell) -> Tensor:
@@ -92,7 +100,7 @@ def emit_corners(builder: Builder, site: Site, image: Tensor) -> Corners:
     cells = emit_cells(builder, site, image)
     (left, right), (upper, lower) = cells.columns, cells.rows
     stacked = (builder.concat([left, right, left, right], 1), builder.concat([upper, upper, lower, lower], 1))
-    index = builder.op("Add", cells.index, _steps(builder, cells.width, index_type(site)))
+    index = builder.op("Add", cells.index, _steps(builder, cells, index_type(site)))
     return Corners(index, builder.op("Mul", *stacked), cells.mask)
 
 
@@ -134,12 +142,16 @@ def _pixels(builder: Builder, site: Site, g: Tensor, size: Dim) -> Tensor:
 
 @dataclass(frozen=True)
 class AxisCell:
-    """Along one axis: the coordinate p, the size S, floor(p) and the first pixel b of the cell, as floats."""
+    """Along one axis: the coordinate p, the size S, floor(p) and the first pixel b of the cell, as floats.
+
+    `step` is how far the second pixel is from the first: 1, and 0 where the axis has a single one.
+    """
 
     p: Tensor
     size: Dim
     floor: Tensor | None = None
     first: Tensor | None = None
+    step: Dim = 1
 
     @property
     def dtype(self) -> Any:
@@ -196,9 +208,14 @@ def index_type(site: Site) -> type[np.signedinteger[Any]]:
     return np.int32 if pixels is not None and pixels < INT32_LIMIT else np.int64
 
 
-def _cell(builder: Builder, p: Tensor, size: Dim) -> AxisCell:
+def _cell(builder: Builder, p: Tensor, size: Dim, policy: Policy) -> AxisCell:
     floor = builder.op("Floor", p)
-    return AxisCell(p, size, floor, _clamp(builder, floor, size, -2))
+    if isinstance(size, int):
+        return AxisCell(p, size, floor, _clamp(builder, floor, size, -2))
+    least = -0.5 if policy.window == "interior" else 0.0
+    high = builder.op("Max", _bound(builder, size, -2, float_type(p)), least)
+    step = builder.clip(builder.op("Sub", size, 1), None, 1)
+    return AxisCell(p, size, floor, builder.clip(floor, 0.0, high), step)
 
 
 def _weights(builder: Builder, cell: AxisCell, policy: Policy, mask: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -208,7 +225,7 @@ def _weights(builder: Builder, cell: AxisCell, policy: Policy, mask: Tensor | No
     p = _clamp(builder, cell.p, cell.size, -1) if clamps else cell.p
     offset = builder.op("Sub", p, cell.first)
     if policy.border == "zeros" and not contained:
-        low, high = _hats(builder, offset)
+        low, high = _hats(builder, offset, cell.step)
         return (low, high) if mask is None else (builder.op("Mul", low, mask), builder.op("Mul", high, mask))
     if mask is None:
         return builder.op("Sub", 1.0, offset), offset
@@ -216,10 +233,14 @@ def _weights(builder: Builder, cell: AxisCell, policy: Policy, mask: Tensor | No
     return builder.op("Sub", mask, high), high
 
 
-def _hats(builder: Builder, d: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights of two neighbouring pixels at distance d from the first: 0 beyond 1 from each."""
+def _hats(builder: Builder, d: Tensor, step: Dim) -> tuple[Tensor, Tensor]:
+    """Weights of two neighbouring pixels at distance d from the first: 0 beyond 1 from each.
+
+    Where `step` is 0 there is no second one, and its weight is 0.
+    """
+    reach = 2.0 * step if isinstance(step, int) else builder.op("Mul", builder.cast(step, float_type(d)), 2.0)
     low = builder.op("Min", builder.op("Sub", 1.0, d), builder.op("Add", d, 1.0))
-    high = builder.op("Min", d, builder.op("Sub", 2.0, d))
+    high = builder.op("Min", d, builder.op("Sub", reach, d))
     return builder.op("Relu", low), builder.op("Relu", high)
 
 
@@ -261,9 +282,13 @@ def _bound(builder: Builder, size: Dim, offset: int, dtype: Any) -> Tensor:
     return builder.cast(size if offset == 0 else builder.op("Add", size, offset), dtype)
 
 
-def _steps(builder: Builder, width: Dim, whole: type[np.signedinteger[Any]]) -> Tensor:
-    """0, 1, W, W+1 along the corner axis."""
+def _steps(builder: Builder, cells: Cells, whole: type[np.signedinteger[Any]]) -> Tensor:
+    """What the corners' indices have more than the first, along the corner axis: 0, 1, W, W+1."""
     right, down = (np.array(steps, whole).reshape(1, 4, 1, 1) for steps in ((0, 1, 0, 1), (0, 0, 1, 1)))
-    if isinstance(width, int):
-        return builder.const(right + down * whole(width), whole)
-    return cast(Tensor, builder.op("Add", builder.op("Mul", builder.const(down), width), builder.const(right)))
+    if isinstance(cells.right, int) and isinstance(cells.down, int):
+        return builder.const(right * whole(cells.right) + down * whole(cells.down), whole)
+    columns, rows = (
+        builder.const(places * whole(step)) if isinstance(step, int) else builder.op("Mul", builder.const(places), step)
+        for places, step in ((right, cells.right), (down, cells.down))
+    )
+    return cast(Tensor, builder.op("Add", columns, rows))
