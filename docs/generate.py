@@ -10,7 +10,8 @@ from pathlib import Path
 
 from onnxgs_opt.cli.given import GROUPS
 from onnxgs_opt.diagnostics import CODES
-from onnxgs_opt.options import Spec, options_of
+from onnxgs_opt.options import options_of
+from onnxgs_opt.options.spec import Spec
 
 DOCS = Path(__file__).parent
 PART = re.compile(r"(?<=<!-- )(?P<name>[\w/.-]+)( -->\n).*?(?=<!-- /(?P=name) -->)", re.DOTALL)

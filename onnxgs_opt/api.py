@@ -12,7 +12,8 @@ from onnxgs_opt.errors import OptError, UsageError
 from onnxgs_opt.ir.convert import inlined
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.job import Clock, Job, load
-from onnxgs_opt.options import AUTO, Arrays, Model, Options, PathLike, Shapes, documented
+from onnxgs_opt.options import AUTO, Options, documented
+from onnxgs_opt.options.spec import Arrays, Model, PathLike, Shapes
 from onnxgs_opt.passes.lower_sites import lower
 from onnxgs_opt.recognition.find import canonical, surveyed
 from onnxgs_opt.recognition.findings import Survey

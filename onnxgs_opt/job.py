@@ -23,7 +23,8 @@ from onnxgs_opt.ir.files import parsed
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.outputs import require_data_apart
 from onnxgs_opt.lowering import Target, Tolerance
-from onnxgs_opt.options import AUTO, Arrays, Model, Options, PathLike, Shapes
+from onnxgs_opt.options import AUTO, Options
+from onnxgs_opt.options.spec import Arrays, Model, PathLike, Shapes
 from onnxgs_opt.runtime.native import installed_library
 from onnxgs_opt.runtime.ort import PROVIDERS, load_custom_ops
 from onnxgs_opt.runtime.tensorrt.build import Backend, EngineOptions, Profile, choose_backend
@@ -208,12 +209,17 @@ def _check_shape(what: str, tensor: Tensor, shape: Sequence[int]) -> None:
 
 def _warn_of_unnamed(graph: Graph, shapes: Shapes) -> None:
     """Warn of inputs that have dims of no known size where others were given: sizes are chosen for them."""
-    wanted = _wanted_inputs(graph)
-    known = {dim for name in shapes for dim in wanted[name].shape or ()}
-    unnamed = [t.name for t in wanted.values() if t.name not in shapes and not _has_sizes(t, known)]
+    unnamed = without_sizes(graph, shapes)
     if shapes and unnamed:
         message = "--shape says nothing of %s: its sizes are chosen here, and the times are those of that choice"
         logging.getLogger(__name__).warning(message, ", ".join(unnamed))
+
+
+def without_sizes(graph: Graph, shapes: Shapes) -> list[str]:
+    """Names of the inputs that have dims of which neither the file nor `shapes`, shapes of inputs, tell the size."""
+    wanted = _wanted_inputs(graph)
+    known = {dim for name in shapes for dim in wanted[name].shape or ()}
+    return [t.name for t in wanted.values() if t.name not in shapes and not _has_sizes(t, known)]
 
 
 def _has_sizes(tensor: Tensor, known: Set[object]) -> bool:

@@ -13,7 +13,8 @@ import click
 from onnxgs_opt.cli.named import pairs, require_different
 from onnxgs_opt.errors import UsageError
 from onnxgs_opt.files.atomic import writing
-from onnxgs_opt.options import OPTIONS, Options, Spec, flag, options_of
+from onnxgs_opt.options import OPTIONS, Options, flag, options_of
+from onnxgs_opt.options.spec import Spec
 
 GROUPS = tuple(dict.fromkeys(each.metadata["spec"].group for each in OPTIONS if each.metadata["spec"].flags))
 """Headings of --help, in order."""
@@ -71,7 +72,7 @@ def _click_option(option: Field[Any]) -> Callable[[Callable[..., Any]], Callable
 def _type(option: Field[Any], spec: Spec) -> Any:
     """What click checks of a value."""
     if spec.choices:
-        return click.Choice(spec.choices)
+        return _Choice(spec)
     if spec.path:
         return click.Path(exists=spec.path == "in", dir_okay=False, readable=spec.path == "in")
     match str(option.type).split()[0]:
@@ -80,6 +81,17 @@ def _type(option: Field[Any], spec: Spec) -> Any:
         case "float":
             return click.FloatRange(min=spec.least)
     return None
+
+
+class _Choice(click.Choice[str]):
+    """The choices of an option, some of which take `:DEVICE` after them."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec.choices)
+        self._spec = spec
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if self._spec.allows(value) else super().convert(value, param, ctx)
 
 
 def _is_negative(spec: Spec) -> bool:

@@ -39,6 +39,8 @@ class BlockedGather:
         """Refuse runtimes that loop over a Scan, few channels, and points that do not come in blocks of one size."""
         if Quirk.SCAN_IS_A_LOOP in target.quirks:
             return "blocked-gather keeps a CPU's caches full; elsewhere a Scan is a loop of small kernels"
+        if Quirk.SCAN_SEES_NO_OUTER_TENSORS in target.quirks:
+            return "the body of its Scan reads the image from outside, and the target loads no such Scan"
         if (refusal := gather_refusal(self.name, site, target)) is not None:
             return refusal
         count = site.points

@@ -11,11 +11,16 @@ from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance, gather_refus
 from onnxgs_opt.lowering.emit.cells import Corners, emit_corners
 from onnxgs_opt.lowering.emit.image_layouts import emit_planes, emit_rows, in_result_type, plus_batch, spread
 from onnxgs_opt.lowering.emit.views import emit_view
+from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.target import Target
 from onnxgs_opt.samplers.site import Site
 
 PLANES_UP_TO = 8
 """Channels up to which reading planes is faster than rows of channels: onnxruntime on a CPU, fp32."""
+
+SHORT_FLOATS = (
+    "merged-gather has a MatMul, before which the target computes in bfloat16 or halves unless told otherwise (GSO208)"
+)
 
 
 @dataclass(frozen=True)
@@ -26,16 +31,22 @@ class MergedGather:
     tolerance: Tolerance = REORDERED
 
     def refusal(self, site: Site, target: Target) -> str | None:
-        """Refuse mirrored borders and opsets without GatherElements."""
+        """Refuse mirrored borders, opsets without GatherElements, and a MatMul that would make coordinates short."""
+        if not self._reads_planes(site) and Quirk.SHORT_FLOATS_BY_DEFAULT in target.quirks:
+            return SHORT_FLOATS
         return gather_refusal(self.name, site, target)
 
     def emit(self, builder: Builder, site: Site) -> Emitted:
         """Write the sampler; see `Lowering.emit`."""
         image = emit_view(builder, site.image)
-        if site.channels is not None and site.channels <= PLANES_UP_TO:
+        if self._reads_planes(site):
             corners = emit_corners(builder, site, image)
             return Emitted(_from_planes(builder, site, image, corners), corners.mask)
         return _from_rows(builder, site, image)
+
+    @staticmethod
+    def _reads_planes(site: Site) -> bool:
+        return site.channels is not None and site.channels <= PLANES_UP_TO
 
 
 def _from_planes(builder: Builder, site: Site, image: Tensor, corners: Corners) -> Tensor:

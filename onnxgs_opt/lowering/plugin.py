@@ -50,6 +50,8 @@ class Plugin:
 
     def refusal(self, site: Site, target: Target) -> str | None:
         """Refuse what the function body cannot compute: whatever runs the node falls back on it."""
+        if Quirk.NO_FUNCTIONS in target.quirks:
+            return "the target knows no BilinearSample and loads no function for it"
         if target.opset < 11:
             return f"the body of BilinearSample needs opset >= 11, the model has {target.opset}"
         if site.dtype not in ("float16", "float32", "float64"):

@@ -9,7 +9,7 @@ from onnxgs_opt.recognition.algebra.expression import Expr
 from onnxgs_opt.recognition.lifting.lift import Lift
 from onnxgs_opt.recognition.lifting.rule import Index
 from onnxgs_opt.recognition.match import Axis, Match, Miss
-from onnxgs_opt.samplers.view import View
+from onnxgs_opt.samplers.view import Repeat, View
 
 
 @dataclass(frozen=True)
@@ -47,19 +47,21 @@ def _variables(axis: Axis) -> set[Expr]:
     return {t for i in (*index, axis.offset) for t, _ in i.terms if t.op == "idx"}
 
 
-def view_of(name: str, index: Index, shape: Sequence[int], roles: Roles, pair: int | None = None) -> View | None:
+def view_of(
+    name: str, index: Index, shape: Sequence[int], roles: Roles, pair: int | None = None, partial: bool = False
+) -> View | None:
     """The view [N, Ho, Wo] of a tensor that is read at `index`; None when it does not lie along the output's axes.
 
     `pair` is an axis that holds x and y, which becomes the last one. One axis may hold all points of several output
-    axes in their order; it is split.
+    axes in their order; it is split. `partial` allows tensors that lie along some of the axes that make one: they are
+    repeated along the others, whose sizes `with_sizes` finds.
     """
     split = None if pair is not None else _split_of(index, shape)
     if split is not None:
         axis, variables = split
         sizes = [int(v.hi or 0) + 1 for v in variables]
-        apart = view_of(
-            name, (*index[:axis], *variables, *index[axis + 1 :]), (*shape[:axis], *sizes, *shape[axis + 1 :]), roles
-        )
+        inner, dims = (*index[:axis], *variables, *index[axis + 1 :]), (*shape[:axis], *sizes, *shape[axis + 1 :])
+        apart = view_of(name, inner, dims, roles, partial=partial)
         return None if apart is None or apart.split is not None else replace(apart, split=(axis, (-1, *sizes[1:])))
     where: dict[Expr, int] = {}
     for axis, (i, size) in enumerate(zip(index, shape, strict=True)):
@@ -69,15 +71,33 @@ def view_of(name: str, index: Index, shape: Sequence[int], roles: Roles, pair: i
             where[i] = axis
         elif not (size == 1 and i.value == 0):
             return None
-    groups = []
-    for group in (roles.batch, *roles.samples):
-        present = [v for v in group if v in where]
-        if present and len(present) != len(group):
-            return None
-        groups.append(tuple(where.pop(v) for v in present))
+    groups: list[tuple[int, ...]] = []
+    rank = len(shape)
+    for group in _groups(roles):
+        absent = [v for v in group if v not in where]
+        if 0 < len(absent) < len(group):
+            if not partial:
+                return None
+            where.update(zip(absent, range(rank, rank + len(absent)), strict=True))
+            rank += len(absent)
+        groups.append(tuple(where.pop(v) for v in group if v in where))
     if pair is not None:
         groups.append((pair,))
-    return None if where else View(name, tuple(groups), units=len(shape) - sum(map(len, groups)))
+    repeats = (Repeat(),) * (rank - len(shape))
+    return None if where else View(name, tuple(groups), units=rank - sum(map(len, groups)), repeats=repeats)
+
+
+def with_sizes(view: View, other: View) -> View | None:
+    """The view with the tensor of `other` for the sizes of what it is repeated along; None where that does not tell.
+
+    Both are coordinates of the same points.
+    """
+    pairs = zip(view.groups, other.groups, strict=True)
+    opposite = {axis: at for own, its in pairs for axis, at in zip(own, its, strict=False)}
+    places = [opposite.get(axis, -1) for axis in view.repeated]
+    if places and (other.split is not None or any(at < 0 or at in other.repeated for at in places)):
+        return None
+    return replace(view, repeats=tuple(Repeat(other.tensor, at) for at in places))
 
 
 def _split_of(index: Index, shape: Sequence[int]) -> tuple[int, tuple[Expr, ...]] | None:

@@ -19,7 +19,7 @@ def coordinates_of(algebra: Algebra, reads: Sequence[Expr]) -> list[Coordinate] 
     """The coordinates that the reads' indices take the floor of, each up to an integer."""
     slopes: dict[Expr, dict[tuple[Number, Expr], None]] = {}
     for floor in walk(tuple(i for read in reads for i in read.args[1])):  # type: ignore[attr-defined]
-        if floor.op != "floor":
+        if floor.op not in ("floor", "round"):
             continue
         for piece in pieces(algebra, floor.args[0]):  # type: ignore[arg-type]
             key = _moved(algebra, piece)

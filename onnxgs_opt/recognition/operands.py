@@ -8,7 +8,7 @@ from itertools import product
 
 from onnxgs_opt.recognition.algebra.expression import Expr
 from onnxgs_opt.recognition.algebra.piecewise import Resolver, Split, Unresolved, partitions
-from onnxgs_opt.recognition.axes import Roles, roles_of, shift_of, view_of, with_steps
+from onnxgs_opt.recognition.axes import Roles, roles_of, shift_of, view_of, with_sizes, with_steps
 from onnxgs_opt.recognition.coordinates import domain
 from onnxgs_opt.recognition.epilogue import affine_of
 from onnxgs_opt.recognition.grids import grid_of, pixel_pair
@@ -78,6 +78,10 @@ def place(
     grid = grid_of(lift, match, roles, x is None or y is None)
     if grid is None:
         return Miss("no tensor holds the pixel coordinates by themselves", 4, "GSO108")
+    inside = _stays_inside(match)
+    views = (grid.view,) if x is None or y is None else (x, y)
+    if inside and any(view is not None and any(view.steps) for view in views):
+        return Miss("a grid is added to a coordinate behind its clamp", 4, "GSO108")
     affine = affine_of(lift, index, match, None if like is None else like.affine)
     if isinstance(affine, Miss):
         return affine
@@ -90,7 +94,7 @@ def place(
         coordinates=grid.coordinates,
         align_corners=grid.align_corners,
         flipped=grid.flipped,
-        inside=_stays_inside(match),
+        inside=inside,
         mask=_mask_view(lift, match, roles, alive if like is None else _names(like.mask)),
         output_groups=tuple(
             tuple(k for k, i in enumerate(index) if i in group)
@@ -133,7 +137,7 @@ def _coordinate_views(
     else:
         names = (like.x.tensor, like.y.tensor)
         views = [_coordinate_view(lift, a, roles, n, exact) for a, n in zip(reversed(match.axes), names, strict=True)]
-    x, y = views
+    x, y = (view and other and with_sizes(view, other) for view, other in zip(views, views[::-1], strict=True))
     if x is None or y is None:
         return None, None
     rounded = {name for name, _ in lift.rounded}
@@ -144,28 +148,26 @@ def _coordinate_views(
 def _coordinate_view(lift: Lift, axis: Axis, roles: Roles, wanted: str | None, exact: bool) -> View | None:
     """A tensor along the output's axes that holds one pixel coordinate, perhaps less a whole number (`View.shift`).
 
-    Preferred is one that needs no change, then one with an axis to split, then one with a number to add.
+    Preferred is one that needs no change, then one with an axis to split, then one with a number to add, then one with
+    a grid to add, and each of these rather in all axes that it is to have than repeated along some.
     """
-    merged: View | None = None
-    shifted: View | None = None
-    stepped: View | None = None
+    best: tuple[tuple[bool, int], View] | None = None
     for (name, index), value in list(lift.values.items()):
         if wanted not in (None, name) or lift.dtype_kind(name) != "f":
             continue
         shift = shift_of(lift, value, axis, exact)
         steps = shift is None and not exact and value.leaves == axis.leaf.leaves and axis.offset.value is None
-        view = view_of(name, index, lift.shape(name), roles) if shift is not None or steps else None
-        if view is not None and steps:
-            stepped = stepped or with_steps(lift, view, value, axis, roles)
-        if view is None or shift is None:
+        view = view_of(name, index, lift.shape(name), roles, partial=True) if shift is not None or steps else None
+        if view is not None:
+            view = with_steps(lift, view, value, axis, roles) if steps else replace(view, shift=shift or 0)
+        if view is None:
             continue
-        if shift == 0 and view.split is None:
+        rank = bool(view.repeats), 3 if steps else 2 if shift else int(view.split is not None)
+        if rank == (False, 0):
             return view
-        if shift == 0:
-            merged = merged or view
-        else:
-            shifted = shifted or replace(view, shift=shift)
-    return merged or shifted or stepped
+        if best is None or rank < best[0]:
+            best = rank, view
+    return None if best is None else best[1]
 
 
 def _stays_inside(match: Match) -> bool:

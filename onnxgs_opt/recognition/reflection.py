@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
+from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, walk
 from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate, Resolver, Split, Unresolved
 from onnxgs_opt.recognition.algebra.polynomial import Number
+from onnxgs_opt.recognition.lifting.lift import Lift
+from onnxgs_opt.recognition.lifting.shape_functions import Fact
+from onnxgs_opt.recognition.match import Match
 from onnxgs_opt.samplers.border import HALF, clamp, mirror
 
 SPANS = (
@@ -54,3 +58,21 @@ def _at(resolver: Resolver, value: Expr, p: Fraction) -> Number | None:
         return resolver.evaluate(value, (Cell(whole, whole, p - whole, p - whole, True, True),)).constant
     except (Split, Unresolved):
         return None
+
+
+def mirrors_coordinates(scope: Scope, facts: Mapping[str, Fact], match: Match) -> bool:
+    """Whether the model mirrors every coordinate of a match into the image before it rounds it."""
+    lift = Lift(scope, facts)
+    for axis in match.axes:
+        name, index, _ = axis.leaf.args
+        copied = tuple(_copied(lift.algebra, i) for i in index)  # type: ignore[attr-defined]
+        if not is_mirrored(lift.algebra, lift.value(str(name), copied), axis.size):
+            return False
+    return True
+
+
+def _copied(algebra: Algebra, index: Expr) -> Expr:
+    """The same index variable or number in another algebra."""
+    if index.value is not None:
+        return algebra.num(index.value)
+    return algebra.idx(*index.args) if index.op == "idx" else algebra.zero  # type: ignore[arg-type]

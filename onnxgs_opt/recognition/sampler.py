@@ -69,5 +69,5 @@ def _cone(graph: Graph, site: Site) -> str:
     """A digest of the cone's operators and of the layouts that its operands come in."""
     names = set(site.cone)
     operators = sorted(Counter(node.op for node in graph.at(site.body).nodes if node.name in names).items())
-    views = [(view.groups, view.split, view.units) for view in (site.image, *site.coordinate_views)]
+    views = [(view.groups, view.split, view.units, len(view.repeats)) for view in (site.image, *site.coordinate_views)]
     return sha256(repr((operators, views, site.output_groups, site.output_rank)).encode()).hexdigest()[:12]

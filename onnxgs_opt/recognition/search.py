@@ -13,26 +13,24 @@ from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.operators import MOVES, operator
 from onnxgs_opt.recognition.algebra.effort import MAX_EFFORT, Exhausted
-from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
-from onnxgs_opt.recognition.algebra.polynomial import Number
 from onnxgs_opt.recognition.algebra.quantity import Range
 from onnxgs_opt.recognition.candidates import TAPS, Join, has_reads, joins_of
-from onnxgs_opt.recognition.cone import alive, carried, escape, made_of, reach
+from onnxgs_opt.recognition.claims import Claim, adds_nothing, between, site_of
+from onnxgs_opt.recognition.cone import alive, carried, made_of, reach
 from onnxgs_opt.recognition.cut_points import Cuts, other_cuts
 from onnxgs_opt.recognition.every_size import CODE, EverySize
 from onnxgs_opt.recognition.grids import tests_pixels
 from onnxgs_opt.recognition.lifting.dynamic_dims import SizeSets, one_size
 from onnxgs_opt.recognition.lifting.lift import Lift
 from onnxgs_opt.recognition.lifting.rule import NoRule
-from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Shape, float_types
-from onnxgs_opt.recognition.match import Match, Miss
+from onnxgs_opt.recognition.lifting.shape_functions import Shape
+from onnxgs_opt.recognition.match import Miss
 from onnxgs_opt.recognition.near_misses import remarks
 from onnxgs_opt.recognition.operands import Placement, place
 from onnxgs_opt.recognition.precision import inexact
 from onnxgs_opt.recognition.proofs import Proofs
-from onnxgs_opt.recognition.reflection import is_mirrored
+from onnxgs_opt.recognition.reflection import mirrors_coordinates
 from onnxgs_opt.samplers.site import Domain, Site
-from onnxgs_opt.samplers.view import View, known_product
 
 PLACEMENT = "GSO108"
 """The code of a sampler for which no tensors at this place hold the image, the coordinates or the output's axes."""
@@ -57,19 +55,6 @@ class Found:
     shapes: tuple[Mapping[str, Shape], ...] = ()
 
 
-@dataclass(frozen=True)
-class _Hit:
-    """A proven sampler whose result is `output`; `exact` where the model compares its coordinates in pixels."""
-
-    output: str
-    match: Match
-    placement: Placement
-    cuts: Cuts
-    exact: bool
-    narrow: Mapping[str, tuple[Number, Number]]
-    exact_below: int
-
-
 def find_sites(scope: Scope, proofs: Proofs) -> Found:
     """Every sampler of one graph (not of its subgraphs)."""
     if not has_reads(scope.own):
@@ -91,7 +76,7 @@ class _Search:
         self._facts_at = self._sizes.facts
         self._ranges: Mapping[str, Range] = {}
         self._every: EverySize | None = None
-        self._tried: dict[tuple[str, Cuts], _Hit | Miss] = {}
+        self._tried: dict[tuple[str, Cuts], Claim | Miss] = {}
         self._crowded: set[str] = set()
         self._joins = list(joins_of(scope, self._facts_at(0), crowded=self._crowded))
         self._misses: dict[str, tuple[Join, Miss]] = {}
@@ -164,16 +149,16 @@ class _Search:
 
     def _site_of(self, join: Join) -> tuple[Join, Site] | Miss:
         """The site of a join, and all of its reads."""
-        hit = self._try(join)
-        if isinstance(hit, Miss):
-            return hit
-        whole = self._whole(join, hit)
-        site = self._site(whole, hit)
+        claim = self._try(join)
+        if isinstance(claim, Miss):
+            return claim
+        whole = self._whole(join, claim)
+        site = self._site(whole, claim)
         return site if isinstance(site, Miss) else (whole, site)
 
-    def _whole(self, join: Join, hit: _Hit) -> Join:
+    def _whole(self, join: Join, claim: Claim) -> Join:
         """The join with just the reads inside the match: it may have had a part of them only, or reads of weights."""
-        cone = {id(node) for node in self._between(hit)}
+        cone = {id(node) for node in between(self._scope, claim)}
         reads = join.reads.union(*(other.reads for other in self._joins if id(other.node) in cone))
         return Join(join.node, frozenset(name for name in reads if id(self._scope.producer[name][0]) in cone))
 
@@ -185,16 +170,16 @@ class _Search:
             if any(join.reads <= reads for reads in found):
                 continue
             result = self._match_at(0, join.node.outputs[0].name, Cuts())
-            if not isinstance(result, _Hit) and result[0].taps > 2 * TAPS and not result[0].apart:
+            if not isinstance(result, Claim) and result[0].taps > 2 * TAPS and not result[0].apart:
                 found.append(join.reads)
                 self._misses[join.node.outputs[0].name] = join, result[0]
         return found
 
     # ---- one join -------------------------------------------------------------------------------------------------
 
-    def _try(self, join: Join) -> _Hit | Miss:
+    def _try(self, join: Join) -> Claim | Miss:
         """The match that goes furthest beyond a join: a mask or a Reshape after the sum belongs to the sampler."""
-        best: _Hit | None = None
+        best: Claim | None = None
         miss: Miss | None = None
         for node, midway in _through_layouts(reach(self._scope, join.node)):
             if miss is not None and node.outputs[0].name in self._crowded:
@@ -204,7 +189,7 @@ class _Search:
             result = self._match(node.outputs[0].name, Cuts() if best is None else best.cuts)
             if isinstance(result, Miss) and best is not None and best.cuts.coordinates:
                 result = self._match(node.outputs[0].name, Cuts())  # a mask of what is behind the cut
-            if best is not None and (isinstance(result, Miss) or not _adds_nothing(best, result)):
+            if best is not None and (isinstance(result, Miss) or not adds_nothing(best, result)):
                 break
             if isinstance(result, Miss) and result.code == BOUND:
                 return result
@@ -214,7 +199,7 @@ class _Search:
             best = result
         return best or miss or Miss("nothing to lift")
 
-    def _match(self, output: str, first: Cuts) -> _Hit | Miss:
+    def _match(self, output: str, first: Cuts) -> Claim | Miss:
         """Match one tensor at the first sizes, with the cuts `first` and then with those that its misses suggest.
 
         Results are kept: sums that follow one another ask for the same tensor.
@@ -224,7 +209,7 @@ class _Search:
             self._tried[key] = self._matched(output, first)
         return self._tried[key]
 
-    def _matched(self, output: str, first: Cuts) -> _Hit | Miss:
+    def _matched(self, output: str, first: Cuts) -> Claim | Miss:
         miss = Miss("nothing to lift")
         seen: set[Cuts] = set()
         pending = [first]
@@ -234,7 +219,7 @@ class _Search:
                 continue
             seen.add(cuts)
             result = self._match_at(0, output, cuts)
-            if isinstance(result, _Hit):
+            if isinstance(result, Claim):
                 return result
             found, lift = result
             self._extents |= set() if found.extents is None else {found.extents}
@@ -246,13 +231,13 @@ class _Search:
 
     def _match_at(
         self, k: int, output: str, cuts: Cuts, like: Placement | None = None
-    ) -> _Hit | tuple[Miss, Lift | None]:
+    ) -> Claim | tuple[Miss, Lift | None]:
         try:
             return self._looked_at(k, output, cuts, like)
         except Exhausted:
             return Miss(f"after {MAX_EFFORT} steps it is neither proven nor refuted", TAPS, BOUND), None
 
-    def _looked_at(self, k: int, output: str, cuts: Cuts, like: Placement | None) -> _Hit | tuple[Miss, Lift | None]:
+    def _looked_at(self, k: int, output: str, cuts: Cuts, like: Placement | None) -> Claim | tuple[Miss, Lift | None]:
         try:
             lift = cuts.lift(self._scope, self._facts_at(k), output, self._samples)
             root, index = lift.root(output)
@@ -267,99 +252,47 @@ class _Search:
         placement = place(lift, index, match, alive(self._scope, output), cuts.split, like)
         if isinstance(placement, Miss):
             return placement, lift
-        if placement.inside and any(any(view.steps) for view in placement.coordinate_views):
-            return Miss("a grid is added to a coordinate behind its clamp", TAPS, "GSO108"), lift
-        if cuts.coordinates and placement.inside and self._is_mirrored(k, match):
+        if cuts.coordinates and placement.inside and mirrors_coordinates(self._scope, self._facts_at(k), match):
             match = replace(match, mirrored=True)
-        return _Hit(output, match, placement, cuts, tests_pixels(lift, match), lift.narrow, lift.exact_below)
-
-    def _is_mirrored(self, k: int, match: Match) -> bool:
-        """Whether the model mirrors both coordinates into the image before it rounds them."""
-        lift = Lift(self._scope, self._facts_at(k))
-        for axis in match.axes:
-            name, index, _ = axis.leaf.args
-            copied = tuple(_copied(lift.algebra, i) for i in index)  # type: ignore[attr-defined]
-            if not is_mirrored(lift.algebra, lift.value(str(name), copied), axis.size):
-                return False
-        return True
+        return Claim(output, match, placement, cuts, tests_pixels(lift, match), lift.narrow, lift.exact_below)
 
     # ---- the site ---------------------------------------------------------------------------------------------------
 
-    def _site(self, join: Join, hit: _Hit) -> Site | Miss:
-        changes = self._changes(hit)
+    def _site(self, join: Join, claim: Claim) -> Site | Miss:
+        changes = self._changes(claim)
         if changes is not None:
             return changes
-        escaped = escape(self._scope, join.reads, hit.output)
-        if escaped is not None:
-            return escaped
-        reads = [self._scope.producer[t][0] for t in sorted(join.reads, key=self._scope.order.__getitem__)]
-        image = hit.placement.image
-        batch, channels, height, width = self._group_sizes(image)
-        points = [self._group_sizes(view)[1:3] for view in hit.placement.coordinate_views]
-        rows, columns = (None if None in sizes else max(s or 1 for s in sizes) for sizes in zip(*points, strict=True))
-        facts = [self._facts_at(0).get(view.tensor, UNKNOWN) for view in (image, *hit.placement.coordinate_views)]
-        if any(fact.dtype is not None and fact.dtype.kind not in "fiu" for fact in facts):
-            return Miss("its image or its coordinates are no real numbers", 4, "GSO108")
-        cone = self._between(hit)
-        return Site(
-            id="",
-            rule="GSO001",
-            policy=hit.match.policy,
-            output=hit.output,
-            output_rank=len(self._facts_at(0)[hit.output].shape or ()),
-            reads=tuple(r.name for r in reads),
-            read_op=reads[0].op,
-            cone=tuple(n.name for n in cone),
-            batch=batch,
-            channels=channels,
-            image_size=(height, width),
-            sample_size=(rows, columns),
-            dtype="unknown" if facts[0].dtype is None else str(facts[0].dtype),
-            layout=hit.placement.layout,
-            domain=Domain()
-            if self._every is None
-            else self._every.domain(image, hit.placement.operands, hit.exact_below),
-            types=float_types(facts[1:], cone, self._facts_at(0)),
-            **{f: getattr(hit.placement, f) for f in Placement.__dataclass_fields__},
-        )
+        views = claim.placement.image, claim.placement.operands
+        domain = Domain() if self._every is None else self._every.domain(*views, claim.exact_below)
+        return site_of(self._scope, self._sizes, join, claim, domain)
 
-    def _changes(self, hit: _Hit) -> Miss | None:
+    def _changes(self, claim: Claim) -> Miss | None:
         """What keeps the claim from holding at all sizes, None where nothing does."""
         if not self._sizes.are_dynamic:
             return None
         if self._every is None:
             self._every = EverySize(self._scope, *self._sizes.all(), self._ranges)
-        found = self._every.changes(hit.output, hit.placement.image, hit.placement.operands)
-        half = any(self._facts_at(0)[v.tensor].dtype == np.float16 for v in hit.placement.coordinate_views)
-        misses = (self._at_other_size(k, hit) for k in self._sizes.others(half))
+        found = self._every.changes(claim.output, claim.placement.image, claim.placement.operands)
+        half = any(self._facts_at(0)[v.tensor].dtype == np.float16 for v in claim.placement.coordinate_views)
+        misses = (self._at_other_size(k, claim) for k in self._sizes.others(half))
         return found or next((miss for miss in misses if miss is not None), None)
 
-    def _at_other_size(self, k: int, hit: _Hit) -> Miss | None:
+    def _at_other_size(self, k: int, claim: Claim) -> Miss | None:
         """Prove the same at the sizes of number `k`; None when it holds there too, else the miss."""
-        result = self._match_at(k, hit.output, hit.cuts, hit.placement)
-        if not isinstance(result, _Hit):
+        result = self._match_at(k, claim.output, claim.cuts, claim.placement)
+        if not isinstance(result, Claim):
             if result[0].degenerate and not self._sizes.is_far(k):
                 return None  # at size 2 a scale of S-2 is 0, and the coordinate a constant
             sizes = ", ".join(f"{n}={s}" for n, s in self._sizes.at(k).items())
             return replace(result[0], condition=f"{result[0].condition} (at {sizes})")
-        if result.match.policy != hit.match.policy or result.placement != hit.placement:
+        if result.match.policy != claim.match.policy or result.placement != claim.placement:
             return Miss("what it computes changes with the dynamic sizes", 4, "GSO113")
-        wide = next((name for name, bounds in result.narrow.items() if hit.narrow.get(name, bounds) != bounds), None)
+        wide = next((name for name, bounds in result.narrow.items() if claim.narrow.get(name, bounds) != bounds), None)
         if wide is not None:
             dtype = self._facts_at(k)[wide].dtype
             node = self._scope.producer[wide][0].name
             return Miss(f"at '{node}' an index in {dtype} grows with a size, past what that type holds", 4, CODE)
         return None
-
-    def _between(self, hit: _Hit) -> list[Node]:
-        """The nodes from the image and the coordinates to the output."""
-        views = hit.placement.image, *hit.placement.operands
-        return self._scope.backward_slice([hit.output], frozenset(view.tensor for view in views))
-
-    def _group_sizes(self, view: View) -> list[int | None]:
-        """The size of each canonical axis of a view; None for a dynamic one."""
-        dims = view.split_dims(self._sizes.static_dims(view.tensor))
-        return [known_product(dims[a] for a in group) for group in view.groups]
 
     def _image_sizes(self, site: Site) -> list[int]:
         """The image's dims at the first sizes, batch and channels left out."""
@@ -373,28 +306,8 @@ def _rank(join: Join) -> tuple[bool, int, int]:
     return len(join.reads) > TAPS, max(len(join.reads), 2 * TAPS), -len(join.reads)
 
 
-def _adds_nothing(inner: _Hit, outer: _Hit) -> bool:
-    """Whether `outer`, further on in the graph, may be taken for `inner`: it adds a mask in pixels or layout alone.
-
-    A factor or an addend stays outside; so does a mask in other units, since a point at a border may round to its other
-    side. Coordinates that `inner` has in their own axes are not split for what is only layout.
-    """
-    a, b = inner.placement.affine, outer.placement.affine
-    splits = {view.split for view in inner.placement.coordinate_views}
-    whole = all(view.split in (None, *splits) for view in outer.placement.coordinate_views)
-    masked = outer.match.policy.window != inner.match.policy.window and not outer.exact
-    return whole and not masked and b.names <= a.names and b.scale in (a.scale, 1)
-
-
 def _through_layouts(nodes: Iterable[Node]) -> Iterator[tuple[Node, bool]]:
     """Each node, and whether it is a layout operator with another one behind it."""
     for node, following in pairwise((*nodes, None)):
         assert node is not None
         yield node, following is not None and {operator(node), operator(following)} <= LAYOUTS
-
-
-def _copied(algebra: Algebra, index: Expr) -> Expr:
-    """The same index variable or number in another algebra."""
-    if index.value is not None:
-        return algebra.num(index.value)
-    return algebra.idx(*index.args) if index.op == "idx" else algebra.zero  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from onnxgs_opt.errors import UsageError
 from onnxgs_opt.files.atomic import write_whole
-from onnxgs_opt.options import PathLike
+from onnxgs_opt.options.spec import PathLike
 from onnxgs_opt.report.rendering import ENDINGS, render
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from onnxgs_opt.lowering import LOWERINGS, rounds_to_halves, tolerance_of
 from onnxgs_opt.passes.lower_sites import still_read
 from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.report.model import Status
-from onnxgs_opt.runtime import RUNTIMES
+from onnxgs_opt.runtime import runtime_of
 from onnxgs_opt.runtime.timing import CLEAR, Race
 from onnxgs_opt.tuning.race import race_models
 from onnxgs_opt.validation.check import DEFAULT, check_model
@@ -98,7 +98,7 @@ def _whole_check(
 def _race(job: Job, lowered: Graph, found: Survey) -> Race | None:
     """The original and the result, timed in turn; None where one of them does not run alone."""
     with job.clock.stage("compare speed"), suppress(NotRunnableError):
-        return race_models(job.source, lowered, RUNTIMES[job.target.runtime], _inputs(job, found), job.libraries)
+        return race_models(job.source, lowered, runtime_of(job.target.runtime), _inputs(job, found), job.libraries)
     return None
 
 

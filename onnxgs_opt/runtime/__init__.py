@@ -1,22 +1,37 @@
 """Where models run, by the names that `--target` takes. The dict is written by hand.
 
-A new runtime is one file with a `Runtime`, its line here, and its name in `TARGETS` of options.py; a test compares the
+A new runtime is one file with a `Runtime`, its line here, and its name in `TARGETS` of options; a test compares the
 two. docs/writing-a-runtime.md shows one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from onnxgs_opt.runtime.base import Quirk, Runtime
+from onnxgs_opt.runtime.openvino import OpenVino
 from onnxgs_opt.runtime.ort import OnnxRuntime
 from onnxgs_opt.runtime.tensorrt.runtime import TensorRt
+
+OF_ENGINES = frozenset({Quirk.SCAN_IS_A_LOOP, Quirk.ROI_ALIGN_IS_FOR_FEW_REGIONS, Quirk.NO_DOUBLES})
 
 RUNTIMES: dict[str, Runtime] = {
     "ort-cpu": OnnxRuntime("ort-cpu"),
     "ort-cuda": OnnxRuntime("ort-cuda", frozenset({Quirk.SCAN_IS_A_LOOP})),
-    "tensorrt": TensorRt("tensorrt", frozenset(Quirk)),
-    "tensorrt-rtx": TensorRt(
-        "tensorrt-rtx", frozenset({Quirk.SCAN_IS_A_LOOP, Quirk.ROI_ALIGN_IS_FOR_FEW_REGIONS, Quirk.NO_DOUBLES})
+    "tensorrt": TensorRt(
+        "tensorrt", OF_ENGINES | {Quirk.LINEAR_GRID_SAMPLE_IS_NEAREST, Quirk.DYNAMIC_GATHER_ELEMENTS_IS_NAN}
     ),
+    "tensorrt-rtx": TensorRt("tensorrt-rtx", OF_ENGINES),
+    "openvino": OpenVino(),
 }
+ON_DEVICES: dict[str, Callable[[str], Runtime]] = {"openvino": OpenVino}
+"""Runtimes that run on more than one device: `NAME:DEVICE` makes the one for a device."""
 
-__all__ = ["RUNTIMES", "Quirk", "Runtime"]
+
+def runtime_of(target: str) -> Runtime:
+    """The runtime that `--target` names, with the device where it names one."""
+    name, _, device = target.partition(":")
+    return ON_DEVICES[name](target) if device else RUNTIMES[name]
+
+
+__all__ = ["ON_DEVICES", "RUNTIMES", "Quirk", "Runtime", "runtime_of"]

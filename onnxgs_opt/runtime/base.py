@@ -10,6 +10,7 @@ from typing import Protocol
 from onnx import ModelProto
 
 from onnxgs_opt.runtime.timing import Call, Feeds
+from onnxgs_opt.samplers.view import Array
 
 
 class Quirk(Enum):
@@ -29,6 +30,26 @@ class Quirk(Enum):
 
     NO_DOUBLES = auto()
     """Nothing is computed in double precision."""
+
+    SHORT_FLOATS_BY_DEFAULT = auto()
+    """Devices with bfloat16 or halves compute in them what meets a MatMul or Conv, coordinates included (GSO208)."""
+
+    SCAN_SEES_NO_OUTER_TENSORS = auto()
+    """A Scan whose body reads a tensor of the graph around it does not load."""
+
+    NO_FUNCTIONS = auto()
+    """Nodes of other domains do not load, although the model has their functions."""
+
+
+class Loaded(Protocol):
+    """A model that a runtime has loaded, for any inputs."""
+
+    @property
+    def outputs(self) -> list[str]:
+        """The names of the model's outputs."""
+
+    def run(self, names: Sequence[str] | None, feeds: Feeds) -> list[Array]:
+        """The outputs of these names, or all; RunError where the model does not run on these inputs."""
 
 
 class Runtime(Protocol):
@@ -54,6 +75,15 @@ class Runtime(Protocol):
 
     def device(self) -> str:
         """What measurements belong to besides: the machine and, where it is told, its processor."""
+
+    def load(self, model: ModelProto, folder: Path | None = None, custom_ops: Sequence[str] = ()) -> Loaded | None:
+        """Load a model for checks, at the precision that the runtime takes by default.
+
+        None where checks need not run, because their reference does, or cannot, because one set of sizes is taken.
+
+        Raises:
+            OptError: The model does not load there.
+        """
 
     def prepare(
         self, model: ModelProto, feeds: Feeds, folder: Path | None = None, custom_ops: Sequence[str] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from onnxgs_opt.runtime import RUNTIMES, Quirk
+from onnxgs_opt.runtime import Quirk, runtime_of
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Target:
     @property
     def quirks(self) -> frozenset[Quirk]:
         """What lowerings have to know of the runtime."""
-        return RUNTIMES[self.runtime].quirks
+        return runtime_of(self.runtime).quirks
 
     @property
     def is_here(self) -> bool:
         """Whether models can be run and timed on it here."""
-        return RUNTIMES[self.runtime].unavailable() is None
+        return runtime_of(self.runtime).unavailable() is None

@@ -32,6 +32,9 @@ class Arithmetic(Protocol[E]):
     def floor(self, a: E) -> E:
         """The greatest integer <= a."""
 
+    def round(self, a: E) -> E:
+        """The nearest integer; of two that are as near, the even one."""
+
     def minimum(self, a: E, b: E) -> E:
         """The smaller of two."""
 

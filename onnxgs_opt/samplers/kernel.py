@@ -9,6 +9,10 @@ from typing import Protocol
 
 from onnxgs_opt.samplers.arithmetic import Arithmetic, E
 
+HALF = Fraction(1, 2)
+TORCH = Fraction(-3, 4)
+"""The parameter of cubic convolution that PyTorch and ONNX have."""
+
 
 class Weights(Protocol):
     """The weight of every tap of a kernel."""
@@ -17,22 +21,59 @@ class Weights(Protocol):
         """The weights at the fraction `t` of a coordinate; they add up to 1."""
 
 
+class Rounding(Protocol):
+    """The whole number that stands for a coordinate."""
+
+    def __call__(self, o: Arithmetic[E], p: E) -> E:
+        """An integer less than 1 from `p`."""
+
+
+def down(o: Arithmetic[E], p: E) -> E:
+    """The greatest integer <= p."""
+    return o.floor(p)
+
+
+def half_up(o: Arithmetic[E], p: E) -> E:
+    """The nearest integer, halfway the larger one."""
+    return o.floor(o.add(p, o.num(HALF)))
+
+
+def half_down(o: Arithmetic[E], p: E) -> E:
+    """The nearest integer, halfway the smaller one."""
+    return o.sub(o.zero, o.floor(o.sub(o.num(HALF), p)))
+
+
+def half_even(o: Arithmetic[E], p: E) -> E:
+    """The nearest integer, halfway the even one: as ONNX's Round, PyTorch's round and GridSample do."""
+    return o.round(p)
+
+
+def half_away(o: Arithmetic[E], p: E) -> E:
+    """The nearest integer, halfway the one further from 0: as C's round does."""
+    return o.select(o.ge(p), half_up(o, p), half_down(o, p))
+
+
 @dataclass(frozen=True)
 class Kernel:
-    """A sample at p takes the pixels a, a+1, ..., a+taps-1, where a = floor(p + shift) + first.
+    """A sample at p takes the pixels a, a+1, ..., a+taps-1, where a = rounds(p) + first.
 
-    `weights` are those of the pixels at t = p - floor(p + shift).
+    `weights` are those of the pixels at t = p - rounds(p).
     """
 
     name: str
     first: int
     taps: int
     weights: Weights
-    shift: Fraction = Fraction(0)
+    rounds: Rounding = down
+
+    @property
+    def shift(self) -> Fraction:
+        """What is added to a coordinate before its floor is taken, where a floor rounds it."""
+        return HALF if self.rounds in (half_up, half_down, half_away) else Fraction(0)
 
     def at(self, o: Arithmetic[E], p: E) -> list[tuple[E, E]]:
         """The index and the weight of every tap at the pixel coordinate `p`."""
-        floor = o.floor(o.add(p, o.num(self.shift)) if self.shift else p)
+        floor = self.rounds(o, p)
         weights = self.weights(o, o.sub(p, floor))
         return [(o.add(floor, o.num(self.first + k)), weight) for k, weight in enumerate(weights)]
 
@@ -55,10 +96,30 @@ def cubic(a: Fraction) -> Kernel:
         rest = o.sub(o.one, t)
         return outer(o, o.add(t, o.one)), inner(o, t), inner(o, rest), outer(o, o.add(rest, o.one))
 
-    return Kernel("cubic", -1, 4, weights)
+    return Kernel("cubic" if a == TORCH else f"cubic({a})", -1, 4, weights)
 
 
-NEAREST = Kernel("nearest", 0, 1, lambda o, t: (o.one,), Fraction(1, 2))
+def nearest(name: str, rounds: Rounding) -> Kernel:
+    """The one pixel that a coordinate is rounded to."""
+    return Kernel(name, 0, 1, lambda o, t: (o.one,), rounds)
+
+
+NEAREST = nearest("nearest", half_up)
 LINEAR = Kernel("linear", 0, 2, lambda o, t: (o.sub(o.one, t), t))
-KERNELS: Mapping[str, Kernel] = {kernel.name: kernel for kernel in (NEAREST, LINEAR, cubic(Fraction(-3, 4)))}
-"""Halfway between two pixels `nearest` takes the right one; `cubic` is PyTorch's and ONNX's, a = -3/4."""
+TIES: tuple[Kernel, ...] = (
+    NEAREST,
+    nearest("nearest-even", half_even),
+    nearest("nearest-away", half_away),
+    nearest("nearest-down", half_down),
+)
+"""The nearest pixel, and halfway between two the larger index, the even one, the one further from 0, the smaller one.
+
+Inside an image and beyond its last pixel, `nearest-away` is `nearest`.
+"""
+
+FLOOR = nearest("floor", down)
+"""The pixel at or before the coordinate: what an export rounds down, whatever was added to it before."""
+
+CUBICS = (cubic(TORCH), cubic(Fraction(-1, 2)))
+KERNELS: Mapping[str, Kernel] = {kernel.name: kernel for kernel in (*TIES, FLOOR, LINEAR, *CUBICS)}
+"""`cubic` is PyTorch's and ONNX's, a = -3/4; Catmull and Rom's, Keys' own and JAX's is `cubic(-1/2)`."""

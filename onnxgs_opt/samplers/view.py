@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+T = TypeVar("T")
+NO_SHAPES: Mapping[str, Sequence[int]] = {}
 Size = int | str | None
 """A dimension: its size, or its name, or nothing known."""
 
@@ -49,9 +51,10 @@ def tensor_shape(view: View, dims: Sequence[Size], canonical: Sequence[int]) -> 
     if view.split is not None:
         axis, sizes = view.split
         inner[axis : axis + 1] = [None if s < 0 else s for s in sizes]
+    inner += [repeat.size for repeat in view.repeats]
     for group, size in zip(view.groups, canonical, strict=False):
         _settle(inner, group, size)
-    solved = [d if isinstance(d, int) else 1 for d in inner]
+    solved = [d if isinstance(d, int) else 1 for d in inner][: view.rank - len(view.repeats)]
     if view.split is not None:
         axis, sizes = view.split
         solved[axis : axis + len(sizes)] = [int(np.prod(solved[axis : axis + len(sizes)]))]
@@ -78,11 +81,29 @@ def lay_out(view: View, canonical: Array, shape: Sequence[int]) -> Array:
     canonical = canonical - np.asarray(view.shift, canonical.dtype) if view.shift else canonical
     for axis, step in enumerate(view.steps):
         canonical = canonical - ramp(axis, step * np.arange(canonical.shape[axis]), len(view.steps), canonical.dtype)
-    inner = cast("list[int]", view.split_dims(shape))
-    part = canonical[tuple(slice(0, size) for size in spans(view, shape))]
-    apart = part.reshape([inner[a] for a in view.order])
+    apart = _apart(view, canonical, shape)
     placed = apart.transpose([view.order.index(a) for a in sorted(view.order)])
-    return np.ascontiguousarray(placed.reshape(tuple(shape)))
+    once = tuple(0 if a in view.repeated else slice(None) for a in sorted(view.order))
+    return np.ascontiguousarray(placed[once].reshape(tuple(shape)))
+
+
+def held(view: View, canonical: Array, shape: Sequence[int]) -> Array:
+    """What a tensor of `shape` holds of an operand: 1 along what its layout leaves out, the same along repeats."""
+    apart = _apart(view, canonical, shape)
+    once = apart[tuple(slice(0, 1) if a in view.repeated else slice(None) for a in view.order)]
+    sizes = [math.prod(apart.shape[view.order.index(a)] for a in group) for group in view.groups]
+    return np.broadcast_to(once, apart.shape).reshape(sizes)
+
+
+def _apart(view: View, canonical: Array, shape: Sequence[int]) -> Array:
+    """The part of an operand that a tensor of `shape` stands for, with all axes of the (split) tensor."""
+    inner: list[Size] = list(view.split_dims(shape))
+    for group, size in zip(view.groups, canonical.shape, strict=False):
+        if any(axis in view.repeated for axis in group):
+            _settle(inner, group, size)
+    solved = cast("list[int]", inner)
+    spans = [math.prod(solved[a] for a in group) for group in view.groups]
+    return canonical[tuple(slice(0, size) for size in spans)].reshape([solved[a] for a in view.order])
 
 
 def ramp(axis: int, values: Array, rank: int, dtype: Any) -> Array:
@@ -90,10 +111,28 @@ def ramp(axis: int, values: Array, rank: int, dtype: Any) -> Array:
     return values.astype(dtype).reshape([-1 if k == axis else 1 for k in range(rank)])
 
 
-def spans(view: View, shape: Sequence[int]) -> list[int]:
-    """The canonical sizes that a tensor of `shape` holds; 1 where it broadcasts."""
-    inner = cast("list[int]", view.split_dims(shape))
-    return [int(np.prod([inner[a] for a in group], dtype=np.int64)) for group in view.groups]
+def spans(view: View, shape: Sequence[int], others: Mapping[str, Sequence[int]] = NO_SHAPES) -> list[int]:
+    """The canonical sizes that a tensor of `shape` holds; 1 where it broadcasts.
+
+    An axis along which it is repeated is as long as `others`, shapes by name, say; 1 where they do not.
+    """
+    inner = view.split_dims(shape)
+    for axis, repeat in zip(view.repeated, view.repeats, strict=True):
+        like = others.get(repeat.like)
+        inner[axis] = repeat.size or (1 if like is None else like[repeat.place])
+    return [math.prod(cast("list[int]", [inner[a] for a in group])) for group in view.groups]
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """An axis that a tensor does not have and along which all its elements are the same.
+
+    It is as long as axis `place` of the tensor `like`, which is `size` where that is a number.
+    """
+
+    like: str = ""
+    place: int = 0
+    size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +143,8 @@ class View:
     that the axes stand in the order of `groups`, and each group merged into one axis; an empty group is an axis of 1.
     Axes of the (split) tensor, `rank` in all, that are in no group have size 1 and are dropped. `shift` is added: the
     model may count its pixels from another one. So is, of each axis of the operand, the place times its one of `steps`:
-    the model may have distances from where a point stands.
+    the model may have distances from where a point stands. `repeats` are axes behind those of the (split)
+    tensor, along which it is repeated: coordinates of a row are those of all its columns.
     """
 
     tensor: str
@@ -113,10 +153,11 @@ class View:
     units: int = 0
     shift: int = 0
     steps: tuple[int, ...] = ()
+    repeats: tuple[Repeat, ...] = ()
 
     @property
     def rank(self) -> int:
-        """Axes of the (split) tensor, its `units` dropped ones included."""
+        """Axes of the (split) tensor, its `units` dropped ones and its `repeats` included."""
         return len(self.order) + self.units
 
     @property
@@ -131,7 +172,12 @@ class View:
             axis, sizes = self.split
             whole, known = dims[axis], math.prod(s for s in sizes if s > 0)
             inner[axis : axis + 1] = [s if s > 0 else None if whole is None else whole // known for s in sizes]
-        return inner
+        return [*inner, *(repeat.size for repeat in self.repeats)]
+
+    @property
+    def repeated(self) -> range:
+        """The axes that the (split) tensor does not have."""
+        return range(self.rank - len(self.repeats), self.rank)
 
     def with_unit_axis(self, axis: int) -> View:
         """The same view with an axis of size 1 at `axis`: one that it would drop, if there is any."""

@@ -17,7 +17,7 @@ from onnxgs_opt.errors import UsageError
 from onnxgs_opt.files.atomic import write_whole
 from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.recognition import KINDS
-from onnxgs_opt.runtime import RUNTIMES
+from onnxgs_opt.runtime import runtime_of
 from onnxgs_opt.samplers.site import AnySite
 from onnxgs_opt.tuning.measurement import Measurement
 
@@ -149,7 +149,7 @@ class Cache:
     def _path(self, own: str) -> Path | None:
         if self.folder is None:
             return None
-        runtime, tolerances = RUNTIMES[self.target.runtime], (self.target.atol, self.target.rtol)
+        runtime, tolerances = runtime_of(self.target.runtime), (self.target.atol, self.target.rtol)
         key = (own, VERSION, runtime.version(), runtime.name, runtime.device(), tolerances, self.target.ops)
         return self.folder / f"{sha256(repr(key).encode()).hexdigest()[:32]}.json"
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from onnxgs_opt.errors import EngineError
 from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.job import without_sizes
 from onnxgs_opt.lowering import LOWERINGS, Target
-from onnxgs_opt.runtime import RUNTIMES
+from onnxgs_opt.runtime import runtime_of
 from onnxgs_opt.runtime.timing import SlowError
 from onnxgs_opt.samplers.site import AnySite
 from onnxgs_opt.tuning.database import Cache, Tuning, hopeless
@@ -107,7 +108,7 @@ class Tuner:
         return Tuning(trial.signature, lowering, f"{reason}; {why}", ())
 
     def _measure(self, trial: Trial, refusals: Mapping[str, str], pace: Pace) -> tuple[Tuning, Checks]:
-        runtime = RUNTIMES[self.target.runtime]
+        runtime = runtime_of(self.target.runtime)
         names = self._names(trial, refusals)
         refused = {name: Measurement(name, "refused") for name in self._names(trial, {}) if name in refusals}
         try:
@@ -120,7 +121,8 @@ class Tuner:
             why = SPENT if pace.is_over else f"its exported form could not be timed: {error}"
             return self._untimed(trial, refusals, why), {}
         except Exception as error:  # a cone that does not run alone is not timed; runtimes' errors have no common base
-            why = f"it could not be measured: {error}"
+            line = str(error).partition("\n")[0]
+            why = f"it could not be measured{self._chosen()}: {line}"
             return Tuning(trial.signature, KEEP, why, tuple(refused.values())), {}
         checks = dict(self._entered(contest, trial, names, pace))
         if names and not checks:
@@ -135,6 +137,11 @@ class Tuner:
         if len(checks) == len(names):
             Cache(self.cache, self.target).remember(result)
         return result, checks
+
+    def _chosen(self) -> str:
+        """Of which inputs the sizes were not said, in words; "" where they were of all."""
+        unsaid = " and ".join(f"'{name}'" for name in without_sizes(self.graph, self.shapes))
+        return f" with sizes chosen for {unsaid}, of which --shape says nothing" if unsaid else ""
 
     def _entered(
         self, contest: Contest, trial: Trial, names: Sequence[str], pace: Pace

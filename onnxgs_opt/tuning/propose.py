@@ -35,7 +35,8 @@ def measure(graph: Graph, sites: Sequence[AnySite], plan: Plan, job: Job, proofs
     if not others:
         return plan
     cache = None if options.cache is None else Path(options.cache)
-    how = graph, job.target, proofs.checker, job.shapes, cache, options.progress, options.seed
+    shapes = {**{name: value.shape for name, value in (job.inputs or {}).items()}, **job.shapes}
+    how = graph, job.target, proofs.checker, shapes, cache, options.progress, options.seed
     with job.clock.stage("tune"):
         choices, _ = Tuner(*how, custom_ops=job.libraries, time_budget=options.time_budget).tune(others, plan.choices)
     return Plan(choices)

@@ -65,17 +65,22 @@ def _sampler_trial(graph: Graph, sized: Graph, site: Site) -> SamplerTrial:
     layout = layout_of(sized, site)
     is_dynamic = None in (site.batch, site.channels, *site.image_size, *site.sample_size)
     own = KINDS[site.kind].workload(graph, site, layout if is_dynamic else None)
-    return SamplerTrial(site, own, is_dynamic, layout)
+    return SamplerTrial(site, own, is_dynamic, layout, sized.at(site.body))
 
 
 @dataclass(frozen=True)
 class SamplerTrial:
-    """A sampler, with points all over its image and a little beyond, in no order."""
+    """A sampler, with points all over its image and a little beyond, in no order.
+
+    `sized` is the graph that the site is in, with sizes for the model's inputs: its cone may take sizes of other
+    tensors than the image and the coordinates.
+    """
 
     site: Site
     signature: str
     is_dynamic: bool
     layout: Layout
+    sized: Graph
 
     @property
     def sizes(self) -> str:
@@ -96,7 +101,9 @@ class SamplerTrial:
         height, width = self.layout.image
         margin = 0.0 if self.site.inside else 2.0
         x, y = ((rng.random(shape) * (size - 1 + 2 * margin) - margin).astype(dtype) for size in (width, height))
-        return site_feeds(cone, self.site, self.layout, x, y, rng)
+        shapes = {value.name: _shape(self.sized, value.name) for value in cone.graph.input}
+        known = {name: told for name, told in shapes.items() if told is not None}
+        return site_feeds(cone, self.site, self.layout, x, y, rng, known)
 
     def lowered(self, graph: Graph, cone: ModelProto, name: str) -> ModelProto:
         """That model with the site written by a lowering; what it does not need is gone."""
@@ -104,14 +111,20 @@ class SamplerTrial:
 
 
 def with_shapes(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> Graph:
-    """The graph with sizes for its inputs, for shapes to be read off; the graph itself when there are none."""
+    """The graph with sizes for its inputs, for shapes to be read off; the graph itself when there are none.
+
+    Dims of other inputs that have the name of one that is given have its size.
+    """
     if not shapes:
         return graph
     model = graph.to_proto()
     del model.graph.value_info[:]
-    for value in model.graph.input:
-        for dim, size in zip(value.type.tensor_type.shape.dim, shapes.get(value.name, ()), strict=False):
-            dim.dim_value = size
+    dims = {value.name: value.type.tensor_type.shape.dim for value in model.graph.input}
+    pairs = [pair for name, shape in shapes.items() for pair in zip(dims.get(name, ()), shape, strict=False)]
+    sizes = {dim.dim_param: size for dim, size in pairs if dim.dim_param}
+    pairs += [(dim, sizes[dim.dim_param]) for own in dims.values() for dim in own if dim.dim_param in sizes]
+    for dim, size in pairs:
+        dim.dim_value = size
     sized = Graph.from_proto(model, graph.folder)
     Pipeline("sizes", (PASSES["infer-shapes"], PASSES["fold-constants"]), rounds=8).run(sized)
     return sized
@@ -142,8 +155,9 @@ def image_sizes(graph: Graph, sites: Iterable[Site], shapes: Mapping[str, Sequen
 
 def _told(part: Graph, view: View) -> list[int] | None:
     """The canonical sizes of a view, where its tensor's are all known."""
-    shape = _shape(part, view.tensor)
-    return None if shape is None else spans(view, shape)
+    shape, *others = (_shape(part, name) for name in (view.tensor, *(repeat.like for repeat in view.repeats)))
+    known = {repeat.like: other for repeat, other in zip(view.repeats, others, strict=True) if other is not None}
+    return None if shape is None else spans(view, shape, known)
 
 
 def _shape(part: Graph, name: str) -> tuple[int, ...] | None:

@@ -109,7 +109,7 @@ def layouts_of(site: Site, picks: Sequence[Layout]) -> list[Layout]:
 def layout_at(site: Site, shapes: Mapping[str, Sequence[int]]) -> Layout:
     """Sizes of a site where every tensor has the shape that `shapes` gives it."""
     batch, channels, height, width = spans(site.image, shapes[site.image.tensor])
-    parts = [spans(view, shapes[view.tensor])[:3] for view in site.coordinate_views]
+    parts = [spans(view, shapes[view.tensor], shapes)[:3] for view in site.coordinate_views]
     samples = [max(sizes) for sizes in zip(*parts, strict=True)]
     return Layout(max(batch, samples[0]), channels, (height, width), (samples[1], samples[2]))
 

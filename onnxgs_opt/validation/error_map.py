@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from onnxgs_opt.samplers.site import Site
-from onnxgs_opt.samplers.view import Array, spans
+from onnxgs_opt.samplers.view import Array, held, spans
 from onnxgs_opt.validation.boundary_values import coordinates_of
 from onnxgs_opt.validation.inputs import Run
 
@@ -56,6 +56,9 @@ def _used(site: Site, run: Run, shape: Sequence[int]) -> list[Array]:
     out = []
     views = (aims.get("grid") or aims.get("x"), run.x), (aims.get("grid") or aims.get("y"), run.y)
     for view, values in views:
+        if view is not None and view.repeats:
+            out.append(held(view, values, run.feeds[view.tensor].shape))
+            continue
         have = shape if view is None else spans(view, np.shape(run.feeds.get(view.tensor, values)))[:3]
         out.append(values[tuple(slice(0, size) for size in have)])
     return out

@@ -19,7 +19,8 @@ sampler (float[2,3,42] image, float[2,5] x, float[2,5] y, float[2,10] pair, floa
  => (float[2,3,5] out)
 <float zero = {0}, float half = {0.5}, float one = {1}, float four = {4}, float xl = {6}, float yl = {5},
  float w = {7}, int64[1] k0 = {0}, int64[1] k1 = {1}, int64[1] k2 = {2}, int64[1] k3 = {3}, int64[3] spread = {1, 3, 1},
- int64[4] parted = {2, 3, 4, 5}, int64 first = {0}, int64 second = {1}, int64 third = {2}, int64 last = {3},
+ int64[4] parted = {2, 3, 4, 5}, int64[4] doubled = {2, 3, 10, 2}, int64[4] squares = {6, 5, 2, 2},
+ int64[3] plain = {2, 3, 5}, int64 first = {0}, int64 second = {1}, int64 third = {2}, int64 last = {3},
  int64 five = {5}, int64 six = {6},
  int64[1] k5 = {5}, int64[1] k10 = {10}, float thin = {0.3}, float[3,1] tint = {0.5, -2, 3}>
 {
@@ -181,6 +182,37 @@ MEAN = """
   mean = ReduceMean<axes=[2], keepdims=0>(terms)
   out = Mul(mean, four)
 """
+POOLED = """
+  qq = Unsqueeze(ww, k1)
+  terms = Mul(pp, qq)
+  mean = AveragePool<kernel_shape=[4, 1]>(terms)
+  flat = Squeeze(mean, k2)
+  out = Mul(flat, four)
+"""
+POOLED_FOUR = """
+  ua = Unsqueeze(ta, k3)
+  ub = Unsqueeze(tb, k3)
+  uc = Unsqueeze(tc, k3)
+  ud = Unsqueeze(td, k3)
+  top = Concat<axis=3>(ua, ub)
+  bottom = Concat<axis=3>(uc, ud)
+  upper = Unsqueeze(top, k3)
+  lower = Unsqueeze(bottom, k3)
+  cells = Concat<axis=3>(upper, lower)
+  grown = Reshape(cells, doubled)
+  mean = AveragePool<kernel_shape=[2, 2], strides=[2, 2], auto_pad="VALID">(grown)
+  flat = Reshape(mean, plain)
+  out = Mul(flat, four)
+"""
+POOLED_ALL = """
+  qq = Unsqueeze(ww, k1)
+  terms = Mul(pp, qq)
+  last4 = Transpose<perm=[0, 1, 3, 2]>(terms)
+  windows = Reshape(last4, squares)
+  mean = GlobalAveragePool(windows)
+  flat = Reshape(mean, plain)
+  out = Mul(flat, four)
+"""
 SEEN = """
   bright = Greater(gain, zero)
   dark = Cast<to=1>(bright)
@@ -229,6 +261,16 @@ FORMS = {
         (*WEIGHTS, ("Concat<axis=1>(fa, fb, fc, fd)", "Concat<axis=1>(fa, fc, fb, fd)")),
     ),
     "mean of one read": Form(ONE + MEAN, WEIGHTS),
+    "average pool of one read": Form(
+        ONE + POOLED, (*WEIGHTS, ("AveragePool<kernel_shape=[4, 1]>", "MaxPool<kernel_shape=[4, 1]>"))
+    ),
+    "average pool of four reads": Form(
+        FOUR + TERMS + POOLED_FOUR,
+        (*WEIGHTS, ("Concat<axis=3>(uc, ud)", "Concat<axis=3>(uc, uc)"), ("AveragePool", "MaxPool")),
+    ),
+    "global average pool": Form(
+        ONE + POOLED_ALL, (*WEIGHTS, ("Transpose<perm=[0, 1, 3, 2]>(terms)", "Identity(terms)"))
+    ),
     "one read, split": Form(ONE + PARTS, (*WEIGHTS, ("pa, pb, pc, pd = Split", "pa, pc, pb, pd = Split"))),
     "one read, taken apart": Form(ONE + TAKEN + SUM, (*WEIGHTS, ("int64 third = {2}", "int64 third = {1}"))),
     "a number in every tap": Form(

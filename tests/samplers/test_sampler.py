@@ -32,9 +32,20 @@ def at(image: np.ndarray, where: list[np.ndarray], sampler: tuple[AxisSpec, ...]
     return sampled(image[None, None], [p[None] for p in where], sampler)[0, 0]
 
 
-@pytest.mark.parametrize("axes", [1, 2, 3])
+PLAIN = ("nearest", "linear", "cubic")
+
+
 @pytest.mark.parametrize("border", BORDERS)
 @pytest.mark.parametrize("kernel", KERNELS)
+def test_halfway_between_two_pixels(kernel: str, border: str) -> None:
+    image, where = np.random.default_rng(8).standard_normal(7), [np.arange(-19, 24) / 2]
+    found = at(image, where, (AxisSpec(KERNELS[kernel], BORDERS[border]),))
+    np.testing.assert_allclose(found, reference.sample(image, where, kernel, border), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("kernel", PLAIN)
 def test_every_kernel_and_border(kernel: str, border: str, axes: int) -> None:
     image, where = np.random.default_rng(5).standard_normal(SIZES[:axes]), points(axes)
     found = at(image, where, axes * (AxisSpec(KERNELS[kernel], BORDERS[border]),))

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 
@@ -28,6 +29,7 @@ from onnxgs_opt.tuning.plan import KEEP, choose
 from onnxgs_opt.validation.check import SiteCheck
 from onnxgs_opt.validation.check_gather_sum import check_reads
 from onnxgs_opt.validation.compare import Comparison
+from tests.fixtures.text import FIRST_THREE, WEIGHTS, four
 
 MODELS = Path(__file__).parents[1] / "fixtures/models"
 DYNAMIC = MODELS / "masked_interior.ts17.dyn.onnx"
@@ -270,6 +272,63 @@ def test_dynamic_sizes_follow_from_the_inputs(canonical: tuple[Graph, Site]) -> 
     layout = trials.layout_of(sized, site)
     assert (layout.of_image(), layout.samples) == ((2, 3, 30, 40), (11, 12))
     assert trials.layout_of(graph, site).image == trials.DEFAULT.image
+
+
+WARP = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[H,W,C] img, float[K] x, float[K] y, float[L] other) => (float[K,C] out)
+<float one = {1}, float zero = {0}, int64[1] first = {0}, int64[1] second = {1}, int64[1] third = {2},
+ int64[1] behind = {-1}>
+{
+ shape = Shape(img)
+ h = Gather<axis=0>(shape, first)
+ w = Gather<axis=0>(shape, second)
+ c = Gather<axis=0>(shape, third)
+ plane = Concat<axis=0>(behind, c)
+ line = Reshape(img, plane)
+ lh = Sub(h, second)
+ lw = Sub(w, second)
+ hf = Cast<to=1>(lh)
+ wf = Cast<to=1>(lw)
+ fx = Floor(x)
+ fy = Floor(y)
+ gx = Add(fx, one)
+ gy = Add(fy, one)
+ u = Sub(x, fx)
+ v = Sub(y, fy)
+ points = Shape(other)
+ like = Concat<axis=0>(points, c)
+"""
+
+
+def warp() -> onnx.ModelProto:
+    """A sampler of K points whose reads are laid out by the size of another input, which is K as well."""
+    text = WARP + WEIGHTS
+    text += four(
+        "x{k} = Max({column}, zero)\n z{k} = Min(x{k}, wf)\n y{k} = Max({row}, zero)\n q{k} = Min(y{k}, hf)\n"
+        "e{k} = Cast<to=7>(z{k})\n f{k} = Cast<to=7>(q{k})\n r{k} = Mul(f{k}, w)\n i{k} = Add(r{k}, e{k})\n"
+        "g{k} = Gather<axis=0>(line, i{k})\n p{k} = Reshape(g{k}, like)\n d{k} = Unsqueeze(w{k}, behind)\n"
+        "t{k} = Mul(p{k}, d{k})",
+        ("fy", "gy"),
+        ("fx", "gx"),
+    )
+    model = onnx.parser.parse_model(text + FIRST_THREE + "out = Add(abc, td)\n}")
+    onnx.checker.check_model(model)
+    return model
+
+
+def test_every_input_has_the_users_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cone takes the size of an input that is neither the image nor the coordinates: it was a size of nobody's."""
+    monkeypatch.setattr(tune, "race", steady({"merged-gather": 0.5}))
+    monkeypatch.setattr(tune, "RIVAL", 1e9)
+    graph, found = look(load(warp()))
+    shapes = {"img": (16, 16, 3), "x": (50,), "y": (50,), "other": (50,)}
+    choice = tuned(graph, *found.samplers, shapes=shapes)
+    assert "measured 2.00 times" in choice.reason
+    unsaid = tuned(graph, *found.samplers, shapes={"img": (16, 16, 3), "x": (50,)})  # y has the size of x by its name
+    assert "it could not be measured with sizes chosen for 'other', of which --shape says nothing: " in unsaid.reason
+    inputs = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    (site,) = optimize(warp(), inputs=inputs).report.sites
+    assert not {"--shape", "measured:"} & set(site.reason.split())  # it ran, at the sizes of the arrays
 
 
 @pytest.mark.parametrize(("seconds", "speed"), [(1.1, 0.91), (1.0, 1.0), (0.99, 1.01)])

@@ -37,7 +37,9 @@ def for_batch(builder: Builder, view: View, image: Tensor, grid: Tensor) -> Tens
 def has_one_item(builder: Builder, view: View) -> bool:
     """Whether the operand surely is the same for all items of a batch: its first axis is 1."""
     shape = builder.graph.tensor(view.tensor).shape
-    return view.split is None and shape is not None and all(shape[axis] == 1 for axis in view.groups[0])
+    if view.split is not None or shape is None or not set(view.groups[0]).isdisjoint(view.repeated):
+        return False
+    return all(shape[axis] == 1 for axis in view.groups[0])
 
 
 def _differ(x: Tensor, y: Tensor) -> bool:

@@ -43,6 +43,9 @@ class _Nodes:
     def floor(self, a: Tensor) -> Tensor:
         return self._op("Floor", a)
 
+    def round(self, a: Tensor) -> Tensor:
+        return self._op("Round", a)
+
     def minimum(self, a: Tensor, b: Tensor) -> Tensor:
         return self._op("Min", a, b)
 

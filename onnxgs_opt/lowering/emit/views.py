@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
@@ -36,7 +37,9 @@ def _laid_out_operand(builder: Builder, view: View) -> Tensor:
     if view.shift:
         tensor = builder.op("Add", tensor, float(view.shift))
     if view.split is not None:
-        tensor = _split_axis(builder, tensor, view.rank, *view.split)
+        tensor = _split_axis(builder, tensor, view.rank - len(view.repeats), *view.split)
+    if view.repeats:
+        tensor = _repeated(builder, tensor, view)
     units = [axis for axis in range(view.rank) if axis not in view.order]
     tensor = builder.squeeze(tensor, units)
     kept = sorted(view.order)
@@ -45,6 +48,13 @@ def _laid_out_operand(builder: Builder, view: View) -> Tensor:
         return builder.unsqueeze(tensor, [k for k, group in enumerate(view.groups) if not group])
     dims = iter([builder.dim(tensor, axis) for axis in range(len(view.order))])
     return builder.reshape(tensor, [builder.dims_product([next(dims) for _ in group]) for group in view.groups])
+
+
+def _repeated(builder: Builder, tensor: Tensor, view: View) -> Tensor:
+    """The tensor with the axes that it lacks, as long as they are elsewhere."""
+    sizes = [builder.dim(builder.graph.tensor(repeat.like), repeat.place) for repeat in view.repeats]
+    shape = builder.sizes([*[1] * (view.rank - len(sizes)), *sizes])
+    return cast(Tensor, builder.op("Expand", builder.unsqueeze(tensor, list(view.repeated)), shape))
 
 
 def _split_axis(builder: Builder, tensor: Tensor, rank: int, axis: int, sizes: Sequence[int]) -> Tensor:
@@ -90,7 +100,7 @@ def _output_dim(builder: Builder, site: Site, axis: int) -> Dim:
     if group == 1:
         return _dim(builder, site.image, site.image.groups[1][place])
     kind = {0: 0, 2: 1, 3: 2}[group]
-    view = next(v for v in site.coordinate_views if v.groups[kind])
+    view = next(v for v in site.coordinate_views if v.groups[kind] and v.groups[kind][place] not in v.repeated)
     return _dim(builder, view, view.groups[kind][place])
 
 

@@ -8,56 +8,14 @@ it is built. What is left piecewise (clamps, masks, floors of coordinates) is re
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
-from typing import Literal
 
 from onnxgs_opt.recognition.algebra.effort import Effort
+from onnxgs_opt.recognition.algebra.expr import Bound, Expr, Op, children, walk
 from onnxgs_opt.recognition.algebra.polynomial import Number, tidy
 
-Op = Literal["lin", "idx", "elem", "mul", "floor", "ge", "select"]
-Terms = tuple[tuple["Expr", Number], ...]
-Bound = Number | None  # None: unbounded
-
-
-class Expr:
-    """One scalar; made by an `Algebra` only, equal exactly when identical.
-
-    `lo`, `hi`: inclusive bounds where known. `integral`: always an integer. `leaves`: the data-dependent elements it
-    depends on, those inside the index of a read included. `floored`: a floor or a condition is part of its value.
-    """
-
-    __slots__ = ("args", "floored", "hi", "integral", "leaves", "lo", "op", "serial")
-
-    def __init__(self, serial: int, op: Op, args: tuple[object, ...]) -> None:
-        self.serial = serial
-        self.op = op
-        self.args = args
-        self.lo: Bound = None
-        self.hi: Bound = None
-        self.integral = False
-        self.floored = False
-        self.leaves: frozenset[Expr] = frozenset()
-
-    @property
-    def value(self) -> Number | None:
-        """The number this is; None when it is not constant."""
-        return self.args[0] if self.op == "lin" and not self.args[1] else None  # type: ignore[return-value]
-
-    @property
-    def constant(self) -> Number:
-        """The constant term of a linear combination (0 for anything else)."""
-        return self.args[0] if self.op == "lin" else 0  # type: ignore[return-value]
-
-    @property
-    def terms(self) -> Terms:
-        """The linear combination that this is, without its constant."""
-        return self.args[1] if self.op == "lin" else ((self, 1),)  # type: ignore[return-value]
-
-    def __repr__(self) -> str:
-        if self.op == "lin":
-            return "(" + " + ".join([f"{c}*{t!r}" for t, c in self.terms] + [str(self.constant)]) + ")"
-        return f"{self.op}{self.args}"
+__all__ = ["Algebra", "Bound", "Expr", "children", "walk"]
 
 
 class Algebra:
@@ -203,6 +161,24 @@ class Algebra:
             made.lo = None if rest.lo is None else math.floor(rest.lo)
             made.hi = None if rest.hi is None else math.floor(rest.hi)
             made.integral = True
+            _inherit(made, (rest,))
+            made.floored = True
+        return self.add(outside, made)
+
+    def round(self, a: Expr) -> Expr:
+        """The nearest integer, halfway the even one; what is even moves out, and known bounds may decide the rest."""
+        if a.integral:
+            return a
+        even = {t: c for t, c in a.terms if t.integral and c.denominator == 1 and c % 2 == 0}
+        shift = 2 * math.floor(Fraction(a.constant) / 2)
+        rest = self._lin(tidy(a.constant - shift), {t: c for t, c in a.terms if t not in even})
+        outside = self._lin(shift, even)
+        lo, hi = (None if bound is None else round(bound) for bound in (rest.lo, rest.hi))
+        if lo is not None and lo == hi:
+            return self.add(outside, self.num(lo))
+        made, new = self._make("round", rest)
+        if new:
+            made.lo, made.hi, made.integral = lo, hi, True
             _inherit(made, (rest,))
             made.floored = True
         return self.add(outside, made)
@@ -365,28 +341,3 @@ def _product_bounds(a: Expr, b: Expr) -> tuple[Bound, Bound]:
         return (0, None) if known else (None, None)
     corners = [x * y for x in (a.lo, a.hi) for y in (b.lo, b.hi)]
     return min(corners), max(corners)
-
-
-def walk(roots: Sequence[Expr]) -> Iterator[Expr]:
-    """Every expression below `roots`, each once, operands first."""
-    seen: set[Expr] = set()
-    stack: list[tuple[Expr, bool]] = [(root, False) for root in roots]
-    while stack:
-        expr, done = stack.pop()
-        if done:
-            yield expr
-            continue
-        if expr in seen:
-            continue
-        seen.add(expr)
-        stack.append((expr, True))
-        stack.extend((child, False) for child in children(expr))
-
-
-def children(expr: Expr) -> tuple[Expr, ...]:
-    """The operands of an expression, the index of an element included."""
-    if expr.op == "lin":
-        return tuple(t for t, _ in expr.terms)
-    if expr.op == "elem":
-        return expr.args[1]  # type: ignore[return-value]
-    return tuple(a for a in expr.args if isinstance(a, Expr))

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
 
+from onnxgs_opt.recognition.algebra.cells import MAX_CELLS, Cell, split_floor, split_fraction
 from onnxgs_opt.recognition.algebra.effort import Effort
 from onnxgs_opt.recognition.algebra.expression import Algebra, Bound, Expr, walk
-from onnxgs_opt.recognition.algebra.polynomial import ONE, ZERO, Number, Poly, tidy
+from onnxgs_opt.recognition.algebra.polynomial import ONE, ZERO, Number, Poly
 
-MAX_CELLS = 24
-"""A sampler has about a dozen cells an axis; more is not one, or not seen at the right place."""
+__all__ = ["MAX_CELLS", "Cell", "Coordinate", "Resolver", "Split", "Unresolved", "partitions"]
+
+
+HALF = Fraction(1, 2)
+DECISIONS = ("select", "ge", "floor", "round")
 
 
 class Unresolved(Exception):  # noqa: N818 (an answer, not a failure)
@@ -28,29 +32,6 @@ class Unresolved(Exception):  # noqa: N818 (an answer, not a failure)
         super().__init__(message)
         self.code = code
         self.extents = extents
-
-
-@dataclass(frozen=True)
-class Cell:
-    """floor(p) in [lo, hi] (None: unbounded) and p - floor(p) in the range u_lo..u_hi, inclusive as flagged."""
-
-    lo: int | None = None
-    hi: int | None = None
-    u_lo: Number = 0
-    u_hi: Number = 1
-    u_lo_in: bool = True
-    u_hi_in: bool = False
-
-    def describe(self, axis: str) -> str:
-        """The cell in words, e.g. `x = 39` or `0 <= floor(x) <= 37`."""
-        if self.lo is not None and self.lo == self.hi:
-            if self.u_lo == self.u_hi:
-                return f"{axis} = {float(self.lo + self.u_lo):g}"
-            return f"{float(self.lo + self.u_lo):g} < {axis} < {float(self.lo + self.u_hi):g}"
-        low = "" if self.lo is None else f"{self.lo} <= "
-        high = "" if self.hi is None else f" <= {self.hi}"
-        fraction = ", integral" if self.u_lo == self.u_hi == 0 else ""
-        return f"{low}floor({axis}){high}{fraction}"
 
 
 @dataclass(frozen=True)
@@ -86,6 +67,7 @@ class Resolver:
         self._bounds: dict[int, tuple[Bound, Bound, bool]] = {}
         # What was read: the atom of each data-dependent element, its tensor and resolved index.
         self.elements: dict[int, tuple[str, tuple[Poly, ...]]] = {}
+        self._parities: set[int] = set()
         # What the coordinates have no part in, by its atom.
         self.apart: dict[int, Expr] = {}
         self._memo: dict[tuple[Cell, ...], dict[Expr, Poly]] = {}
@@ -108,7 +90,7 @@ class Resolver:
     def partition(self, axis: int, cells: Sequence[Cell], roots: Sequence[Expr]) -> list[Cell]:
         """Split `cells` of one axis until every condition that depends on this axis alone is decided."""
         leaf = frozenset((self._coordinates[axis].leaf,))
-        conditions = [e for e in walk(roots) if e.op in ("ge", "floor") and e.leaves == leaf]
+        conditions = [e for e in walk(roots) if e.op in ("ge", "floor", "round") and e.leaves == leaf]
         whole = [Cell()] * len(self._coordinates)
 
         settled: list[Cell] = []
@@ -155,7 +137,7 @@ class Resolver:
 
     def _compute(self, expr: Expr) -> Poly:
         self._effort.spend(1)
-        if expr.op in ("select", "ge", "floor") and self._leaves.keys().isdisjoint(expr.leaves):
+        if expr.op in DECISIONS and self._leaves.keys().isdisjoint(expr.leaves):
             return self._as_atom(expr, expr)
         if expr.op == "lin":
             total = Poly.const(expr.constant)
@@ -174,11 +156,10 @@ class Resolver:
             return self._value(a if chosen == ONE else b)  # type: ignore[arg-type]
         if expr.op == "ge":
             return ONE if self._at_least_zero(self._value(expr.args[0])) else ZERO  # type: ignore[arg-type]
-        if expr.op == "floor":
-            return self._floor(self._value(expr.args[0]))  # type: ignore[arg-type]
-        if expr.op == "idx":
-            return self._as_atom(expr, expr)
-        return self._element(expr)
+        if expr.op in ("floor", "round"):
+            whole = self._floor if expr.op == "floor" else self._round
+            return whole(self._value(expr.args[0]))  # type: ignore[arg-type]
+        return self._as_atom(expr, expr) if expr.op == "idx" else self._element(expr)
 
     def _as_atom(self, expr: Expr, key: object) -> Poly:
         """An expression that stays what it is wherever the coordinates are."""
@@ -306,8 +287,12 @@ class Resolver:
             return False
         raise self._split(poly)
 
+    def _whole(self, poly: Poly) -> Poly:
+        """The part of a polynomial that surely is an integer."""
+        return Poly({m: c for m, c in poly if c.denominator == 1 and all(self._is_integral(a) for a in m)})
+
     def _floor(self, poly: Poly) -> Poly:
-        whole = Poly({m: c for m, c in poly if c.denominator == 1 and all(self._is_integral(a) for a in m)})
+        whole = self._whole(poly)
         rest = poly - whole
         lo, hi, _, hi_in = self._range(rest)
         if lo is None or hi is None:
@@ -319,62 +304,49 @@ class Resolver:
             return whole + Poly.const(low)
         raise self._split(rest - Poly.const(low + 1))
 
+    def _round(self, poly: Poly) -> Poly:
+        """The nearest integer; halfway between n and n + 1 it is n and 1 where n is odd."""
+        whole = self._whole(poly)
+        rest = poly - whole
+        lo, hi, lo_in, hi_in = self._range(rest)
+        if lo is None or hi is None:
+            raise Unresolved("what is rounded has no bounds")
+        near = math.ceil(lo - HALF)
+        near += lo == near + HALF and not lo_in
+        end = near + HALF
+        if hi < end or (hi == end and not hi_in):
+            return whole + Poly.const(near)
+        if lo == hi:
+            below = whole + Poly.const(near)
+            return below + self._odd(below)
+        raise self._split(rest - Poly.const(end))
+
+    def _odd(self, whole: Poly) -> Poly:
+        """1 where an integer is odd, else 0."""
+        rest = Poly({m: 1 for m, c in whole if m and c % 2})
+        is_odd = bool(dict(whole).get((), 0) % 2)
+        if not rest:
+            return ONE if is_odd else ZERO
+        number = self._atom(("odd", rest), 0, 1, True)
+        self._parities.add(number)
+        return ONE - Poly.atom(number) if is_odd else Poly.atom(number)
+
     def _split(self, poly: Poly) -> Exception:
         """Where the sign of `poly` changes: along f of one axis, else along its u."""
         terms = dict(poly)
         constant = terms.pop((), 0)
+        odd = {m: c for m, c in terms.items() if len(m) == 1 and m[0] in self._parities}
         axes = {m[0] // 2 for m in terms if len(m) == 1 and m[0] < 2 * len(self._coordinates)}
-        if len(axes) != 1 or any(len(m) != 1 or m[0] // 2 not in axes for m in terms):
+        if len(axes) != 1 or any(m not in odd and (len(m) != 1 or m[0] // 2 not in axes) for m in terms):
             return Unresolved("a condition depends on more than one coordinate", "GSO102")
         axis = axes.pop()
         a_f, a_u = terms.get((2 * axis,), 0), terms.get((2 * axis + 1,), 0)
         cell = self._cells[axis]
-        rest = Poly({m: c for m, c in (((2 * axis + 1,), a_u), ((), constant)) if c})
-        cells = _split_f(cell, a_f, self._range(rest)) if a_f else _split_u(cell, a_u, constant)
+        rest = Poly({m: c for m, c in (((2 * axis + 1,), a_u), ((), constant), *odd.items()) if c})
+        if odd and not a_f:
+            return Unresolved("a condition depends on whether a coordinate is odd")
+        cells = split_floor(cell, a_f, self._range(rest)) if a_f else split_fraction(cell, a_u, constant)
         return Split(axis, cells) if len(cells) > 1 else Unresolved("a condition does not settle")
-
-
-def _split_f(cell: Cell, slope: Number, rest: tuple[Bound, Bound, bool, bool]) -> tuple[Cell, ...]:
-    """Cells on which slope * f + rest keeps its sign, f in the middle ones being one integer each."""
-    low, high, _, high_in = rest
-    if low is None or high is None:
-        return ()
-    surely, never = Fraction(-low) / slope, Fraction(-high) / slope
-    if slope > 0:
-        first = math.ceil(surely)  # f >= first: at least zero
-        last = math.ceil(never) - 1 if high_in or never.denominator != 1 else int(never)  # f <= last: below zero
-    else:
-        last = math.floor(surely)  # f <= last: at least zero
-        first = math.floor(never) + 1 if high_in or never.denominator != 1 else int(never)  # f >= first: below
-    if first - last > MAX_CELLS:
-        return ()
-    parts = [(None, last), *((f, f) for f in range(last + 1, first)), (first, None)]
-    return tuple(part for lo, hi in parts if (part := _within(cell, lo, hi)) is not None)
-
-
-def _split_u(cell: Cell, slope: Number, constant: Number) -> tuple[Cell, ...]:
-    if not slope:
-        return ()
-    root = tidy(Fraction(-constant) / slope)
-    below = replace(cell, u_hi=root, u_hi_in=False)
-    above = replace(cell, u_lo=root, u_lo_in=False)
-    parts: list[Cell] = []
-    if root > cell.u_lo:
-        parts.append(below)
-    if (cell.u_lo < root or (cell.u_lo == root and cell.u_lo_in)) and (
-        root < cell.u_hi or (root == cell.u_hi and cell.u_hi_in)
-    ):
-        parts.append(replace(cell, u_lo=root, u_hi=root, u_lo_in=True, u_hi_in=True))
-    if root < cell.u_hi:
-        parts.append(above)
-    return tuple(parts)
-
-
-def _within(cell: Cell, lo: int | None, hi: int | None) -> Cell | None:
-    """The part of a cell where floor(p) is in [lo, hi]; None where there is none."""
-    low = max((bound for bound in (cell.lo, lo) if bound is not None), default=None)
-    high = min((bound for bound in (cell.hi, hi) if bound is not None), default=None)
-    return None if low is not None and high is not None and low > high else replace(cell, lo=low, hi=high)
 
 
 def partitions(resolver: Resolver, cells: Sequence[list[Cell]], roots: Sequence[Expr]) -> tuple[list[Cell], ...]:

@@ -113,15 +113,6 @@ def _power(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     return (lift.algebra.one, a, lift.algebra.mul(a, a))[int(b.value)]
 
 
-def _round(lift: Lift, node: Node, position: int, index: Index) -> Expr:
-    """What is whole stays; halves go to the even neighbour, for which there is no formula."""
-    (a,) = lift.operands(node, index)
-    lift.note_rounded(node.inputs[0].name, index, a)
-    if not a.integral:
-        raise NoRule("rounds to nearest")
-    return a
-
-
 def _mod(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     a, b = lift.operands(node, index)
     if b.value is None or b.value <= 0:
@@ -266,7 +257,7 @@ ARITHMETIC: dict[str, Rule] = {
     "Range": _range,
     "Reciprocal": _reciprocal,
     "Relu": _unary(lambda algebra, a: algebra.maximum(a, algebra.zero)),
-    "Round": _round,
+    "Round": _rounding(Algebra.round),
     "ScatterND": scatter_nd,
     "Sign": _unary(lambda algebra, a: algebra.sub(algebra.ge(a), algebra.ge(algebra.scale(a, -1)))),
     "Sub": _arithmetic(Algebra.sub),

@@ -1,6 +1,6 @@
 """Renderings of a report, one module a format; nothing is imported before it is asked for.
 
-A new format is one file, its line in `FORMATS`, and its name in `FORMATS` of options.py; a test compares the two.
+A new format is one file, its line in `FORMATS`, and its name in `FORMATS` of options; a test compares the two.
 """
 
 from __future__ import annotations

@@ -51,6 +51,9 @@ class TensorRt:
         """The machine and its GPU's compute capability."""
         return f"{platform.machine()} {'.'.join(map(str, Driver().capability))} {platform.node()}"
 
+    def load(self, model: ModelProto, folder: Path | None = None, custom_ops: Sequence[str] = ()) -> None:
+        """Nothing: an engine takes one set of sizes, and `--engine` checks the one that is built."""
+
     def prepare(
         self, model: ModelProto, feeds: Feeds, folder: Path | None = None, custom_ops: Sequence[str] = ()
     ) -> EngineCall:

@@ -13,7 +13,7 @@ from onnxgs_opt.recognition.algebra.expression import Algebra
 from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate, Resolver
 
 leaves = st.one_of(st.just(("x",)), st.tuples(st.just("c"), st.fractions(-3, 3, max_denominator=4)))
-unary = st.sampled_from(["floor", "ceil", "trunc", "ge", "gt", "eq", "abs"])
+unary = st.sampled_from(["floor", "round", "ceil", "trunc", "ge", "gt", "eq", "abs"])
 binary = st.sampled_from(["+", "-", "max", "min"])
 trees = st.recursive(
     leaves,
@@ -53,7 +53,7 @@ def value(tree, x):
         case (op, a):
             v = value(a, x)
             return {
-                "floor": math.floor(v), "ceil": math.ceil(v), "trunc": math.trunc(v), "abs": abs(v),
+                "floor": math.floor(v), "round": round(v), "ceil": math.ceil(v), "trunc": math.trunc(v), "abs": abs(v),
                 "ge": int(v >= 0), "gt": int(v > 0), "eq": int(v == 0),
             }[op]  # fmt: skip
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
 import pytest
 
 from onnxgs_opt.recognition.algebra.expression import Algebra
@@ -37,6 +40,22 @@ def test_cells_cover_the_line_once(algebra, axes):
         for fraction in (0, 0.25, 0.75):
             inside = [c for c in cells if contains(c, whole, fraction)]
             assert len(inside) == 1, (whole, fraction)
+
+
+@pytest.mark.parametrize("slope", [1, -1])
+@pytest.mark.parametrize("offset", [Fraction(0), Fraction(1, 2), Fraction(-3, 2), Fraction(1, 3), Fraction(3)])
+def test_what_is_rounded_goes_to_the_even_neighbour_halfway(algebra, axes, slope, offset):
+    (y, _), resolver = axes
+    rounded = algebra.round(algebra.add(algebra.num(offset), y, slope))
+    clamped = algebra.minimum(algebra.maximum(rounded, algebra.zero), algebra.num(7))
+    cells = resolver.partition(0, [Cell()], [clamped])
+    for place in range(-24, 60):
+        p = Fraction(place, 6)
+        (cell,) = (c for c in cells if contains(c, math.floor(p), p - math.floor(p)))
+        found = resolver.evaluate(clamped, (cell, Cell()))
+        atoms = {0: math.floor(p), 1: p - math.floor(p)}  # any other is 1 where the floor is odd
+        value = sum(c * math.prod(atoms.get(a, math.floor(p) % 2) for a in m) for m, c in found)
+        assert value == min(max(round(offset + slope * p), 0), 7), (p, cell)
 
 
 def contains(cell, whole, fraction):

@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, Literal, TypeVar
 
 from onnxgs_opt.errors import UsageError
 from onnxgs_opt.files.outputs import require_apart
-
-if TYPE_CHECKING:
-    import numpy as np
-    from onnx import ModelProto
+from onnxgs_opt.options.spec import Arrays, Model, PathLike, Shapes
+from onnxgs_opt.options.spec import said as _said
 
 AUTO = "auto"
 LOWERINGS = (
     *("keep", "merged-gather", "blocked-gather", "lerp-gather", "row-gather", "packed-gather"),
     *("grid-sample", "roi-align", "plugin"),
 )
-TARGETS = ("ort-cpu", "ort-cuda", "tensorrt", "tensorrt-rtx")
+TARGETS = ("ort-cpu", "ort-cuda", "tensorrt", "tensorrt-rtx", "openvino")
+ON_DEVICES = ("openvino",)
+"""Targets that take `:DEVICE` after their name."""
 FORMATS = ("text", "json", "markdown", "sarif", "github")
 ENGINE_ENDINGS = (".engine", ".trt", ".plan")
 """What nobody calls an ONNX model."""
@@ -38,52 +38,6 @@ MODEL = "model: A path, a file's bytes, an ONNXProgram, or a ModelProto (which m
 OUTPUT = "output: Where to write; None writes nothing. It may be the path that was read."
 
 F = TypeVar("F", bound=Callable[..., Any])
-PathLike = str | os.PathLike[str]
-Shapes = Mapping[str, Sequence[int]]
-
-
-class Program(Protocol):
-    """What an exporter hands out with the model in it, as `torch.onnx.ONNXProgram` does."""
-
-    @property
-    def model_proto(self) -> ModelProto:
-        """The model."""
-
-
-Model: TypeAlias = "PathLike | ModelProto | bytes | Program"
-Arrays: TypeAlias = "Mapping[str, np.ndarray[Any, Any]]"
-
-
-@dataclass(frozen=True)
-class Spec:
-    """What is said of one option.
-
-    Attributes:
-        group: The heading of --help that it stands under.
-        flags: Its names on the command line; none where only programs have it. `--no-x` sets a field to False.
-        help: What it does, in one short sentence.
-        more: What docs/usage.md says beyond that.
-        python: What programs give, where the sentence does not say it.
-        metavar: How its value is called.
-        choices: The values that are allowed; None for any.
-        least: The smallest number that is allowed.
-        path: Whether it is a file that is read ("in", or "in later" where it may still be missing) or written ("out").
-    """
-
-    group: str
-    flags: tuple[str, ...]
-    help: str
-    more: str = ""
-    python: str = ""
-    metavar: str | None = None
-    choices: tuple[str, ...] = ()
-    least: int | None = None
-    path: Literal["", "in", "in later", "out"] = ""
-
-
-def _said(group: str, flags: str, help: str, **more: Any) -> dict[str, Spec]:
-    """The metadata of a field; `flags` are separated by blanks."""
-    return {"spec": Spec(group, tuple(flags.split()), help, **more)}
 
 
 @dataclass(frozen=True)
@@ -121,9 +75,11 @@ class Options:
     ))
     target: str | None = field(default=None, metadata=_said(
         "How to lower", "--target", f"Runtime: {', '.join(TARGETS)}.", metavar="NAME", choices=TARGETS,
-        python='The runtime to be fast on: "ort-cpu" (the default), "ort-cuda", "tensorrt" or "tensorrt-rtx".',
+        on_devices=ON_DEVICES,
+        python=f'The runtime to be fast on: {", ".join(TARGETS)}; ort-cpu by default. "openvino:GPU" names a device.',
         more="It is the one to be fast on: `ort-cpu` if none is named, with `--engine` the engine's builder. Where it "
-        "cannot run here, `auto` goes by recorded measurements and says so.",
+        "cannot run here, `auto` goes by recorded measurements and says so. `openvino:GPU` names one of OpenVINO's "
+        "devices. [Runtimes](runtimes.md) has what wins on each.",
     ))
     plugin: bool = field(default=False, metadata=_said(
         "How to lower", "",
@@ -273,10 +229,9 @@ class Options:
     def __post_init__(self) -> None:
         """Refuse, before any work, what cannot be done."""
         for each in fields(self):
-            allowed = each.metadata["spec"].choices if each.metadata else ()
-            value = getattr(self, each.name)
-            if allowed and value is not None and value not in allowed:
-                raise UsageError(f"no {each.name} '{value}'", f"one of {', '.join(allowed)}")
+            value, spec = getattr(self, each.name), each.metadata.get("spec")
+            if spec is not None and value is not None and not spec.allows(value):
+                raise UsageError(f"no {each.name} '{value}'", f"one of {', '.join(spec.choices)}")
         self._refuse_contradictions()
         require_apart(self.files("in"), self.files("out"))
         self.workspace_bytes()

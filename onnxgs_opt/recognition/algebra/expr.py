@@ -1,0 +1,77 @@
+"""Scalar expressions as data: what an `Expr` is, and every part of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from onnxgs_opt.recognition.algebra.polynomial import Number
+
+Op = Literal["lin", "idx", "elem", "mul", "floor", "round", "ge", "select"]
+Terms = tuple[tuple["Expr", Number], ...]
+Bound = Number | None  # None: unbounded
+
+
+class Expr:
+    """One scalar; made by an `Algebra` only, equal exactly when identical.
+
+    `lo`, `hi`: inclusive bounds where known. `integral`: always an integer. `leaves`: the data-dependent elements it
+    depends on, those inside the index of a read included. `floored`: a floor or a condition is part of its value.
+    """
+
+    __slots__ = ("args", "floored", "hi", "integral", "leaves", "lo", "op", "serial")
+
+    def __init__(self, serial: int, op: Op, args: tuple[object, ...]) -> None:
+        self.serial = serial
+        self.op = op
+        self.args = args
+        self.lo: Bound = None
+        self.hi: Bound = None
+        self.integral = False
+        self.floored = False
+        self.leaves: frozenset[Expr] = frozenset()
+
+    @property
+    def value(self) -> Number | None:
+        """The number this is; None when it is not constant."""
+        return self.args[0] if self.op == "lin" and not self.args[1] else None  # type: ignore[return-value]
+
+    @property
+    def constant(self) -> Number:
+        """The constant term of a linear combination (0 for anything else)."""
+        return self.args[0] if self.op == "lin" else 0  # type: ignore[return-value]
+
+    @property
+    def terms(self) -> Terms:
+        """The linear combination that this is, without its constant."""
+        return self.args[1] if self.op == "lin" else ((self, 1),)  # type: ignore[return-value]
+
+    def __repr__(self) -> str:
+        if self.op == "lin":
+            return "(" + " + ".join([f"{c}*{t!r}" for t, c in self.terms] + [str(self.constant)]) + ")"
+        return f"{self.op}{self.args}"
+
+
+def walk(roots: Sequence[Expr]) -> Iterator[Expr]:
+    """Every expression below `roots`, each once, operands first."""
+    seen: set[Expr] = set()
+    stack: list[tuple[Expr, bool]] = [(root, False) for root in roots]
+    while stack:
+        expr, done = stack.pop()
+        if done:
+            yield expr
+            continue
+        if expr in seen:
+            continue
+        seen.add(expr)
+        stack.append((expr, True))
+        stack.extend((child, False) for child in children(expr))
+
+
+def children(expr: Expr) -> tuple[Expr, ...]:
+    """The operands of an expression, the index of an element included."""
+    if expr.op == "lin":
+        return tuple(t for t, _ in expr.terms)
+    if expr.op == "elem":
+        return expr.args[1]  # type: ignore[return-value]
+    return tuple(a for a in expr.args if isinstance(a, Expr))

@@ -1,0 +1,104 @@
+"""What is said of a proven sampler: which tensors it is made of, and the `Site` that they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from onnxgs_opt.ir import Node
+from onnxgs_opt.ir.def_use import Scope
+from onnxgs_opt.recognition.algebra.polynomial import Number
+from onnxgs_opt.recognition.candidates import Join
+from onnxgs_opt.recognition.cone import escape
+from onnxgs_opt.recognition.cut_points import Cuts
+from onnxgs_opt.recognition.lifting.dynamic_dims import SizeSets
+from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, float_types
+from onnxgs_opt.recognition.match import Match, Miss
+from onnxgs_opt.recognition.operands import Placement
+from onnxgs_opt.samplers.site import Domain, Site
+from onnxgs_opt.samplers.view import View, known_product
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A proven sampler whose result is `output`; `exact` where the model compares its coordinates in pixels."""
+
+    output: str
+    match: Match
+    placement: Placement
+    cuts: Cuts
+    exact: bool
+    narrow: Mapping[str, tuple[Number, Number]]
+    exact_below: int
+
+
+def adds_nothing(inner: Claim, outer: Claim) -> bool:
+    """Whether `outer`, further on in the graph, may be taken for `inner`: it adds a mask in pixels or layout alone.
+
+    A factor or an addend stays outside; so does a mask in other units, since a point at a border may round to its other
+    side. Coordinates that `inner` has in their own axes are not split for what is only layout.
+    """
+    a, b = inner.placement.affine, outer.placement.affine
+    splits = {view.split for view in inner.placement.coordinate_views}
+    whole = all(view.split in (None, *splits) for view in outer.placement.coordinate_views)
+    masked = outer.match.policy.window != inner.match.policy.window and not outer.exact
+    return whole and not masked and b.names <= a.names and b.scale in (a.scale, 1)
+
+
+def between(scope: Scope, claim: Claim) -> list[Node]:
+    """The nodes from the image and the coordinates to the output."""
+    views = claim.placement.image, *claim.placement.operands
+    return scope.backward_slice([claim.output], frozenset(view.tensor for view in views))
+
+
+def site_of(scope: Scope, sizes: SizeSets, join: Join, claim: Claim, domain: Domain) -> Site | Miss:
+    """The site of a claim, whose reads are those of `join`; a miss where something else needs what lies between."""
+    escaped = escape(scope, join.reads, claim.output)
+    if escaped is not None:
+        return escaped
+    facts, placement = sizes.facts(0), _with_static_sizes(sizes, claim.placement)
+    reads = [scope.producer[t][0] for t in sorted(join.reads, key=scope.order.__getitem__)]
+    batch, channels, height, width = group_sizes(sizes, placement.image)
+    points = [group_sizes(sizes, view)[1:3] for view in placement.coordinate_views]
+    rows, columns = (None if None in counts else max(s or 1 for s in counts) for counts in zip(*points, strict=True))
+    image, *coordinates = (facts.get(v.tensor, UNKNOWN) for v in (placement.image, *placement.coordinate_views))
+    if any(fact.dtype is not None and fact.dtype.kind not in "fiu" for fact in (image, *coordinates)):
+        return Miss("its image or its coordinates are no real numbers", 4, "GSO108")
+    cone = between(scope, claim)
+    return Site(
+        id="",
+        rule="GSO001",
+        policy=claim.match.policy,
+        output=claim.output,
+        output_rank=len(facts[claim.output].shape or ()),
+        reads=tuple(r.name for r in reads),
+        read_op=reads[0].op,
+        cone=tuple(n.name for n in cone),
+        batch=batch,
+        channels=channels,
+        image_size=(height, width),
+        sample_size=(rows, columns),
+        dtype="unknown" if image.dtype is None else str(image.dtype),
+        layout=placement.layout,
+        domain=domain,
+        types=float_types(coordinates, cone, facts),
+        **{f: getattr(placement, f) for f in Placement.__dataclass_fields__},
+    )
+
+
+def _with_static_sizes(sizes: SizeSets, placement: Placement) -> Placement:
+    """With the numbers that are known of what coordinates are repeated along."""
+
+    def told(view: View | None) -> View | None:
+        known = [sizes.static_dims(repeat.like)[repeat.place] for repeat in view.repeats] if view else []
+        return view and replace(
+            view, repeats=tuple(replace(r, size=size) for r, size in zip(view.repeats, known, strict=True))
+        )
+
+    return replace(placement, x=told(placement.x), y=told(placement.y))
+
+
+def group_sizes(sizes: SizeSets, view: View) -> list[int | None]:
+    """The size of each canonical axis of a view; None for a dynamic one."""
+    dims = view.split_dims(sizes.static_dims(view.tensor))
+    return [known_product(dims[a] for a in group) for group in view.groups]

@@ -1,0 +1,132 @@
+"""OpenVINO: its processors and graphics devices, at the precision that each computes in by default."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata, util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto
+from onnx.helper import tensor_dtype_to_np_dtype
+
+from onnxgs_opt.errors import RunError
+from onnxgs_opt.runtime.as_file import as_file
+from onnxgs_opt.runtime.base import Quirk
+from onnxgs_opt.runtime.timing import Call, Feeds
+from onnxgs_opt.samplers.view import Array
+
+_PLACE = re.compile(r"Exception from |Check '|FrontEnd API failed|Summary:|To facilitate")
+"""Lines of an error that say where in OpenVINO's source it arose, or that repeat it."""
+
+
+@dataclass(frozen=True)
+class OpenVino:
+    """OpenVINO on a device, `openvino:GPU` and the like; on the CPU where the name says none."""
+
+    name: str = "openvino"
+    quirks: frozenset[Quirk] = frozenset(
+        {Quirk.SHORT_FLOATS_BY_DEFAULT, Quirk.SCAN_SEES_NO_OUTER_TENSORS, Quirk.NO_FUNCTIONS}
+    )
+    least_call_s: float = 5e-4
+
+    @property
+    def place(self) -> str:
+        """What OpenVINO calls the device."""
+        return self.name.partition(":")[2] or "CPU"
+
+    def unavailable(self) -> str | None:
+        """Say that the package is not installed, or that it finds no such device."""
+        if util.find_spec("openvino") is None:
+            return "openvino is not installed: pip install openvino"
+        found = _core().available_devices
+        if any(name.partition(".")[0] == self.place or name == self.place for name in found):
+            return None
+        return f"OpenVINO finds no device {self.place} here, only {', '.join(found)}"
+
+    def version(self) -> str:
+        """As the package says."""
+        return f"openvino {metadata.version('openvino')}"
+
+    def device(self) -> str:
+        """The machine, and what OpenVINO says of the device."""
+        return f"{platform.machine()} {_core().get_property(self.place, 'FULL_DEVICE_NAME')} {platform.node()}"
+
+    def load(self, model: ModelProto, folder: Path | None = None, custom_ops: Sequence[str] = ()) -> Compiled:
+        """Compile it for the device; see `Runtime.load`. Libraries of custom operators are onnxruntime's."""
+        types = {o.name: tensor_dtype_to_np_dtype(o.type.tensor_type.elem_type) for o in model.graph.output}
+        with as_file(model, folder) as path, _errors_as_ours():
+            return Compiled(_core().compile_model(str(path), self.place), types)
+
+    def prepare(
+        self, model: ModelProto, feeds: Feeds, folder: Path | None = None, custom_ops: Sequence[str] = ()
+    ) -> Call:
+        """Compile it; see `Runtime.prepare`."""
+        return self.load(model, folder, custom_ops).call(feeds)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A model that OpenVINO has compiled, `raw`, and its outputs in order: their names and types."""
+
+    raw: Any
+    types: Mapping[str, np.dtype[Any]]
+
+    @property
+    def outputs(self) -> list[str]:
+        """The names of the model's outputs."""
+        return list(self.types)
+
+    def run(self, names: Sequence[str] | None, feeds: Feeds) -> list[Array]:
+        """The outputs of these names, or all; RunError where the model does not run on these inputs."""
+        request = self._request(feeds)
+        _infer(request)
+        tensors = zip(self.types.items(), request.output_tensors, strict=True)
+        made = {name: np.array(tensor.data).astype(dtype, copy=False) for (name, dtype), tensor in tensors}
+        return [made[name] for name in (self.types if names is None else names)]
+
+    def call(self, feeds: Feeds) -> Call:
+        """A call whose inputs and outputs stay where they are."""
+        request = self._request(feeds)
+        return lambda: _infer(request)
+
+    def _request(self, feeds: Feeds) -> Any:
+        from openvino import Tensor
+
+        request = self.raw.create_infer_request()
+        for port in self.raw.inputs:
+            name = next((name for name in port.get_names() if name in feeds), None)
+            if name is None:
+                raise RunError(f"nothing is given for its input '{port.any_name}'")
+            with _errors_as_ours():
+                request.set_tensor(port, Tensor(np.asarray(feeds[name], order="C"), shared_memory=True))
+        return request
+
+
+def _infer(request: Any) -> None:
+    with _errors_as_ours():
+        request.start_async()
+        request.wait()
+
+
+@contextmanager
+def _errors_as_ours() -> Iterator[None]:
+    """Raise `RunError` for whatever OpenVINO raises, in one line without the places in its source."""
+    try:
+        yield
+    except RuntimeError as reason:
+        said = [line for line in str(reason).splitlines() if line and not _PLACE.match(line)]
+        raise RunError(" ".join(said)[:300]) from reason
+
+
+@lru_cache(maxsize=1)
+def _core() -> Any:
+    import openvino
+
+    return openvino.Core()
