@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from onnxgs_opt.runtime.base import Quirk, Runtime
+from onnxgs_opt.runtime.base import Loaded, Quirk, Runtime
 from onnxgs_opt.runtime.openvino import OpenVino
 from onnxgs_opt.runtime.ort import OnnxRuntime
 from onnxgs_opt.runtime.tensorrt.runtime import TensorRt
@@ -34,4 +34,4 @@ def runtime_of(target: str) -> Runtime:
     return ON_DEVICES[name](target) if device else RUNTIMES[name]
 
 
-__all__ = ["ON_DEVICES", "RUNTIMES", "Quirk", "Runtime", "runtime_of"]
+__all__ = ["ON_DEVICES", "RUNTIMES", "Loaded", "Quirk", "Runtime", "runtime_of"]

@@ -44,10 +44,6 @@ class Quirk(Enum):
 class Loaded(Protocol):
     """A model that a runtime has loaded, for any inputs."""
 
-    @property
-    def outputs(self) -> list[str]:
-        """The names of the model's outputs."""
-
     def run(self, names: Sequence[str] | None, feeds: Feeds) -> list[Array]:
         """The outputs of these names, or all; RunError where the model does not run on these inputs."""
 

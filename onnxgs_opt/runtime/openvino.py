@@ -78,11 +78,6 @@ class Compiled:
     raw: Any
     types: Mapping[str, np.dtype[Any]]
 
-    @property
-    def outputs(self) -> list[str]:
-        """The names of the model's outputs."""
-        return list(self.types)
-
     def run(self, names: Sequence[str] | None, feeds: Feeds) -> list[Array]:
         """The outputs of these names, or all; RunError where the model does not run on these inputs."""
         request = self._request(feeds)
