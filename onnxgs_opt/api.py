@@ -19,8 +19,9 @@ from onnxgs_opt.recognition.find import canonical, surveyed
 from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.report.collect import collect
 from onnxgs_opt.report.evidence import Evidence, evidence_of
+from onnxgs_opt.report.gates import Gates
 from onnxgs_opt.report.model import Report
-from onnxgs_opt.report.verdict import Verdict, judge
+from onnxgs_opt.report.verdict import Verdict, gated, judge
 from onnxgs_opt.runtime.tensorrt.engine import Engine
 from onnxgs_opt.runtime.timing import Race
 from onnxgs_opt.samplers.site import Site
@@ -82,6 +83,10 @@ def optimize(
     dry_run: bool = False,
     check: bool = False,
     require_match: int = 0,
+    min_speedup: float | None = None,
+    fail_on: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    baseline: PathLike | None = None,
     lowering: str = "auto",
     target: str | None = None,
     plugin: bool = False,
@@ -123,8 +128,10 @@ def optimize(
 
 def run(options: Options) -> Result:
     """Do what the options ask for; `optimize` and the command line are this."""
+    gates = Gates.of(options)
     job = Job.of(options)
     graph, found = look(job.start, job.clock)
+    found = gates.visible(found)
     plan = propose(graph, found, job)
     proofs = SiteProofs(graph, found, job)
     if options.writes and len(found.sites) >= options.require_match:
@@ -133,7 +140,7 @@ def run(options: Options) -> Result:
     race = None
     while True:  # ends: each turn keeps more sites as exported
         lowered = _lowered(job, graph, found, plan.lowerings)
-        verdict = judge(job, lowered, found, plan.lowerings, proofs)
+        verdict = judge(job, lowered, found, plan.lowerings, proofs, gates)
         race = verdict.race or race
         if not verdict.keep:
             break
@@ -144,7 +151,8 @@ def run(options: Options) -> Result:
         _write(job, graph, found, plan, lowered, verdict)
         raise
     if slower:
-        plan, lowered, verdict = plan.keeping(dict.fromkeys(plan.lowerings, slower)), job.source, Verdict()
+        plan, lowered = plan.keeping(dict.fromkeys(plan.lowerings, slower)), job.source
+        verdict = gated(Verdict(), gates, ())
     _write(job, graph, found, plan, lowered, verdict)
     report = replace(collect(job, found, plan, proofs.comparisons, lowered, verdict), engine=engine)
     evidence = evidence_of(graph, lowered, found.sites, proofs.comparisons)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -61,6 +62,7 @@ class Job:
         inputs: The user's own inputs for the whole model, if any.
         libraries: Absolute paths of libraries of custom operators, which are loaded.
         clock: What the stages took so far.
+        sha256: Of the model's file as it came, without external data; None where it is no file.
     """
 
     options: Options
@@ -72,6 +74,7 @@ class Job:
     inputs: Mapping[str, np.ndarray[Any, Any]] | None
     libraries: tuple[str, ...]
     clock: Clock
+    sha256: str | None = None
 
     @classmethod
     def of(cls, options: Options) -> Job:
@@ -98,7 +101,8 @@ class Job:
             _warn_of_unnamed(source, shapes)
         start = inlined(source) if options.opset is None else converted(inlined(source), options.opset)
         target = Target(start.opset, runtime, options.atol, options.rtol, plugin=options.has_plugin, ops=ops)
-        return cls(options, source, start, target, shapes, largest, inputs, libraries, clock)
+        digest = _digest(options.model)
+        return cls(options, source, start, target, shapes, largest, inputs, libraries, clock, digest)
 
     @property
     def other_libraries(self) -> tuple[str, ...]:
@@ -160,6 +164,19 @@ def load(model: Model) -> Graph:
         return Graph.from_proto(proto)
     hint = "give a path, bytes, an onnx.ModelProto or an ONNXProgram; onnx_ir.to_proto makes one of an onnx_ir.Model"
     raise UsageError(f"a {type(model).__name__} is no model", hint)
+
+
+def _digest(model: Model) -> str | None:
+    """SHA-256 of a model's file; None where it is none, or a stream, which is read once."""
+    if isinstance(model, bytes):
+        return sha256(model).hexdigest()
+    if not isinstance(model, str | os.PathLike) or not Path(model).is_file():
+        return None
+    digest = sha256()
+    with Path(model).open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _native(runtime: str) -> tuple[tuple[str], str]:

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from onnxgs_opt._version import __version__
-from onnxgs_opt.cli.given import GroupedCommand, options_given, with_options
+from onnxgs_opt.cli.config import read_config
+from onnxgs_opt.cli.given import GroupedCommand, explicit, options_given, with_options
 from onnxgs_opt.cli.mistakes import said_of
 from onnxgs_opt.errors import OptError, UsageError
 from onnxgs_opt.files.atomic import is_stdout
@@ -31,7 +32,6 @@ from onnxgs_opt.report.files import report_path, write_report
 if TYPE_CHECKING:
     from onnxgs_opt.api import Result
     from onnxgs_opt.report.model import Report
-    from onnxgs_opt.runtime.timing import Race
 
 INTERRUPTED = 130
 
@@ -50,14 +50,20 @@ class Voice:
 @click.argument("named", metavar="IN.onnx [OUT.onnx] | MODEL...", nargs=-1)
 @with_options
 @click.version_option(__version__, prog_name="onnxgs-opt", message="%(prog)s %(version)s")
-def command(**given: Any) -> int:
+@click.pass_context
+def command(context: click.Context, /, **given: Any) -> int:
     """Find hand-written bilinear samplers, replace them, prove it, write OUT.onnx."""
     verbosity = -1 if given["quiet"] else given["verbose"]
     voice = Voice(given["format"], verbosity, _wants_colour(given["color"]))
     try:
         if given["explain"] is not None:
             return _explain(given["explain"], voice)
-        each = options_given(_cache_folder(), **given)
+        config = read_config(context, Path.cwd())
+        if config.path is not None and verbosity > 0:
+            _tell(f"options of {config.path}")
+        everywhere = {name: value for name, value in config.values.items() if name not in explicit(context)}
+        voice = replace(voice, format=everywhere.get("format", voice.format))
+        each = options_given(_cache_folder(), context, config, **{**given, **everywhere})
         return _one(each[0], voice) if len(each) == 1 else _several(each, voice)
     except OptError as error:
         if verbosity > 1:
@@ -72,8 +78,8 @@ def _one(options: Options, voice: Voice) -> int:
     result = _run(options, voice)
     for path in report_paths:
         write_report(result.report, result.evidence, path)
-    if options.bench:
-        _say_times(result.race)
+    if options.is_timed and result.report.latency is None:
+        _tell("the model was not timed: it was not rewritten, or does not run here")
     _show(result.report, voice)
     return result.report.exit_code
 
@@ -155,13 +161,6 @@ def _cache_folder() -> Path:
 def _has_stdout(options: Options) -> bool:
     """Whether a file that is written is standard output: then nothing else goes there."""
     return any(is_stdout(path) for _, path in options.files("out"))
-
-
-def _say_times(race: Race | None) -> None:
-    """One line on stderr: stdout carries the report."""
-    from onnxgs_opt.runtime.timing import describe
-
-    _tell("bench: the model was not rewritten, or does not run here" if race is None else describe(race))
 
 
 def _show(report: Report, voice: Voice) -> None:

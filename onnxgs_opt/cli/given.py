@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
+from onnxgs_opt.cli.config import Config
 from onnxgs_opt.cli.named import pairs, require_different
 from onnxgs_opt.errors import UsageError
 from onnxgs_opt.files.atomic import writing
@@ -21,7 +24,15 @@ GROUPS = tuple(dict.fromkeys(each.metadata["spec"].group for each in OPTIONS if 
 
 
 class GroupedCommand(click.Command):
-    """A command whose --help lists its options under the headings of `GROUPS`; the rest come last."""
+    """A command whose --help lists its options under the headings of `GROUPS`; the rest come last.
+
+    The context's `obj` is what was written on the command line.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the arguments as they were written: reports name them."""
+        ctx.obj = tuple(args)
+        return super().parse_args(ctx, args)
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write what the command does, right under its usage: all of --help fits one screen."""
@@ -99,23 +110,39 @@ def _is_negative(spec: Spec) -> bool:
     return bool(spec.flags) and spec.flags[0].startswith("--no-")
 
 
-def options_given(cache: Path, /, named: Sequence[str], **given: Any) -> list[Options]:
+def options_given(cache: Path, context: click.Context, config: Config, /, **given: Any) -> list[Options]:
     """What click has read, for each model that is meant; `cache` is where measurements may be kept.
 
     Raises:
         UsageError: IN or OUT is missing, a shape is none, or `Options` refuses what was given.
     """
     writes = not (given["dry_run"] or given["check"])
-    found = pairs(named, given["output_dir"], given["in_place"], writes)
+    found = pairs(given.pop("named"), given["output_dir"], given["in_place"], writes)
     require_different(found)
+    given["command"] = shlex.join(["onnxgs-opt", *context.obj])
+    said = explicit(context)
+    each = [(model, output, _complete({**given, **config.of(model, said)}, cache)) for model, output in found]
+    if given["output_dir"] is not None and writes:
+        make_folders(Path(output).parent for _, output in found if output is not None)
+    return [Options(model, output, **_of_one(own, model, len(found))) for model, output, own in each]
+
+
+def explicit(context: click.Context) -> frozenset[str]:
+    """The options that the command line says itself."""
+    sources = {str(param.name): context.get_parameter_source(str(param.name)) for param in context.command.params}
+    return frozenset(name for name, source in sources.items() if source is ParameterSource.COMMANDLINE)
+
+
+def _complete(given: dict[str, Any], cache: Path) -> dict[str, Any]:
+    """One model's options as `Options` takes them."""
     profiles = dict(parse_profile(text) for text in given.pop("shapes"))
     smallest, shapes, largest = ({name: three[k] for name, three in profiles.items()} for k in range(3))
     given |= {"smallest": smallest, "shapes": shapes, "largest": largest}
     given |= {each.name: not given[each.name] for each in OPTIONS if _is_negative(each.metadata["spec"])}
     given["cache"] = cache if given["cache"] else None
-    if given["output_dir"] is not None and writes:
-        make_folders(Path(output).parent for _, output in found if output is not None)
-    return [Options(model, output, **_of_one(given, model, len(found))) for model, output in found]
+    if given["jobs"] > 1 and given["min_speedup"] is not None:
+        raise UsageError("--min-speedup measures, and with --jobs models disturb each other", "leave one of them out")
+    return given
 
 
 def make_folders(folders: Iterable[Path]) -> None:

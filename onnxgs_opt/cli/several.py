@@ -26,6 +26,7 @@ WORDS = {
     "dry-run": "could be optimised",
     "findings": "could be optimised",
     "too-few": "with too few sites",
+    "too-slow": "not as fast as asked for",
     "mismatch": "whose result differs",
     "engine-failed": "without an engine",
 }
@@ -101,9 +102,14 @@ def exit_code(done: Sequence[Done]) -> int:
 
 
 def document(format_: str, done: Sequence[Done]) -> str:
-    """The reports of all in one of the formats; JSON has the errors too, SARIF a run for each model."""
-    from onnxgs_opt.report.rendering import render
+    """The reports of all in one of the formats; JSON and JUnit have the errors too, SARIF a run for each model."""
+    from onnxgs_opt.report.rendering import junit, render
 
+    if format_ == "junit":
+        return junit.document(
+            junit.broken(each.model, each.error, each.hint) if each.report is None else junit.suite(each.report)
+            for each in done
+        )
     texts = [render(format_, each.report) for each in done if each.report is not None]
     match format_:
         case "json":

@@ -26,7 +26,7 @@ LOWERINGS = (
 TARGETS = ("ort-cpu", "ort-cuda", "tensorrt", "tensorrt-rtx", "openvino")
 ON_DEVICES = ("openvino",)
 """Targets that take `:DEVICE` after their name."""
-FORMATS = ("text", "json", "markdown", "sarif", "github")
+FORMATS = ("text", "json", "markdown", "sarif", "github", "junit")
 ENGINE_ENDINGS = (".engine", ".trt", ".plan")
 """What nobody calls an ONNX model."""
 PRINTING = ("Output",)
@@ -61,10 +61,33 @@ class Options:
         "What to do", "--check", "As --dry-run; exit 1 when something could be optimised.",
         python='True only reports, with the status "findings" where something could be optimised.',
     ))
+
     require_match: int = field(default=0, metadata=_said(
-        "What to do", "--require-match", "Exit 1 when fewer than N sites are found.", metavar="N", least=0,
+        "For CI", "--require-match", "Exit 1 when fewer than N sites are found.", metavar="N", least=0,
         more="Nothing is written then.",
         python='With fewer sites than this nothing is written, and the status is "too-few".',
+    ))
+    min_speedup: float | None = field(default=None, metadata=_said(
+        "For CI", "--min-speedup", "Exit 1 where OUT is less than X times as fast.", metavar="X", least=0,
+        more="The whole model is timed before and after, as with `--bench`. Nothing is written where it is slower than "
+        "that, or where it cannot be timed.",
+        python='Where the result is less than so many times as fast, nothing is written, with the status "too-slow".',
+    ))
+    fail_on: Sequence[str] = field(default=(), metadata=_said(
+        "For CI", "--fail-on", "Exit 1 where a code occurs; GSO1 is all GSO1xx.", metavar="CODE,...",
+        more="Nothing is written then. Codes are those of reports: [all of them](codes.md).",
+        python='Codes, or how they begin, that must not occur: the status is "findings" then, and nothing is written.',
+    ))
+    ignore: Sequence[str] = field(default=(), metadata=_said(
+        "For CI", "--ignore", "Neither lower, report nor fail on a code.", metavar="CODE,...",
+        more="Or on all that begin so. A site of such a rule stays as exported.",
+        python="Codes, or how they begin, that are left out: not lowered, not reported, no reason to fail.",
+    ))
+    baseline: PathLike | None = field(default=None, metadata=_said(
+        "For CI", "--baseline", "Fail only on what this JSON report has not.", metavar="FILE", path="in later",
+        more="It is that of an earlier run: `--report FILE.json`, or for many models `--check --format json > FILE`. "
+        "The model has to be named as it was then.",
+        python="A JSON report of an earlier run: what it has found is no reason to fail.",
     ))
 
     lowering: str = field(default=AUTO, metadata=_said(
@@ -203,8 +226,8 @@ class Options:
         more="With more than one nothing is measured, since they would disturb each other.",
     ))
     reports: Sequence[PathLike] = field(default=(), metadata=_said(
-        "Output", "--report", "Also a report: .json, .md, .sarif, .html; repeatable.", metavar="FILE", path="out",
-        more="Its ending says the format; .html needs the extra `html`.",
+        "Output", "--report", "Also a report: .json .md .sarif .html .xml; repeatable.", metavar="FILE", path="out",
+        more="Its ending says the format: .xml is JUnit's, .html needs the extra `html`.",
     ))
     format: str = field(default="text", metadata=_said(
         "Output", "--format", f"Print {', '.join(FORMATS)}.", metavar="NAME", choices=FORMATS
@@ -221,6 +244,7 @@ class Options:
         "Output", "--explain", "What a code of the report means.", metavar="[CODE]",
         more="And what to do; all codes without one.",
     ))
+    command: str = field(default="", metadata=_said("Output", "", "The command line, which reports name."))
     progress: Callable[[str], None] | None = field(default=None, metadata=_said(
         "Progress", "", "Called with the name of each stage."
     ))
@@ -233,6 +257,10 @@ class Options:
             if spec is not None and value is not None and not spec.allows(value):
                 raise UsageError(f"no {each.name} '{value}'", f"one of {', '.join(spec.choices)}")
         self._refuse_contradictions()
+        for name in ("fail_on", "ignore"):
+            if unknown := [each for each in _codes(getattr(self, name)) if not _begins_a_code(each)]:
+                what = f"--{name.replace('_', '-')}: there is no code {unknown[0]}"
+                raise UsageError(what, "onnxgs-opt --explain lists them")
         require_apart(self.files("in"), self.files("out"))
         self.workspace_bytes()
 
@@ -245,6 +273,19 @@ class Options:
     def has_plugin(self) -> bool:
         """Whether the target will have the plugin for BilinearSample."""
         return self.plugin or self.ops or self.plugin_library is not None
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether the whole model has to be timed before and after."""
+        return self.bench or self.min_speedup is not None
+
+    def hides(self, code: str) -> bool:
+        """Whether a code is left out."""
+        return code.startswith(_codes(self.ignore))
+
+    def fails_on(self, code: str) -> bool:
+        """Whether a code must not occur."""
+        return code.startswith(_codes(self.fail_on))
 
     def files(self, use: Literal["in", "out"]) -> list[tuple[str, Path]]:
         """What is read or written: IN or OUT first, then what options name, each with what names it."""
@@ -275,10 +316,25 @@ class Options:
             raise UsageError(f"OUT {self.output} would be an ONNX model, not an engine", hint)
         if self.plan is not None and self.lowering != AUTO:
             raise UsageError("--plan and --lowering both say what to write", "leave one of them out")
-        makes = [name for name, wanted in (("--engine", self.engine), ("--bench", self.bench)) if wanted]
+        makes = [name for name in ("engine", "bench", "min_speedup") if getattr(self, name)]
         if makes and not self.writes:
             look = "--dry-run" if self.dry_run else "--check"
-            raise UsageError(f"{makes[0]} needs the new model, which {look} does not make", "leave one of them out")
+            raise UsageError(
+                f"--{makes[0].replace('_', '-')} needs the new model, which {look} does not make",
+                "leave one of them out",
+            )
+
+
+def _codes(given: Sequence[str]) -> tuple[str, ...]:
+    """Codes that were given one by one or with commas between."""
+    listed = (given,) if isinstance(given, str) else given
+    return tuple(code.strip().upper() for each in listed for code in each.split(",") if code.strip())
+
+
+def _begins_a_code(text: str) -> bool:
+    from onnxgs_opt.diagnostics import CODES
+
+    return any(code.startswith(text) for code in CODES)
 
 
 def _paths(value: Any) -> tuple[PathLike, ...]:

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
-from onnxgs_opt.diagnostics import CODES, Remark
 from onnxgs_opt.ir import Constant, Node
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import READS
 from onnxgs_opt.job import Job
-from onnxgs_opt.lowering.plugin import operator_nodes
-from onnxgs_opt.passes.lower_bilinear import RAISED
 from onnxgs_opt.recognition import KINDS
 from onnxgs_opt.recognition.findings import Survey
-from onnxgs_opt.report.model import Count, Hazard, NearMiss, Report, SiteError, SitePolicy, SiteReport, Validation
+from onnxgs_opt.report.hazards import advice, hazards
+from onnxgs_opt.report.model import Count, Latency, NearMiss, Report, SiteError, SitePolicy, SiteReport, Validation
+from onnxgs_opt.report.provenance import provenance
 from onnxgs_opt.report.verdict import Verdict
 from onnxgs_opt.samplers.site import AnySite
 from onnxgs_opt.tuning.plan import Choice, Plan
 from onnxgs_opt.validation.compare import BROKEN, Comparison
 
-NOT_FINITE, SMALL = "GSO207", "GSO208"
 READ_OPS = READS | {"GridSample"}
 
 
@@ -39,41 +37,14 @@ def collect(
         nodes=Count(before.size, result.size),
         reads=Count(reads, reads if result is job.source else image_reads(result, found.sites)),
         sites=tuple(site_record(site, plan.choices[site.id], checks.get(site.id)) for site in found.sites),
-        near_misses=tuple(NearMiss(m.code, m.node, m.condition, _hint(m)) for m in found.near_misses),
-        hazards=(
-            *(Hazard(h.code, h.node, _hint(h)) for h in found.hazards),
-            *_needs(job, plan, result),
-            *_not_finite(found, plan, verdict),
-            *_beyond(found, plan, checks, verdict),
-        ),
+        near_misses=tuple(NearMiss(m.code, m.node, m.condition, advice(m)) for m in found.near_misses),
+        hazards=hazards(job, found, plan.lowerings, result, checks if verdict.status == "optimised" else None),
         validation=validation_record(verdict.whole, job.source),
+        latency=None if verdict.race is None else Latency.of(verdict.race),
+        failures=verdict.failures,
+        provenance=provenance(job),
         timings=dict(job.clock.seconds),
     )
-
-
-def _needs(job: Job, plan: Plan, result: Graph) -> tuple[Hazard, ...]:
-    """What programs have to load for the result to be fast, where nodes were chosen because onnxgs-ops has them."""
-    if not job.target.ops or RAISED not in plan.lowerings.values():
-        return ()
-    nodes = [node.name for node in operator_nodes(result)]
-    return tuple(Hazard("GSO206", name, CODES["GSO206"].action) for name in nodes[:1])
-
-
-def _not_finite(found: Survey, plan: Plan, verdict: Verdict) -> Iterator[Hazard]:
-    """One hazard at the first sampler that was lowered: no lowering promises what comes of infinities and NaN."""
-    lowered = [site for site in found.samplers if site.id in plan.lowerings]
-    if verdict.status == "optimised" and lowered:
-        yield Hazard(NOT_FINITE, lowered[0].reads[0], CODES[NOT_FINITE].action)
-
-
-def _beyond(found: Survey, plan: Plan, checks: Mapping[str, Comparison], verdict: Verdict) -> Iterator[Hazard]:
-    """One hazard at each sampler whose lowering was seen to do something else at a size of 0 or 1."""
-    for site in found.samplers if verdict.status == "optimised" else ():
-        where = checks[site.id].beyond if site.id in checks and site.id in plan.lowerings else ()
-        if where:
-            others = f" and at {len(where) - 1} more of the sizes that were tried" if len(where) > 1 else ""
-            hint = f"Seen at {where[0]}{others}: {plan.lowerings[site.id]} does not give what the model gives there. "
-            yield Hazard(SMALL, site.reads[0], hint + CODES[SMALL].action)
 
 
 def image_reads(graph: Graph, sites: Iterable[AnySite]) -> int:
@@ -117,10 +88,6 @@ def _error(comparison: Comparison | None) -> SiteError:
     if comparison is None or comparison.status == "not-run" or comparison.worst.startswith(BROKEN):
         return SiteError()
     return SiteError(comparison.max_abs, comparison.max_rel)
-
-
-def _hint(remark: Remark) -> str:
-    return remark.hint or CODES[remark.code].action
 
 
 def validation_record(comparison: Comparison | None, graph: Graph) -> Validation:

@@ -1,6 +1,6 @@
 """The report of one run: frozen records that mirror the JSON report key by key, and the exit code.
 
-`schemas/report-1.json` is the schema of `to_dict`. Tensor and node names are the model's own. Errors are
+`schemas/report-2.json` is the schema of `to_dict`. Tensor and node names are the model's own. Errors are
 differences between the model before and after, in the unit of the output; a time's name ends in its unit.
 """
 
@@ -18,11 +18,20 @@ from onnxgs_opt.tuning.measurement import Measurement
 
 if TYPE_CHECKING:
     from onnxgs_opt.runtime.tensorrt.engine import Engine
+    from onnxgs_opt.runtime.timing import Race
     from onnxgs_opt.samplers.site import Domain
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 Status = Literal[
-    "optimised", "nothing-to-do", "checks-failed", "dry-run", "findings", "too-few", "mismatch", "engine-failed"
+    "optimised",
+    "nothing-to-do",
+    "checks-failed",
+    "dry-run",
+    "findings",
+    "too-few",
+    "too-slow",
+    "mismatch",
+    "engine-failed",
 ]
 EXIT_CODES: dict[Status, int] = {
     "optimised": 0,
@@ -31,10 +40,14 @@ EXIT_CODES: dict[Status, int] = {
     "dry-run": 0,
     "findings": 1,
     "too-few": 1,
+    "too-slow": 1,
     "mismatch": 3,
     "engine-failed": 4,
 }
 """Exit code by status; 2 (usage, unreadable model) and 130 (interrupted) leave no report."""
+
+Gate = Literal["check", "fail-on", "require-match", "min-speedup"]
+"""Options that end a run with exit code 1."""
 
 
 @dataclass(frozen=True)
@@ -145,8 +158,72 @@ class Validation:
 
 
 @dataclass(frozen=True)
+class Latency:
+    """How long the whole model takes before and after, run in turn; `ratio` is before / after, above 1 is faster.
+
+    Of the ratios of all rounds it is the median, `ratio_low` and `ratio_high` are the quartiles.
+    """
+
+    before_ms: float
+    after_ms: float
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+    rounds: int
+
+    @classmethod
+    def of(cls, race: Race) -> Latency:
+        """What a race of `before` and `after` says."""
+        low, high = race.quartiles("before", "after")
+        return cls(
+            before_ms=round(race.median_ms("before"), 4),
+            after_ms=round(race.median_ms("after"), 4),
+            ratio=round(race.ratio("before", "after"), 4),
+            ratio_low=round(low, 4),
+            ratio_high=round(high, 4),
+            rounds=len(race.seconds["before"]),
+        )
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether three rounds of four agree which is faster."""
+        return self.ratio_low > 1 or self.ratio_high < 1
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a run ends with exit code 1: the option that asks for it, and what it found.
+
+    `gate` is the option's name without dashes; `code` and `place` are those of what was found, empty where it is the
+    whole model: a site's id, or the name of a node.
+    """
+
+    gate: Gate
+    message: str
+    code: str = ""
+    place: str = ""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How a report came about: when (UTC), by which command, where, with what, and of which file.
+
+    `model_sha256` is that of the model's own file, without external data; None where it was not a file or bytes.
+    """
+
+    date: str
+    command: str
+    machine: str
+    versions: Mapping[str, str]
+    model_sha256: str | None = None
+
+
+@dataclass(frozen=True)
 class Report:
-    """Everything one run found and did; `output` is None when nothing was written."""
+    """Everything one run found and did; `output` is None when nothing was written.
+
+    `failures` are what options for CI asked about and was not so. `latency` is None where it was not timed.
+    """
 
     input: str
     output: str | None
@@ -159,6 +236,9 @@ class Report:
     hazards: tuple[Hazard, ...] = ()
     validation: Validation = Validation()
     engine: Engine | None = None
+    latency: Latency | None = None
+    failures: tuple[Failure, ...] = ()
+    provenance: Provenance | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
     tool: Tool = Tool()
 
@@ -171,6 +251,10 @@ class Report:
     def lowered(self) -> tuple[SiteReport, ...]:
         """The sites that were, or in a dry run would be, replaced."""
         return tuple(site for site in self.sites if not site.is_kept)
+
+    def failure(self, code: str, place: str) -> Failure | None:
+        """Why what was found at a place, a site's id or a node, makes the run fail; None where it does not."""
+        return next((each for each in self.failures if (each.code, each.place) == (code, place)), None)
 
 
 def to_dict(report: Report) -> dict[str, Any]:

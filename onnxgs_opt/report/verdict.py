@@ -15,7 +15,10 @@ from onnxgs_opt.job import Job
 from onnxgs_opt.lowering import LOWERINGS, rounds_to_halves, tolerance_of
 from onnxgs_opt.passes.lower_sites import still_read
 from onnxgs_opt.recognition.findings import Survey
-from onnxgs_opt.report.model import Status
+from onnxgs_opt.report.gates import Gates
+from onnxgs_opt.report.hazards import hazards
+from onnxgs_opt.report.model import Failure, Latency, Status
+from onnxgs_opt.report.rendering.words import count
 from onnxgs_opt.runtime import runtime_of
 from onnxgs_opt.runtime.timing import CLEAR, Race
 from onnxgs_opt.tuning.race import race_models
@@ -36,12 +39,14 @@ class Verdict:
         keep: By id, sites that have to stay as exported, and why.
         whole: The whole-model check, where it was made.
         race: How long the model takes before and after, where that was measured.
+        failures: What options for CI asked about and is not so.
     """
 
     status: Status = "nothing-to-do"
     keep: Mapping[str, str] = field(default_factory=dict)
     whole: Comparison | None = None
     race: Race | None = None
+    failures: tuple[Failure, ...] = ()
 
     @property
     def lets_write(self) -> bool:
@@ -51,30 +56,44 @@ class Verdict:
     @property
     def is_no_failure(self) -> bool:
         """Whether the run did what was asked for; findings of a check are that."""
-        return self.status not in ("too-few", "mismatch")
+        return self.status not in ("too-few", "too-slow", "mismatch")
 
 
-def judge(job: Job, lowered: Graph, found: Survey, lowerings: Mapping[str, str], proofs: SiteProofs) -> Verdict:
+def judge(
+    job: Job, lowered: Graph, found: Survey, lowerings: Mapping[str, str], proofs: SiteProofs, gates: Gates
+) -> Verdict:
     """Compare the model as it came with the result, in what it computes and, where lowerings were measured, in time."""
     if len(found.sites) < job.options.require_match:
-        return Verdict("too-few")
+        message = f"{count(len(found.sites), 'site')} found, {job.options.require_match} asked for"
+        return Verdict("too-few", failures=(Failure("require-match", message),))
     if lowerings and (left := still_read(lowered, found.sites, lowerings)):
         return Verdict(keep=left)
-    if not job.options.writes:
-        return Verdict("findings" if job.options.check and lowerings else "dry-run")
+    failures = gates.failures(job.name, found, lowerings)
+    if failures or not job.options.writes:
+        return Verdict("findings" if failures else "dry-run", failures=failures)
     if not lowerings:
         failed = any(check.status == "mismatch" for check in proofs.comparisons.values())
-        return Verdict("checks-failed" if failed else "nothing-to-do")
+        return gated(Verdict("checks-failed" if failed else "nothing-to-do"), gates, ())
     whole = _whole_check(job, lowered, found, lowerings, proofs) if job.options.validate else None
     if whole is not None and whole.status == "mismatch":
         return Verdict("mismatch", whole=whole)
     if whole is not None and whole.status == "not-run" and (left := proofs.unproven(lowerings)):
         return Verdict(keep=left)
-    race = _race(job, lowered, found) if job.may_measure or job.options.bench else None
+    race = _race(job, lowered, found) if job.may_measure or job.options.is_timed else None
     if race is not None and job.may_measure and (speed := race.ratio("before", "after")) < CLEAR:
         reason = f"the whole model ran at {speed:.2f} of its speed with "
         return Verdict(keep={key: reason + name for key, name in lowerings.items()}, race=race)
-    return Verdict("optimised", whole=whole, race=race)
+    made = hazards(job, found, lowerings, lowered, proofs.comparisons)
+    return gated(Verdict("optimised", whole=whole, race=race), gates, tuple(gates.remarked(job.name, made)))
+
+
+def gated(verdict: Verdict, gates: Gates, remarked: tuple[Failure, ...]) -> Verdict:
+    """The verdict, or that the result has what must not be, or is not as fast as it has to be."""
+    if remarked:
+        return replace(verdict, status="findings", failures=remarked)
+    latency = None if verdict.race is None else Latency.of(verdict.race)
+    slow = gates.of_speed(latency, is_new=verdict.status == "optimised")
+    return replace(verdict, status="too-slow", failures=slow) if slow else verdict
 
 
 def _whole_check(

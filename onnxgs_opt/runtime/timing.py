@@ -63,10 +63,14 @@ class Race:
         """The median of the ratios of the rounds."""
         return median(self.ratios(before, after))
 
+    def quartiles(self, before: str, after: str) -> tuple[float, float]:
+        """What a quarter of the ratios lies below, and what a quarter lies above."""
+        ratios = self.ratios(before, after)
+        return ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
+
     def is_faster(self, before: str, after: str) -> bool:
         """Whether the gain exceeds the noise: three rounds of four agree, and their median says more than 2 %."""
-        ratios = self.ratios(before, after)
-        return ratios[len(ratios) // 4] > 1 and median(ratios) > CLEAR
+        return self.quartiles(before, after)[0] > 1 and self.ratio(before, after) > CLEAR
 
 
 def timed(call: Call, calls: int = 1) -> float:
@@ -128,13 +132,3 @@ def race(calls: Mapping[str, Call], budget_s: float, once: Mapping[str, float] |
             calls[name]()
             seconds[name].append(timed(calls[name], repeats[name]))
     return Race({name: tuple(values) for name, values in seconds.items()})
-
-
-def describe(times: Race) -> str:
-    """A race of `before` and `after` in one line, which says so where the noise exceeds the gain."""
-    before, after = (f"{times.median_ms(n):.3g} ms (+-{times.spread(n):.0%})" for n in ("before", "after"))
-    ratios = times.ratios("before", "after")
-    low, high = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
-    verdict = "" if low > 1 or high < 1 else ", within the noise"
-    ratio = f"{times.ratio('before', 'after'):.2f} times as fast ({low:.2f} to {high:.2f}{verdict})"
-    return f"bench: {before} before, {after} after, {ratio}, {len(ratios)} rounds in turn"

@@ -107,7 +107,9 @@ class Contest:
 
 
 def _row(result: Race, name: str) -> Measurement:
-    return Measurement(name, "ok", round(result.median_ms(name), 4), round(result.ratio(KEEP, name), 4))
+    ratio, (low, high) = result.ratio(KEEP, name), result.quartiles(KEEP, name)
+    time = result.median_ms(KEEP) / ratio
+    return Measurement(name, "ok", *(round(figure, 4) for figure in (time, ratio, low, high)))
 
 
 def _slow_row(once: Mapping[str, float], name: str) -> Measurement:
@@ -119,8 +121,11 @@ def winner_of(result: Race) -> tuple[str, str]:
     winners = [name for name in result.seconds if name != KEEP and result.is_faster(KEEP, name)]
     if not winners:
         return KEEP, "nothing measured is faster than the exported form by more than the noise"
-    best = max(winners, key=lambda name: result.ratio(KEEP, name) / (1 if _is_exact(name) else INEXACT))
-    return best, f"measured {result.ratio(KEEP, best):.2f} times as fast as the exported form"
+    ratios = {name: result.ratio(KEEP, name) for name in winners}
+    best = max(winners, key=lambda name: ratios[name] / (1 if _is_exact(name) else INEXACT))
+    fastest = max(winners, key=ratios.__getitem__)
+    but = "" if fastest == best else f"; {fastest}, at {ratios[fastest]:.2f}, is not so much faster as to round for it"
+    return best, f"measured {ratios[best]:.2f} times as fast as the exported form{but}"
 
 
 def _is_exact(name: str) -> bool:

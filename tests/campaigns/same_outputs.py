@@ -37,7 +37,7 @@ LOOK = "dry-run"
 """Stands for a lowering where nothing is written."""
 UNCHECKED = "8x64x270x480"
 """A model whose validation takes minutes; what is written does not depend on it."""
-WITHOUT = ("tool", "input", "output", "timings", "measurements")
+WITHOUT = ("schema_version", "tool", "input", "output", "timings", "measurements", "latency", "failures", "provenance")
 """Keys of the report that differ from run to run, or from version to version."""
 ERRORS = ("max_abs", "max_rel")
 Case = tuple[str, str]

@@ -13,6 +13,7 @@ from onnxgs_opt.diagnostics import CODES
 from onnxgs_opt.report.model import (
     EXIT_CODES,
     Count,
+    Failure,
     Hazard,
     NearMiss,
     Report,
@@ -94,7 +95,7 @@ def test_schema_knows_every_status(status: Status) -> None:
 
 
 def test_schema_refuses_what_it_does_not_know() -> None:
-    for change in ({"extra": 1}, {"status": "fine"}, {"schema_version": "2"}, {"nodes": {"before": 1}}):
+    for change in ({"extra": 1}, {"status": "fine"}, {"schema_version": "1"}, {"nodes": {"before": 1}}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({**to_dict(FULL), **change}, schema(), jsonschema.Draft202012Validator)
 
@@ -103,7 +104,7 @@ def test_json_has_the_documented_keys_in_their_order() -> None:
     document = json.loads(to_json(FULL))
     assert list(document) == [
         "schema_version", "tool", "input", "output", "target", "status", "exit_code", "nodes", "reads",
-        "sites", "near_misses", "hazards", "validation", "engine", "timings",
+        "sites", "near_misses", "hazards", "validation", "engine", "latency", "failures", "provenance", "timings",
     ]  # fmt: skip
     assert list(document["sites"][0]) == [
         "id", "rule", "policy", "image", "grid", "output", "reads", "read_op", "lowering", "reason",
@@ -124,8 +125,11 @@ def test_json_values() -> None:
     assert document["tool"]["name"] == "onnxgs-opt"
     assert [site["grid"] for site in document["sites"]] == ["grid", ["x", "y"]]
     assert document["sites"][0]["measurements"] == [
-        {"lowering": "merged-gather", "status": "ok", "median_ms": 12.5, "ratio": 1.7}
-    ]
+        {
+            "lowering": "merged-gather", "status": "ok", "median_ms": 12.5, "ratio": 1.7,
+            "ratio_low": None, "ratio_high": None,
+        }
+    ]  # fmt: skip
     assert document["validation"]["shapes"] == [{"img": [2, 3, 24, 40], "grid": [2, 9, 11, 2]}]
     assert document["exit_code"] == 0
 
@@ -141,7 +145,7 @@ def test_text_of_a_full_run() -> None:
     assert lines(FULL) == [
         "site0 GSO001 bilinear, interior, pixel coordinates, NCHW float32: img at grid -> out "
         "(4 Gather reads): merged-gather, one read instead of four, exact",
-        "  merged-gather: 12.5 ms, 1.70x as fast as exported",
+        "  merged-gather: 12.5 ms, 1.70x as fast as exported (once)",
         "site1 GSO001 bilinear, interior, pixel coordinates, NCHW float32: img at x, y -> out "
         "(4 Gather reads): keep, asked for",
         "near-miss GSO101 at /Add_3: weights are not bilinear: one weight is 2uv; compare the products",
@@ -201,8 +205,18 @@ def test_text_says_align_corners_where_it_matters() -> None:
     [
         (replace(FULL, status="dry-run", output=None), "PASSED 2 sites found, 1 would be lowered"),
         (replace(FULL, validation=Validation()), "PASSED 1 site lowered; not validated; wrote out.onnx"),
-        (replace(FULL, status="findings"), "FAILED 1 site could be optimised (--check)"),
-        (replace(FULL, status="too-few"), "FAILED 2 sites found, --require-match asks for more"),
+        (
+            replace(FULL, status="findings", failures=(Failure("check", "out", "GSO001", "site0"),)),
+            "FAILED 1 site could be optimised (--check)",
+        ),
+        (
+            replace(FULL, status="findings", failures=tuple(Failure("fail-on", "", "GSO101", n) for n in "abcde")),
+            "FAILED --fail-on: GSO101 at a, GSO101 at b, GSO101 at c and 2 more; nothing was written",
+        ),
+        (
+            replace(FULL, status="too-few", failures=(Failure("require-match", "2 sites found, 3 asked for"),)),
+            "FAILED 2 sites found, 3 asked for; nothing was written",
+        ),
         (MISMATCH, "FAILED the result differs from the original"),
         (replace(FULL, status="engine-failed"), "FAILED the engine was not built"),
     ],

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from onnxgs_opt import cli
+from onnxgs_opt.diagnostics import CODES
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
@@ -30,7 +31,9 @@ def test_every_option_is_documented() -> None:
 
 def test_parts_made_from_the_code_are_what_the_code_says() -> None:
     made = runpy.run_path(str(REPOSITORY / "docs" / "generate.py"))["pages"]()
-    assert {"usage.md", "bilinear.md", *(f"{page.stem}.md" for page in GUIDES)} == {page.name for page in made}
+    by_code = {f"{code}.md" for code in CODES}
+    assert by_code == {page.name for page in (REPOSITORY / "docs" / "codes").iterdir()}
+    assert {page.name for page in made} - by_code == {"usage.md", "bilinear.md", "codes.md", *(p.name for p in GUIDES)}
     old = [page.name for page, text in made.items() if page.read_text(encoding="utf-8") != text]
     assert old == [], "python docs/generate.py writes them anew"
 

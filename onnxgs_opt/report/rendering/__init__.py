@@ -13,10 +13,16 @@ if TYPE_CHECKING:
     from onnxgs_opt.report.evidence import Evidence
     from onnxgs_opt.report.model import Report
 
-FORMATS = {"json": "to_json", "markdown": "to_markdown", "sarif": "to_sarif", "github": "to_github"}
+FORMATS = {
+    "json": "to_json",
+    "markdown": "to_markdown",
+    "sarif": "to_sarif",
+    "github": "to_github",
+    "junit": "to_junit",
+}
 """What turns a report into each format; the module has the format's name. `text` also takes colour and verbosity."""
 
-ENDINGS = {".json": "json", ".md": "markdown", ".sarif": "sarif", ".html": "html"}
+ENDINGS = {".json": "json", ".md": "markdown", ".sarif": "sarif", ".html": "html", ".xml": "junit"}
 """The format of a report's file by its ending; HTML draws the evidence too."""
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from onnxgs_opt.diagnostics import CODES
 from onnxgs_opt.report.model import Report, SiteReport
-from onnxgs_opt.report.rendering.words import kind, outcome, printable, verdict, where
+from onnxgs_opt.report.rendering.words import kind, outcome, printable, speed, verdict, where
 
 Level = Literal["notice", "warning", "error"]
 
@@ -22,15 +22,23 @@ def to_github(report: Report) -> str:
 
 def _lines(report: Report) -> Iterator[str]:
     for site in report.sites:
-        found = report.status == "findings" and not site.is_kept
-        yield _command("warning" if found else "notice", report, site.rule, site.id, _site(site))
+        yield _command(_level(report, site.rule, site.id), report, site.rule, site.id, _site(site))
     for miss in report.near_misses:
-        yield _command("notice", report, miss.code, miss.node, f"{miss.condition}. {miss.hint}")
+        yield _command(
+            _level(report, miss.code, miss.node), report, miss.code, miss.node, f"{miss.condition}. {miss.hint}"
+        )
     for hazard in report.hazards:
         yield _command("warning", report, hazard.code, hazard.node, hazard.hint)
     if report.exit_code and report.status != "findings":
         yield f"::error file={_property(report.input)},title=onnxgs-opt::{_data(verdict(report))}"
+    if report.latency is not None:
+        yield f"the whole model: {speed(report)}"
     yield f"onnxgs-opt: {outcome(report)} {verdict(report)}"
+
+
+def _level(report: Report, code: str, place: str) -> Level:
+    """A warning where the run fails for it."""
+    return "notice" if report.failure(code, place) is None else "warning"
 
 
 def _site(site: SiteReport) -> str:

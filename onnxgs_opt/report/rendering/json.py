@@ -1,4 +1,4 @@
-"""A report as JSON, as `schemas/report-1.json` describes it."""
+"""A report as JSON, as `schemas/report-2.json` describes it."""
 
 from __future__ import annotations
 

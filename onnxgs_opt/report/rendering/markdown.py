@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from onnxgs_opt.diagnostics import CODES
 from onnxgs_opt.report.model import Report, SiteReport
-from onnxgs_opt.report.rendering.words import domain, grid, kind, number, outcome, printable, verdict
+from onnxgs_opt.report.rendering.words import domain, grid, kind, number, outcome, printable, speed, spread, verdict
 from onnxgs_opt.runtime.tensorrt.engine import Engine
 
 _SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|~&!]")
@@ -40,6 +40,10 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"## onnxgs-opt: {outcome(report)} {code(report.input)}"
     yield ""
     yield f"{prose(verdict(report))}. Target {code(report.target)}, onnxgs-opt {report.tool.version}."
+    if report.latency is not None:
+        yield from ("", f"The whole model: {prose(speed(report))}.")
+    failed = [(code(f"--{f.gate}"), prose(f.message), code(f.place) if f.place else "") for f in report.failures]
+    yield from _section("What failed", ("asked for by", "what", "where"), failed)
     yield from _section("What changed", ("", "before", "after"), _counts(report))
     if report.engine is not None:
         engine = report.engine
@@ -50,7 +54,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield from _section("Layer times", ("engine", "us", "share", "layer"), _layer_times(engine))
     yield from _section("Sites", ("site", "what", "where", "lowering", "why", "error"), map(_site, report.sites))
     timed = [row for site in report.sites for row in _timings(site)]
-    yield from _section("Measurements", ("site", "lowering", "median ms", "times as fast as exported"), timed)
+    yield from _section("Measurements", ("site", "lowering", "ms", "times as fast as exported", "quartiles"), timed)
     refused = [(code(s.id), code(k), prose(v)) for s in report.sites for k, v in s.refusals.items()]
     yield from _section("Lowerings that were refused", ("site", "lowering", "why"), refused)
     misses = [(_title(m.code), code(m.node), prose(m.condition), prose(m.hint)) for m in report.near_misses]
@@ -89,7 +93,7 @@ def _site(site: SiteReport) -> Sequence[str]:
 def _timings(site: SiteReport) -> Iterator[Sequence[str]]:
     for row in site.measurements:
         if row.median_ms is not None and row.ratio is not None:
-            yield code(site.id), code(row.lowering), f"{row.median_ms:.3g}", f"{row.ratio:.2f}"
+            yield code(site.id), code(row.lowering), f"{row.median_ms:.3g}", f"{row.ratio:.2f}", spread(row)
 
 
 def _section(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:

@@ -65,21 +65,25 @@ def _rule(code: Code) -> dict[str, Any]:
         "name": "".join(word.capitalize() for word in code.title.replace("-", " ").split()),
         "shortDescription": {"text": code.title},
         "fullDescription": {"text": code.meaning},
-        "help": {"text": code.action},
+        "help": {"text": code.action, "markdown": f"{code.meaning}\n\n**What to do:** {code.action}"},
         "defaultConfiguration": {"level": "warning" if code.code.startswith("GSO2") else "note"},
     }
 
 
 def _results(report: Report) -> Iterator[dict[str, Any]]:
     for site in report.sites:
-        level: Level = "warning" if report.status == "findings" and not site.is_kept else "note"
-        result = _result(report, site.rule, level, _site(site), site.reads)
+        result = _result(report, site.rule, _level(report, site.rule, site.id), _site(site), site.reads)
         properties = {"lowering": site.lowering, "image": site.image, "output": site.output}
         yield {**result, "properties": properties}
     for miss in report.near_misses:
-        yield _result(report, miss.code, "note", f"{miss.condition}. {miss.hint}", (miss.node,))
+        level = _level(report, miss.code, miss.node)
+        yield _result(report, miss.code, level, f"{miss.condition}. {miss.hint}", (miss.node,))
     for hazard in report.hazards:
         yield _result(report, hazard.code, "warning", hazard.hint, (hazard.node,))
+
+
+def _level(report: Report, code: str, place: str) -> Level:
+    return "note" if report.failure(code, place) is None else "warning"
 
 
 def _site(site: SiteReport) -> str:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from onnxgs_opt.diagnostics import CODES, Code
 from onnxgs_opt.report.model import Report, SiteReport
-from onnxgs_opt.report.rendering.words import domain, kind, number, outcome, printable, verdict, where
+from onnxgs_opt.report.rendering.words import domain, kind, number, outcome, printable, speed, spread, verdict, where
 
 if TYPE_CHECKING:
     from onnxgs_opt.runtime.tensorrt.engine import EngineTime
@@ -73,6 +73,8 @@ def _body(report: Report, verbosity: int) -> Iterator[Text]:
     for hazard in report.hazards:
         yield _remark("hazard", hazard.code, hazard.node, CODES[hazard.code].title, hazard.hint)
     yield from _table(report)
+    if report.latency is not None:
+        yield Text(f"the whole model: {speed(report)}", style="bold")
     yield from _engine(report)
     if verbosity > 0 and report.timings:
         times = ", ".join(f"{printable(stage)} {seconds:.2f} s" for stage, seconds in report.timings.items())
@@ -128,7 +130,8 @@ def _site_details(site: SiteReport) -> Iterator[Text]:
 def _ratios(site: SiteReport) -> Iterator[Text]:
     for row in site.measurements:
         if row.median_ms is not None and row.ratio is not None:
-            yield Text(f"  {row.lowering}: {row.median_ms:.3g} ms, {row.ratio:.2f}x as fast as exported")
+            times = f"{row.median_ms:.3g} ms, {row.ratio:.2f}x as fast as exported ({spread(row)})"
+            yield Text(f"  {row.lowering}: {times}")
 
 
 def _remark(kind: str, code: str, node: str, what: str, hint: str) -> Text:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from onnxgs_opt.report.model import Report, SiteReport
+from onnxgs_opt.tuning.measurement import Measurement
 
 
 def printable(text: str) -> str:
@@ -77,10 +78,9 @@ def _nearer(report: Report) -> str:
 def _failure(report: Report) -> str:
     match report.status:
         case "findings":
-            return f"{count(len(report.lowered), 'site')} could be optimised (--check)"
-        case "too-few":
-            found = count(len(report.sites), "site")
-            return f"{found} found, --require-match asks for more; nothing was written"
+            return "; ".join(_findings(report))
+        case "too-few" | "too-slow":
+            return "; ".join((*(failure.message for failure in report.failures), "nothing was written"))
         case "mismatch":
             if report.validation.reason is not None:
                 return f"an internal failure: {printable(report.validation.reason)}; nothing was written"
@@ -88,6 +88,35 @@ def _failure(report: Report) -> str:
             return f"the result differs from the original, max |error| {worst}{_nearer(report)}; nothing was written"
         case _:
             return "the engine was not built"
+
+
+def _findings(report: Report) -> Iterator[str]:
+    """What --check and --fail-on found, in numbers and by their first places."""
+    checked = [failure for failure in report.failures if failure.gate == "check"]
+    others = [failure for failure in report.failures if failure.gate == "fail-on"]
+    if checked:
+        yield f"{count(len(checked), 'site')} could be optimised (--check)"
+    if others:
+        named = ", ".join(f"{failure.code} at {printable(failure.place)}" for failure in others[:3])
+        more = f" and {len(others) - 3} more" if others[3:] else ""
+        yield f"--fail-on: {named}{more}; nothing was written"
+
+
+def speed(report: Report) -> str:
+    """How long the whole model takes before and after, in one line; nothing where it was not timed."""
+    times = report.latency
+    if times is None:
+        return ""
+    noise = "" if times.is_clear else ", within the noise"
+    return (
+        f"{times.before_ms:.3g} ms before, {times.after_ms:.3g} ms after: {times.ratio:.2f} times as fast "
+        f"({times.ratio_low:.2f} to {times.ratio_high:.2f}{noise}; {count(times.rounds, 'round')} in turn)"
+    )
+
+
+def spread(row: Measurement) -> str:
+    """Between what the middle half of the ratios lies; "once" where it ran only once."""
+    return "once" if row.ratio_low is None else f"{row.ratio_low:.2f} to {row.ratio_high:.2f}"
 
 
 def _facts(report: Report) -> Iterator[str]:

@@ -5,7 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from onnxgs_opt.report.evidence import Box, Cone, Evidence
-from onnxgs_opt.report.model import Count, Hazard, NearMiss, Report, SiteError, SitePolicy, SiteReport, Validation
+from onnxgs_opt.report.model import (
+    Count,
+    Failure,
+    Hazard,
+    Latency,
+    NearMiss,
+    Provenance,
+    Report,
+    SiteError,
+    SitePolicy,
+    SiteReport,
+    Validation,
+)
 from onnxgs_opt.runtime.tensorrt.engine import Engine, EngineTime
 from onnxgs_opt.samplers.policy import Policy
 from onnxgs_opt.tuning.measurement import Measurement
@@ -24,7 +36,7 @@ SITE = SiteReport(
     reason="measured",
     refusals={"grid-sample": "GridSample needs opset >= 16, the model has 13"},
     error=SiteError(2.4e-7, 1e-6),
-    measurements=(Measurement("keep", "ok", 20.0, 1.0), Measurement("merged-gather", "ok", 12.5, 1.6)),
+    measurements=(Measurement("keep", "ok", 20.0, 1.0), Measurement("merged-gather", "ok", 12.5, 1.6, 1.5, 1.7)),
 )
 FULL = Report(
     input="models/in.onnx",
@@ -48,7 +60,12 @@ FULL = Report(
         layer_times=(EngineTime("slow", 15.0, 0.75), EngineTime("fast", 5.0, 0.25)),
     ),
     timings={"load": 0.01, "validate": 1.5},
+    latency=Latency(41.0, 14.0, 2.9, 2.7, 3.1, 25),
+    provenance=Provenance(
+        "2026-11-29T12:00:00+00:00", "onnxgs-opt in.onnx out.onnx", "Linux", {"onnx": "1.2"}, "0" * 64
+    ),
 )
+FINDING = Failure("check", "sampled: four-read bilinear sampler", "GSO001", "site0")
 
 NASTY = (
     "</script></style><script>document.title='owned'</script>",
@@ -76,6 +93,8 @@ def hostile() -> Report:
         sites=(site, replace(site, id="site1", image=f)),
         near_misses=tuple(NearMiss("GSO103", name, name, name) for name in NASTY),
         hazards=tuple(Hazard("GSO203", name, name) for name in NASTY),
+        failures=tuple(Failure("fail-on", name, "GSO103", name) for name in NASTY),
+        provenance=Provenance(a, b, c, {d: e}, None),
         validation=Validation("ok", ({a: (1, 2), d: (3,)},), float("inf"), float("nan"), 0),
     )
 

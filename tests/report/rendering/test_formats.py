@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from functools import cache
+from xml.etree import ElementTree as ET
 
 import jsonschema
 import pytest
@@ -13,15 +14,15 @@ from markdown_it import MarkdownIt
 
 from onnxgs_opt import options
 from onnxgs_opt.diagnostics import CODES
-from onnxgs_opt.report.model import Report, schema
+from onnxgs_opt.report.model import Failure, Report, schema
 from onnxgs_opt.report.rendering import ENDINGS, FORMATS, render
 from onnxgs_opt.report.rendering.markdown import code
 from onnxgs_opt.report.rendering.sarif import uri
-from tests.report.rendering.samples import FULL, NASTY, hostile
+from tests.report.rendering.samples import FINDING, FULL, NASTY, hostile
 from tests.report.rendering.schemas import sarif_schema
 
 EMPTY = replace(FULL, status="nothing-to-do", sites=(), near_misses=(), hazards=(), engine=None, output=None)
-FINDINGS = replace(FULL, status="findings", output=None)
+FINDINGS = replace(FULL, status="findings", output=None, failures=(FINDING,))
 MISMATCH = replace(FULL, status="mismatch", output=None)
 REPORTS = {"full": FULL, "empty": EMPTY, "findings": FINDINGS, "mismatch": MISMATCH, "hostile": hostile()}
 each_report = pytest.mark.parametrize("report", REPORTS.values(), ids=REPORTS)
@@ -93,7 +94,8 @@ def test_a_path_becomes_a_uri() -> None:
 
 
 def test_github_annotates_each_finding_and_ends_with_the_verdict() -> None:
-    *commands, last = render("github", FULL).splitlines()
+    *commands, model, last = render("github", FULL).splitlines()
+    assert model.startswith("the whole model: 41 ms before, 14 ms after")
     assert [line.split(" ")[0] for line in commands] == ["::notice", "::notice", "::notice", "::warning"]
     assert all("file=models/in.onnx,title=GSO" in line for line in commands)
     assert last.startswith("onnxgs-opt: PASSED 1 site lowered")
@@ -101,7 +103,7 @@ def test_github_annotates_each_finding_and_ends_with_the_verdict() -> None:
 
 def test_github_warns_of_findings_and_errs_on_failures() -> None:
     assert render("github", FINDINGS).startswith("::warning file=models/in.onnx,title=GSO001")
-    *_, error, last = render("github", MISMATCH).splitlines()
+    *_, error, _, last = render("github", MISMATCH).splitlines()
     assert error.startswith("::error file=models/in.onnx,title=onnxgs-opt::the result differs")
     assert last.startswith("onnxgs-opt: FAILED the result differs")
 
@@ -109,8 +111,8 @@ def test_github_warns_of_findings_and_errs_on_failures() -> None:
 def test_github_names_start_no_command_and_no_property() -> None:
     lines = render("github", hostile()).splitlines()
     count = len(hostile().sites) + len(hostile().near_misses) + len(hostile().hazards)
-    assert sum(line.startswith("::") for line in lines) == count == len(lines) - 1
-    for line in lines[:-1]:
+    assert sum(line.startswith("::") for line in lines) == count == len(lines) - 2
+    for line in lines[:count]:
         found = re.fullmatch(r"::(notice|warning) file=([^,:]*),title=([^,:]*)::(.*)", line)
         assert found, line
         assert not re.search("%(?!25|3A|2C)", found[2] + found[3])
@@ -131,6 +133,7 @@ def test_markdown_says_what_was_found() -> None:
     for words in ("PASSED", "merged-gather", "GSO101", "GSO204 integer Clip", "| nodes | 252 | 62 |", "1.60"):
         assert words in text
     assert tokens(text).count("table_open") == 8
+    assert "41 ms before, 14 ms after: 2.90 times as fast (2.70 to 3.10; 25 rounds in turn)" in text
 
 
 def test_markdown_of_hostile_names_is_tables_and_text_only() -> None:
@@ -164,3 +167,38 @@ def test_a_name_is_one_code_span(name: str) -> None:
 def test_every_code_has_its_words() -> None:
     for name in CODES:
         assert name in render("sarif", replace(FULL, near_misses=(replace(FULL.near_misses[0], code=name),)))
+
+
+# -- JUnit -----------------------------------------------------------------------------------------
+
+
+@each_report
+def test_junit_counts_what_it_holds(report: Report) -> None:
+    root = ET.fromstring(render("junit", report))
+    [suite] = root
+    cases = suite.findall("testcase")
+    assert len(cases) == int(suite.attrib["tests"]) == int(root.attrib["tests"])
+    for name, tag in {"failures": "failure", "errors": "error", "skipped": "skipped"}.items():
+        assert sum(case.find(tag) is not None for case in cases) == int(suite.attrib[name]) == int(root.attrib[name])
+    assert len({case.attrib["name"] for case in cases}) <= len(cases)
+
+
+@pytest.mark.parametrize(
+    ("report", "failed"),
+    [
+        (FULL, {}),
+        (FINDINGS, {"GSO001 four-read bilinear sampler: site0": "check"}),
+        (MISMATCH, {"validation of the whole model": "mismatch"}),
+        (replace(FULL, status="too-slow", failures=(Failure("min-speedup", "too slow"),)), {"run": "min-speedup"}),
+        (replace(FULL, status="engine-failed"), {"run": "engine-failed"}),
+    ],
+)
+def test_junit_fails_for_what_the_run_fails_for(report: Report, failed: dict[str, str]) -> None:
+    cases = ET.fromstring(render("junit", report)).iter("testcase")
+    found = {case.attrib["name"]: case.find("failure") for case in cases}
+    assert {name: case.attrib["type"] for name, case in found.items() if case is not None} == failed
+
+
+def test_junit_of_hostile_names_holds_them_as_text() -> None:
+    tags = {element.tag for element in ET.fromstring(render("junit", hostile())).iter()}
+    assert tags == {"testsuites", "testsuite", "properties", "property", "testcase", "failure", "system-out"}

@@ -1,0 +1,59 @@
+"""What a result may do that its reader has to know: what the model holds already, and what lowering brings with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+
+from onnxgs_opt.diagnostics import CODES, Remark
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.job import Job
+from onnxgs_opt.lowering.plugin import operator_nodes
+from onnxgs_opt.passes.lower_bilinear import RAISED
+from onnxgs_opt.recognition.findings import Survey
+from onnxgs_opt.report.model import Hazard
+from onnxgs_opt.validation.compare import Comparison
+
+NEEDS_LIBRARY = "GSO206"
+NOT_FINITE = "GSO207"
+SMALL = "GSO208"
+
+
+def hazards(
+    job: Job, found: Survey, lowerings: Mapping[str, str], result: Graph, checks: Mapping[str, Comparison] | None
+) -> tuple[Hazard, ...]:
+    """All of a run whose sites become `lowerings` in `result`; `checks` by site's id, None where nothing is written."""
+    own = tuple(Hazard(remark.code, remark.node, advice(remark)) for remark in found.hazards)
+    made = [*_needs(job, lowerings, result)]
+    if checks is not None:
+        made += (*_not_finite(found, lowerings), *_beyond(found, lowerings, checks))
+    return (*own, *(each for each in made if not job.options.hides(each.code)))
+
+
+def advice(remark: Remark) -> str:
+    """What to do about it: its own hint, or that of its code."""
+    return remark.hint or CODES[remark.code].action
+
+
+def _needs(job: Job, lowerings: Mapping[str, str], result: Graph) -> Iterator[Hazard]:
+    """What programs have to load for the result to be fast, where nodes were chosen because onnxgs-ops has them."""
+    if not job.target.ops or RAISED not in lowerings.values():
+        return
+    for node in islice(operator_nodes(result), 1):
+        yield Hazard(NEEDS_LIBRARY, node.name, CODES[NEEDS_LIBRARY].action)
+
+
+def _not_finite(found: Survey, lowerings: Mapping[str, str]) -> Iterator[Hazard]:
+    """One at the first sampler that was lowered: no lowering promises what comes of infinities and NaN."""
+    for site in [site for site in found.samplers if site.id in lowerings][:1]:
+        yield Hazard(NOT_FINITE, site.reads[0], CODES[NOT_FINITE].action)
+
+
+def _beyond(found: Survey, lowerings: Mapping[str, str], checks: Mapping[str, Comparison]) -> Iterator[Hazard]:
+    """One at each sampler whose lowering was seen to do something else at a size of 0 or 1."""
+    for site in found.samplers:
+        where = checks[site.id].beyond if site.id in checks and site.id in lowerings else ()
+        if where:
+            others = f" and at {len(where) - 1} more of the sizes that were tried" if len(where) > 1 else ""
+            hint = f"Seen at {where[0]}{others}: {lowerings[site.id]} does not give what the model gives there. "
+            yield Hazard(SMALL, site.reads[0], hint + CODES[SMALL].action)
