@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,16 +48,23 @@ def steady(pace: Pace) -> Callable[..., Race]:
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def canonical() -> tuple[Graph, Site]:
+    """Looked at once: tuning changes neither."""
     graph, found = look(load(DYNAMIC))
     (site,) = found.samplers
     return graph, site
 
 
+@cache
+def checked(graph: Graph, site: Site, name: str) -> Comparison:
+    """The check that a site's tuning asks for, made once."""
+    return SiteCheck.of(graph, site).compare(LOWERINGS[name])
+
+
 def tuner(graph: Graph, **options: Any) -> Tuner:
     def check(site: Site) -> Callable[[str], Comparison]:
-        return lambda name: SiteCheck.of(graph, site).compare(LOWERINGS[name])
+        return lambda name: checked(graph, site, name)
 
     options = {"shapes": {"img": (2, 3, 24, 40)}, "least_call_s": 0.0, **options}
     return Tuner(graph, Target(graph.opset), options.pop("check", check), options.pop("shapes"), **options)
