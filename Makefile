@@ -40,7 +40,7 @@ demo: $(VENV)/.installed
 		--shape img=1x3x480x640 --shape grid=1x480x640x2 --bench --report $(DEMO)/report.json
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 ops: $(VENV)/.installed-test
 	@command -v $${CXX:-c++} >/dev/null || { echo 'error: onnxgs-ops needs a C++ compiler, and there is none'; exit 1; }

@@ -25,7 +25,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the package, as pip would install it."""
     folder = tmp_path_factory.mktemp("site")
     shutil.copytree(REPOSITORY / "ops" / "onnxgs_ops", folder / "onnxgs_ops")
-    build(folder / "onnxgs_ops", avx2=False)
+    build(folder / "onnxgs_ops", avx2=False, options=("-O1",))
     return folder
 
 
