@@ -150,7 +150,7 @@ def _may_read(node: Node, facts: Mapping[str, Fact]) -> bool:
 def _may_be_sampler(scope: Scope, reads: frozenset[str]) -> bool:
     if len(reads) == 1:
         (read,) = reads
-        return _is_rounded(scope, scope.producer[read][0].inputs[1].name)
+        return is_rounded(scope, scope.producer[read][0].inputs[1].name)
     roots = [_root(scope, scope.producer[read][0].inputs[0].name) for read in reads]
     return len(set(roots)) < len(roots) or None in roots
 
@@ -167,7 +167,7 @@ def _root(scope: Scope, name: str) -> str | None:
     return name
 
 
-def _is_rounded(scope: Scope, index: str) -> bool:
+def is_rounded(scope: Scope, index: str) -> bool:
     """Whether an index may come from floats."""
     seen: set[str] = set()
     pending = [index]

@@ -13,7 +13,7 @@ from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import READS, operator
 from onnxgs_opt.recognition.gather_sums import structural_sites
 from onnxgs_opt.recognition.grid_sample import grid_sample_sites, has_grid_samples
-from onnxgs_opt.recognition.hazards import is_loose, node_hazards, read_hazards
+from onnxgs_opt.recognition.hazards import node_hazards, read_hazards
 from onnxgs_opt.recognition.lifting.shape_functions import Shape
 from onnxgs_opt.recognition.proofs import Proofs
 from onnxgs_opt.recognition.search import Found, find_sites
@@ -24,9 +24,6 @@ FIXED = "GSO111"
 
 UNSIZED = "GSO113"
 """The code of sizes that are not known, or that no memory can hold."""
-
-LEAVES = "GSO114"
-"""The code of reads whose indices nothing keeps inside the image."""
 
 MOST = 2**48
 """Elements of an image or a result: no memory holds more, and what is computed of their sizes fits in int64."""
@@ -119,7 +116,7 @@ def _reads_floats(node: Node) -> bool:
 def _unanswered(scope: Scope, found: Found, sums: tuple[StructuralSite, ...]) -> tuple[Remark, ...]:
     """The near-misses, with only the best reason why it is no sampler for each sum whose reads merge.
 
-    That indices are at fixed positions, or may leave the image, goes before every other reason.
+    That indices are at fixed positions goes before every other reason.
     """
     if not sums:
         return found.near_misses
@@ -136,8 +133,6 @@ def _of_sum(scope: Scope, site: StructuralSite, own: list[Remark]) -> list[Remar
     last = scope.producer[site.output][0].name
     if all(_is_fixed(scope, name) for name in site.indices):
         return [Remark(FIXED, last, "no read has an index that depends on data")]
-    if own and any(is_loose(scope, name) for name in site.indices):
-        own = [miss for miss in own if miss.code == LEAVES] or [Remark(LEAVES, last, "nothing bounds its indices")]
     return [miss for miss in own if miss.node == last] or own[:1]
 
 

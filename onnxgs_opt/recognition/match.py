@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
 from onnxgs_opt.recognition.algebra.piecewise import Coordinate
@@ -61,6 +62,18 @@ class Match:
         return self.factor.value == 1 and self.addend.value == 0
 
 
+class Stage(IntEnum):
+    """How far an expression came: of several looks at it, each cut at another place, the furthest tells the reason."""
+
+    LIFTED = 0
+    COORDINATES = 1
+    REGIONS = 2
+    TAPS = 3
+    CORNERS = 4
+    PROOF = 5
+    OPERANDS = 6
+
+
 @dataclass(frozen=True)
 class Miss:
     """Why an expression is not a known sampler.
@@ -71,6 +84,7 @@ class Miss:
     coordinates or images than one sampler has, or reads that say where others read: a part of the sum may be one.
     `extents`: how many indices run along an axis of the image, and its size, where that is another number.
     `beside`: whole numbers that the place in the output tells are added to floors, perhaps those of coordinates.
+    `stage`: what was reached when it failed.
     """
 
     condition: str
@@ -81,3 +95,8 @@ class Miss:
     apart: bool = False
     extents: tuple[int, int] | None = None
     beside: bool = False
+    stage: Stage = Stage.LIFTED
+
+    def is_further(self, other: Miss) -> bool:
+        """Whether it is the better reason: the one of a later stage, or of more reads."""
+        return (self.stage, self.taps) > (other.stage, other.taps)

@@ -11,7 +11,7 @@ from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, walk
 from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate, Resolver, Split, Unresolved, partitions
 from onnxgs_opt.recognition.algebra.polynomial import ZERO, Monomial, Number, Poly
 from onnxgs_opt.recognition.coordinates import coordinates_of, domain, grids_of
-from onnxgs_opt.recognition.match import Axis, Match, Miss
+from onnxgs_opt.recognition.match import Axis, Match, Miss, Stage
 from onnxgs_opt.samplers.border import BORDER, ZEROS, Border
 from onnxgs_opt.samplers.kernel import LINEAR, Kernel
 from onnxgs_opt.samplers.sampler import Sampler, candidates, taps
@@ -62,19 +62,20 @@ def recognise(
         )
     found = coordinates_of(algebra, reads)
     if isinstance(found, Miss):
-        return replace(found, apart=_is_nested(reads))
+        return replace(found, apart=_is_nested(reads), stage=Stage.COORDINATES)
     fitting = [kind for kind in known if kind.axes == len(found)]
     if not fitting:
         counts = sorted({kind.axes for kind in known})
         condition = f"the reads depend on {len(found)} coordinate{'s' * (len(found) != 1)}, not {_either(counts)}"
-        return Miss(condition, len(reads), degenerate=len(found) < counts[0], apart=len(found) > counts[-1])
+        miss = Miss(condition, len(reads), degenerate=len(found) < counts[0], apart=len(found) > counts[-1])
+        return replace(miss, stage=Stage.COORDINATES)
     beside = grids_of(algebra, reads)
     if grids:
         found = [replace(c, offset=algebra.add(c.offset, beside.get(c.leaf, algebra.zero))) for c in found]
     try:
         result = _match(algebra, root, found, fitting)
     except Unresolved as reason:
-        result = Miss(str(reason), len(reads), reason.code, extents=reason.extents)
+        result = Miss(str(reason), len(reads), reason.code, extents=reason.extents, stage=Stage.REGIONS)
     return replace(result, beside=True) if isinstance(result, Miss) and beside else result
 
 
@@ -100,7 +101,8 @@ def _match(algebra: Algebra, root: Expr, coordinates: list[Coordinate], known: S
         if kind is not None:
             return _identify(algebra, root, kind, coordinates, rough, region, poly)
         if seen is None or found > seen.taps:
-            seen = Miss(f"{found} reads are summed where {_where(region, 'pqr')}, not {_either(counts)}", found)
+            condition = f"{found} reads are summed where {_where(region, 'pqr')}, not {_either(counts)}"
+            seen = Miss(condition, found, stage=Stage.TAPS)
         if found > counts[-1]:
             break  # a sample takes as many pixels, wherever it is
     return seen or Miss("no region is read")
@@ -143,17 +145,18 @@ def _identify(
         split = _linear(columns[spatial[0]], kind) if len(spatial) == 1 else None
         whole = None if split is None else (image, spatial[0], split)
         condition = f"{kind.reads} differ along {len(spatial)} axes of '{image}', not {kind.axes}"
-        return Miss(condition, kind.taps, "GSO102", whole)
+        return Miss(condition, kind.taps, "GSO102", whole, stage=Stage.CORNERS)
     rest: list[Expr | None] = []
     for axis, column in enumerate(columns):
         plain = None if axis in spatial else rough.index_expr(algebra, column[0])
         if axis not in spatial and plain is None:
-            return Miss(f"axis {axis} of '{image}' is not indexed by one output axis", kind.taps, "GSO108")
+            condition = f"axis {axis} of '{image}' is not indexed by one output axis"
+            return Miss(condition, kind.taps, "GSO108", stage=Stage.CORNERS)
         rest.append(plain)
     sizes = _sizes(root, image)
     affine = outside(algebra, rough, poly, found)
     floors = [rough.floor_of(axis, cell) for axis, cell in enumerate(region)]
-    best = Miss(f"{kind.reads} are not the corners around the coordinate", kind.taps, "GSO102")
+    best = Miss(f"{kind.reads} are not the corners around the coordinate", kind.taps, "GSO102", stage=Stage.CORNERS)
     for order in permutations(range(kind.axes)):
         axes: list[Axis] = []
         for position, k in zip(spatial, order, strict=True):
@@ -165,7 +168,7 @@ def _identify(
         result = _prove(algebra, root, image, kind, tuple(axes), tuple(rest), affine)
         if isinstance(result, Match):
             return result
-        best = result
+        best = replace(result, stage=Stage.PROOF)
     return best
 
 

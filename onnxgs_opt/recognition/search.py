@@ -24,7 +24,7 @@ from onnxgs_opt.recognition.lifting.dynamic_dims import SizeSets, one_size
 from onnxgs_opt.recognition.lifting.lift import Lift
 from onnxgs_opt.recognition.lifting.rule import NoRule
 from onnxgs_opt.recognition.lifting.shape_functions import Shape
-from onnxgs_opt.recognition.match import Miss
+from onnxgs_opt.recognition.match import Miss, Stage
 from onnxgs_opt.recognition.near_misses import remarks
 from onnxgs_opt.recognition.operands import Placement, place
 from onnxgs_opt.recognition.precision import inexact
@@ -100,7 +100,7 @@ class _Search:
         sites = sorted((site for _, site in self._sites.values()), key=lambda site: self._scope.order[site.output])
         named = tuple(replace(site, id=f"site{k}") for k, site in enumerate(sites))
         kept = {size for site in named for size in self._image_sizes(site)}
-        near = tuple(remarks(self._misses, self._claimed.keys()))
+        near = tuple(remarks(self._scope, self._misses, self._claimed.keys()))
         return Found(named, near, self._sizes.near, self._sizes.shapes(kept))
 
     def one_size(self) -> dict[str, str]:
@@ -194,7 +194,7 @@ class _Search:
             if isinstance(result, Miss) and result.code == BOUND:
                 return result
             if isinstance(result, Miss):
-                miss = miss or result
+                miss = result if miss is None or result.is_further(miss) else miss
                 continue
             best = result
         return best or miss or Miss("nothing to lift")
@@ -223,7 +223,7 @@ class _Search:
                 return result
             found, lift = result
             self._extents |= set() if found.extents is None else {found.extents}
-            if len(seen) == 1 or (not cuts.through and (found.taps > miss.taps or miss.split is not None)):
+            if len(seen) == 1 or (not cuts.through and found.is_further(miss)):
                 miss = found
             if lift is not None:
                 pending += other_cuts(cuts, found, lift)
@@ -248,10 +248,10 @@ class _Search:
             return match, lift
         rounded = inexact(lift, match)
         if rounded is not None:
-            return rounded, lift
+            return replace(rounded, stage=Stage.PROOF), lift
         placement = place(lift, index, match, alive(self._scope, output), cuts.split, like)
         if isinstance(placement, Miss):
-            return placement, lift
+            return replace(placement, stage=Stage.OPERANDS), lift
         if cuts.coordinates and placement.inside and mirrors_coordinates(self._scope, self._facts_at(k), match):
             match = replace(match, mirrored=True)
         return Claim(output, match, placement, cuts, tests_pixels(lift, match), lift.narrow, lift.exact_below)
