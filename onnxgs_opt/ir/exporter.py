@@ -61,7 +61,7 @@ def export_graph(graph: gs.Graph, proto: GraphProto, owned: set[int], ir: int, i
         export_constant(constant, proto)
     _export_inputs(graph, proto, constants, ir)
     for tensor in graph.outputs:
-        export_info(tensor, proto.output)
+        export_info(tensor, proto.output, stays=True)
     _export_value_infos(graph, nodes, constants, proto.value_info)
 
 
@@ -177,10 +177,10 @@ def export_constant(constant: gs.Constant | TensorProto, proto: GraphProto) -> N
     proto.initializer.append(export_tensor(constant))
 
 
-def export_info(tensor: gs.Tensor, target: Any) -> None:
-    """Append the description of a tensor: the original one where it still holds."""
+def export_info(tensor: gs.Tensor, target: Any, stays: bool = False) -> None:
+    """Append the description of a tensor: the original one where it still holds, or `stays` whatever is known."""
     info = tensor.__dict__.get("origin", (None,))[0]
-    if info is not None and describes(tensor):
+    if info is not None and (stays or describes(tensor)):
         _append_info(info, target)
         if info.name != tensor.name:
             target[-1].name = tensor.name
@@ -213,7 +213,9 @@ def describes(tensor: gs.Tensor) -> bool:
     info, dtype, shape = tensor.__dict__.get("origin", (None, None, None))
     if info is None or tensor.dtype is None or shape is None or tensor.shape == shape:
         return info is not None and (tensor.dtype is None or dtype is None or tensor.dtype == dtype)
-    if tensor.dtype != dtype or tensor.shape is None or len(tensor.shape) != len(shape):
+    if tensor.shape is None:
+        return bool(tensor.dtype == dtype)
+    if tensor.dtype != dtype or len(tensor.shape) != len(shape):
         return False
     return all(not isinstance(a, int) or a == b for a, b in zip(shape, tensor.shape, strict=True))
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import onnx
 from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
 
-from onnxgs_opt.ir import Body, Constant, Node, Tensor, Variable
+from onnxgs_opt.ir import Body, Constant, Node, Tensor
 from onnxgs_opt.ir.constants import constant_value, small_value
 from onnxgs_opt.ir.exporter import describes, export_constant, export_function, export_info, export_node, to_onnx_type
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.importer import Known, known_type
-from onnxgs_opt.ir.operators import first_name, operator
+from onnxgs_opt.ir.operators import DEFAULT_DOMAINS, first_name, operator
 from onnxgs_opt.ir.traversal import node_subgraphs
 
 _LOWEST_IR = 8  # below it the library wants every initialiser among the inputs, or knows no functions
@@ -27,24 +28,23 @@ _GENERATED = "unk__"  # first part of the names that the library gives to unknow
 
 @dataclass(frozen=True)
 class InferShapes:
-    """Run ONNX shape inference on a copy without weights, and take over what it finds.
+    """Run ONNX shape inference on a copy without weights and descriptions, and take over what it finds.
 
-    It starts from the inputs alone. Where the file describes a tensor more precisely, the file is
-    believed, unless it contradicts what follows from the inputs anywhere: then its descriptions are
-    left over from another shape and none is believed. Outputs keep their description.
+    Shapes follow from those of the model's inputs. What else the file says of shapes is not believed, for it may be
+    left over from other sizes, but for results of operators of other domains, of which nothing else is known. The
+    file's own words stay in it where they contradict nothing; those of outputs always do.
     """
 
     name: str = "infer-shapes"
 
     def run(self, graph: Graph) -> bool:
-        """Fill in types of the main graph and of subgraphs; a model that cannot be inferred stays."""
-        try:
-            skeleton = _skeleton(graph)
+        """Fill in types of the main graph and of subgraphs; of a model that cannot be inferred, no shape is known."""
+        inferred = _skeleton(graph)
+        with suppress(onnx.shape_inference.InferenceError, RuntimeError, ValueError, TypeError, MemoryError):
+            skeleton = inferred
             inferred = onnx.shape_inference.infer_shapes(skeleton)
             if not _holds_long_rows(inferred.graph, {t.name for t in graph.inputs}):
                 inferred = onnx.shape_inference.infer_shapes(skeleton, data_prop=True)
-        except (onnx.shape_inference.InferenceError, RuntimeError, ValueError, TypeError, MemoryError):
-            return False
         return _take_over(graph.gs, inferred.graph)
 
 
@@ -88,7 +88,11 @@ def _skeleton(graph: Graph) -> ModelProto:
     for tensor in graph.inputs:
         export_info(tensor, model.graph.input)
     for tensor in graph.outputs:
-        export_info(tensor, model.graph.output)
+        _add_type(tensor, model.graph.output)
+    _undescribe(model.graph)
+    foreign = (t for node in graph.nodes if not operator(node) for t in node.outputs)
+    for tensor in (t for t in foreign if t.name and t.shape is not None):
+        export_info(tensor, model.graph.value_info)
     for function in graph.gs.functions:
         export_function(function, model.functions.add())
     return model
@@ -101,13 +105,30 @@ def _add_input(tensor: Tensor, proto: GraphProto) -> None:
         proto.input.append(onnx.helper.make_tensor_value_info(tensor.name, elem_type, shape))
 
 
+def _add_type(tensor: Tensor, infos: Any) -> None:
+    """A tensor's element type, without a shape."""
+    infos.add(name=tensor.name)
+    if tensor.dtype is not None:
+        infos[-1].type.tensor_type.elem_type = to_onnx_type(tensor.dtype)
+
+
+def _undescribe(graph: GraphProto) -> None:
+    """Take out what the bodies of a graph say of shapes, but for results of operators of other domains."""
+    for body in (a.g for node in graph.node for a in node.attribute if a.HasField("g")):
+        foreign = {name for node in body.node if node.domain not in DEFAULT_DOMAINS for name in node.output}
+        kept = [info for info in body.value_info if info.name in foreign]
+        del body.value_info[:]
+        body.value_info.extend(kept)
+        for info in body.output:
+            if info.name not in foreign and info.type.HasField("tensor_type"):
+                info.type.tensor_type.ClearField("shape")
+        _undescribe(body)
+
+
 def _take_over(graph: Body, proto: GraphProto) -> bool:
-    outputs = {id(t) for t in graph.outputs}
     found = {info.name: _without_generated(known_type(info.type)) for info in (*proto.value_info, *proto.output)}
-    inner = [t for node in graph.nodes for t in node.outputs if id(t) not in outputs and t.name in found]
-    stale = any(_contradicts(t.shape, found[t.name][1]) for t in inner)
-    changed = [_refine(t, found[t.name], stale) for t in inner]
-    changed += [_refine(t, found[t.name], False) for t in graph.outputs if _is_open(t, found)]
+    made = ((t, bool(operator(node))) for node in graph.nodes for t in node.outputs if t.name)
+    changed = [_refine(t, found.get(t.name, (None, None)), standard) for t, standard in made]
     by_output = {next(filter(None, n.output)): n for n in proto.node if any(n.output) and _has_body(n)}
     for node in graph.nodes if by_output else ():
         if node_subgraphs(node):
@@ -127,36 +148,32 @@ def _has_body(node: NodeProto) -> bool:
     return any(a.HasField("g") for a in node.attribute)
 
 
-def _is_open(tensor: Tensor, found: Mapping[str, Known]) -> bool:
-    return isinstance(tensor, Variable) and tensor.shape is None and tensor.name in found
-
-
 def _bodies(node: Node, proto: NodeProto | None) -> list[bool]:
     attributes = {a.name: a.g for a in proto.attribute} if proto is not None else {}
     known = [(body, attributes.get(name)) for name, body in node.attrs.items() if isinstance(body, Body)]
+    for body, _ in known if operator(node) == "Loop" else ():
+        for carried, first in zip(body.inputs[2:], node.inputs[2:], strict=False):
+            carried.shape = _held(carried.shape, first.shape)
     return [_take_over(body, inferred) for body, inferred in known if inferred is not None]
 
 
-def _contradicts(declared: Sequence[Any] | None, inferred: Sequence[Any] | None) -> bool:
-    if declared is None or inferred is None or declared == inferred:
-        return False
-    if len(declared) != len(inferred):
-        return True
-    return any(isinstance(a, int) and b not in (None, a) for a, b in zip(declared, inferred, strict=True))
+def _held(declared: Sequence[Any] | None, first: Sequence[Any] | None) -> list[Any] | None:
+    """What is believed of a shape that a loop's body says a tensor has in every turn: what it has in the first one."""
+    if declared is None or first is None or len(declared) != len(first):
+        return None
+    return [a if a == b else None for a, b in zip(declared, first, strict=True)]
 
 
-def _refine(tensor: Tensor, known: Known, stale: bool) -> bool:
+def _refine(tensor: Tensor, known: Known, standard: bool) -> bool:
+    """Give a tensor the type that was found; whether what the file says of it is wrong, and is not written again."""
     dtype, shape = known
     before = tensor.shape
-    if tensor.dtype is not None and before == shape:
-        return False
     if tensor.dtype is None:
         tensor.dtype = dtype
-    after = shape if stale or before is None else _merged(list(before), shape)
-    tensor.shape = after
+    tensor.shape = shape if standard or before is None else _merged(list(before), shape)
     # What makes the file's description no more than imprecise is a note in memory: the model that is
     # written stays the same.
-    return "origin" in tensor.__dict__ and before != after and not describes(tensor)
+    return "origin" in tensor.__dict__ and before != tensor.shape and not describes(tensor)
 
 
 def _merged(declared: list[Any], inferred: list[Any] | None) -> list[Any]:
