@@ -281,7 +281,7 @@ def test_text_goes_to_stdout_and_nothing_to_stderr(api: Api, capsys: pytest.Capt
     out, err = capsys.readouterr()
     assert err == ""
     assert out.splitlines()[-1].startswith("onnxgs-opt: PASSED 1 site lowered")
-    assert "near-miss GSO101 at /Add" in out
+    assert "looks like one  one weight is scaled: node /Add  [GSO101]" in out
 
 
 def test_json_goes_to_stdout(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
@@ -339,7 +339,7 @@ def test_verbose_reports_progress_on_stderr(api: Api, capsys: pytest.CaptureFixt
     cli.main(["in.onnx", "out.onnx", "-v"])
     out, err = capsys.readouterr()
     assert err == "validate ...\n"
-    assert "reads: g0, g1, g2, g3" in out
+    assert "; reads: g0, g1, g2, g3" in out
 
 
 def test_a_terminal_gets_a_bar(api: Api, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,17 +47,17 @@ def recorded(site: AnySite, runtime: str, refusals: Mapping[str, str]) -> tuple[
     cases = [case for case in record.get(own.table, ()) if case.get("read_op", "") == own.read_op]
     if not cases:
         what = f"{own.read_op} reads of sums on " if own.read_op else ""
-        return KEEP, f"nothing was measured, and nothing is recorded for {what}{runtime}"
+        return KEEP, f"it was not timed here, and nothing is recorded for {what}{runtime}"
     case = _beside(min(cases, key=lambda case: _distance(own.sizes, table.sizes(case))), site)
     gains = {name: _gain(case, name) for name in case["ratios"] if name not in refusals}
     possible = {name: gain for name, gain in gains.items() if gain >= GAIN}
-    where = f"{record['runtime']} on {record['machine']}, {case.get('date', record['date'])}"
     size = "x".join(map(str, case[table.shape]))
+    where = f"{record['runtime']} on {record['machine']}, {case.get('date', record['date'])}"
+    source = f"by our benchmark at {size} ({where}), not timed here"
     if not possible:
-        return KEEP, f"nothing that is possible here was faster at {size} in the recorded run ({where})"
+        return KEEP, f"nothing is faster {source}"
     best = max(possible, key=lambda name: possible[name])
-    ratio = f"{possible[best]:.1f} times as fast at {size}{_by_kind(case, best)}"
-    return best, f"recorded for {runtime}, not measured here: {ratio} ({where})"
+    return best, f"about {possible[best]:.1f} times as fast {source}"
 
 
 def _beside(case: Mapping[str, Any], site: AnySite) -> dict[str, Any]:
@@ -76,12 +76,6 @@ def _gain(case: Mapping[str, Any], name: str) -> float:
     random = float(case["ratios"][name])
     smooth = float(case.get("smooth", {}).get(name, random))
     return sqrt(random * smooth) if min(random, smooth) >= LOSS else 0.0
-
-
-def _by_kind(case: Mapping[str, Any], name: str) -> str:
-    if name not in case.get("smooth", {}):
-        return ""
-    return f", {case['smooth'][name]:.1f} where neighbouring points lie together, {case['ratios'][name]:.1f} scattered"
 
 
 def hopeless(site: AnySite, runtime: str) -> tuple[str, ...]:

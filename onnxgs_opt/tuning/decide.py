@@ -97,7 +97,7 @@ class Tuner:
         if by_record(trial.site, self.target, refusals)[0] in self._unmeasured:
             why = "the plugin is not measured"
         elif trial.is_dynamic and not self.shapes:
-            why = "--shape NAME=... gives sizes to measure at"
+            why = "give --shape NAME=1x3x480x640 to time it"
         elif pace.is_over:
             why = SPENT
         return None if why is None else (self._untimed(trial, refusals, why), {})
@@ -113,8 +113,11 @@ class Tuner:
         refused = {name: Measurement(name, "refused") for name in self._names(trial, {}) if name in refusals}
         try:
             contest = Contest(trial, self.graph, runtime, self.seed, self.custom_ops, min(FIRST_LIMIT_S, pace.left))
-            if contest.kept_s < (runtime.least_call_s if self.least_call_s is None else self.least_call_s):
-                return self._untimed(trial, refusals, "a call of it is too short to be worth measuring"), {}
+            least = runtime.least_call_s if self.least_call_s is None else self.least_call_s
+            if contest.kept_s < least:
+                return self._untimed(
+                    trial, refusals, f"it takes under {1e3 * least:g} ms here, so the benchmark decided"
+                ), {}
         except EngineError as error:
             return self._untimed(trial, refusals, f"its exported form makes no engine: {error}"), {}
         except SlowError as error:

@@ -102,7 +102,7 @@ class Contest:
         racing = {name: call for name, call in self._calls.items() if name == KEEP or once[name] <= RIVAL * best}
         most = max(SITE_BUDGET_S, min(LONG_BUDGET_S, left_s))
         result = race(racing, min(most, max(SITE_BUDGET_S, 8 * sum(once[name] for name in racing))), once)
-        rows = {name: _row(result, name) if name in racing else _slow_row(once, name) for name in self._calls}
+        rows = {name: _row(result, name) if name in racing else _slow_row(result, once, name) for name in self._calls}
         return *winner_of(result), {**self._rows, **rows}
 
 
@@ -112,20 +112,21 @@ def _row(result: Race, name: str) -> Measurement:
     return Measurement(name, "ok", *(round(figure, 4) for figure in (time, ratio, low, high)))
 
 
-def _slow_row(once: Mapping[str, float], name: str) -> Measurement:
-    return Measurement(name, "ok", round(1e3 * once[name], 4), round(once[KEEP] / once[name], 4))
+def _slow_row(result: Race, once: Mapping[str, float], name: str) -> Measurement:
+    ratio = once[KEEP] / once[name]
+    return Measurement(name, "ok", round(result.median_ms(KEEP) / ratio, 4), round(ratio, 4))
 
 
 def winner_of(result: Race) -> tuple[str, str]:
     """The lowering that won, and why; one that costs precision has to win by more."""
     winners = [name for name in result.seconds if name != KEEP and result.is_faster(KEEP, name)]
     if not winners:
-        return KEEP, "nothing measured is faster than the exported form by more than the noise"
+        return KEEP, "no form that was timed is clearly faster than the exported one"
     ratios = {name: result.ratio(KEEP, name) for name in winners}
     best = max(winners, key=lambda name: ratios[name] / (1 if _is_exact(name) else INEXACT))
     fastest = max(winners, key=ratios.__getitem__)
     but = "" if fastest == best else f"; {fastest}, at {ratios[fastest]:.2f}, is not so much faster as to round for it"
-    return best, f"measured {ratios[best]:.2f} times as fast as the exported form{but}"
+    return best, f"measured {ratios[best]:.2f} times as fast as exported{but}"
 
 
 def _is_exact(name: str) -> bool:

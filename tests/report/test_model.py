@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 import pytest
@@ -28,8 +29,10 @@ from onnxgs_opt.report.model import (
 from onnxgs_opt.report.rendering.json import to_json
 from onnxgs_opt.report.rendering.markdown import to_markdown
 from onnxgs_opt.report.rendering.text import explain, explain_all, to_text
-from onnxgs_opt.report.rendering.words import printable
+from onnxgs_opt.report.rendering.words import outside, printable
 from onnxgs_opt.runtime.tensorrt.engine import Engine, EngineBefore, EngineTime
+from onnxgs_opt.samplers.border import BorderName
+from onnxgs_opt.samplers.policy import WINDOWS, Policy
 from onnxgs_opt.tuning.measurement import Measurement
 
 POLICY = SitePolicy("bilinear", "interior", "pixel", None, "NCHW", "float32")
@@ -47,6 +50,7 @@ SITE = SiteReport(
     refusals={"grid-sample": "GridSample needs opset >= 16, the model has 13"},
     error=SiteError(0.0, 0.0),
 )
+INSIDE = "(zero unless all four pixels are inside; pixel coordinates)  [GSO001]"
 KEPT = replace(SITE, id="site1", lowering="keep", reason="asked for", grid=("x", "y"), error=SiteError())
 EMPTY = Report("in.onnx", None, "ort-cpu", "nothing-to-do", Count(3, 3), Count(0, 0))
 FULL = Report(
@@ -143,19 +147,55 @@ def test_json_says_infinity_in_a_word() -> None:
 
 def test_text_of_a_full_run() -> None:
     assert lines(FULL) == [
-        "site0 GSO001 bilinear, interior, pixel coordinates, NCHW float32: img at grid -> out "
-        "(4 Gather reads): merged-gather, one read instead of four, exact",
-        "  merged-gather: 12.5 ms, 1.70x as fast as exported (once)",
-        "site1 GSO001 bilinear, interior, pixel coordinates, NCHW float32: img at x, y -> out "
-        "(4 Gather reads): keep, asked for",
-        "near-miss GSO101 at /Add_3: weights are not bilinear: one weight is 2uv; compare the products",
-        "hazard GSO204 at /Clip: integer Clip at opset 11; export at opset 12",
+        f"site0  out = bilinear sample of img at grid {INSIDE}",
+        "       4 Gather -> merged-gather: one read instead of four, exact",
+        f"site1  out = bilinear sample of img at x, y {INSIDE}",
+        "       4 Gather -> left as it is: asked for",
+        "looks like one  one weight is 2uv: node /Add_3  [GSO101]",
+        "                compare the products",
+        "hazard  integer Clip at opset 11: node /Clip  [GSO204]",
+        "        export at opset 12",
         "          before   after",
         "nodes        252      62",
         "reads          8       5",
         "engine out.engine: tensorrt, 4 layers, 10.16.1",
         "onnxgs-opt: PASSED 1 site lowered; validated over 1 shape, max |error| 0; wrote out.onnx",
     ]
+
+
+def test_what_is_alike_is_said_once() -> None:
+    sites = [replace(SITE, id=f"site{k}", output=f"out{k}", image=f"img{k}") for k in range(20)]
+    misses = [NearMiss("GSO101", f"/Add_{k}", "one weight is 2uv", "compare the products") for k in range(3)]
+    report = replace(EMPTY, sites=(*sites, KEPT), near_misses=tuple(misses))
+    assert lines(report)[:-1] == [
+        f"site0  out0 = bilinear sample of img0 at grid {INSIDE}",
+        "       4 Gather in each of 20 -> merged-gather: one read instead of four, exact",
+        "       alike: site1 (out1), site2 (out2), site3 (out3) and 16 more (-v names them)",
+        f"site1  out = bilinear sample of img at x, y {INSIDE}",
+        "       4 Gather -> left as it is: asked for",
+        "looks like one  one weight is 2uv: node /Add_0 and /Add_1, /Add_2  [GSO101]",
+        "                compare the products",
+    ]
+    spoken = to_text(report, verbosity=1)
+    assert all(f"site{k}  out{k} = " in spoken for k in range(20))
+
+
+def test_a_sum_of_reads_is_no_sampler() -> None:
+    site = replace(KEPT, policy=replace(POLICY, kind="structural", border="as read", coordinates="index"))
+    assert lines(replace(EMPTY, sites=(site,)))[:2] == [
+        "site1  out = a sum of 4 reads of img at x, y, not a bilinear sampler  [GSO001]",
+        "       4 Gather -> left as it is: asked for",
+    ]
+
+
+@pytest.mark.parametrize("border", get_args(BorderName))
+@pytest.mark.parametrize("window", WINDOWS)
+def test_every_policy_has_words_of_its_own(border: BorderName, window: str) -> None:
+    name = Policy(border, window).name
+    said = outside(replace(POLICY, border=name))
+    assert not re.search(r"interior|reach|cells|symmetric|reflection|wrap$", said)
+    others = {Policy(b, w).name for b in get_args(BorderName) for w in WINDOWS} - {name}
+    assert said not in {outside(replace(POLICY, border=other)) for other in others}
 
 
 def test_layer_times_stand_before_and_after() -> None:
@@ -185,25 +225,32 @@ def test_an_engine_that_was_not_built_before_is_named() -> None:
 
 def test_a_remark_without_a_hint_ends_with_what_was_seen() -> None:
     miss = NearMiss("GSO101", "/Add_3", "One weight is 2uv.", "")
-    expected = "near-miss GSO101 at /Add_3: weights are not bilinear: One weight is 2uv"
-    assert lines(replace(EMPTY, near_misses=(miss,)))[0] == expected
+    expected = "looks like one  One weight is 2uv: node /Add_3  [GSO101]"
+    assert lines(replace(EMPTY, near_misses=(miss,)))[:-1] == [expected]
 
 
 def test_text_shows_changed_rows_only() -> None:
     assert not any(line.startswith("reads") for line in lines(replace(FULL, reads=Count(4, 4))))
-    assert lines(EMPTY) == ["onnxgs-opt: PASSED nothing to do"]
+    assert lines(EMPTY) == ["onnxgs-opt: PASSED 0 samplers found: nothing to do"]
+
+
+def test_a_model_without_samplers_is_written_as_it_came() -> None:
+    last = "onnxgs-opt: PASSED 0 samplers found: nothing to do, the model is written as it came to out.onnx"
+    assert lines(replace(EMPTY, output="out.onnx")) == [last]
+    kept = replace(EMPTY, sites=(KEPT, replace(KEPT, id="site2")))
+    assert lines(kept)[-1] == "onnxgs-opt: PASSED 2 samplers found, and left as they are: nothing to do"
 
 
 def test_text_says_align_corners_where_it_matters() -> None:
     policy = replace(POLICY, coordinates="normalised", align_corners=True)
     report = replace(FULL, sites=(replace(SITE, policy=policy),))
-    assert "normalised (align_corners=1) coordinates" in lines(report)[0]
+    assert "coordinates -1 to 1 (align_corners=1)" in lines(report)[0]
 
 
 @pytest.mark.parametrize(
     ("report", "verdict"),
     [
-        (replace(FULL, status="dry-run", output=None), "PASSED 2 sites found, 1 would be lowered"),
+        (replace(FULL, status="dry-run", output=None), "PASSED 2 samplers found, 1 would be lowered"),
         (replace(FULL, validation=Validation()), "PASSED 1 site lowered; not validated; wrote out.onnx"),
         (
             replace(FULL, status="findings", failures=(Failure("check", "out", "GSO001", "site0"),)),
@@ -228,7 +275,9 @@ def test_the_last_line_is_the_verdict(report: Report, verdict: str) -> None:
 def test_verbosity() -> None:
     assert len(lines(FULL, verbosity=-1)) == 1
     spoken = lines(FULL, verbosity=1)
-    assert "  reads: /Gather, /Gather_1, /Gather_2, /Gather_3" in spoken
+    data = "bilinear sample, zero unless all four pixels are inside, pixel coordinates, NCHW float32"
+    assert f"  {data}; reads: /Gather, /Gather_1, /Gather_2, /Gather_3" in spoken
+    assert "  merged-gather: 12.5 ms, 1.70 times as fast as exported (once)" in spoken
     assert "  grid-sample refused: GridSample needs opset >= 16, the model has 13" in spoken
     assert "times: load 0.01 s, validate 1.50 s" in spoken
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from onnxgs_opt.diagnostics import CODES
 from onnxgs_opt.report.model import Report, SiteReport
-from onnxgs_opt.report.rendering.words import kind, outcome, printable, speed, verdict, where
+from onnxgs_opt.report.rendering.words import outcome, printable, sentence, speed, verdict
 
 Level = Literal["notice", "warning", "error"]
 
@@ -42,7 +42,7 @@ def _level(report: Report, code: str, place: str) -> Level:
 
 
 def _site(site: SiteReport) -> str:
-    return f"{kind(site)}: {where(site)} ({len(site.reads)} {site.read_op} reads): {site.lowering}, {site.reason}"
+    return f"{sentence(site)}: {len(site.reads)} {site.read_op} -> {site.lowering}: {site.reason}"
 
 
 def _command(level: Level, report: Report, code: str, place: str, message: str) -> str:

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 from onnxgs_opt.diagnostics import CODES
 from onnxgs_opt.report.model import Report, SiteReport
-from onnxgs_opt.report.rendering.words import kind, printable, verdict, where
+from onnxgs_opt.report.rendering.words import printable, sentence, verdict
 
 
 def to_junit(report: Report) -> str:
@@ -79,7 +79,7 @@ def _found(report: Report, code: str, place: str, text: str) -> ET.Element:
 
 
 def _site(site: SiteReport) -> str:
-    return f"{kind(site)}: {where(site)}: {site.lowering}, {site.reason}"
+    return f"{sentence(site)}: {len(site.reads)} {site.read_op} -> {site.lowering}: {site.reason}"
 
 
 def _validation(report: Report) -> ET.Element:

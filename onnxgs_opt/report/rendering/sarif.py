@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from onnxgs_opt.diagnostics import CODES, Code
 from onnxgs_opt.report.model import Report, SiteReport
-from onnxgs_opt.report.rendering.words import kind, printable, verdict, where
+from onnxgs_opt.report.rendering.words import printable, sentence, verdict
 
 VERSION = "2.1.0"
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -87,7 +87,7 @@ def _level(report: Report, code: str, place: str) -> Level:
 
 
 def _site(site: SiteReport) -> str:
-    return f"{kind(site)}: {where(site)}: {site.lowering}, {site.reason}"
+    return f"{sentence(site)}: {len(site.reads)} {site.read_op} -> {site.lowering}: {site.reason}"
 
 
 def _result(report: Report, code: str, level: Level, message: str, nodes: Sequence[str]) -> dict[str, Any]:

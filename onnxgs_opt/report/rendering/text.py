@@ -1,23 +1,28 @@
-"""A report as text: a line a site, near-miss and hazard, the rows that changed, and one verdict line.
+"""A report as text: two lines a site, near-miss and hazard, the rows that changed, and one verdict line.
 
-Lines are never wrapped or cut, so each can be found with grep; styling is colour only.
+Plain words come first and codes last; what is alike is said once. Lines are never wrapped or cut, so each can be found
+with grep; styling is colour only.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
 from rich.text import Text
 
 from onnxgs_opt.diagnostics import CODES, Code
 from onnxgs_opt.report.model import Report, SiteReport
-from onnxgs_opt.report.rendering.words import domain, kind, number, outcome, printable, speed, spread, verdict, where
+from onnxgs_opt.report.rendering.words import domain, kind, number, outcome, printable, sentence, speed, spread, verdict
 
 if TYPE_CHECKING:
     from onnxgs_opt.runtime.tensorrt.engine import EngineTime
+
+T = TypeVar("T")
+FEW = 3
+"""Of sites or nodes that are alike, so many are named."""
 
 _WIDE = 1 << 20  # columns: rich folds at the console's width, and a folded name cannot be found again
 
@@ -63,15 +68,15 @@ def _lines(report: Report, verbosity: int) -> Iterator[Text]:
 
 
 def _body(report: Report, verbosity: int) -> Iterator[Text]:
-    for site in report.sites:
-        yield _site(site)
+    for alike in _groups(report.sites, _shared) if verbosity <= 0 else ((site,) for site in report.sites):
+        yield from _site(alike)
         if verbosity > 0:
-            yield from _site_details(site)
-        yield from _ratios(site)
-    for miss in report.near_misses:
-        yield _remark("near-miss", miss.code, miss.node, f"{CODES[miss.code].title}: {miss.condition}", miss.hint)
-    for hazard in report.hazards:
-        yield _remark("hazard", hazard.code, hazard.node, CODES[hazard.code].title, hazard.hint)
+            yield from _site_details(alike[0])
+    misses = [(miss.code, miss.node, miss.condition, miss.hint) for miss in report.near_misses]
+    hazards = [(hazard.code, hazard.node, CODES[hazard.code].title, hazard.hint) for hazard in report.hazards]
+    for label, remarks in (("looks like one", misses), ("hazard", hazards)):
+        for several in _groups(remarks, lambda each: (each[0], *each[2:])):
+            yield from _remark(label, several, verbosity)
     yield from _table(report)
     if report.latency is not None:
         yield Text(f"the whole model: {speed(report)}", style="bold")
@@ -79,6 +84,25 @@ def _body(report: Report, verbosity: int) -> Iterator[Text]:
     if verbosity > 0 and report.timings:
         times = ", ".join(f"{printable(stage)} {seconds:.2f} s" for stage, seconds in report.timings.items())
         yield Text(f"times: {times}", style="dim")
+
+
+def _groups(items: Iterable[T], key: Callable[[T], object]) -> list[list[T]]:
+    """Those of one key together, in the order of their firsts."""
+    found: dict[object, list[T]] = {}
+    for item in items:
+        found.setdefault(key(item), []).append(item)
+    return list(found.values())
+
+
+def _shared(site: SiteReport) -> object:
+    """What sites have in common that are said once."""
+    return site.rule, site.policy, site.body, len(site.reads), site.read_op, site.lowering, site.reason
+
+
+def _others(named: Sequence[str]) -> str:
+    """The first few of those that a line says nothing else of."""
+    more = f" and {len(named) - FEW} more (-v names them)" if len(named) > FEW else ""
+    return printable(", ".join(named[:FEW])) + more
 
 
 def _engine(report: Report) -> Iterator[Text]:
@@ -109,34 +133,44 @@ def _layer_times(layers: Sequence[EngineTime]) -> Iterator[Text]:
         yield Text(f"{layer.microseconds:12.2f} us {layer.share:6.1%}  {printable(layer.name)}")
 
 
-def _site(site: SiteReport) -> Text:
-    return Text.assemble(
-        (site.id, "bold"),
-        f" {site.rule} {kind(site)}: ",
-        printable(f"{where(site)} ({len(site.reads)} {site.read_op} reads): "),
-        (site.lowering, "yellow" if site.is_kept else "green"),
-        printable(f", {site.reason}"),
-        f", proven for {domain(site)}" if domain(site) else "",
+def _site(alike: Sequence[SiteReport]) -> Iterator[Text]:
+    """Two lines, and one more that names those that are like it."""
+    site = alike[0]
+    margin = " " * (len(site.id) + 2)
+    yield Text.assemble((printable(site.id), "bold"), f"  {printable(sentence(site))}  ", (f"[{site.rule}]", "dim"))
+    each = f" in each of {len(alike)}" if alike[1:] else ""
+    form = "left as it is" if site.is_kept else site.lowering
+    styled = (printable(form), "yellow" if site.is_kept else "green")
+    yield Text.assemble(
+        f"{margin}{len(site.reads)} {printable(site.read_op)}{each} -> ", styled, printable(f": {site.reason}")
     )
+    if alike[1:]:
+        yield Text(f"{margin}alike: {_others([f'{other.id} ({other.output})' for other in alike[1:]])}")
 
 
 def _site_details(site: SiteReport) -> Iterator[Text]:
-    yield Text(printable(f"  reads: {', '.join(site.reads)}"), style="dim")
-    yield Text(f"  error: {number(site.error.max_abs)}", style="dim")
-    for lowering, sentence in site.refusals.items():
-        yield Text(printable(f"  {lowering} refused: {sentence}"), style="dim")
-
-
-def _ratios(site: SiteReport) -> Iterator[Text]:
+    """What -v says besides: the data, the proof, the reads, every form that was timed or refused."""
+    yield Text(printable(f"  {kind(site)}; reads: {', '.join(site.reads)}"), style="dim")
+    checked = f"  largest difference when checked alone: {number(site.error.max_abs)}"
+    yield Text(checked + (f"; proven for {domain(site)}" if domain(site) else ""), style="dim")
     for row in site.measurements:
         if row.median_ms is not None and row.ratio is not None:
-            times = f"{row.median_ms:.3g} ms, {row.ratio:.2f}x as fast as exported ({spread(row)})"
-            yield Text(f"  {row.lowering}: {times}")
+            times = f"{row.median_ms:.3g} ms, {row.ratio:.2f} times as fast as exported ({spread(row)})"
+            yield Text(f"  {printable(row.lowering)}: {times}")
+    for lowering, why in site.refusals.items():
+        yield Text(printable(f"  {lowering} refused: {why}"), style="dim")
 
 
-def _remark(kind: str, code: str, node: str, what: str, hint: str) -> Text:
-    advice = f"; {hint}" if hint else ""
-    return Text.assemble((kind, "yellow"), printable(f" {code} at {node}: {what.rstrip('.')}{advice}"))
+def _remark(label: str, several: Sequence[tuple[str, str, str, str]], verbosity: int) -> Iterator[Text]:
+    """What was seen and where, then what to do about it."""
+    code, node, what, hint = several[0]
+    nodes = [each[1] for each in several[1:]]
+    others = f" and {printable(', '.join(nodes)) if verbosity > 0 else _others(nodes)}" if nodes else ""
+    yield Text.assemble(
+        (label, "yellow"), f"  {printable(what.rstrip('.'))}: node {printable(node)}{others}  ", (f"[{code}]", "dim")
+    )
+    if hint:
+        yield Text(printable(f"{' ' * len(label)}  {hint}"))
 
 
 def _table(report: Report) -> Iterator[Text]:

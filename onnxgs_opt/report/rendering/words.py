@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from onnxgs_opt.report.model import Report, SiteReport
+from onnxgs_opt.report.model import Report, SitePolicy, SiteReport
 from onnxgs_opt.tuning.measurement import Measurement
 
 
@@ -26,27 +26,76 @@ def count(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
+OUTSIDE = {
+    "zeros": "zeros outside the image",
+    "border": "the edge is repeated outside the image",
+    "reflection": "mirrored at the edge pixels outside the image",
+    "symmetric": "mirrored at the edges outside the image",
+    "wrap": "the image is repeated outside",
+}
+"""What a border reads where a tap lies outside."""
+
+WINDOWS = {
+    "interior": "zero unless all four pixels are inside",
+    "interior-closed": "zero outside the image",
+    "interior-open": "zero at the outermost pixels and outside",
+    "interior-open-low": "zero at the first pixels and outside the image",
+    "reach": "zero a pixel outside the image and beyond",
+    "reach-closed": "zero more than a pixel outside the image",
+    "cells": "zero from the size of the image on, and below 0",
+}
+"""Where a window makes the result zero."""
+
+UNITS = {"pixel": "pixel coordinates", "normalised": "coordinates -1 to 1", "unit": "coordinates 0 to 1"}
+
+
+def outside(policy: SitePolicy) -> str:
+    """What a site computes outside the image, in words; a name that has none stays as it is."""
+    for name, words in WINDOWS.items():
+        if policy.border == name:
+            return words
+        border = policy.border.removesuffix(f"-{name}")
+        if border in OUTSIDE:
+            return f"{words}; else {OUTSIDE[border]}" if border != policy.border else OUTSIDE[border]
+    return policy.border
+
+
+def units(policy: SitePolicy) -> str:
+    """The unit of the coordinates."""
+    corners = "" if policy.align_corners is None else f" (align_corners={int(policy.align_corners)})"
+    return UNITS.get(policy.coordinates, f"{policy.coordinates} coordinates") + corners
+
+
 def kind(site: SiteReport) -> str:
     """What a site computes, on which data."""
     policy = site.policy
     if policy.coordinates == "index":  # of where it reads nothing else is known
-        return f"{policy.kind}, {policy.dtype}"
-    units = policy.coordinates
-    if policy.align_corners is not None:
-        units += f" (align_corners={int(policy.align_corners)})"
+        return f"a sum of {count(len(site.reads), 'read')}, {policy.dtype}"
     data = f"{policy.layout} {policy.dtype}".strip()
-    return f"{policy.kind}, {policy.border}, {units} coordinates, {data}"
+    return f"{sample(site)}, {outside(policy)}, {units(policy)}, {data}"
+
+
+def sample(site: SiteReport) -> str:
+    """What a site is, in two words."""
+    return {"grid-sample": "GridSample node"}.get(site.policy.kind, f"{site.policy.kind} sample")
+
+
+def sentence(site: SiteReport) -> str:
+    """What a site makes, of what, and what that is outside the image."""
+    inside = f" in {site.body}" if site.body else ""
+    if site.policy.coordinates == "index":
+        what = (
+            f"a sum of {count(len(site.reads), 'read')} of {site.image} at {grid(site)}{inside}, not a bilinear sampler"
+        )
+    else:
+        how = f"{outside(site.policy)}; {units(site.policy)}"
+        what = f"{sample(site)} of {site.image} at {grid(site)}{inside} ({how})"
+    return f"{site.output} = {what}"
 
 
 def grid(site: SiteReport) -> str:
     """The tensors of the coordinates."""
     return site.grid if isinstance(site.grid, str) else ", ".join(site.grid)
-
-
-def where(site: SiteReport) -> str:
-    """The tensors between which a site lies, and the body that it is in."""
-    inside = f" in {site.body}" if site.body else ""
-    return f"{site.image} at {grid(site)} -> {site.output}{inside}"
 
 
 def domain(site: SiteReport) -> str:
@@ -114,19 +163,30 @@ def speed(report: Report) -> str:
     )
 
 
+def _nothing(report: Report) -> str:
+    found = count(len(report.sites), "sampler")
+    return (
+        f"{found} found, and left as {'it is' if len(report.sites) == 1 else 'they are'}"
+        if report.sites
+        else f"{found} found"
+    )
+
+
 def spread(row: Measurement) -> str:
     """Between what the middle half of the ratios lies; "once" where it ran only once."""
     return "once" if row.ratio_low is None else f"{row.ratio_low:.2f} to {row.ratio_high:.2f}"
 
 
 def _facts(report: Report) -> Iterator[str]:
+    as_it_came = "" if report.output is None else f", the model is written as it came to {printable(report.output)}"
     if report.status == "nothing-to-do":
-        yield "nothing to do"
+        yield f"{_nothing(report)}: nothing to do{as_it_came}"
     elif report.status == "checks-failed":
         failed = sum(site.reason.startswith(("its check failed", "internal failure")) for site in report.sites)
         yield f"nothing was lowered: what would replace {count(failed, 'site')} failed its check"
     elif report.status == "dry-run":
-        yield f"{count(len(report.sites), 'site')} found, {len(report.lowered)} would be lowered"
+        would = f", {len(report.lowered)} would be lowered" if report.sites else ""
+        yield f"{count(len(report.sites), 'sampler')} found{would}"
     else:
         yield f"{count(len(report.lowered), 'site')} lowered"
     check = report.validation
@@ -138,5 +198,5 @@ def _facts(report: Report) -> Iterator[str]:
         yield f"{count(alone, 'site')} checked alone; the whole model was not checked: {printable(check.reason)}"
     elif report.status == "optimised":
         yield "not validated"
-    if report.output is not None:
+    if report.output is not None and report.status != "nothing-to-do":
         yield f"wrote {printable(report.output)}"
