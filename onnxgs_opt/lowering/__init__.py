@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
 
-from onnxgs_opt.lowering.base import Lowering, Tolerance
+from onnxgs_opt.ir.builder import Builder
+from onnxgs_opt.lowering.base import Emitted, Lowering, Tolerance
 from onnxgs_opt.lowering.blocked_gather import BlockedGather
+from onnxgs_opt.lowering.emit.operands import BORDERS, emit_plain, plain
 from onnxgs_opt.lowering.grid_sample import GridSample, tolerance_of_round_trip
 from onnxgs_opt.lowering.keep import Keep
 from onnxgs_opt.lowering.lerp_gather import LerpGather
@@ -32,9 +35,32 @@ LOWERINGS: dict[str, Lowering] = {
 }
 
 
+LARGEST_FILL = 1024
+"""A fill value is taken from pixels and added again: beyond this one, unit-normal pixels would be off by 5e-4."""
+
+
+def refusal_of(lowering: Lowering, site: Site, target: Target) -> str | None:
+    """Why a lowering cannot write a site, once its operands say what the lowering cannot; None when it can."""
+    if abs(float(site.policy.fill)) > LARGEST_FILL and not isinstance(lowering, Keep):
+        return f"pixels less the fill value {float(site.policy.fill):g} would lose their last digits"
+    return lowering.refusal(plain(site, _borders(lowering)), target)
+
+
+def emit(lowering: Lowering, builder: Builder, site: Site) -> Emitted:
+    """Write a site, and before it the operands that the lowering needs; only where there is no refusal."""
+    return lowering.emit(builder, emit_plain(builder, site, _borders(lowering)))
+
+
+def _borders(lowering: Lowering) -> Collection[str]:
+    """The borders that a lowering writes itself: its `borders`, or those that all of them do."""
+    own: Collection[str] = getattr(lowering, "borders", BORDERS)
+    return own
+
+
 def tolerance_of(lowering: Lowering, site: Site) -> Tolerance:
     """How far a site lowered so may be from the exported one: as many roundings, of the type that it computes in."""
-    tolerance = _with_steps(site, _at_size(lowering, site) or lowering.tolerance)
+    own = _at_size(lowering, site) or lowering.tolerance
+    tolerance = own if isinstance(lowering, Keep) else _with_border(site, _with_steps(site, own))
     if not rounds_to_halves(site):
         return tolerance
     scale = float(np.finfo(np.float16).eps / np.finfo(np.float32).eps)
@@ -58,6 +84,19 @@ def _with_steps(site: Site, own: Tolerance) -> Tolerance:
     return replace(own, atol=atol, reason="the grid that the points stand on is added to coordinates before the floor")
 
 
+def _with_border(site: Site, own: Tolerance) -> Tolerance:
+    """What it costs to move coordinates into the image, and to take a fill value from pixels and add it again."""
+    height, width = site.image_size
+    moved = 0.0 if site.policy.border in BORDERS else 6 * ((height or 0) + (width or 0)) * 2.0**-24
+    filled = 4 * abs(float(site.policy.fill)) * 2.0**-23
+    if max(moved, filled) <= own.atol:
+        return own
+    why = (
+        "coordinates are moved into the image before the floor" if moved else "the fill value is taken from all pixels"
+    )
+    return replace(own, atol=max(own.atol, moved, filled), reason=why)
+
+
 def _at_size(lowering: Lowering, site: Site) -> Tolerance | None:
     match lowering:
         case Plugin():
@@ -67,4 +106,4 @@ def _at_size(lowering: Lowering, site: Site) -> Tolerance | None:
     return None
 
 
-__all__ = ["LOWERINGS", "Lowering", "Target", "Tolerance", "rounds_to_halves", "tolerance_of"]
+__all__ = ["LOWERINGS", "Lowering", "Target", "Tolerance", "emit", "refusal_of", "rounds_to_halves", "tolerance_of"]

@@ -44,9 +44,7 @@ class Emitted:
 
 
 def gather_refusal(name: str, site: Site, target: Target) -> str | None:
-    """Refuse, for the lowering of that name, mirrored borders and opsets without GatherElements or bounds of Clip."""
-    if site.policy.border == "reflection":
-        return f"{name} has no reflection padding yet"
+    """Refuse, for the lowering of that name, opsets without GatherElements or bounds of Clip."""
     if target.opset < 11:
         return f"{name} needs opset >= 11, the model has {target.opset}"
     return None

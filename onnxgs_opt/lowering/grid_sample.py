@@ -44,8 +44,6 @@ class GridSample:
             return f"GridSample needs opset >= {FIRST_OPSET}, the model has {target.opset}"
         if Quirk.LINEAR_GRID_SAMPLE_IS_NEAREST in target.quirks and target.opset >= RENAMED_IN:
             return "TensorRT before 11.2 runs a linear GridSample of opset >= 20 as nearest (GSO201)"
-        if site.policy.border == "reflection":
-            return "mirroring differs between GridSample and the forms seen in the field"
         if site.read_op == "GridSample":
             return "it is a GridSample node already"
         if "float16" in (site.dtype, *site.types):

@@ -36,7 +36,7 @@ class LerpGather:
     tolerance: Tolerance = REORDERED
 
     def refusal(self, site: Site, target: Target) -> str | None:
-        """Refuse mirrored borders, opsets without GatherElements, and dynamic sizes where those go wrong."""
+        """Refuse opsets without GatherElements, and dynamic sizes where those go wrong."""
         if (refusal := gather_refusal(self.name, site, target)) is not None:
             return refusal
         sizes = (site.batch, site.channels, *site.image_size, *site.sample_size)

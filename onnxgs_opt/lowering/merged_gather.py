@@ -31,7 +31,7 @@ class MergedGather:
     tolerance: Tolerance = REORDERED
 
     def refusal(self, site: Site, target: Target) -> str | None:
-        """Refuse mirrored borders, opsets without GatherElements, and a MatMul that would make coordinates short."""
+        """Refuse opsets without GatherElements, and a MatMul that would make coordinates short."""
         if not self._reads_planes(site) and Quirk.SHORT_FLOATS_BY_DEFAULT in target.quirks:
             return SHORT_FLOATS
         return gather_refusal(self.name, site, target)

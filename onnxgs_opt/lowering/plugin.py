@@ -16,6 +16,7 @@ from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance
 from onnxgs_opt.lowering.emit.cells import as_own_mask
 from onnxgs_opt.lowering.emit.coordinates import emit_pixel_grid, for_batch
 from onnxgs_opt.lowering.emit.image_layouts import in_result_type
+from onnxgs_opt.lowering.emit.operands import margin_of
 from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.lowering.function import sample_function
 from onnxgs_opt.runtime import Quirk
@@ -47,6 +48,7 @@ class Plugin:
 
     name: str = "plugin"
     tolerance: Tolerance = REORDERED
+    borders: frozenset[str] = frozenset(BORDER_CODES)
 
     def refusal(self, site: Site, target: Target) -> str | None:
         """Refuse what the function body cannot compute: whatever runs the node falls back on it."""
@@ -97,9 +99,8 @@ def _image(builder: Builder, site: Site) -> Tensor:
 
 
 def _border_code(site: Site) -> int:
-    """GridSample without align_corners mirrors about the outer edges of the image, all others about pixels' centres."""
-    edges = site.policy.border == "reflection" and site.coordinates == "normalised" and site.align_corners is False
-    return BORDER_CODES["symmetric" if edges and site.read_op == "GridSample" else site.policy.border]
+    margin = margin_of(site)
+    return BORDER_CODES[site.policy.border if margin is None else "symmetric" if margin else "reflection"]
 
 
 def read_in_place(graph: Graph, node: Node) -> bool:

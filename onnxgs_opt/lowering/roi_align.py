@@ -40,8 +40,6 @@ class RoiAlign:
             return f"roi-align needs opset >= {FIRST_OPSET}, the model has {target.opset}"
         if Quirk.ROI_ALIGN_IS_FOR_FEW_REGIONS in target.quirks:
             return "TensorRT runs RoiAlign by a plugin for a few hundred regions, not for one a point"
-        if site.policy.border == "reflection":
-            return "roi-align has no reflection padding yet"
         if site.dtype != "float32" or "float64" in site.types:
             own = "float64" if "float64" in site.types else site.dtype
             return f"RoiAlign is used in float32 only, the sampler computes in {own}"

@@ -21,7 +21,7 @@ class RowGather:
     tolerance: Tolerance = REORDERED
 
     def refusal(self, site: Site, target: Target) -> str | None:
-        """Refuse mirrored borders and opsets whose Clip takes no bounds as inputs."""
+        """Refuse opsets whose Clip takes no bounds as inputs."""
         return gather_refusal(self.name, site, target)
 
     def emit(self, builder: Builder, site: Site) -> Emitted:

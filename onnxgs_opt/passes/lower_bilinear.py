@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from onnxgs_opt.ir import Node, Tensor
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.lowering import LOWERINGS
+from onnxgs_opt.lowering import LOWERINGS, emit
 from onnxgs_opt.lowering.emit.views import emit_output
 from onnxgs_opt.lowering.plugin import give_mask, read_in_place
 from onnxgs_opt.passes.raise_bilinear import can_raise, raised_nodes
@@ -42,7 +42,7 @@ class LowerBilinear:
                 changed |= _replace_mask(part, site, give_mask(builder, site, node))
                 changed |= read_in_place(part, node)
                 continue
-            emitted = LOWERINGS[lowering].emit(builder, site)
+            emitted = emit(LOWERINGS[lowering], builder, site)
             _replace_mask(part, site, emitted.mask)
             if node is None:
                 part.stand_in(part.tensor(site.output), emit_output(builder, site, emitted.samples))

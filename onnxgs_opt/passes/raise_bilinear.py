@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.lowering import Target
+from onnxgs_opt.lowering import Target, emit, refusal_of
 from onnxgs_opt.lowering.emit.views import emit_output
 from onnxgs_opt.lowering.plugin import Plugin
 from onnxgs_opt.samplers.op import DOMAIN, NAME, prefix_of
@@ -23,7 +23,7 @@ def raised_nodes(graph: Graph) -> dict[str, Node]:
 
 def can_raise(site: Site, opset: int) -> bool:
     """Whether the node's function body can compute the site; where not, it is lowered from its cone directly."""
-    return Plugin().refusal(site, Target(opset)) is None
+    return refusal_of(Plugin(), site, Target(opset)) is None
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class RaiseBilinear:
                 continue
             part = graph.at(site.body)
             builder = Builder(part, prefix_of(site))
-            samples = Plugin().emit(builder, site).samples
+            samples = emit(Plugin(), builder, site).samples
             output = part.tensor(site.output)
             part.stand_in(output, emit_output(builder, site, samples))
             changed = True

@@ -38,8 +38,8 @@ class Match:
 
     `axes` are the spatial axes in the order of the image's, (y, x) where there are two, with a part of the `sampler`
     for each. `index` is the index of every axis of the image, None for a spatial one, and `sizes` are their sizes. The
-    expression is `factor` times the sample plus `addend`; neither depends on the coordinates. `mirrored`: the
-    coordinates are mirrored into the image before.
+    expression is `factor` times the sample plus `addend`; neither depends on the coordinates. The sample is `fill` plus
+    that of the image less `fill`. `mirrored`: the coordinates are mirrored into the image before.
     """
 
     sampler: Sampler
@@ -50,11 +50,12 @@ class Match:
     factor: Expr
     addend: Expr
     mirrored: bool = False
+    fill: Number = 0
 
     @property
     def policy(self) -> Policy:
         """What it does outside the image, which is the same along every axis."""
-        return Policy(self.sampler[0].border.name, self.sampler[0].window.name, self.mirrored)
+        return Policy(self.sampler[0].border.name, self.sampler[0].window.name, self.mirrored, self.fill)
 
     @property
     def is_plain(self) -> bool:

@@ -11,6 +11,7 @@ from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, walk
 from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate, Resolver, Split, Unresolved, partitions
 from onnxgs_opt.recognition.algebra.polynomial import ZERO, Monomial, Number, Poly
 from onnxgs_opt.recognition.coordinates import coordinates_of, domain, grids_of
+from onnxgs_opt.recognition.fill import fill_of
 from onnxgs_opt.recognition.match import Axis, Match, Miss, Stage
 from onnxgs_opt.samplers.border import BORDER, ZEROS, Border
 from onnxgs_opt.samplers.kernel import LINEAR, Kernel
@@ -226,19 +227,22 @@ def _prove(
         is_, needs = (" x ".join(map(str, n)) for n in ([axis.size for axis in axes], [2] * kind.axes))
         return Miss(f"'{image}' is {is_}, and a sampler needs {needs} pixels", kind.taps, "GSO113")
     sizes = _sizes(root, image)
+    resolver = Resolver([axis.coordinate for axis in axes], algebra.effort)
+    domains = [domain(axis.coordinate) for axis in axes]
+    fill = fill_of(resolver, root, factor, domains)
+    root = algebra.add(root, factor, -fill)
 
     def read(at: tuple[Expr, ...]) -> Expr:
         index = list(rest)
         for axis, i in zip(axes, at, strict=True):
             index[axis.position] = i
-        return algebra.elem(image, tuple(index), sizes=sizes)  # type: ignore[arg-type]
+        pixel = algebra.elem(image, tuple(index), sizes=sizes)  # type: ignore[arg-type]
+        return algebra.sub(pixel, algebra.num(fill))
 
     bounded = all(axis.leaf.lo is not None and axis.leaf.hi is not None for axis in axes)
     borders = [border for border in kind.borders if bounded or not border.periodic]
     first = {_sides(sampler): sampler for sampler in candidates(kind.kernel, kind.axes, borders)}
     forms = {sides: algebra.mul(factor, taps(algebra, sampler, pixels, size, read)) for sides, sampler in first.items()}
-    resolver = Resolver([axis.coordinate for axis in axes], algebra.effort)
-    domains = [domain(axis.coordinate) for axis in axes]
     early = _differs_far_outside(resolver, root, kind, forms, domains)
     if early is not None:
         return early
@@ -247,7 +251,7 @@ def _prove(
     for sampler in candidates(kind.kernel, kind.axes, borders):
         conditions = [spec.window.condition(algebra, p, s) for spec, p, s in zip(sampler, pixels, size, strict=True)]
         if table.agrees(sampler, conditions):
-            return Match(sampler, image, axes, rest, sizes, factor, addend)
+            return Match(sampler, image, axes, rest, sizes, factor, addend, fill=fill)
     return table.first_difference()
 
 

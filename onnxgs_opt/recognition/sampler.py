@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.lowering import LOWERINGS, Target
+from onnxgs_opt.lowering import LOWERINGS, Target, refusal_of
 from onnxgs_opt.recognition.kind import Record
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import Layout
@@ -25,13 +25,13 @@ class Sampler:
 
     def refusals(self, site: Site, target: Target) -> dict[str, str]:
         """What each lowering says."""
-        return {name: why for name, low in LOWERINGS.items() if (why := low.refusal(site, target)) is not None}
+        return {name: why for name, low in LOWERINGS.items() if (why := refusal_of(low, site, target)) is not None}
 
     def workload(self, graph: Graph, site: Site, layout: Layout | None = None) -> str:
         """Its policy, coordinates, type and sizes, and a digest of its cone."""
         words = [
             self.rule,
-            f"{site.policy.border}-{site.policy.window}",
+            f"{site.policy.border}-{site.policy.window}" + ("-filled" if site.policy.fill else ""),
             _coordinates(site),
             site.dtype,
             f"{_text((site.batch, site.channels, *site.image_size))}->{_text(site.sample_size)}",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import NamedTuple
 
 from onnxgs_opt.samplers.arithmetic import Arithmetic, E
 from onnxgs_opt.samplers.border import BorderName
+
+Number = int | Fraction
 
 
 class Window(NamedTuple):
@@ -53,18 +56,27 @@ WINDOWS: dict[str, Window] = {
 class Policy:
     """What a sampler does outside the image.
 
-    out = [x and y in window] * sum_ij w_i w_j I[y0+i, x0+j], where I outside the image is 0 (`zeros`), the nearest
-    pixel (`border`) or the mirrored one (`reflection`). `mirrored`: the model itself has mirrored x and y into the
-    image before, so that nothing is left to do outside.
+    out = [x and y in window] * sum_ij w_i w_j (I - fill)[y0+i, x0+j] + fill, where I - fill outside the image is 0
+    (`zeros`), that of the nearest pixel (`border`), of the mirrored one (`reflection` about the outer pixels' centres,
+    `symmetric` about their edges) or of the image repeated (`wrap`). `mirrored`: the model itself has mirrored x and y
+    into the image before, so that nothing is left to do outside.
     """
 
     border: BorderName = "zeros"
     window: str = "all"
     mirrored: bool = False
+    fill: Number = 0
 
     @property
     def name(self) -> str:
-        """The name that reports use: the window's where there is one, else the border's."""
+        """The name that reports use: the window's where there is one, else the border's; a fill value behind it."""
+        if not self.fill:
+            return self._plain
+        value = f"constant {float(self.fill):g}"
+        return value if (self.border, self.window) == ("zeros", "all") else f"{self._plain}, {value}"
+
+    @property
+    def _plain(self) -> str:
         if self.window == "all":
             return "reflection" if self.mirrored else self.border
         return (

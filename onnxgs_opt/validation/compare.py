@@ -213,6 +213,8 @@ def _add_run(
     try:
         expected = original.outputs(run)
     except RunError as reason:
+        if run.nearer is not None:
+            return _add_run(seen, original, checked, run.nearer(), tolerance, site)
         if seen.status == "not-run":
             return replace(seen, worst=f"the original does not run at {_shapes(run)}: {reason}")
         return seen

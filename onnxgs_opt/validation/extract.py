@@ -9,7 +9,7 @@ from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.constants import constant_value
 from onnxgs_opt.ir.def_use import Scope, reads_of
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.lowering import Lowering
+from onnxgs_opt.lowering import Lowering, emit
 from onnxgs_opt.lowering.emit.views import emit_output
 from onnxgs_opt.passes.infer_shapes import InferShapes
 from onnxgs_opt.samplers.site import Site
@@ -51,7 +51,7 @@ def lowered_cone(cone: ModelProto, site: Site, lowering: Lowering) -> ModelProto
     graph = Graph.from_proto(cone)
     InferShapes().run(graph)  # the types of what it computes, which the lowered model has too
     builder = Builder(graph, site.id)
-    result = emit_output(builder, site, lowering.emit(builder, site).samples)
+    result = emit_output(builder, site, emit(lowering, builder, site).samples)
     graph.replace_all_uses(graph.tensor(site.output), result)
     graph.remove_dead()
     return graph.to_proto()

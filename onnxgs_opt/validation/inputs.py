@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ class Run:
     """One set of inputs; for a site also its pixel coordinates x, y [N, Ho, Wo] and its image's (H, W).
 
     `beyond` says which sizes those are where nothing is claimed for them: what differs there is said, and no fault.
+    `nearer` makes the inputs to take where a model does not run on these: its reads may fail far outside.
     """
 
     feeds: Mapping[str, Array]
@@ -42,6 +44,7 @@ class Run:
     y: Array | None = None
     image: tuple[int, int] = (0, 0)
     beyond: str = ""
+    nearer: Callable[[], Run] | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,19 @@ def _site_run(
     y = pixels_of_items(height, layout, rng, dtype)
     if site.inside:
         x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
-    return Run(site_feeds(cone, site, layout, x, y, rng, known), x, y, layout.image)
+    feeds = site_feeds(cone, site, layout, x, y, rng, known)
+
+    @cache
+    def nearer() -> Run:
+        """No corner is behind the last pixel or more than one before the first."""
+        beside = [
+            np.clip(p, -1, np.nextafter(p.dtype.type(size - 1), p.dtype.type(0)))
+            for p, size in ((x, width), (y, height))
+        ]
+        moved = site_feeds(cone, site, layout, beside[0], beside[1], np.random.default_rng(0), known)
+        return Run(moved, beside[0], beside[1], layout.image)
+
+    return Run(feeds, x, y, layout.image, nearer=None if site.inside else nearer)
 
 
 def site_feeds(

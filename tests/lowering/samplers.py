@@ -12,7 +12,7 @@ from onnx import parser
 
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.lowering import Lowering
+from onnxgs_opt.lowering import Lowering, emit
 from onnxgs_opt.runtime.ort import open_session
 from onnxgs_opt.samplers.policy import WINDOWS, Policy
 from onnxgs_opt.samplers.site import Site
@@ -125,7 +125,9 @@ def site_of(case: Case) -> Site:
 def lower(case: Case, lowering: Lowering) -> Graph:
     """The graph with the sampler written by a lowering."""
     graph, site = graph_and_site(case)
-    samples = lowering.emit(Builder(graph, site.id), site).samples
+    builder = Builder(graph, site.id)
+    samples = emit(lowering, builder, site).samples
+    samples = builder.op("Add", samples, float(case.policy.fill)) if case.policy.fill else samples
     graph.replace_all_uses(graph.tensor("out"), samples)
     graph.remove_dead()
     return graph
@@ -146,7 +148,8 @@ def gap(case: Case, lowering: Lowering) -> float:
 def _expected(case: Case) -> Any:
     """The definition's samples at `feeds(case)`, whatever the opset and whether sizes are known."""
     inputs, x, y = feeds(case)
-    return bilinear(inputs["image"], x, y, case.policy.border, case.policy.window)
+    fill = float(case.policy.fill)
+    return bilinear(inputs["image"] - fill, x, y, case.policy.border, case.policy.window) + fill
 
 
 def edges(size: int) -> Any:

@@ -21,6 +21,7 @@ from onnxgs_opt.samplers.site import Site
 class Taps:
     name: str = "taps"
     tolerance: Tolerance = REORDERED
+    borders: frozenset[str] = frozenset(BORDERS)
 
     def refusal(self, site: Site, target: Target) -> str | None:
         return None if target.opset >= 11 else f"taps needs opset >= 11, the model has {target.opset}"

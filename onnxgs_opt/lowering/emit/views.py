@@ -73,6 +73,8 @@ def _emit_affine(builder: Builder, site: Site, output: Tensor) -> Tensor:
     """What `affine` makes of the samples, in the type of the exported output."""
     dtype = builder.graph.tensor(site.output).dtype or output.dtype
     output = output if dtype is None else builder.cast(output, dtype)
+    if site.policy.fill:
+        output = builder.op("Add", output, float(site.policy.fill))
     for view in site.affine.factors:
         output = builder.op("Mul", output, builder.cast(emit_view(builder, view), dtype))
     if site.affine.scale != 1:

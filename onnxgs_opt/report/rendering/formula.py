@@ -10,6 +10,8 @@ _OUTSIDE = {
     "zeros": r"I_{n,c}(r,q)=0 \quad\text{unless}\quad 0\le r<H,\ 0\le q<W",
     "border": r"I_{n,c}(r,q)=I_{n,c}(\min(\max(r,0),H-1),\ \min(\max(q,0),W-1))",
     "reflection": r"I_{n,c}(r,q)=I_{n,c}(\text{mirror}(r,H),\ \text{mirror}(q,W))",
+    "symmetric": r"I_{n,c}(-1-r,\ q)=I_{n,c}(2H-1-r,\ q)=I_{n,c}(r,q),\quad\text{and so along}\ q",
+    "wrap": r"I_{n,c}(r,q)=I_{n,c}(r-H\lfloor r/H\rfloor,\ q-W\lfloor q/W\rfloor)",
 }
 
 
@@ -19,10 +21,14 @@ def formulas(site: SiteReport, policy: Policy | None) -> tuple[str, ...]:
         return (r"\mathrm{out}=\sum_{k} w_k\, T[\mathrm{index}_k]",)
     row, column = _CORNERS
     weights = r"w_a(y-\lfloor y\rfloor)\,w_b(x-\lfloor x\rfloor)"
-    total = rf"\sum_{{a=0}}^{{1}}\sum_{{b=0}}^{{1}}{weights}\,I_{{n,c}}({row},\ {column})"
+    pixel, fill = rf"I_{{n,c}}({row},\ {column})", f"{float(policy.fill):g}"
+    less = rf"({pixel}-({fill}))" if policy.fill else pixel
+    total = rf"\sum_{{a=0}}^{{1}}\sum_{{b=0}}^{{1}}{weights}\,{less}"
     window = _window(WINDOWS[policy.window])
-    lines = [rf"\mathrm{{out}}_{{n,c,i,j}}={window}{total}", r"w_0(t)=1-t,\quad w_1(t)=t"]
-    lines.append(_OUTSIDE[policy.border] if window == "" or policy.border != "zeros" else "")
+    first = f"{fill}+" if policy.fill else ""
+    lines = [rf"\mathrm{{out}}_{{n,c,i,j}}={first}{window}{total}", r"w_0(t)=1-t,\quad w_1(t)=t"]
+    outside = _OUTSIDE[policy.border].replace("=0", f"={fill}")
+    lines.append(outside if window == "" or policy.border != "zeros" else "")
     lines.append(_coordinates(site))
     return tuple(line for line in lines if line)
 

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
+from fractions import Fraction
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from onnxgs_opt.report.rendering.drawing import LARGE, draw, label_of
 from onnxgs_opt.report.rendering.formula import formulas
 from onnxgs_opt.report.rendering.heat import STEPS, bands, grade, heat_map, places
 from onnxgs_opt.report.rendering.html import bars, mathml, to_html
-from onnxgs_opt.samplers.border import BorderName
+from onnxgs_opt.samplers.border import BORDERS, BorderName
 from onnxgs_opt.samplers.policy import WINDOWS, Policy
 from onnxgs_opt.validation.error_map import Points
 from tests.report.rendering.samples import FULL, SITE, evidence_of, hostile
@@ -124,7 +125,7 @@ def test_a_missing_library_is_said_before_any_work(
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-@pytest.mark.parametrize("border", ["zeros", "border", "reflection"])
+@pytest.mark.parametrize("border", BORDERS)
 @pytest.mark.parametrize(
     ("coordinates", "corners"),
     [("pixel", None), ("normalised", True), ("normalised", False), ("unit", True), ("unit", False)],
@@ -142,6 +143,14 @@ def test_every_policy_has_a_formula(border: BorderName, window: str, coordinates
 
 def test_the_interior_is_half_open() -> None:
     assert r"0\le x< W-1" in formulas(SITE, Policy("zeros", "interior"))[0]
+
+
+def test_a_fill_value_is_in_the_formula() -> None:
+    first, _, outside = formulas(SITE, Policy(fill=Fraction(5, 2)))[:3]
+    assert "=2.5+" in first
+    assert "-(2.5))" in first
+    assert "=2.5 " in outside
+    assert all(mathml(line).startswith("<math") for line in (first, outside))
 
 
 def test_a_structural_site_has_its_own_formula() -> None:
