@@ -69,11 +69,11 @@ def _settle(dims: list[Size], group: Sequence[int], size: int) -> None:
         if group and known not in (1, size):
             raise ValueError(f"an axis of {known} cannot stand for {size}")
         return
-    if size % known:
+    if size % known if known else size:
         raise ValueError(f"{size} does not divide into {known}")
     for axis in unknown:
         dims[axis] = 1
-    dims[unknown[0]] = size // known
+    dims[unknown[0]] = size // known if known else 1
 
 
 def lay_out(view: View, canonical: Array, shape: Sequence[int]) -> Array:
@@ -81,6 +81,8 @@ def lay_out(view: View, canonical: Array, shape: Sequence[int]) -> Array:
     canonical = canonical - np.asarray(view.shift, canonical.dtype) if view.shift else canonical
     for axis, step in enumerate(view.steps):
         canonical = canonical - ramp(axis, step * np.arange(canonical.shape[axis]), len(view.steps), canonical.dtype)
+    if not canonical.size:  # what is repeated along no points may be anything
+        return np.zeros(tuple(shape), canonical.dtype)
     apart = _apart(view, canonical, shape)
     placed = apart.transpose([view.order.index(a) for a in sorted(view.order)])
     once = tuple(0 if a in view.repeated else slice(None) for a in sorted(view.order))
