@@ -210,6 +210,14 @@ _ALL = (
         "Nothing where no axis is that small at run time; else choose another lowering, as row-gather, or keep it by "
         "--lowering keep.",
     ),
+    Code(
+        "GSO209",
+        "the target computes coordinates in short floats",
+        "On processors with bfloat16, and in halves on GPUs, OpenVINO computes what a Conv or a MatMul reads, and all "
+        "that is made of, in the shorter type. Coordinates have 8 or 11 bits then: points move by whole pixels, in the "
+        "model as it came as well.",
+        "Load it with float32: core.compile_model(model, 'CPU', {'INFERENCE_PRECISION_HINT': 'f32'}).",
+    ),
 )
 CODES: dict[str, Code] = {entry.code: entry for entry in _ALL}
 """Every code by name, rules first."""

@@ -26,6 +26,7 @@ from onnxgs_opt.ir.outputs import require_data_apart
 from onnxgs_opt.lowering import Target, Tolerance
 from onnxgs_opt.options import AUTO, Options
 from onnxgs_opt.options.spec import Arrays, Model, PathLike, Shapes
+from onnxgs_opt.runtime import Runtime, runtime_of
 from onnxgs_opt.runtime.native import installed_library
 from onnxgs_opt.runtime.ort import PROVIDERS, load_custom_ops
 from onnxgs_opt.runtime.tensorrt.build import Backend, EngineOptions, Profile, choose_backend
@@ -120,6 +121,12 @@ class Job:
         """Whether lowerings are chosen by measuring, and the whole result too has to be faster."""
         wanted = self.options.validate and self.options.measure and self.options.lowering == AUTO
         return wanted and self.options.plan is None and self.target.is_here
+
+    @property
+    def runtime(self) -> Runtime | None:
+        """Where lowerings are checked beside onnxruntime on a CPU: the target, where it can run what is checked."""
+        runtime = runtime_of(self.target.runtime)
+        return runtime if runtime.checks and self.target.is_here else None
 
     def tolerance(self, own: Tolerance) -> Tolerance:
         """`own`, with what the user gave instead."""

@@ -48,6 +48,8 @@ class Trait(Flag):
     """One number of all along some axes, which are an attribute or, at later opsets, an input."""
     SAME_SHAPE = auto()
     """The first result has the shape and the type of the first input."""
+    MULTIPLIES_MATRICES = auto()
+    """Products of matrices: what hardware has units of shorter floats for."""
     RANDOM = auto()
     """Twice the same inputs do not give the same."""
 
@@ -79,10 +81,12 @@ TRAITS: Mapping[str, Trait] = {
     "ConcatFromSequence": Trait.CARRIES,
     "Constant": Trait.BOUNDED,
     "ConstantOfShape": Trait.BOUNDED,
+    "Conv": Trait.MULTIPLIES_MATRICES,
+    "ConvTranspose": Trait.MULTIPLIES_MATRICES,
     "Cos": _BOUNDED,
     "Div": _ARITHMETIC | Trait.CARRIES,
     "Dropout": Trait.RANDOM | Trait.SAME_SHAPE,
-    "Einsum": _CONTRACTS,
+    "Einsum": _CONTRACTS | Trait.MULTIPLIES_MATRICES,
     "Equal": _BOOLEAN,
     "Erf": _BOUNDED,
     "Exp": _ELEMENTWISE,
@@ -91,8 +95,10 @@ TRAITS: Mapping[str, Trait] = {
     "Floor": _ROUNDS,
     "Gather": _READS | Trait.PART,
     "GatherElements": _READS,
+    "GRU": Trait.MULTIPLIES_MATRICES,
     "GatherND": _READS,
     "Gelu": _ELEMENTWISE,
+    "Gemm": Trait.MULTIPLIES_MATRICES,
     "GlobalAveragePool": _CONTRACTS,
     "Greater": _BOOLEAN,
     "GreaterOrEqual": _BOOLEAN,
@@ -101,13 +107,14 @@ TRAITS: Mapping[str, Trait] = {
     "If": Trait.CARRIES,
     "IsInf": _BOOLEAN,
     "IsNaN": _BOOLEAN,
+    "LSTM": Trait.MULTIPLIES_MATRICES,
     "LayerNormalization": Trait.SAME_SHAPE,
     "LeakyRelu": _ELEMENTWISE,
     "Less": _BOOLEAN,
     "LessOrEqual": _BOOLEAN,
     "Log": _ELEMENTWISE,
     "LogSoftmax": Trait.SAME_SHAPE,
-    "MatMul": _CONTRACTS,
+    "MatMul": _CONTRACTS | Trait.MULTIPLIES_MATRICES,
     "Max": _ARITHMETIC | Trait.BOUNDED,
     "Mean": _ARITHMETIC | Trait.SUMS | Trait.CARRIES,
     "Min": _ARITHMETIC | Trait.BOUNDED,
@@ -120,6 +127,7 @@ TRAITS: Mapping[str, Trait] = {
     "Or": _BOOLEAN,
     "Pad": Trait.COPIES,
     "Pow": _ELEMENTWISE,
+    "RNN": Trait.MULTIPLIES_MATRICES,
     "RandomNormal": Trait.RANDOM,
     "RandomNormalLike": Trait.RANDOM,
     "RandomUniform": Trait.RANDOM,
@@ -183,6 +191,7 @@ SUMS = with_trait(Trait.SUMS)
 CARRIES = with_trait(Trait.CARRIES)
 REDUCTIONS = with_trait(Trait.REDUCES)
 SAME_SHAPE = with_trait(Trait.SAME_SHAPE)
+PRODUCTS = with_trait(Trait.MULTIPLIES_MATRICES)
 RANDOM = with_trait(Trait.RANDOM)
 RANGES: Mapping[str, tuple[int, int]] = {"Sigmoid": (0, 1), "Softmax": (0, 1), "Tanh": (-1, 1)}
 """The numbers that an operator's results lie between, both included."""

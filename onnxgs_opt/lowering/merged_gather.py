@@ -19,7 +19,7 @@ PLANES_UP_TO = 8
 """Channels up to which reading planes is faster than rows of channels: onnxruntime on a CPU, fp32."""
 
 SHORT_FLOATS = (
-    "merged-gather has a MatMul, before which the target computes in bfloat16 or halves unless told otherwise (GSO208)"
+    "merged-gather has a MatMul, before which the target computes in bfloat16 or halves unless told otherwise (GSO209)"
 )
 
 

@@ -12,12 +12,23 @@ from onnxgs_opt.job import Job
 from onnxgs_opt.recognition import KINDS
 from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.report.hazards import advice, hazards
-from onnxgs_opt.report.model import Count, Latency, NearMiss, Report, SiteError, SitePolicy, SiteReport, Validation
+from onnxgs_opt.report.model import (
+    Count,
+    Latency,
+    NearMiss,
+    Report,
+    SiteError,
+    SitePolicy,
+    SiteReport,
+    TargetCheck,
+    Validation,
+)
 from onnxgs_opt.report.provenance import provenance
 from onnxgs_opt.report.verdict import Verdict
 from onnxgs_opt.samplers.site import AnySite
 from onnxgs_opt.tuning.plan import Choice, Plan
 from onnxgs_opt.validation.compare import BROKEN, Comparison
+from onnxgs_opt.validation.elsewhere import Elsewhere
 
 READ_OPS = READS | {"GridSample"}
 
@@ -39,7 +50,7 @@ def collect(
         sites=tuple(site_record(site, plan.choices[site.id], checks.get(site.id)) for site in found.sites),
         near_misses=tuple(NearMiss(m.code, m.node, m.condition, advice(m)) for m in found.near_misses),
         hazards=hazards(job, found, plan.lowerings, result, checks if verdict.status == "optimised" else None),
-        validation=validation_record(verdict.whole, job.source),
+        validation=validation_record(verdict.whole, job.source, verdict.elsewhere),
         latency=None if verdict.race is None else Latency.of(verdict.race),
         failures=verdict.failures,
         provenance=provenance(job),
@@ -90,7 +101,7 @@ def _error(comparison: Comparison | None) -> SiteError:
     return SiteError(comparison.max_abs, comparison.max_rel)
 
 
-def validation_record(comparison: Comparison | None, graph: Graph) -> Validation:
+def validation_record(comparison: Comparison | None, graph: Graph, elsewhere: Elsewhere | None = None) -> Validation:
     """The whole-model check of the report."""
     if comparison is None:
         return Validation()
@@ -101,4 +112,14 @@ def validation_record(comparison: Comparison | None, graph: Graph) -> Validation
     if comparison.worst.startswith(BROKEN):
         return Validation(comparison.status, shapes, seed=comparison.seed, reason=comparison.worst)
     found = comparison
-    return Validation(found.status, shapes, found.max_abs, found.max_rel, found.seed, from_double=found.from_double)
+    there = None if elsewhere is None else _of_target(elsewhere)
+    values = (found.status, shapes, found.max_abs, found.max_rel, found.seed)
+    return Validation(*values, from_double=found.from_double, target=there)
+
+
+def _of_target(found: Elsewhere) -> TargetCheck:
+    if found.off is not None:
+        return TargetCheck(found.runtime, *found.off)
+    if found.check.status == "not-run":
+        return TargetCheck(found.runtime, reason=found.check.worst)
+    return TargetCheck(found.runtime, found.check.max_abs)

@@ -7,16 +7,19 @@ from itertools import islice
 
 from onnxgs_opt.diagnostics import CODES, Remark
 from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.ir.operators import PRODUCTS, operator
 from onnxgs_opt.job import Job
 from onnxgs_opt.lowering.plugin import operator_nodes
 from onnxgs_opt.passes.lower_bilinear import RAISED
 from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.report.model import Hazard
+from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.validation.compare import Comparison
 
 NEEDS_LIBRARY = "GSO206"
 NOT_FINITE = "GSO207"
 SMALL = "GSO208"
+SHORT_FLOATS = "GSO209"
 
 
 def hazards(
@@ -24,7 +27,7 @@ def hazards(
 ) -> tuple[Hazard, ...]:
     """All of a run whose sites become `lowerings` in `result`; `checks` by site's id, None where nothing is written."""
     own = tuple(Hazard(remark.code, remark.node, advice(remark)) for remark in found.hazards)
-    made = [*_needs(job, lowerings, result)]
+    made = [*_short_floats(job, found), *_needs(job, lowerings, result)]
     if checks is not None:
         made += (*_not_finite(found, lowerings), *_beyond(found, lowerings, checks))
     return (*own, *(each for each in made if not job.options.hides(each.code)))
@@ -33,6 +36,14 @@ def hazards(
 def advice(remark: Remark) -> str:
     """What to do about it: its own hint, or that of its code."""
     return remark.hint or CODES[remark.code].action
+
+
+def _short_floats(job: Job, found: Survey) -> Iterator[Hazard]:
+    """One at the first sampler, where the target would compute in shorter floats what a product of matrices reads."""
+    if Quirk.SHORT_FLOATS_BY_DEFAULT not in job.target.quirks or not found.samplers:
+        return
+    if any(operator(node) in PRODUCTS for part in (job.start, *job.start.bodies()) for node in part.nodes):
+        yield Hazard(SHORT_FLOATS, found.samplers[0].reads[0], CODES[SHORT_FLOATS].action)
 
 
 def _needs(job: Job, lowerings: Mapping[str, str], result: Graph) -> Iterator[Hazard]:

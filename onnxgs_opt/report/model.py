@@ -140,12 +140,26 @@ class Hazard:
 
 
 @dataclass(frozen=True)
+class TargetCheck:
+    """How far the result is, in the target's own runtime, from the original in onnxruntime; `reason` if it did not run.
+
+    `exported_max_abs` is how far the exported model itself is there, where the result is off by more than is allowed.
+    """
+
+    runtime: str
+    max_abs: float | None = None
+    exported_max_abs: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
 class Validation:
     """The whole-model check: `shapes` holds, for each run, the shape of every input.
 
     `reason` says why it was not run where it was asked for, or that the result does not load or run, which is this
     tool's fault; else it is None. `from_double` says how far the original and the result are from the original in
-    double precision at most, where they differ by so much that it was run.
+    double precision at most, where they differ by so much that it was run. `target` is the check in the target's own
+    runtime, None where there was none.
     """
 
     status: Literal["ok", "mismatch", "not-run"] = "not-run"
@@ -155,6 +169,7 @@ class Validation:
     seed: int | None = None
     reason: str | None = None
     from_double: tuple[float, float] | None = None
+    target: TargetCheck | None = None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.job import Job
-from onnxgs_opt.lowering import LOWERINGS, rounds_to_halves, tolerance_of
+from onnxgs_opt.lowering import LOWERINGS, Tolerance, rounds_to_halves, tolerance_of
 from onnxgs_opt.passes.lower_sites import still_read
 from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.report.gates import Gates
@@ -24,6 +24,7 @@ from onnxgs_opt.runtime.timing import CLEAR, Race
 from onnxgs_opt.tuning.race import race_models
 from onnxgs_opt.validation.check import DEFAULT, check_model
 from onnxgs_opt.validation.compare import Comparison
+from onnxgs_opt.validation.elsewhere import Elsewhere, check_elsewhere
 from onnxgs_opt.validation.extract import NotRunnableError
 from onnxgs_opt.validation.inputs import ModelInputs
 from onnxgs_opt.validation.moved import Moved
@@ -38,6 +39,7 @@ class Verdict:
         status: What the report says; it is final where `keep` is empty.
         keep: By id, sites that have to stay as exported, and why.
         whole: The whole-model check, where it was made.
+        elsewhere: That check in the target's own runtime, where it was made.
         race: How long the model takes before and after, where that was measured.
         failures: What options for CI asked about and is not so.
     """
@@ -45,6 +47,7 @@ class Verdict:
     status: Status = "nothing-to-do"
     keep: Mapping[str, str] = field(default_factory=dict)
     whole: Comparison | None = None
+    elsewhere: Elsewhere | None = None
     race: Race | None = None
     failures: tuple[Failure, ...] = ()
 
@@ -74,17 +77,23 @@ def judge(
     if not lowerings:
         failed = any(check.status == "mismatch" for check in proofs.comparisons.values())
         return gated(Verdict("checks-failed" if failed else "nothing-to-do"), gates, ())
-    whole = _whole_check(job, lowered, found, lowerings, proofs) if job.options.validate else None
+    tolerance = _of_whole(found, lowerings, proofs)
+    whole = _whole_check(job, lowered, found, lowerings, tolerance) if job.options.validate else None
     if whole is not None and whole.status == "mismatch":
         return Verdict("mismatch", whole=whole)
     if whole is not None and whole.status == "not-run" and (left := proofs.unproven(lowerings)):
         return Verdict(keep=left)
+    there = _elsewhere(job, lowered, found, tolerance) if whole is not None and whole.status == "ok" else None
+    if there is not None and not there.is_right:
+        return Verdict(keep=dict.fromkeys(lowerings, there.words))
     race = _race(job, lowered, found) if job.may_measure or job.options.is_timed else None
     if race is not None and job.may_measure and (speed := race.ratio("before", "after")) < CLEAR:
         reason = f"the whole model ran at {speed:.2f} of its speed with "
         return Verdict(keep={key: reason + name for key, name in lowerings.items()}, race=race)
     made = hazards(job, found, lowerings, lowered, proofs.comparisons)
-    return gated(Verdict("optimised", whole=whole, race=race), gates, tuple(gates.remarked(job.name, made)))
+    return gated(
+        Verdict("optimised", whole=whole, elsewhere=there, race=race), gates, tuple(gates.remarked(job.name, made))
+    )
 
 
 def gated(verdict: Verdict, gates: Gates, remarked: tuple[Failure, ...]) -> Verdict:
@@ -96,22 +105,36 @@ def gated(verdict: Verdict, gates: Gates, remarked: tuple[Failure, ...]) -> Verd
     return replace(verdict, status="too-slow", failures=slow) if slow else verdict
 
 
-def _whole_check(
-    job: Job, lowered: Graph, found: Survey, lowerings: Mapping[str, str], proofs: SiteProofs
-) -> Comparison:
+def _of_whole(found: Survey, lowerings: Mapping[str, str], proofs: SiteProofs) -> Tolerance:
     """The whole model may differ by what its worst site may, and a chain by what it makes of that."""
-    sites = [site for site in found.samplers if site.id in lowerings]
-    own = [tolerance_of(LOWERINGS[lowerings[site.id]], site) for site in sites]
+    own = [tolerance_of(LOWERINGS[lowerings[site.id]], site) for site in found.samplers if site.id in lowerings]
     loosest = max([DEFAULT, *own], key=lambda t: t.atol)
     if proofs.chained(lowerings):
         loosest = replace(loosest, carried=max(t.atol for t in own))
+    return loosest
+
+
+def _whole_check(
+    job: Job, lowered: Graph, found: Survey, lowerings: Mapping[str, str], tolerance: Tolerance
+) -> Comparison:
+    """The whole model in onnxruntime."""
     halves = {
-        site.output: Moved.like(lowered.at(site.body).tensor(site.output), job.tolerance(tolerance))
-        for site, tolerance in zip(sites, own, strict=True)
-        if rounds_to_halves(site)
+        site.output: Moved.like(
+            lowered.at(site.body).tensor(site.output), job.tolerance(tolerance_of(LOWERINGS[lowerings[site.id]], site))
+        )
+        for site in found.samplers
+        if site.id in lowerings and rounds_to_halves(site)
     }
     with job.clock.stage("validate model"):
-        return check_model(job.source, lowered, _inputs(job, found), job.tolerance(loosest), job.libraries, halves)
+        return check_model(job.source, lowered, _inputs(job, found), job.tolerance(tolerance), job.libraries, halves)
+
+
+def _elsewhere(job: Job, lowered: Graph, found: Survey, tolerance: Tolerance) -> Elsewhere | None:
+    """The whole model in the target's own runtime; None where it cannot be run, or is what was run already."""
+    if job.runtime is None:
+        return None
+    with job.clock.stage(f"validate model on {job.runtime.name}"):
+        return check_elsewhere(job.runtime, (job.source, lowered), _inputs(job, found), job.tolerance(tolerance))
 
 
 def _race(job: Job, lowered: Graph, found: Survey) -> Race | None:

@@ -32,7 +32,7 @@ class Quirk(Enum):
     """Nothing is computed in double precision."""
 
     SHORT_FLOATS_BY_DEFAULT = auto()
-    """Devices with bfloat16 or halves compute in them what meets a MatMul or Conv, coordinates included (GSO208)."""
+    """Devices with bfloat16 or halves compute in them what meets a MatMul or Conv, coordinates included (GSO209)."""
 
     SCAN_SEES_NO_OUTER_TENSORS = auto()
     """A Scan whose body reads a tensor of the graph around it does not load."""
@@ -72,10 +72,12 @@ class Runtime(Protocol):
     def device(self) -> str:
         """What measurements belong to besides: the machine and, where it is told, its processor."""
 
-    def load(self, model: ModelProto, folder: Path | None = None, custom_ops: Sequence[str] = ()) -> Loaded | None:
-        """Load a model for checks, at the precision that the runtime takes by default.
+    @property
+    def checks(self) -> bool:
+        """Whether lowerings are checked there too: not where the reference runs, nor where sizes have to be fixed."""
 
-        None where checks need not run, because their reference does, or cannot, because one set of sizes is taken.
+    def load(self, model: ModelProto, folder: Path | None = None, custom_ops: Sequence[str] = ()) -> Loaded:
+        """Load a model for checks, at the precision that the runtime takes by default.
 
         Raises:
             OptError: The model does not load there.

@@ -22,8 +22,9 @@ from onnxgs_opt.runtime.base import Quirk
 from onnxgs_opt.runtime.timing import Call, Feeds
 from onnxgs_opt.samplers.view import Array
 
-_PLACE = re.compile(r"Exception from |Check '|FrontEnd API failed|Summary:|To facilitate")
-"""Lines of an error that say where in OpenVINO's source it arose, or that repeat it."""
+_PLACE = re.compile(r"Check '.*?' failed at \S+|Exception from \S+")
+_SAID_TWICE = re.compile("FrontEnd API failed|Summary:|To facilitate|-- Conversion is failed")
+"""Lines of an error that say nothing, or again what the line before them does."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class OpenVino:
         {Quirk.SHORT_FLOATS_BY_DEFAULT, Quirk.SCAN_SEES_NO_OUTER_TENSORS, Quirk.NO_FUNCTIONS}
     )
     least_call_s: float = 5e-4
+    checks: bool = True
 
     @property
     def place(self) -> str:
@@ -116,8 +118,8 @@ def _errors_as_ours() -> Iterator[None]:
     try:
         yield
     except RuntimeError as reason:
-        said = [line for line in str(reason).splitlines() if line and not _PLACE.match(line)]
-        raise RunError(" ".join(said)[:300]) from reason
+        lines = _PLACE.sub("", str(reason)).splitlines()
+        raise RunError(" ".join(line for line in lines if line and not _SAID_TWICE.match(line))[:300]) from reason
 
 
 @lru_cache(maxsize=1)

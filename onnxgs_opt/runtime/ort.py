@@ -155,23 +155,25 @@ class OnnxRuntime:
         chip = platform.processor() if self.name == "ort-cpu" else self.name
         return f"{platform.machine()} {chip} {platform.node()}"
 
-    def load(self, model: ModelProto, folder: Path | None = None, custom_ops: Sequence[str] = ()) -> Session | None:
-        """Open a session; none on the CPU, where every check runs anyway."""
-        return None if self.name == "ort-cpu" else self._session(model, folder, custom_ops)
+    @property
+    def checks(self) -> bool:
+        """Every check runs on the CPU anyway."""
+        return self.name != "ort-cpu"
+
+    def load(self, model: ModelProto, folder: Path | None = None, custom_ops: Sequence[str] = ()) -> Session:
+        """Open a session."""
+        return open_session(model, folder, custom_ops, providers=list(dict.fromkeys([PROVIDERS[self.name], CPU])))
 
     def prepare(
         self, model: ModelProto, feeds: Feeds, folder: Path | None = None, custom_ops: Sequence[str] = ()
     ) -> Call:
         """Open a session; see `Runtime.prepare`."""
-        session = self._session(model, folder, custom_ops)
+        session = self.load(model, folder, custom_ops)
         known = {i.name for i in session.raw.get_inputs()}
         given = {name: value for name, value in feeds.items() if name in known}
         if self.name == "ort-cpu":
             return lambda: session.run(None, given)
         return _on_device(session.raw, given)
-
-    def _session(self, model: ModelProto, folder: Path | None, custom_ops: Sequence[str]) -> Session:
-        return open_session(model, folder, custom_ops, providers=list(dict.fromkeys([PROVIDERS[self.name], CPU])))
 
 
 def _on_device(session: Any, feeds: Feeds) -> Call:

@@ -12,15 +12,17 @@ from onnx import ModelProto
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import Lowering, Tolerance, tolerance_of
+from onnxgs_opt.runtime import Runtime
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import Layout
 from onnxgs_opt.validation.boundary_values import layout_at, layouts_of
-from onnxgs_opt.validation.compare import Comparison, Original, compare_runs
+from onnxgs_opt.validation.compare import Comparison, compare_runs
 from onnxgs_opt.validation.extract import cone_of, lowered_cone
 from onnxgs_opt.validation.form import form_of
 from onnxgs_opt.validation.inputs import ModelInputs, Run, site_runs
 from onnxgs_opt.validation.layouts import EDGES, OWN, PICKS, own_layouts
 from onnxgs_opt.validation.moved import Moved
+from onnxgs_opt.validation.original import Original
 
 Model = ModelProto | Graph | str | Path
 DEFAULT = Tolerance(rtol=1e-5, atol=1e-5, reason="what differs is behind other layers, which scale it")
@@ -81,6 +83,10 @@ class SiteCheck:
         runs = site_runs(cone, site, layouts, seed, fitting, own, beyond)
         return cls(site, Original(cone, custom_ops=custom_ops, keeps=True), seed, runs, form=form)
 
+    def on(self, runtime: Runtime) -> SiteCheck:
+        """The same check of results that run elsewhere; what the exported cone makes of inputs serves both."""
+        return replace(self, cone=replace(self.cone, runtime=runtime))
+
     def compare(self, lowering: Lowering, tolerance: Callable[[Tolerance], Tolerance] = lambda own: own) -> Comparison:
         """Compare the cone with what a lowering that does not refuse the site writes for it.
 
@@ -107,6 +113,7 @@ def check_model(
     tolerance: Tolerance = DEFAULT,
     custom_ops: Sequence[str] = (),
     moved: Mapping[str, Moved] | None = None,
+    runtime: Runtime | None = None,
 ) -> Comparison:
     """Compare two models of the same inputs and outputs.
 
@@ -120,15 +127,17 @@ def check_model(
         inputs: What both are run on.
         tolerance: What may differ.
         custom_ops: Libraries of operators that onnxruntime lacks.
+        runtime: Where the result runs; onnxruntime on a CPU, as the original does, where it is None.
         moved: By how much tensors inside may be off, by name; what follows may carry that further.
     """
-    before, folder = _proto_of(original)
-    after, result_folder = _proto_of(result)
-    reference = Original(before, folder, custom_ops, moved=moved or {})
+    before, folder = proto_of(original)
+    after, result_folder = proto_of(result)
+    reference = Original(before, folder, custom_ops, moved=moved or {}, runtime=runtime)
     return compare_runs(reference, after, inputs.runs(before), tolerance, inputs.seed, None, result_folder)
 
 
-def _proto_of(model: Model) -> tuple[ModelProto, Path | None]:
+def proto_of(model: Model) -> tuple[ModelProto, Path | None]:
+    """The model, and the folder of its external weights where it has any."""
     if isinstance(model, ModelProto):
         return model, None
     if isinstance(model, Graph):

@@ -11,21 +11,24 @@ from onnx import ModelProto, helper
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering.base import EXACT
 from onnxgs_opt.passes.merge_reads import MergeReads
+from onnxgs_opt.runtime import Runtime
 from onnxgs_opt.runtime.memory import require_array
 from onnxgs_opt.samplers.site import StructuralSite
 from onnxgs_opt.samplers.view import Array
 from onnxgs_opt.validation.boundary_values import image_values
-from onnxgs_opt.validation.compare import Comparison, Original, compare_runs
+from onnxgs_opt.validation.compare import Comparison, compare_runs
 from onnxgs_opt.validation.inputs import Run
+from onnxgs_opt.validation.original import Original
 
 
-def check_reads(graph: Graph, site: StructuralSite, *, seed: int = 0) -> Comparison:
+def check_reads(graph: Graph, site: StructuralSite, *, seed: int = 0, runtime: Runtime | None = None) -> Comparison:
     """Compare what a site's reads make with what one merged read makes: every element has to be equal.
 
+    The merged read runs in `runtime`, or in onnxruntime on a CPU.
     Indices are random over the whole range that the operator allows, negative ones included.
     """
     before, after = read_models(graph, site)
-    return compare_runs(Original(before), after, read_runs(before, site, seed), EXACT, seed, None)
+    return compare_runs(Original(before, runtime=runtime), after, read_runs(before, site, seed), EXACT, seed, None)
 
 
 def read_models(graph: Graph, site: StructuralSite) -> tuple[ModelProto, ModelProto]:

@@ -14,7 +14,7 @@ from onnxgs_opt.recognition.cone import made_of
 from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.samplers.site import AnySite
 from onnxgs_opt.validation.compare import BROKEN, Comparison
-from onnxgs_opt.validation.site_checks import Check, Terms, checker
+from onnxgs_opt.validation.site_checks import Check, Terms, checker, worse
 
 
 class SiteProofs:
@@ -28,7 +28,7 @@ class SiteProofs:
         """Check sites of `graph`, which `found` describes, as the job says."""
         self._graph, self._found, self._job = graph, found, job
         self._made: dict[tuple[str, str], Comparison] = {}
-        self._terms = Terms(job.tolerance, job.options.seed, custom_ops=job.libraries)
+        self._terms = Terms(job.tolerance, job.options.seed, custom_ops=job.libraries, runtime=job.runtime)
         self.comparisons: dict[str, Comparison] = {}
 
     def failed(self, lowerings: Mapping[str, str]) -> dict[str, str]:
@@ -40,7 +40,7 @@ class SiteProofs:
                 if site.id in lowerings:
                     self.comparisons[site.id] = self.checker(site)(lowerings[site.id])
         checks = {name: self.comparisons[name] for name in lowerings}
-        return {name: _failure(check.worst) for name, check in checks.items() if check.status == "mismatch"}
+        return {name: _failure(check) for name, check in checks.items() if check.status == "mismatch"}
 
     def unproven(self, lowerings: Mapping[str, str]) -> dict[str, str]:
         """Of sites that are lowered so, by id, those that could not be checked alone, and why."""
@@ -70,17 +70,15 @@ class SiteProofs:
             if key not in self._made:
                 self._made[key] = compare()(lowering)
                 if lowering == RAISED and job.target.ops:  # the file has to be right where nothing is loaded as well
-                    self._made[key] = _worse(self._made[key], without()(lowering))
+                    self._made[key] = worse(self._made[key], without()(lowering))
             return self._made[key]
 
         return check
 
 
-def _failure(worst: str) -> str:
+def _failure(check: Comparison) -> str:
     """What a failed check says of its lowering; one that does not load or run is this tool's own fault."""
-    return f"internal failure of this lowering: {worst}" if worst.startswith(BROKEN) else f"its check failed: {worst}"
-
-
-def _worse(one: Comparison, other: Comparison) -> Comparison:
-    """Of two checks of one site the one that failed, else the one with the larger difference."""
-    return max(one, other, key=lambda made: (made.status != "ok", made.max_abs))
+    if check.runtime:
+        return f"its check failed on {check.runtime}: {check.worst}"
+    broken = check.worst.startswith(BROKEN)
+    return f"internal failure of this lowering: {check.worst}" if broken else f"its check failed: {check.worst}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Tolerance
+from onnxgs_opt.runtime import Runtime
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
 from onnxgs_opt.validation.check import SiteCheck
 from onnxgs_opt.validation.check_gather_sum import check_reads
@@ -29,6 +30,7 @@ class Terms:
         shapes: Shapes of every tensor, at each of several sizes of the dynamic dims that fit together.
         custom_ops: Libraries of operators that onnxruntime lacks.
         scopes: The scopes of the graph and its bodies that were made before, by path.
+        runtime: Where lowerings have to be right as well; None for onnxruntime on a CPU alone.
         proven: What was found to be right, by its form and the lowering: it is right wherever it stands.
     """
 
@@ -37,6 +39,7 @@ class Terms:
     shapes: Sequence[Mapping[str, Sequence[int]]] = ()
     custom_ops: Sequence[str] = ()
     scopes: dict[str, Scope] = field(default_factory=dict)
+    runtime: Runtime | None = None
     proven: dict[tuple[Hashable, str], Comparison] = field(default_factory=dict)
 
 
@@ -62,13 +65,27 @@ def _shared(check: SiteCheck, name: str, terms: Terms) -> Comparison:
     if check.form is not None and key in terms.proven:
         return terms.proven[key]
     found = check.compare(LOWERINGS[name], terms.tolerance)
+    if found.status == "ok" and terms.runtime is not None:
+        found = worse(found, check.on(terms.runtime).compare(LOWERINGS[name], terms.tolerance))
     if found.status == "ok":
         terms.proven[key] = found
     return found
 
 
 def _of_sum(graph: Graph, site: StructuralSite, terms: Terms) -> Check:
-    return lambda _: check_reads(graph, site, seed=terms.seed)
+    def check(_: str) -> Comparison:
+        found = check_reads(graph, site, seed=terms.seed)
+        if found.status == "ok" and terms.runtime is not None:
+            return worse(found, check_reads(graph, site, seed=terms.seed, runtime=terms.runtime))
+        return found
+
+    return check
+
+
+def worse(one: Comparison, other: Comparison) -> Comparison:
+    """Of two checks of one lowering the one that failed, else the one with the larger difference."""
+    beyond = tuple(dict.fromkeys((*one.beyond, *other.beyond)))
+    return replace(max(one, other, key=lambda made: (made.status != "ok", made.max_abs)), beyond=beyond)
 
 
 CHECKS: dict[str, Callable[[Graph, Any, Terms], Check]] = {

@@ -117,7 +117,8 @@ def test_json_has_the_documented_keys_in_their_order() -> None:
     assert list(document["sites"][0]["policy"]) == [
         "kind", "border", "coordinates", "align_corners", "layout", "dtype"
     ]  # fmt: skip
-    assert list(document["validation"]) == ["status", "shapes", "max_abs", "max_rel", "seed", "reason", "from_double"]
+    keys = ["status", "shapes", "max_abs", "max_rel", "seed", "reason", "from_double", "target"]
+    assert list(document["validation"]) == keys
     assert list(document["engine"]) == [
         "path", "backend", "version", "build_s", "layers", "flags", "network", "max_abs", "microseconds", "layer_times",
         "before",

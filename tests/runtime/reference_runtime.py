@@ -19,6 +19,7 @@ class Reference:
     name: str = "reference"
     quirks: frozenset[Quirk] = frozenset({Quirk.SCAN_IS_A_LOOP})
     least_call_s: float = 5e-4
+    checks: bool = True
 
     def unavailable(self) -> str | None:
         return None  # or what is missing, and how to install it

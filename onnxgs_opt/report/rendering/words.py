@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from onnxgs_opt.report.model import Report, SitePolicy, SiteReport
+from onnxgs_opt.report.model import Report, SitePolicy, SiteReport, TargetCheck
 from onnxgs_opt.tuning.measurement import Measurement
 
 
@@ -177,6 +177,14 @@ def spread(row: Measurement) -> str:
     return "once" if row.ratio_low is None else f"{row.ratio_low:.2f} to {row.ratio_high:.2f}"
 
 
+def _on_target(check: TargetCheck) -> str:
+    """What the target's own runtime makes of the result."""
+    if check.reason is not None:
+        return f"not checked on {check.runtime}: {printable(check.reason)}"
+    own = "" if check.exported_max_abs is None else f", {number(check.exported_max_abs)} of the exported model (GSO209)"
+    return f"on {check.runtime} max |error| {number(check.max_abs)}{own}"
+
+
 def _facts(report: Report) -> Iterator[str]:
     as_it_came = "" if report.output is None else f", the model is written as it came to {printable(report.output)}"
     if report.status == "nothing-to-do":
@@ -193,6 +201,8 @@ def _facts(report: Report) -> Iterator[str]:
     if check.status == "ok":
         error = f"max |error| {number(check.max_abs)}{_nearer(report)}"
         yield f"validated over {count(len(check.shapes), 'shape')}, {error}"
+        if check.target is not None:
+            yield _on_target(check.target)
     elif check.reason is not None:
         alone = sum(site.error.max_abs is not None for site in report.lowered)
         yield f"{count(alone, 'site')} checked alone; the whole model was not checked: {printable(check.reason)}"

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
+from typing import NoReturn
 
 from onnx import ModelProto
 
+from onnxgs_opt.errors import EngineError
 from onnxgs_opt.runtime.base import Quirk
 from onnxgs_opt.runtime.tensorrt import build
 from onnxgs_opt.runtime.tensorrt.cuda_driver import Driver, has_gpu
@@ -29,6 +31,7 @@ class TensorRt:
     name: build.Backend
     quirks: frozenset[Quirk]
     least_call_s: float = 2e-5
+    checks: bool = False
     external_tactics: bool = True
 
     def unavailable(self) -> str | None:
@@ -51,8 +54,13 @@ class TensorRt:
         """The machine and its GPU's compute capability."""
         return f"{platform.machine()} {'.'.join(map(str, Driver().capability))} {platform.node()}"
 
-    def load(self, model: ModelProto, folder: Path | None = None, custom_ops: Sequence[str] = ()) -> None:
-        """Nothing: an engine takes one set of sizes, and `--engine` checks the one that is built."""
+    def load(self, model: ModelProto, folder: Path | None = None, custom_ops: Sequence[str] = ()) -> NoReturn:
+        """Refuse: an engine takes one set of sizes.
+
+        Raises:
+            EngineError: Always.
+        """
+        raise EngineError("an engine takes one set of sizes", "--engine checks the one that is built")
 
     def prepare(
         self, model: ModelProto, feeds: Feeds, folder: Path | None = None, custom_ops: Sequence[str] = ()
