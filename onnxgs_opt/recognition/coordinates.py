@@ -10,6 +10,7 @@ from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, walk
 from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate
 from onnxgs_opt.recognition.algebra.polynomial import Number
 from onnxgs_opt.recognition.match import Miss
+from onnxgs_opt.recognition.reasons import source
 
 PIECE = 8
 """Steps that an affine function counts for: each is added to several times."""
@@ -27,14 +28,26 @@ def coordinates_of(algebra: Algebra, reads: Sequence[Expr]) -> list[Coordinate] 
                 slopes.setdefault(key[0], {})[key[1:]] = None
     leaves = {leaf for read in reads for leaf in read.leaves if not leaf.integral}
     if not slopes or leaves - set(slopes):
-        return Miss("an index is not the floor of a coordinate", len(reads), "GSO109")
+        return _not_rounded(algebra, reads, leaves - set(slopes))
     out = []
     for leaf, found in slopes.items():
         if len(found) > 1:
-            return Miss(f"'{leaf.args[0]}' is rounded at more than one scale", len(reads), "GSO108")
+            return Miss(f"{source(leaf)} is rounded twice, each time scaled or shifted otherwise", len(reads), "GSO108")
         slope, offset = next(iter(found))
         out.append(Coordinate(leaf, slope, offset))
     return sorted(out, key=lambda c: c.leaf.serial)
+
+
+def _not_rounded(algebra: Algebra, reads: Sequence[Expr], leaves: set[Expr]) -> Miss:
+    """Why no index is the floor of a coordinate, or that of `leaves` is none."""
+    for floor in walk(tuple(i for read in reads for i in read.args[1])):  # type: ignore[attr-defined]
+        if floor.op in ("floor", "round") and (not leaves or floor.leaves & leaves):
+            mixed = " and ".join(source(leaf) for leaf in sorted(floor.leaves, key=lambda leaf: leaf.serial)[:3])
+            return Miss(
+                f"what is rounded is no coordinate by itself but made of {mixed}", len(reads), "GSO109", about=floor
+            )
+    (leaf, *_) = sorted(leaves or reads[0].leaves, key=lambda leaf: leaf.serial)
+    return Miss(f"{source(leaf)} is an index as it stands: no coordinate is rounded", len(reads), "GSO109", about=leaf)
 
 
 def grids_of(algebra: Algebra, reads: Sequence[Expr]) -> dict[Expr, Expr]:

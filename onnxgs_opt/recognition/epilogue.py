@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from fractions import Fraction
 from itertools import combinations
 from typing import NamedTuple
 
@@ -87,7 +86,7 @@ def _product(factor: Poly, candidates: list[_Candidate]) -> tuple[Number, tuple[
     if factor.constant is not None:
         return factor.constant, ()
     for one in candidates:
-        scale = _ratio(factor, one.poly)
+        scale = factor.over(one.poly)
         if scale is not None:
             return scale, (one.view,)
     for count in (2, 3):
@@ -95,19 +94,10 @@ def _product(factor: Poly, candidates: list[_Candidate]) -> tuple[Number, tuple[
             product = several[0].poly
             for candidate in several[1:]:
                 product = product * candidate.poly
-            scale = _ratio(factor, product)
+            scale = factor.over(product)
             if scale is not None:
                 return scale, tuple(candidate.view for candidate in several)
     return None
-
-
-def _ratio(a: Poly, b: Poly) -> Number | None:
-    """The number c with a = c * b; None where there is none."""
-    if not b.terms or a.terms.keys() != b.terms.keys():
-        return None
-    monomial = next(iter(b.terms))
-    scale = Fraction(a.terms[monomial]) / b.terms[monomial]
-    return scale if b.scale(scale) == a else None
 
 
 def _sum(addend: Poly, candidates: list[_Candidate]) -> tuple[View, ...] | None:

@@ -71,8 +71,9 @@ class Stage(IntEnum):
     REGIONS = 2
     TAPS = 3
     CORNERS = 4
-    PROOF = 5
-    OPERANDS = 6
+    OUTSIDE = 5
+    PROOF = 6
+    OPERANDS = 7
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ class Miss:
     coordinates or images than one sampler has, or reads that say where others read: a part of the sum may be one.
     `extents`: how many indices run along an axis of the image, and its size, where that is another number.
     `beside`: whole numbers that the place in the output tells are added to floors, perhaps those of coordinates.
-    `stage`: what was reached when it failed.
+    `stage`: what was reached when it failed. `like`: what it is otherwise, for the start of a sentence that `condition`
+    ends. `about`: the expression that the condition is about; `node`: the one that computes that, once it is known.
     """
 
     condition: str
@@ -97,6 +99,15 @@ class Miss:
     extents: tuple[int, int] | None = None
     beside: bool = False
     stage: Stage = Stage.LIFTED
+    like: str = ""
+    about: Expr | None = None
+    node: str = ""
+
+    @property
+    def told(self) -> str:
+        """The whole sentence."""
+        at = f"at '{self.node}', " if self.node else ""
+        return f"{self.like}, but {at}{self.condition}" if self.like else f"{at}{self.condition}"
 
     def is_further(self, other: Miss) -> bool:
         """Whether it is the better reason: the one of a later stage, or of more reads."""

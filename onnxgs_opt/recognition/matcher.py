@@ -13,6 +13,7 @@ from onnxgs_opt.recognition.algebra.polynomial import ZERO, Monomial, Number, Po
 from onnxgs_opt.recognition.coordinates import coordinates_of, domain, grids_of
 from onnxgs_opt.recognition.fill import fill_of
 from onnxgs_opt.recognition.match import Axis, Match, Miss, Stage
+from onnxgs_opt.recognition.reasons import Words, either, extent, lettered, listed, quoted, sources, width
 from onnxgs_opt.samplers.border import BORDER, ZEROS, Border
 from onnxgs_opt.samplers.kernel import LINEAR, Kernel
 from onnxgs_opt.samplers.sampler import Sampler, candidates, taps
@@ -53,21 +54,18 @@ def recognise(
     """
     reads = [e for e in walk((root,)) if e.op == "elem" and e.leaves != frozenset((e,))]
     if not reads:
-        return Miss("no read has an index that depends on data", code="GSO111")
-    if len({r.args[0] for r in reads}) > 1:
-        return Miss(
-            "the reads are of different tensors: " + ", ".join(sorted({str(r.args[0]) for r in reads})),
-            len(reads),
-            "GSO104",
-            apart=True,
-        )
+        return Miss("every read is at a fixed place: no index depends on what an input holds", code="GSO111")
+    names = sorted({str(r.args[0]) for r in reads})
+    if len(names) > 1:
+        condition = f"it adds up reads of {quoted(names)}, and a sampler reads one tensor"
+        return Miss(condition, len(reads), "GSO104", apart=True)
     found = coordinates_of(algebra, reads)
     if isinstance(found, Miss):
         return replace(found, apart=_is_nested(reads), stage=Stage.COORDINATES)
     fitting = [kind for kind in known if kind.axes == len(found)]
     if not fitting:
         counts = sorted({kind.axes for kind in known})
-        condition = f"the reads depend on {len(found)} coordinate{'s' * (len(found) != 1)}, not {_either(counts)}"
+        condition = f"where it reads depends on {sources(found)}, and a sampler has {_either(counts)}"
         miss = Miss(condition, len(reads), degenerate=len(found) < counts[0], apart=len(found) > counts[-1])
         return replace(miss, stage=Stage.COORDINATES)
     beside = grids_of(algebra, reads)
@@ -77,6 +75,7 @@ def recognise(
         result = _match(algebra, root, found, fitting)
     except Unresolved as reason:
         result = Miss(str(reason), len(reads), reason.code, extents=reason.extents, stage=Stage.REGIONS)
+        result = replace(result, about=reason.about)
     return replace(result, beside=True) if isinstance(result, Miss) and beside else result
 
 
@@ -95,14 +94,15 @@ def _match(algebra: Algebra, root: Expr, coordinates: list[Coordinate], known: S
     grid = partitions(rough, [domain(c) for c in coordinates], [root])
     counts = sorted(kind.taps for kind in known)
     seen: Miss | None = None
-    for region in sorted(product(*grid), key=_extent, reverse=True):
+    for region in sorted(product(*grid), key=extent, reverse=True):
         poly = rough.evaluate(root, region)
         found = len(_taps(rough, poly))
         kind = next((kind for kind in known if kind.taps == found), None)
         if kind is not None:
             return _identify(algebra, root, kind, coordinates, rough, region, poly)
         if seen is None or found > seen.taps:
-            condition = f"{found} reads are summed where {_where(region, 'pqr')}, not {_either(counts)}"
+            at = f"{_where(region, 'pqr')} ({lettered('pqr', (c.leaf for c in coordinates))})"
+            condition = f"it adds up {found} pixels where {at}, and a sampler adds up {_either(counts)}"
             seen = Miss(condition, found, stage=Stage.TAPS)
         if found > counts[-1]:
             break  # a sample takes as many pixels, wherever it is
@@ -111,17 +111,6 @@ def _match(algebra: Algebra, root: Expr, coordinates: list[Coordinate], known: S
 
 def _where(region: Sequence[Cell], names: str) -> str:
     return " and ".join(cell.describe(name) for cell, name in zip(region, names, strict=False))
-
-
-def _extent(region: Iterable[Cell]) -> int:
-    """How many integers a region of bounded cells spans; unbounded ones and points are the least interesting."""
-    return math.prod(_width(cell) for cell in region)
-
-
-def _width(cell: Cell) -> int:
-    if cell.lo is None or cell.hi is None or cell.u_lo == cell.u_hi:
-        return 0
-    return cell.hi - cell.lo + 1
 
 
 def _taps(resolver: Resolver, poly: Poly) -> set[int]:
@@ -142,19 +131,23 @@ def _identify(
     elements = [rough.elements[t] for t in sorted(found)]
     image, columns = elements[0][0], list(zip(*(values for _, values in elements), strict=True))
     spatial = [axis for axis, column in enumerate(columns) if _varies(rough, column)]
+    sizes = _sizes(root, image)
     if len(spatial) != kind.axes:
         split = _linear(columns[spatial[0]], kind) if len(spatial) == 1 else None
         whole = None if split is None else (image, spatial[0], split)
-        condition = f"{kind.reads} differ along {len(spatial)} axes of '{image}', not {kind.axes}"
+        at = f"axis {spatial[0]} of '{image}'" if len(spatial) == 1 else ""
+        condition = _rows(columns[spatial[0]], split, at, sizes[spatial[0]]) if at else ""
+        condition = (
+            condition or f"{kind.reads} differ along {len(spatial)} of the axes of '{image}', and not {kind.axes}"
+        )
         return Miss(condition, kind.taps, "GSO102", whole, stage=Stage.CORNERS)
     rest: list[Expr | None] = []
     for axis, column in enumerate(columns):
         plain = None if axis in spatial else rough.index_expr(algebra, column[0])
         if axis not in spatial and plain is None:
-            condition = f"axis {axis} of '{image}' is not indexed by one output axis"
+            condition = f"axis {axis} of '{image}' is read neither at one index nor along an axis of the output"
             return Miss(condition, kind.taps, "GSO108", stage=Stage.CORNERS)
         rest.append(plain)
-    sizes = _sizes(root, image)
     affine = outside(algebra, rough, poly, found)
     floors = [rough.floor_of(axis, cell) for axis, cell in enumerate(region)]
     best = Miss(f"{kind.reads} are not the corners around the coordinate", kind.taps, "GSO102", stage=Stage.CORNERS)
@@ -169,7 +162,7 @@ def _identify(
         result = _prove(algebra, root, image, kind, tuple(axes), tuple(rest), affine)
         if isinstance(result, Match):
             return result
-        best = replace(result, stage=Stage.PROOF)
+        best = result if result.stage else replace(result, stage=Stage.PROOF)
     return best
 
 
@@ -243,16 +236,18 @@ def _prove(
     borders = [border for border in kind.borders if bounded or not border.periodic]
     first = {_sides(sampler): sampler for sampler in candidates(kind.kernel, kind.axes, borders)}
     forms = {sides: algebra.mul(factor, taps(algebra, sampler, pixels, size, read)) for sides, sampler in first.items()}
-    early = _differs_far_outside(resolver, root, kind, forms, domains)
+    words = Words(resolver, axes, AXES[-kind.axes :], kind.kernel)
+    like = f"it is like {kind.name} sampling of '{image}' ({words.at})"
+    early = _differs_far_outside(resolver, root, forms, domains, words)
     if early is not None:
-        return early
+        return Miss(early, kind.taps, "GSO103", stage=Stage.OUTSIDE, like=like)
     table = _Table(resolver, root, kind, forms, partitions(resolver, domains, [root, *forms.values()]))
     borders.sort(key=lambda border: bounded and border is not BORDER)  # which is told where all are equal
     for sampler in candidates(kind.kernel, kind.axes, borders):
         conditions = [spec.window.condition(algebra, p, s) for spec, p, s in zip(sampler, pixels, size, strict=True)]
         if table.agrees(sampler, conditions):
             return Match(sampler, image, axes, rest, sizes, factor, addend, fill=fill)
-    return table.first_difference()
+    return replace(table.first_difference(words), like=like)
 
 
 def _sides(sampler: Sampler) -> Sides:
@@ -260,24 +255,23 @@ def _sides(sampler: Sampler) -> Sides:
 
 
 def _differs_far_outside(
-    resolver: Resolver, root: Expr, kind: Interpolation, forms: dict[Sides, Expr], cells: Sequence[list[Cell]]
-) -> Miss | None:
-    """A miss, where `root` is no border's sample and not 0 beyond a corner of the image; a cheap look before the proof.
+    resolver: Resolver, root: Expr, forms: dict[Sides, Expr], cells: Sequence[list[Cell]], words: Words
+) -> str | None:
+    """How, where `root` is no border's sample and not 0 beyond a corner of the image; a cheap look before the proof.
 
     The sum that a mask follows is mostly told from a sampler there.
     """
     roots = [root, *forms.values()]
     try:
         axes = [resolver.partition(axis, part, roots) for axis, part in enumerate(cells)]
-        middle = [max(part, key=_width) for part in axes]
+        middle = [max(part, key=width) for part in axes]
         if resolver.evaluate(root, middle) != resolver.evaluate(roots[1], middle):
             return None  # the table tells more of what is wrong inside
         for region in product(*((part[0], part[-1]) for part in axes)):
             actual, *wanted = (resolver.evaluate(expr, region) for expr in roots)
             if actual not in (*wanted, ZERO):
-                where = _where(region, AXES[-kind.axes :])
-                condition = f"it differs from {kind.name} sampling, whatever the border, where {where}"
-                return Miss(condition, kind.taps, "GSO103")
+                borders = dict.fromkeys(sides[0] for sides in forms)
+                return f"where {words.where(region)}, it is {words.sum(actual)}, and would have to be {either(borders)}"
     except Split:
         return None
     return None
@@ -295,6 +289,7 @@ class _Table:
         cells: tuple[list[Cell], ...],
     ) -> None:
         self._resolver = resolver
+        self._root = root
         self._kind = kind
         self._cells = cells
         self._rows: dict[tuple[int, ...], tuple[Poly, dict[Sides, Poly]]] = {}
@@ -326,25 +321,30 @@ class _Table:
             out.append(bool(self._resolver.evaluate(condition, region)))
         return out
 
-    def first_difference(self) -> Miss:
-        """Where the border that agrees on most regions first differs, in words."""
-        kind = self._kind
-        wrong: dict[Sides, list[tuple[int, ...]]] = {}
-        for place, (actual, wanted) in self._rows.items():
-            for sides, poly in wanted.items():
-                wrong.setdefault(sides, []).extend((place,) if actual not in (poly, ZERO) else ())
-        border, places = min(wrong.items(), key=lambda item: len(item[1]))
-        if not places:
-            return Miss("it is zero on a part of the plane that is no known window", kind.taps, "GSO107")
-        inner = max(self._rows, key=lambda place: _extent(self._region(place)))
-        where = _where(self._region(inner if inner in places else places[0]), AXES[-kind.axes :])
-        code = "GSO101" if inner in places else "GSO103"
-        return Miss(f"it differs from {kind.name} sampling ({border[0]} outside) where {where}", kind.taps, code)
+    def first_difference(self, words: Words) -> Miss:
+        """Where the border that agrees on most regions differs, in words."""
+        rows = [(self._region(place), *row) for place, row in self._rows.items()]
+        return words.first_difference(self._root, rows)
+
+
+def _rows(column: Sequence[Poly], split: Sequence[int] | None, axis: str, size: int) -> str:
+    """Why what stands in one axis is no rows of images, in words; "" where it is."""
+    if split is not None and size % math.prod(split[1:]):
+        rows = f"rows of {split[-1]}" + (f" in images of {math.prod(split[1:])}" if len(split) > 2 else "")
+        return f"{axis} is read in {rows}, and {size} is no multiple of that"
+    steps = _steps(column)
+    if split is None and any(large % small for small, large in pairwise(steps)):
+        return f"{axis} is read in steps of {listed(map(str, steps))}, each of which would have to divide the next"
+    return ""
+
+
+def _steps(column: Sequence[Poly]) -> list[int]:
+    return sorted({abs(int(c)) for m, c in column[0] if m and c.denominator == 1})
 
 
 def _linear(column: tuple[Poly, ...], kind: Interpolation) -> tuple[int, ...] | None:
     """The sizes to split an axis into whose index is base * H * W + y * W + x; None when it is not that."""
-    steps = sorted({abs(int(c)) for m, c in column[0] if m and c.denominator == 1})
+    steps = _steps(column)
     offsets = {d for v in column if (d := (v - column[0]).constant) is not None}
     if len(offsets) != kind.taps or len(steps) not in (kind.axes, kind.axes + 1) or steps[0] != 1:
         return None

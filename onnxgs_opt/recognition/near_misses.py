@@ -2,15 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import replace
 
 from onnxgs_opt.diagnostics import Remark
+from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Scope
+from onnxgs_opt.ir.operators import READS, operator
+from onnxgs_opt.recognition.algebra.expression import walk
 from onnxgs_opt.recognition.candidates import TAPS, Join, is_rounded
+from onnxgs_opt.recognition.lifting.lift import Lift
+from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
 from onnxgs_opt.recognition.match import Miss
 
 LATE = frozenset(("GSO101", "GSO103", "GSO107", "GSO114"))
 """Codes of sums that do read the pixels around two floors; these are reported of a single read of all corners too."""
+
+
+def placed(lift: Lift | None, miss: Miss) -> Miss:
+    """The miss with the node that it is about: the first that computes the expression, or something of it.
+
+    What is read is told at the read, not where the image's layout changes before.
+    """
+    if lift is None or miss.about is None:
+        return miss
+    nodes = _makers(lift, (name for (name, _), value in lift.values.items() if value is miss.about))
+    nodes = [node for node in nodes if operator(node) in READS] or nodes
+    if not nodes:
+        nodes = _makers(lift, (name for (name, _), value in lift.values.items() if miss.about in walk((value,))))
+    return replace(miss, node=nodes[0].name) if nodes else miss
+
+
+def _makers(lift: Lift, names: Iterable[str]) -> list[Node]:
+    """The nodes that make tensors, in the order of the graph."""
+    makers = (lift.maker(name) for name in sorted(names, key=lift.place_of))
+    return [node for node in makers if node is not None]
+
+
+def unsized(scope: Scope, facts: Mapping[str, Fact], output: str) -> str:
+    """The first node before a tensor whose result has no known shape though its inputs have one; "" for none."""
+    for node in scope.backward_slice([output]):
+        shapes = [facts.get(tensor.name, UNKNOWN).shape for tensor in node.inputs if tensor.name]
+        made = next((t.name for t in node.outputs if facts.get(t.name, UNKNOWN).shape is None), None)
+        if made is not None and None not in shapes:
+            return f"at '{node.name}', the size of '{made}' follows from what its inputs hold, and is not known before"
+    return ""
 
 
 def remarks(scope: Scope, misses: dict[str, tuple[Join, Miss]], claimed: Set[str]) -> Iterator[Remark]:
@@ -26,4 +62,4 @@ def remarks(scope: Scope, misses: dict[str, tuple[Join, Miss]], claimed: Set[str
             kept.append((join, miss))
     for join, miss in kept:
         if any(is_rounded(scope, scope.producer[read][0].inputs[1].name) for read in join.reads):
-            yield Remark(miss.code, join.node.name, miss.condition)
+            yield Remark(miss.code, join.node.name, miss.told)

@@ -85,7 +85,9 @@ class _Names:
         """A match or a miss, of the names and expressions asked for."""
         if isinstance(found, Miss):
             split = None if found.split is None else (self._named(found.split[0]), *found.split[1:])
-            return replace(found, condition=self._named(found.condition), split=split)
+            about = None if found.about is None else self._origin(found.about)
+            condition, like = self._named(found.condition), self._named(found.like)
+            return replace(found, condition=condition, like=like, split=split, about=about)
         axes = [replace(a, leaf=self._origin(a.leaf), offset=self._origin(a.offset)) for a in found.axes]
         return replace(
             found,

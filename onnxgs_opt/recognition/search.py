@@ -25,7 +25,7 @@ from onnxgs_opt.recognition.lifting.lift import Lift
 from onnxgs_opt.recognition.lifting.rule import NoRule
 from onnxgs_opt.recognition.lifting.shape_functions import Shape
 from onnxgs_opt.recognition.match import Miss, Stage
-from onnxgs_opt.recognition.near_misses import remarks
+from onnxgs_opt.recognition.near_misses import placed, remarks, unsized
 from onnxgs_opt.recognition.operands import Placement, place
 from onnxgs_opt.recognition.precision import inexact
 from onnxgs_opt.recognition.proofs import Proofs
@@ -224,7 +224,7 @@ class _Search:
             found, lift = result
             self._extents |= set() if found.extents is None else {found.extents}
             if len(seen) == 1 or (not cuts.through and found.is_further(miss)):
-                miss = found
+                miss = placed(lift, found)
             if lift is not None:
                 pending += other_cuts(cuts, found, lift)
         return miss
@@ -242,7 +242,8 @@ class _Search:
             lift = cuts.lift(self._scope, self._facts_at(k), output, self._samples)
             root, index = lift.root(output)
         except NoRule as reason:
-            return Miss(str(reason), code="GSO113"), None
+            told = unsized(self._scope, self._facts_at(k), output) or str(reason)
+            return Miss(told, code="GSO113"), None
         match = self._proofs.recognise(lift.algebra, root, cuts.grids)
         if isinstance(match, Miss):
             return match, lift

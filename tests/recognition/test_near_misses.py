@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from onnxgs_opt.api import look
@@ -14,19 +16,50 @@ UNCLIPPED = [s for s in curated().values() if s.policy == "interior" and s.read 
 
 
 @pytest.mark.parametrize(
-    ("fault", "code"),
+    ("fault", "code", "words"),
     [
-        ("swapped-taps", "GSO101"),
-        ("width-off-by-one", "GSO102"),
-        ("mask-bound-high", "GSO103"),
-        ("two-images", "GSO104"),
-        ("escape", "GSO105"),
-        ("same-corner-twice", "GSO112"),
+        (
+            "swapped-taps",
+            "GSO101",
+            "the pixel (floor(y), floor(x) + 1) counts (1-u)*(1-v), and would have to count u*(1-v)",
+        ),
+        ("scaled-weight", "GSO101", "the pixel (floor(y), floor(x) + 1) counts 1.125*u*(1-v), and would"),
+        ("negated-weight", "GSO101", "counts -u*(1-v), and would have to count u*(1-v)"),
+        ("width-off-by-one", "GSO102", " is read in steps of 1, 6 and 35, each of which would have to divide the next"),
+        ("batch-offset-wrong", "GSO102", " is read in rows of 7 in images of 28, and 70 is no multiple of that"),
+        (
+            "output-mask-dropped",
+            "GSO103",
+            "where y < -1 and x >= 7, it is the pixel (0, 0), and would have to be 0 or the",
+        ),
+        ("two-images", "GSO104", "it adds up reads of 'image' and 'other', and a sampler reads one tensor"),
+        ("escape", "GSO105", "between the reads and the sum, is also read by 'escape'"),
+        ("mask-bound-high", "GSO107", "it is 0 where 0 <= y < 4 and 5 < x < 6, which is outside no known window"),
+        ("same-corner-twice", "GSO112", "it adds up 3 pixels where 0 <= p < 4 and 0 <= q < 6 (p from "),
     ],
 )
-def test_indices_that_nothing_bounds_hide_no_other_reason(fault: str, code: str) -> None:
+def test_the_fault_is_told_and_what_would_have_to_be(fault: str, code: str, words: str) -> None:
+    """Of samplers whose indices leave the image, too: that hid every other reason once."""
     (mutant,) = (mutant for mutant in MUTANTS if mutant.name == fault)
     model = next(mutant.build(spelling) for spelling in UNCLIPPED if mutant.fits(spelling))
     _, found = look(load(model))
     assert not found.samplers
-    assert [miss.code for miss in found.near_misses] == [code]
+    (miss,) = found.near_misses
+    assert miss.code == code
+    assert words in miss.condition
+
+
+def test_the_read_and_the_coordinates_are_named() -> None:
+    """A weight is told at the read of its pixel, not where the image's layout changes before."""
+    (mutant,) = (mutant for mutant in MUTANTS if mutant.name == "swapped-taps")
+    spelling = next(s for s in UNCLIPPED if mutant.fits(s))
+    graph, found = look(load(mutant.build(spelling)))
+    (miss,) = found.near_misses
+    told = re.search(
+        r"of 'image' \(x from '(.*)', y from '(.*)'\), but at '(.*)', where",
+        miss.condition.replace("[..., 0]", "").replace("[..., 1]", ""),
+    )
+    assert told is not None, miss.condition
+    x, y, read = told.groups()
+    assert {x, y} <= {tensor.name for tensor in graph.inputs}
+    assert [node.op for node in graph.nodes if node.name == read] == ["Gather"]

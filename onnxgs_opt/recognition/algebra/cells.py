@@ -25,15 +25,26 @@ class Cell:
     u_hi_in: bool = False
 
     def describe(self, axis: str) -> str:
-        """The cell in words, e.g. `x = 39` or `0 <= floor(x) <= 37`."""
+        """The cell in words, e.g. `x = 39` or `0 <= x < 38`."""
         if self.lo is not None and self.lo == self.hi:
             if self.u_lo == self.u_hi:
                 return f"{axis} = {float(self.lo + self.u_lo):g}"
             return f"{float(self.lo + self.u_lo):g} < {axis} < {float(self.lo + self.u_hi):g}"
-        low = "" if self.lo is None else f"{self.lo} <= "
-        high = "" if self.hi is None else f" <= {self.hi}"
-        fraction = ", integral" if self.u_lo == self.u_hi == 0 else ""
-        return f"{low}floor({axis}){high}{fraction}"
+        if self.u_lo == self.u_hi == 0:
+            low, high = (
+                ("" if self.lo is None else f" from {self.lo}"),
+                ("" if self.hi is None else f" up to {self.hi}"),
+            )
+            return f"{axis} is a whole number{low}{high}"
+        if (self.u_lo, self.u_hi) == (0, 1):
+            return self._chain(axis)
+        return f"{self._chain(axis)} and {float(self.u_lo):g} <= {axis} - floor({axis}) <= {float(self.u_hi):g}"
+
+    def _chain(self, axis: str) -> str:
+        """All numbers whose floor is in the range."""
+        if self.lo is None:
+            return f"{axis} is any number" if self.hi is None else f"{axis} < {self.hi + 1}"
+        return f"{axis} >= {self.lo}" if self.hi is None else f"{self.lo} <= {axis} < {self.hi + 1}"
 
 
 def split_floor(cell: Cell, slope: Number, rest: tuple[Bound, Bound, bool, bool]) -> tuple[Cell, ...]:

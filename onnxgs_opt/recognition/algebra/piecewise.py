@@ -25,13 +25,20 @@ HALF = Fraction(1, 2)
 DECISIONS = ("select", "ge", "floor", "round")
 
 
+MANY = f"it changes at more than {MAX_CELLS} places along one coordinate"
+
+
 class Unresolved(Exception):  # noqa: N818 (an answer, not a failure)
-    """An expression that no split of a region makes polynomial; the message says why, `code` of which kind."""
+    """An expression that no split of a region makes polynomial; the message says why, `code` of which kind.
+
+    `about` is the innermost expression that is none.
+    """
 
     def __init__(self, message: str, code: str = "GSO103", extents: tuple[int, int] | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.extents = extents
+        self.about: Expr | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,7 @@ class Resolver:
         pending = list(reversed(cells))
         while pending:
             if len(settled) + len(pending) > MAX_CELLS:
-                raise Unresolved(f"more than {MAX_CELLS} cells on one axis")
+                raise Unresolved(MANY)
             cell = pending.pop()
             parts = self._parts(axis, [*whole[:axis], cell, *whole[axis + 1 :]], conditions)
             pending.extend(reversed(parts))
@@ -122,7 +129,11 @@ class Resolver:
         memo = self._memo_for(expr)
         found = memo.get(expr)
         if found is None:
-            found = memo[expr] = self._compute(expr)
+            try:
+                found = memo[expr] = self._compute(expr)
+            except Unresolved as reason:
+                reason.about = reason.about or expr
+                raise
         return found
 
     def _memo_for(self, expr: Expr) -> dict[Expr, Poly]:
@@ -152,7 +163,7 @@ class Resolver:
             condition, a, b = expr.args
             chosen = self._value(condition)  # type: ignore[arg-type]
             if chosen not in (ONE, ZERO):
-                raise Unresolved("a condition is not decided by the coordinates alone", "GSO102")
+                raise Unresolved("a condition depends on more than where the points are", "GSO102")
             return self._value(a if chosen == ONE else b)  # type: ignore[arg-type]
         if expr.op == "ge":
             return ONE if self._at_least_zero(self._value(expr.args[0])) else ZERO  # type: ignore[arg-type]
@@ -182,14 +193,12 @@ class Resolver:
 
     def _check_inside(self, tensor: str, values: tuple[Poly, ...], sizes: tuple[int, ...]) -> None:
         if len(values) != len(sizes):
-            raise Unresolved(f"'{tensor}' is read as if it were of rank {len(values)}", "GSO114")
+            raise Unresolved(f"'{tensor}' has {len(sizes)} axes and is read at {len(values)} indices", "GSO114")
         for axis, (value, size) in enumerate(zip(values, sizes, strict=True)):
             lo, hi = self._range(value)[:2]
             if lo is None or hi is None or lo < 0 or hi > size - 1:
-                low, high = ("-inf" if lo is None else lo), ("inf" if hi is None else hi)
                 extents = None if lo != 0 or hi is None else (int(hi) + 1, size)
-                outside = f"axis {axis} of '{tensor}' is read at [{low}, {high}], outside 0..{size - 1}"
-                raise Unresolved(outside, "GSO114", extents)
+                raise Unresolved(_outside(f"axis {axis} of '{tensor}'", lo, hi, size - 1), "GSO114", extents)
 
     def _leaf(self, axis: int) -> Poly:
         cell, coordinate = self._cells[axis], self._coordinates[axis]
@@ -296,7 +305,7 @@ class Resolver:
         rest = poly - whole
         lo, hi, _, hi_in = self._range(rest)
         if lo is None or hi is None:
-            raise Unresolved("a floor has an unbounded argument")
+            raise Unresolved("a number without bounds is rounded down")
         low, high = math.floor(lo), math.floor(hi)
         if high == hi and not hi_in:
             high -= 1
@@ -310,7 +319,7 @@ class Resolver:
         rest = poly - whole
         lo, hi, lo_in, hi_in = self._range(rest)
         if lo is None or hi is None:
-            raise Unresolved("what is rounded has no bounds")
+            raise Unresolved("a number without bounds is rounded")
         near = math.ceil(lo - HALF)
         near += lo == near + HALF and not lo_in
         end = near + HALF
@@ -346,7 +355,14 @@ class Resolver:
         if odd and not a_f:
             return Unresolved("a condition depends on whether a coordinate is odd")
         cells = split_floor(cell, a_f, self._range(rest)) if a_f else split_fraction(cell, a_u, constant)
-        return Split(axis, cells) if len(cells) > 1 else Unresolved("a condition does not settle")
+        return Split(axis, cells) if len(cells) > 1 else Unresolved("a condition changes at no fixed coordinate")
+
+
+def _outside(axis: str, lo: Bound, hi: Bound, last: int) -> str:
+    """How far an index between two bounds leaves an axis."""
+    low = "" if lo is not None and lo >= 0 else "below 0" if lo is None else f"at {lo}"
+    high = "" if hi is not None and hi <= last else f"beyond {last}" if hi is None else f"at {hi}, beyond {last}"
+    return f"{axis} may be read {' and '.join(filter(None, (low, high)))}: nothing keeps the index inside"
 
 
 def partitions(resolver: Resolver, cells: Sequence[list[Cell]], roots: Sequence[Expr]) -> tuple[list[Cell], ...]:
@@ -362,6 +378,6 @@ def partitions(resolver: Resolver, cells: Sequence[list[Cell]], roots: Sequence[
             at = kept.index(region[split.axis])
             kept[at : at + 1] = split.cells
             if len(kept) > MAX_CELLS:
-                raise Unresolved("too many breakpoints") from None
+                raise Unresolved(MANY) from None
             continue
         return axes

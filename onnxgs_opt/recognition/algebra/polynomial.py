@@ -89,6 +89,14 @@ class Poly:
     def __sub__(self, other: Poly) -> Poly:
         return self + other.scale(-1)
 
+    def over(self, other: Poly) -> Number | None:
+        """The number c for which this is c * `other`; None where there is none, or `other` is 0."""
+        if not other.terms or self.terms.keys() != other.terms.keys():
+            return None
+        monomial = next(iter(other.terms))
+        scale = Fraction(self.terms[monomial]) / other.terms[monomial]
+        return tidy(scale) if other.scale(scale) == self else None
+
     def __repr__(self) -> str:
         return " + ".join(f"{c}*{m}" for m, c in sorted(self.terms.items())) or "0"
 
