@@ -43,6 +43,13 @@ _ALL = (
         "forces it.",
     ),
     Code(
+        "GSO004",
+        "Resize spelt as reads",
+        "Reads at places, and weights, that no data decides: rows depend on y alone and columns on x alone. Mode, "
+        "places of the samples and scales were proven to be those of one Resize.",
+        "Nothing: it is kept unless the one node is measured faster; --lowering resize forces it.",
+    ),
+    Code(
         "GSO101",
         "weights are not bilinear",
         "The four weights are not the products of (1-u, u) and (1-v, v), u and v being the fractions of "

@@ -32,12 +32,16 @@ class NotEvaluable(Exception):  # noqa: N818  (a value that is not there, not a 
 
 @dataclass(frozen=True)
 class Call:
-    """One application of an operator: inputs (None where omitted), attributes, opset, output count."""
+    """One application of an operator: inputs (None where omitted), attributes, opset, output count.
+
+    A result has at most `limit` elements.
+    """
 
     inputs: Sequence[Array | None]
     attrs: Mapping[str, Any]
     opset: int
     outputs: int = 1
+    limit: int = LIMIT
 
     def __getitem__(self, index: int) -> Array:
         """Input ``index``; raises `NotEvaluable` when it is omitted."""
@@ -59,12 +63,17 @@ class Call:
 
 
 def evaluate(
-    op: str, inputs: Sequence[Array | None], attrs: Mapping[str, Any], opset: int, outputs: int = 1
+    op: str,
+    inputs: Sequence[Array | None],
+    attrs: Mapping[str, Any],
+    opset: int,
+    outputs: int = 1,
+    limit: int = LIMIT,
 ) -> tuple[Array, ...] | None:
     """Outputs of an operator of the default domain, None when it is not evaluated here.
 
     Values that no runtime agrees on (overflow, division by zero, a cast out of range, an index out of
-    bounds) and results over `LIMIT` elements are not evaluated either.
+    bounds) and results over `limit` elements are not evaluated either.
     """
     rule = EVALUATORS.get(op)
     if rule is None or any(v is not None and v.dtype.kind not in "biufO" for v in inputs):
@@ -74,19 +83,19 @@ def evaluate(
         return None
     try:
         with np.errstate(over="raise", divide="raise", invalid="raise"):
-            result = rule(Call(inputs, attrs, opset, outputs))
+            result = rule(Call(inputs, attrs, opset, outputs, limit))
     except (NotEvaluable, ArithmeticError, ValueError, IndexError, TypeError, KeyError, MemoryError):
         return None
     results = result if isinstance(result, tuple) else (result,)
     arrays = tuple(np.asarray(r) for r in results)
-    return arrays if all(a.size <= LIMIT for a in arrays) else None
+    return arrays if all(a.size <= limit for a in arrays) else None
 
 
-def _limit(shape: Sequence[int]) -> Sequence[int]:
+def _limit(call: Call, shape: Sequence[int]) -> Sequence[int]:
     count = 1
     for dim in shape:
         count *= dim
-    if not 0 <= count <= LIMIT:
+    if not 0 <= count <= call.limit:
         raise NotEvaluable
     return shape
 
@@ -96,7 +105,7 @@ def _elementwise(function: Callable[..., Any]) -> Callable[[Call], Array]:
         arrays = [call[k] for k in range(len(call.inputs))]
         if len({a.dtype for a in arrays}) != 1:
             raise NotEvaluable
-        _limit(np.broadcast_shapes(*(a.shape for a in arrays)))
+        _limit(call, np.broadcast_shapes(*(a.shape for a in arrays)))
         return np.asarray(function(*arrays))
 
     return run
@@ -187,7 +196,7 @@ def _cast(call: Call) -> Array:
 def _where(call: Call) -> Array:
     if call[0].dtype != np.bool_ or call[1].dtype != call[2].dtype:
         raise NotEvaluable
-    _limit(np.broadcast_shapes(call[0].shape, call[1].shape, call[2].shape))
+    _limit(call, np.broadcast_shapes(call[0].shape, call[1].shape, call[2].shape))
     return np.where(call[0], call[1], call[2])
 
 
@@ -238,19 +247,19 @@ def _unsqueeze(call: Call) -> Array:
 
 def _expand(call: Call) -> Array:
     shape = np.broadcast_shapes(call[0].shape, tuple(int(i) for i in call[1]))
-    return np.broadcast_to(call[0], _limit(shape)).copy()
+    return np.broadcast_to(call[0], _limit(call, shape)).copy()
 
 
 def _tile(call: Call) -> Array:
     repeats = [int(i) for i in call[1]]
-    _limit([a * b for a, b in zip(call[0].shape, repeats, strict=True)])
+    _limit(call, [a * b for a, b in zip(call[0].shape, repeats, strict=True)])
     return np.tile(call[0], repeats)
 
 
 def _constant_of_shape(call: Call) -> Array:
     value = call.attrs.get("value")
     fill = np.zeros(1, np.float32) if value is None else np.asarray(value)
-    return np.full(_limit([int(i) for i in call[0]]), fill.reshape(-1)[0], fill.dtype)
+    return np.full(_limit(call, [int(i) for i in call[0]]), fill.reshape(-1)[0], fill.dtype)
 
 
 def _range(call: Call) -> Array:
@@ -258,13 +267,13 @@ def _range(call: Call) -> Array:
     if start.dtype.kind not in "iu" or not delta:
         raise NotEvaluable
     count = max(0, -(-(int(limit) - int(start)) // int(delta)))
-    _limit([count])
+    _limit(call, [count])
     return (int(start) + np.arange(count, dtype=np.int64) * int(delta)).astype(start.dtype)
 
 
 def _gather(call: Call) -> Array:
     axis = call.attrs.get("axis", 0)
-    _limit([*np.delete(call[0].shape, axis), *call[1].shape])
+    _limit(call, [*np.delete(call[0].shape, axis), *call[1].shape])
     return np.take(call[0], call[1], axis=axis)
 
 

@@ -17,6 +17,7 @@ from onnxgs_opt.lowering.lerp_gather import LerpGather
 from onnxgs_opt.lowering.merged_gather import MergedGather
 from onnxgs_opt.lowering.packed_gather import PackedGather
 from onnxgs_opt.lowering.plugin import Plugin, tolerance_from_grid
+from onnxgs_opt.lowering.resize import Resize
 from onnxgs_opt.lowering.roi_align import RoiAlign
 from onnxgs_opt.lowering.row_gather import RowGather
 from onnxgs_opt.runtime.target import Target
@@ -32,6 +33,7 @@ LOWERINGS: dict[str, Lowering] = {
     "grid-sample": GridSample(),
     "roi-align": RoiAlign(),
     "plugin": Plugin(),
+    "resize": Resize(),
 }
 
 

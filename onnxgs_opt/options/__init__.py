@@ -21,7 +21,7 @@ from onnxgs_opt.options.spec import said as _said
 AUTO = "auto"
 LOWERINGS = (
     *("keep", "merged-gather", "blocked-gather", "lerp-gather", "row-gather", "packed-gather"),
-    *("grid-sample", "roi-align", "plugin"),
+    *("grid-sample", "roi-align", "plugin", "resize"),
 )
 TARGETS = ("ort-cpu", "ort-cuda", "tensorrt", "tensorrt-rtx", "openvino")
 ON_DEVICES = ("openvino",)

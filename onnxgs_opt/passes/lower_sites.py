@@ -11,8 +11,10 @@ from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.passes import PASSES, EliminateDead, Pipeline
 from onnxgs_opt.passes.base import Pass
 from onnxgs_opt.passes.lower_bilinear import LowerBilinear
+from onnxgs_opt.passes.lower_resizes import LowerResizes
 from onnxgs_opt.passes.merge_reads import MergeReads
 from onnxgs_opt.passes.raise_bilinear import RaiseBilinear
+from onnxgs_opt.samplers.resize import ResizeSite
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
 
 METADATA = "onnxgs_opt"
@@ -58,9 +60,14 @@ def _of_sums(sites: Sequence[StructuralSite], lowerings: Lowerings) -> tuple[Pas
     return (MergeReads(tuple(sites)),)
 
 
+def _of_resizes(sites: Sequence[ResizeSite], lowerings: Lowerings) -> tuple[Pass, ...]:
+    return (LowerResizes(tuple(sites)),)
+
+
 LOWER: dict[str, Callable[[Sequence[Any], Lowerings], tuple[Pass, ...]]] = {
     "bilinear": _of_samplers,
     "grid-sample": _of_samplers,
     "structural": _of_sums,
+    "resize": _of_resizes,
 }
 """What makes the passes of sites, by their kind."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from onnxgs_opt.recognition import gather_sums, grid_sample
+from onnxgs_opt.recognition import gather_sums, grid_sample, resizes
 from onnxgs_opt.recognition.kind import SiteKind
 from onnxgs_opt.recognition.sampler import Sampler
 
@@ -18,6 +18,7 @@ KINDS: dict[str, SiteKind[Any]] = {
     "bilinear": Sampler("GSO001"),
     "grid-sample": Sampler(grid_sample.RULE),
     "structural": gather_sums.GatherSum(),
+    "resize": resizes.Resizes(),
 }
 
 __all__ = ["KINDS", "SiteKind"]

@@ -13,7 +13,7 @@ from onnxgs_opt.ir.operators import BOUNDED, ELEMENTWISE, operator
 from onnxgs_opt.recognition.algebra.quantity import Quantity, Range
 from onnxgs_opt.recognition.lifting.elementwise import EXACT_BELOW
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
-from onnxgs_opt.recognition.lifting.size_values import Break
+from onnxgs_opt.recognition.lifting.size_values import Break, Element
 from onnxgs_opt.recognition.lifting.symbolic_shapes import State
 from onnxgs_opt.recognition.lifting.symbolic_sizes import MOST, Sizes, of_claim
 from onnxgs_opt.recognition.match import Miss
@@ -52,7 +52,15 @@ class EverySize:
         nodes = of_claim(self._scope, output, names)
         found = self._sizes.breaks(nodes) or self._broken_dims(names) or self._rounded(nodes, names[1:])
         if found is None and self._is_dynamic(image):
-            found = self._unseen(nodes)
+            found = self._unseen(nodes, self._largest)
+        return None if found is None else Miss(f"at '{found.node}' {found.why}", 4, CODE)
+
+    def changes_of_tables(self, output: str, image: View, seen: int) -> Miss | None:
+        """The same where tables of indices and weights were compared by themselves, at sizes up to `seen`."""
+        self._sizes.look_at(self._scope.backward_slice([output]))
+        nodes = of_claim(self._scope, output, [image.tensor])
+        found = self._sizes.breaks(nodes, of_tables=False) or self._broken_dims([image.tensor, output])
+        found = found or self._unseen(nodes, min(seen, self._largest))
         return None if found is None else Miss(f"at '{found.node}' {found.why}", 4, CODE)
 
     def _broken_dims(self, names: Iterable[str]) -> Break | None:
@@ -75,7 +83,7 @@ class EverySize:
         spatial = dims if image.split is not None else [dims[a] for group in image.groups[2:] for a in group]
         return any(not isinstance(d, Quantity) or d.constant is None for d in spatial)
 
-    def _unseen(self, nodes: Iterable[Node]) -> Break | None:
+    def _unseen(self, nodes: Iterable[Node], largest: int) -> Break | None:
         """A fixed number that coordinates are compared with, and that is larger than any size that was analysed."""
         for node in nodes:
             if operator(node) not in DECIDES:
@@ -84,9 +92,13 @@ class EverySize:
                 value = small_value(tensor)
                 if value is None or value.dtype.kind not in "iuf" or not value.size:
                     continue
-                if np.any((np.abs(value) > self._largest) & (np.abs(value) < MOST)):
+                if np.any((np.abs(value) > largest) & (np.abs(value) < MOST)):
                     return Break(node.name, f"compares with {value.reshape(-1)[0]}, which a size may pass")
         return None
+
+    def dims(self, name: str) -> Sequence[Element] | None:
+        """The sizes of a tensor behind a claim that was looked at, as formulas; None where they are not known."""
+        return self._sizes.states.get(name, State()).dims
 
     def domain(self, image: View, others: Iterable[View], exact_below: int) -> Domain:
         """The sizes that the proof covers, by the names of those that the image and the coordinates have."""

@@ -7,6 +7,7 @@ from onnxgs_opt.passes import CANONICALISE, PASSES
 from onnxgs_opt.recognition.candidates import may_hold_sums
 from onnxgs_opt.recognition.findings import Survey, survey
 from onnxgs_opt.recognition.grid_sample import has_grid_samples
+from onnxgs_opt.recognition.resizes import may_hold_resizes
 from onnxgs_opt.recognition.search import BOUND
 
 RELOOK = (PASSES["sink-reshapes"], PASSES["eliminate-common-subexpressions"], PASSES["eliminate-dead"])
@@ -15,7 +16,8 @@ RELOOK = (PASSES["sink-reshapes"], PASSES["eliminate-common-subexpressions"], PA
 def canonical(start: Graph) -> tuple[Graph, bool]:
     """The canonical form of a graph, itself where it holds no site, and whether it may hold sums of reads."""
     has_sums = may_hold_sums(start)
-    if not has_sums and not any(has_grid_samples(part.nodes) for part in (start, *start.bodies())):
+    others = any(has_grid_samples(part.nodes) for part in (start, *start.bodies())) or may_hold_resizes(start)
+    if not has_sums and not others:
         return start, False
     graph = start.copy()
     graph.name_nodes()

@@ -16,7 +16,9 @@ from onnxgs_opt.recognition.grid_sample import grid_sample_sites, has_grid_sampl
 from onnxgs_opt.recognition.hazards import node_hazards, read_hazards
 from onnxgs_opt.recognition.lifting.shape_functions import Shape
 from onnxgs_opt.recognition.proofs import Proofs
+from onnxgs_opt.recognition.resizes import FoundResizes, find_resizes
 from onnxgs_opt.recognition.search import Found, find_sites
+from onnxgs_opt.samplers.resize import ResizeSite
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
 
 FIXED = "GSO111"
@@ -36,6 +38,7 @@ class Survey:
     Attributes:
         samplers: Bilinear samplers: proven sums of reads (GSO001) and GridSample nodes (GSO002).
         sums: Other sums of reads of one tensor (GSO003).
+        resizes: Reads at places that no data decides, each a Resize (GSO004).
         near_misses: What looks like a sampler and is not, each with its reason.
         hazards: What goes wrong in some runtime.
         shapes: Of every tensor, at each of several sizes of the dynamic dims that fit together; by the path of the
@@ -44,6 +47,7 @@ class Survey:
 
     samplers: tuple[Site, ...] = ()
     sums: tuple[StructuralSite, ...] = ()
+    resizes: tuple[ResizeSite, ...] = ()
     near_misses: tuple[Remark, ...] = ()
     hazards: tuple[Remark, ...] = ()
     shapes: Mapping[str, tuple[Mapping[str, Shape], ...]] = field(default_factory=dict)
@@ -56,7 +60,7 @@ class Survey:
     @property
     def sites(self) -> tuple[AnySite, ...]:
         """Every site, in the order of the ids."""
-        return (*self.samplers, *self.sums)
+        return (*self.samplers, *self.sums, *self.resizes)
 
 
 def survey(graph: Graph, has_sums: bool = True) -> Survey:
@@ -66,10 +70,12 @@ def survey(graph: Graph, has_sums: bool = True) -> Survey:
     parts = [_look(part, has_sums, scopes, proofs) for part in (graph, *graph.bodies())]
     samplers = [site for part in parts for site in part.samplers]
     sums = [site for part in parts for site in part.sums]
-    ids = iter(range(len(samplers) + len(sums)))
+    resizes = [site for part in parts for site in part.resizes]
+    ids = iter(range(len(samplers) + len(sums) + len(resizes)))
     return Survey(
         samplers=tuple(replace(site, id=f"site{next(ids)}") for site in samplers),
         sums=tuple(replace(site, id=f"site{next(ids)}") for site in sums),
+        resizes=tuple(replace(site, id=f"site{next(ids)}") for site in resizes),
         near_misses=tuple(miss for part in parts for miss in part.near_misses),
         hazards=(*node_hazards(graph.gs), *(remark for part in parts for remark in part.hazards)),
         shapes={path: shapes for part in parts for path, shapes in part.shapes.items()},
@@ -85,13 +91,16 @@ def _look(part: Graph, has_sums: bool, scopes: dict[str, Scope], proofs: Proofs)
     held = [*found.sites, *grid_sample_sites(scope)]
     samplers = [site for site in held if not _is_vast(scope, site)]
     claimed = {name for site in held for name in site.reads}
+    resizes = find_resizes(scope, claimed)
+    claimed |= {name for site in resizes.sites for name in site.reads}
     sums = tuple(structural_sites(scope, found.sizes, claimed)) if has_sums else ()
     return Survey(
         samplers=tuple(replace(site, body=part.path) for site in samplers),
         sums=tuple(replace(site, body=part.path) for site in sums),
-        near_misses=(*_unanswered(scope, found, sums), *_vast(scope, held)),
+        resizes=tuple(replace(site, body=part.path) for site in resizes.sites),
+        near_misses=(*_unanswered(scope, found, sums, resizes), *_vast(scope, held)),
         hazards=read_hazards(scope, sums),
-        shapes={part.path: found.shapes},
+        shapes={part.path: found.shapes or resizes.shapes},
     )
 
 
@@ -113,26 +122,28 @@ def _reads_floats(node: Node) -> bool:
     return operator(node) in READS and not str(node.inputs[0].dtype).startswith(("int", "uint", "bool"))
 
 
-def _unanswered(scope: Scope, found: Found, sums: tuple[StructuralSite, ...]) -> tuple[Remark, ...]:
+def _unanswered(
+    scope: Scope, found: Found, sums: tuple[StructuralSite, ...], resizes: FoundResizes
+) -> tuple[Remark, ...]:
     """The near-misses, with only the best reason why it is no sampler for each sum whose reads merge.
 
     That indices are at fixed positions goes before every other reason.
     """
-    if not sums:
-        return found.near_misses
-    kept = list(found.near_misses)
+    answered = {name for site in resizes.sites for name in site.cone}
+    kept = [miss for miss in found.near_misses if miss.node not in answered]
     for site in sums:
         inside = _behind(scope, site)
         own = [miss for miss in kept if miss.node in inside]
         kept = [miss for miss in kept if miss.node not in inside]
-        kept += _of_sum(scope, site, own)
+        kept += _of_sum(scope, site, own, resizes.misses)
     return tuple(kept)
 
 
-def _of_sum(scope: Scope, site: StructuralSite, own: list[Remark]) -> list[Remark]:
+def _of_sum(scope: Scope, site: StructuralSite, own: list[Remark], misses: Mapping[str, str]) -> list[Remark]:
     last = scope.producer[site.output][0].name
     if all(_is_fixed(scope, name) for name in site.indices):
-        return [Remark(FIXED, last, "no read has an index that depends on data")]
+        why = f", and it is no Resize: {misses[last]}" if last in misses else ""
+        return [Remark(FIXED, last, f"no read has an index that depends on data{why}")]
     return [miss for miss in own if miss.node == last] or own[:1]
 
 

@@ -75,11 +75,10 @@ def _is_image_read(node: Node) -> bool:
 def site_record(site: AnySite, choice: Choice, comparison: Comparison | None) -> SiteReport:
     """One site of the report."""
     image, grid = KINDS[site.kind].operands(site)
-    border = "as read" if site.policy is None else site.policy.name
     return SiteReport(
         id=site.id,
         rule=site.rule,
-        policy=SitePolicy(site.kind, border, site.coordinates, site.align_corners, site.layout, site.dtype),
+        policy=SitePolicy(site.kind, site.border, site.coordinates, site.align_corners, site.layout, site.dtype),
         image=image,
         grid=grid,
         output=site.output,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.job import Job
 from onnxgs_opt.lowering import LOWERINGS, Tolerance, rounds_to_halves, tolerance_of
+from onnxgs_opt.lowering.resize import resize_tolerance
 from onnxgs_opt.passes.lower_sites import still_read
 from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.report.gates import Gates
@@ -21,14 +22,19 @@ from onnxgs_opt.report.model import Failure, Latency, Status
 from onnxgs_opt.report.rendering.words import count
 from onnxgs_opt.runtime import runtime_of
 from onnxgs_opt.runtime.timing import CLEAR, Race
+from onnxgs_opt.samplers.resize import ResizeSite
 from onnxgs_opt.tuning.race import race_models
 from onnxgs_opt.validation.check import DEFAULT, check_model
+from onnxgs_opt.validation.check_resize import longest
 from onnxgs_opt.validation.compare import Comparison
 from onnxgs_opt.validation.elsewhere import Elsewhere, check_elsewhere
 from onnxgs_opt.validation.extract import NotRunnableError
 from onnxgs_opt.validation.inputs import ModelInputs
 from onnxgs_opt.validation.moved import Moved
 from onnxgs_opt.validation.proofs import SiteProofs
+
+LARGEST = 64
+"""Sizes of generated inputs are smaller."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ def judge(
     if not lowerings:
         failed = any(check.status == "mismatch" for check in proofs.comparisons.values())
         return gated(Verdict("checks-failed" if failed else "nothing-to-do"), gates, ())
-    tolerance = _of_whole(found, lowerings, proofs)
+    tolerance = _of_whole(job, found, lowerings, proofs)
     whole = _whole_check(job, lowered, found, lowerings, tolerance) if job.options.validate else None
     if whole is not None and whole.status == "mismatch":
         return Verdict("mismatch", whole=whole)
@@ -105,10 +111,11 @@ def gated(verdict: Verdict, gates: Gates, remarked: tuple[Failure, ...]) -> Verd
     return replace(verdict, status="too-slow", failures=slow) if slow else verdict
 
 
-def _of_whole(found: Survey, lowerings: Mapping[str, str], proofs: SiteProofs) -> Tolerance:
+def _of_whole(job: Job, found: Survey, lowerings: Mapping[str, str], proofs: SiteProofs) -> Tolerance:
     """The whole model may differ by what its worst site may, and a chain by what it makes of that."""
     own = [tolerance_of(LOWERINGS[lowerings[site.id]], site) for site in found.samplers if site.id in lowerings]
-    loosest = max([DEFAULT, *own], key=lambda t: t.atol)
+    resizes = [resize_tolerance(site, _longest(job, site)) for site in found.resizes if site.id in lowerings]
+    loosest = max([DEFAULT, *own, *resizes], key=lambda t: t.atol)
     if proofs.chained(lowerings):
         loosest = replace(loosest, carried=max(t.atol for t in own))
     return loosest
@@ -135,6 +142,12 @@ def _elsewhere(job: Job, lowered: Graph, found: Survey, tolerance: Tolerance) ->
         return None
     with job.clock.stage(f"validate model on {job.runtime.name}"):
         return check_elsewhere(job.runtime, (job.source, lowered), _inputs(job, found), job.tolerance(tolerance))
+
+
+def _longest(job: Job, site: ResizeSite) -> int:
+    """The most pixels or samples that an axis of a resampling has in the whole-model check."""
+    given = (*job.shapes.values(), *(value.shape for value in (job.inputs or {}).values()))
+    return longest(site, max((size for shape in given for size in shape), default=LARGEST))
 
 
 def _race(job: Job, lowered: Graph, found: Survey) -> Race | None:

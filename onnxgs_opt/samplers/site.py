@@ -114,6 +114,11 @@ class AnySite:
     layout: str = ""
     domain: Domain | None = None
 
+    @property
+    def border(self) -> str:
+        """What it does outside the image, by name."""
+        return "as read" if self.policy is None else self.policy.name
+
 
 @dataclass(frozen=True, kw_only=True)
 class Site(AnySite):

@@ -101,6 +101,7 @@ class _Table(NamedTuple):
 
 _TABLES = {
     "cases": _Table("image", lambda case: (case["image"][1], case["image"][0] * prod(case["points"])), True),
+    "resizes": _Table("image", lambda case: (case["elements"],), False),
     "reads": _Table("data", lambda case: (case["count"] * prod(case["index"]),), False),
 }
 

@@ -16,10 +16,12 @@ from onnxgs_opt.lowering import LOWERINGS
 from onnxgs_opt.passes import PASSES, Pipeline
 from onnxgs_opt.recognition import KINDS
 from onnxgs_opt.runtime.timing import Feeds
+from onnxgs_opt.samplers.resize import ResizeSite
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
 from onnxgs_opt.samplers.view import Layout, View, spans
 from onnxgs_opt.validation.boundary_values import coordinates_of, layouts_of
 from onnxgs_opt.validation.check_gather_sum import read_models, read_runs
+from onnxgs_opt.validation.check_resize import feeds_at, resize_cone, resized
 from onnxgs_opt.validation.extract import cone_of, lowered_cone
 from onnxgs_opt.validation.inputs import site_feeds
 
@@ -206,9 +208,48 @@ def _reads_trial(graph: Graph, sized: Graph, site: StructuralSite) -> ReadsTrial
     return ReadsTrial(site, KINDS[site.kind].workload(graph, site), is_dynamic)
 
 
+@dataclass(frozen=True)
+class ResizeTrial:
+    """A resampling of an image, at the sizes of `sized`."""
+
+    site: ResizeSite
+    signature: str
+    is_dynamic: bool
+    sized: Graph
+
+    @property
+    def sizes(self) -> str:
+        """The shape of the image."""
+        shape = _shape(self.sized, self.site.image)
+        return "unknown sizes" if shape is None else "x".join(map(str, shape))
+
+    def cone(self, graph: Graph) -> ModelProto:
+        """The model from the image to the output."""
+        return resize_cone(graph, self.site)
+
+    def feeds(self, cone: ModelProto, seed: int) -> Feeds:
+        """A unit-normal image, and others of the shapes that count."""
+        told = {value.name: _shape(self.sized, value.name) for value in cone.graph.input}
+        known = {name: shape for name, shape in told.items() if shape is not None}
+        return feeds_at(cone, known, np.random.default_rng(seed))
+
+    def lowered(self, graph: Graph, cone: ModelProto, name: str) -> ModelProto:
+        """That model with one Resize: there is no other lowering, whatever `name` says."""
+        return resized(cone, self.site)
+
+
+def _resize_trial(graph: Graph, sized: Graph, site: ResizeSite) -> ResizeTrial:
+    is_dynamic = None in (*site.image_shape, *(axis.samples for axis in site.axes))
+    signature = KINDS[site.kind].workload(graph, site)
+    part = sized.at(site.body)
+    shape = _shape(part, site.image) if is_dynamic else None
+    return ResizeTrial(site, signature if shape is None else f"{signature} at:{shape}", is_dynamic, part)
+
+
 TRIALS: dict[str, Callable[[Graph, Graph, Any], Trial]] = {
     "bilinear": _sampler_trial,
     "grid-sample": _sampler_trial,
     "structural": _reads_trial,
+    "resize": _resize_trial,
 }
 """By a site's kind, what makes its trial, given the graph, the graph with sizes for its inputs, and the site."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from onnx import ModelProto
 
-from onnxgs_opt.ir import Body, Constant
+from onnxgs_opt.ir import Body, Constant, Node, Tensor
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.constants import constant_value
 from onnxgs_opt.ir.def_use import Scope, reads_of
@@ -12,7 +14,8 @@ from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import Lowering, emit
 from onnxgs_opt.lowering.emit.views import emit_output
 from onnxgs_opt.passes.infer_shapes import InferShapes
-from onnxgs_opt.samplers.site import Site
+from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
+from onnxgs_opt.samplers.site import AnySite, Site
 from onnxgs_opt.validation.boundary_values import coordinates_of
 
 
@@ -35,15 +38,32 @@ def cone_of(graph: Graph, site: Site, scopes: dict[str, Scope] | None = None) ->
     views = (site.image, site.x, site.y, site.grid, site.mask, *site.affine.factors, *site.affine.addends)
     wanted = [tensors[name] for name in (site.output, *(v.tensor for v in views if v is not None))]
     nodes = scope.backward_slice((t.name for t in wanted), cuts)
+    return _alone(graph, site, nodes, wanted, cuts)
+
+
+def _alone(graph: Graph, site: AnySite, nodes: Sequence[Node], wanted: Sequence[Tensor], cuts: set[str]) -> ModelProto:
+    """A model of some nodes, which make `wanted`, the site's output first; `cuts` are inputs of it."""
     made = {t.name for node in nodes for t in node.outputs} - cuts
     read = {t.name: t for t in (*wanted, *(t for node in nodes for t in reads_of(node)))}
     leaves = [t for name, t in read.items() if name not in made and not isinstance(t, Constant)]
     for leaf in leaves:
         if leaf.dtype is None or leaf.shape is None:
             raise NotRunnableError(f"the type or rank of '{leaf.name}' is not known")
-    inner = Body(nodes=nodes, inputs=leaves, outputs=[tensors[site.output]], opset=graph.opset, name=site.id)
+    inner = Body(nodes=nodes, inputs=leaves, outputs=[wanted[0]], opset=graph.opset, name=site.id)
     inner.functions = graph.gs.functions
     return Graph(inner, graph.envelope, graph.folder).to_proto()
+
+
+def cone_behind(graph: Graph, site: AnySite, image: str, scopes: dict[str, Scope] | None = None) -> ModelProto:
+    """A model of all that is between a tensor and the site's output; others, that only give a shape, are inputs too.
+
+    Raises:
+        NotRunnableError: It reads something else whose shape or type is not known.
+    """
+    part = graph.at(site.body)
+    scope = Scope.at(part, {} if scopes is None else scopes)
+    output = scope.tensors[site.output]
+    return _alone(graph, site, of_claim(scope, site.output, {image}), [output], {image})
 
 
 def lowered_cone(cone: ModelProto, site: Site, lowering: Lowering) -> ModelProto:

@@ -14,7 +14,8 @@ from onnxgs_opt.recognition.cone import made_of
 from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.samplers.site import AnySite
 from onnxgs_opt.validation.compare import BROKEN, Comparison
-from onnxgs_opt.validation.site_checks import Check, Terms, checker, worse
+from onnxgs_opt.validation.site_checks import Check, checker, worse
+from onnxgs_opt.validation.terms import Terms
 
 
 class SiteProofs:

@@ -2,45 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.lowering import LOWERINGS, Tolerance
+from onnxgs_opt.lowering import LOWERINGS
 from onnxgs_opt.runtime import Runtime
+from onnxgs_opt.samplers.resize import ResizeSite
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
 from onnxgs_opt.validation.check import SiteCheck
 from onnxgs_opt.validation.check_gather_sum import check_reads
+from onnxgs_opt.validation.check_resize import check_resize
 from onnxgs_opt.validation.compare import Comparison
 from onnxgs_opt.validation.extract import NotRunnableError
+from onnxgs_opt.validation.terms import Terms
 
 Check = Callable[[str], Comparison]
 """The check of one site: from a lowering's name to what comparing it with the exported form found."""
-
-
-@dataclass(frozen=True)
-class Terms:
-    """How to check.
-
-    Attributes:
-        tolerance: From a lowering's own tolerance to the one that is allowed.
-        seed: Seed of the inputs.
-        shapes: Shapes of every tensor, at each of several sizes of the dynamic dims that fit together.
-        custom_ops: Libraries of operators that onnxruntime lacks.
-        scopes: The scopes of the graph and its bodies that were made before, by path.
-        runtime: Where lowerings have to be right as well; None for onnxruntime on a CPU alone.
-        proven: What was found to be right, by its form and the lowering: it is right wherever it stands.
-    """
-
-    tolerance: Callable[[Tolerance], Tolerance]
-    seed: int = 0
-    shapes: Sequence[Mapping[str, Sequence[int]]] = ()
-    custom_ops: Sequence[str] = ()
-    scopes: dict[str, Scope] = field(default_factory=dict)
-    runtime: Runtime | None = None
-    proven: dict[tuple[Hashable, str], Comparison] = field(default_factory=dict)
 
 
 def checker(graph: Graph, site: AnySite, terms: Terms) -> Check:
@@ -73,13 +52,7 @@ def _shared(check: SiteCheck, name: str, terms: Terms) -> Comparison:
 
 
 def _of_sum(graph: Graph, site: StructuralSite, terms: Terms) -> Check:
-    def check(_: str) -> Comparison:
-        found = check_reads(graph, site, seed=terms.seed)
-        if found.status == "ok" and terms.runtime is not None:
-            return worse(found, check_reads(graph, site, seed=terms.seed, runtime=terms.runtime))
-        return found
-
-    return check
+    return _everywhere(lambda runtime: check_reads(graph, site, seed=terms.seed, runtime=runtime), terms)
 
 
 def worse(one: Comparison, other: Comparison) -> Comparison:
@@ -88,9 +61,26 @@ def worse(one: Comparison, other: Comparison) -> Comparison:
     return replace(max(one, other, key=lambda made: (made.status != "ok", made.max_abs)), beyond=beyond)
 
 
+def _of_resize(graph: Graph, site: ResizeSite, terms: Terms) -> Check:
+    return _everywhere(lambda runtime: check_resize(graph, site, terms, runtime), terms)
+
+
+def _everywhere(compare: Callable[[Runtime | None], Comparison], terms: Terms) -> Check:
+    """The check of the one lowering that a site has, in onnxruntime and where else it has to be right."""
+
+    def check(_: str) -> Comparison:
+        found = compare(None)
+        if found.status == "ok" and terms.runtime is not None:
+            return worse(found, compare(terms.runtime))
+        return found
+
+    return check
+
+
 CHECKS: dict[str, Callable[[Graph, Any, Terms], Check]] = {
     "bilinear": _of_sampler,
     "grid-sample": _of_sampler,
     "structural": _of_sum,
+    "resize": _of_resize,
 }
 """By a site's kind, what makes its check."""

@@ -40,14 +40,14 @@ def reindex(lift: Lift, index: Index, old: tuple[int, ...], new: tuple[int, ...]
     out: list[Expr] = []
     i = j = 0
     while i < len(old) or j < len(new):
-        i_end, j_end = _next_run(old, new, i, j)
+        i_end, j_end = next_run(old, new, i, j)
         linear = lift.algebra.ravel(index[j:j_end], new[j:j_end])
         out.extend(lift.algebra.unravel(linear, old[i:i_end]))
         i, j = i_end, j_end
     return tuple(out)
 
 
-def _next_run(old: tuple[int, ...], new: tuple[int, ...], i: int, j: int) -> tuple[int, int]:
+def next_run(old: tuple[int, ...], new: tuple[int, ...], i: int, j: int) -> tuple[int, int]:
     """The ends of the shortest runs from i and j that hold as many elements."""
     left = right = 1
     i_end, j_end = i, j

@@ -98,8 +98,11 @@ class Sizes:
                 self._seen.add(id(node))
                 self._visit(node)
 
-    def breaks(self, nodes: Iterable[Node]) -> Break | None:
-        """The first break that one of the nodes, which compute with more than sizes, uses; None where there is none."""
+    def breaks(self, nodes: Iterable[Node], of_tables: bool = True) -> Break | None:
+        """The first break that one of the nodes, which compute with more than sizes, uses; None where there is none.
+
+        Without `of_tables`, the elements of tensors of more than one may be made otherwise at other sizes.
+        """
         for node in nodes:
             for tensor in node.outputs:
                 found = self.states.get(tensor.name, State()).first_break(values=False)
@@ -108,7 +111,8 @@ class Sizes:
             if operator(node) in SHAPES or all(self._is_sized(t.name) for t in node.outputs):
                 continue
             for tensor in node.inputs:
-                found = self.states.get(tensor.name, State()).first_break(values=True)
+                state = self.states.get(tensor.name, State())
+                found = state.first_break(values=of_tables or state.value is None or state.value.size == 1)
                 if found is not None:
                     return found
         return None
@@ -143,9 +147,10 @@ class Sizes:
         return [] if rule is None else rule(node, inputs, [self._constant(t.name) for t in node.inputs])
 
     def _constant(self, name: str) -> Array | None:
-        """The value of a tensor that does not depend on sizes."""
-        value = self._facts[0].get(name, UNKNOWN).value
-        return value if self.states.get(name, State()).value is None else None
+        """The value of a tensor that does not depend on sizes: neither its elements nor how many there are."""
+        state = self.states.get(name, State())
+        is_short = all(isinstance(dim, Quantity) and dim.constant is not None for dim in state.dims or ())
+        return self._facts[0].get(name, UNKNOWN).value if state.value is None and is_short else None
 
     def _values(self, node: Node, inputs: list[State]) -> list[Array] | None:
         """The numbers of the results where all inputs have some; None where one has none, or they are too many."""

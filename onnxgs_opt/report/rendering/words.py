@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from onnxgs_opt.report.model import Report, SitePolicy, SiteReport, TargetCheck
 from onnxgs_opt.tuning.measurement import Measurement
 
+AS_READ = "as read"
+"""The border of a site that only reads: it has none."""
+
 
 def printable(text: str) -> str:
     """The text with control and other unprintable characters escaped: names come from the file."""
@@ -70,6 +73,8 @@ def kind(site: SiteReport) -> str:
     """What a site computes, on which data."""
     policy = site.policy
     if policy.coordinates == "index":  # of where it reads nothing else is known
+        if policy.border != AS_READ:
+            return f"Resize, {policy.border}, {policy.dtype}"
         return f"a sum of {count(len(site.reads), 'read')}, {policy.dtype}"
     data = f"{policy.layout} {policy.dtype}".strip()
     return f"{sample(site)}, {outside(policy)}, {units(policy)}, {data}"
@@ -83,7 +88,9 @@ def sample(site: SiteReport) -> str:
 def sentence(site: SiteReport) -> str:
     """What a site makes, of what, and what that is outside the image."""
     inside = f" in {site.body}" if site.body else ""
-    if site.policy.coordinates == "index":
+    if site.policy.border != AS_READ and site.policy.coordinates == "index":
+        what = f"Resize of {site.image}{inside} ({site.policy.border})"
+    elif site.policy.coordinates == "index":
         what = (
             f"a sum of {count(len(site.reads), 'read')} of {site.image} at {grid(site)}{inside}, not a bilinear sampler"
         )

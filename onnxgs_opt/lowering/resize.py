@@ -1,0 +1,130 @@
+"""`resize`: one Resize node for a resampling at fixed places, spelt as reads and weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import floor
+from typing import Any, cast
+
+import numpy as np
+
+from onnxgs_opt.ir import Tensor
+from onnxgs_opt.ir.builder import Builder, Dim
+from onnxgs_opt.lowering.base import EXACT, Emitted, Tolerance
+from onnxgs_opt.runtime.target import Target
+from onnxgs_opt.samplers.resize import ResizedAxis, ResizeSite
+from onnxgs_opt.samplers.site import Site
+
+FIRST_OPSET = 11
+OPTIONAL_INPUTS_SINCE = 13
+PLANE = 2
+"""Axes that a cubic Resize has in onnxruntime."""
+
+SLOPE = 6.0
+"""Pixels of a unit-normal image differ by about this at the worst of a few million points."""
+
+
+@dataclass(frozen=True)
+class Resize:
+    """One node; only for sites that are a Resize."""
+
+    name: str = "resize"
+    tolerance: Tolerance = EXACT
+
+    def refusal(self, site: Site, target: Target) -> str | None:
+        """Refuse every sampler."""
+        return "its points are data, those of a Resize are not"
+
+    def emit(self, builder: Builder, site: Site) -> Emitted:
+        """Not to be called: every sampler is refused."""
+        raise AssertionError("no sampler is a Resize")
+
+
+def resize_refusal(site: ResizeSite, target: Target) -> str | None:
+    """Say why a site cannot be written as a Resize; None when it can."""
+    if target.opset < FIRST_OPSET:
+        return f"Resize has its modes from opset {FIRST_OPSET} on, the model has {target.opset}"
+    if site.dtype not in ("float32", "float16"):
+        return f"runtimes have no Resize of {site.dtype}"
+    if site.resampling.mode != "nearest" and len(site.axes) > PLANE + (site.resampling.mode == "linear"):
+        return f"runtimes have no {site.resampling.mode} Resize along {len(site.axes)} axes"
+    if any(map(_needs_scale, site.axes)) and not all(map(_has_scale, site.axes)):
+        return "one of its axes needs a scale, of another one a scale would not make its size"
+    return None
+
+
+def resize_tolerance(site: ResizeSite, size: int) -> Tolerance:
+    """What a Resize may differ by where its longest resampled axis has so many pixels or samples."""
+    if site.resampling.mode == "nearest":
+        return EXACT
+    reason = "the places of the samples, computed in another order, which moves them by about S*1e-7 pixels"
+    return Tolerance(rtol=1e-6, atol=1e-6 + 2 * SLOPE * size * 2.0**-24, reason=reason)
+
+
+def emit_resize(builder: Builder, site: ResizeSite) -> Tensor:
+    """The output of a site, as one Resize of its image; where the image's axes stand otherwise, laid out for it."""
+    image = builder.graph.tensor(site.image)
+    rank = len(site.image_shape)
+    spatial = [axis.read for axis in site.axes]
+    others = [k for k in range(rank) if k not in spatial]
+    laid_out = builder.transpose(image, [*others, *spatial])
+    dims = [builder.dim(laid_out, k) for k in range(rank)]
+    lead, inner = dims[: len(others)], dims[len(others) :]
+    added = 1 if len(spatial) == 1 and site.resampling.mode != "nearest" else 0
+    whole: list[Dim] = [builder.dims_product(lead[:-1]), *(lead[-1:] or [1]), *[1] * added, *inner]
+    resized = _resized(builder, site, builder.reshape(laid_out, whole), whole[: 2 + added])
+    samples = [_samples(builder, axis, resized, 2 + added + k) for k, axis in enumerate(site.axes)]
+    apart = resized if len(lead) == 2 and not added else builder.reshape(resized, [*lead, *samples])
+    held = [*others, *spatial]
+    return builder.transpose(apart, [held.index(k) for k in site.order])
+
+
+def _samples(builder: Builder, axis: ResizedAxis, resized: Tensor, place: int) -> Dim:
+    return axis.samples if axis.samples is not None else builder.dim(resized, place)
+
+
+def _resized(builder: Builder, site: ResizeSite, image: Tensor, lead: list[Dim]) -> Tensor:
+    """The image [N, C, ...] resampled along its last axes."""
+    own = site.resampling
+    attributes: dict[str, Any] = {
+        "mode": own.mode,
+        "coordinate_transformation_mode": own.transform,
+        "nearest_mode": own.rounding if own.mode == "nearest" else None,
+        "cubic_coeff_a": float(own.coefficient) if own.mode == "cubic" else None,
+        "exclude_outside": int(own.exclude_outside) or None,
+    }
+    nothing = None if builder.opset >= OPTIONAL_INPUTS_SINCE else builder.const(np.zeros(0, np.float32))
+    shape = [*image.shape[: len(lead)], *(axis.samples for axis in site.axes)] if image.shape else None
+    if all(map(_has_scale, site.axes)):
+        scales = builder.const([1.0] * len(lead) + [float(axis.factor or 1) for axis in site.axes], np.float32)
+        return cast(Tensor, builder.op("Resize", image, nothing, scales, dtype=image.dtype, shape=shape, **attributes))
+    wanted = [_wanted(builder, axis, image, len(lead) + k) for k, axis in enumerate(site.axes)]
+    inputs = image, nothing, nothing, builder.sizes([*lead, *wanted])
+    return cast(Tensor, builder.op("Resize", *inputs, dtype=image.dtype, shape=shape, **attributes))
+
+
+def _has_scale(axis: ResizedAxis) -> bool:
+    """Whether a Resize by the axis' factor, in float32, makes its samples at its places."""
+    if axis.factor is None:
+        return False
+    factor = float(np.float32(float(axis.factor)))
+    if axis.scale is None or axis.size is None or axis.samples is None:
+        return factor == axis.factor
+    return floor(axis.size * factor) == axis.samples
+
+
+def _needs_scale(axis: ResizedAxis) -> bool:
+    """Whether its samples are no whole image apart: samples over pixels is not its factor."""
+    return axis.scale is not None and axis.size is not None and axis.samples is not None
+
+
+def _wanted(builder: Builder, axis: ResizedAxis, image: Tensor, place: int) -> Dim:
+    """The number of samples along an axis."""
+    if axis.samples is not None:
+        return axis.samples
+    if axis.source is not None:
+        name, place = axis.source
+        return builder.dim(builder.graph.tensor(name), place)
+    assert axis.scale is not None, "a dynamic number of samples has a source or a scale"
+    more = builder.op("Mul", builder.dim(image, place), axis.scale.numerator)
+    return cast(Tensor, builder.op("Div", more, axis.scale.denominator))

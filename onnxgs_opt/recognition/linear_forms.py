@@ -1,0 +1,382 @@
+"""What a tensor is of another one: sums of its elements at fixed places, times fixed numbers.
+
+Every rule works at one set of sizes, on arrays that broadcast to the tensor's shape: the place along each axis of the
+other tensor, and the factors. What is computed of data has no such form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+import numpy as np
+
+from onnxgs_opt.ir import Node
+from onnxgs_opt.ir.def_use import Array, Scope
+from onnxgs_opt.ir.operators import operator
+from onnxgs_opt.recognition.fixed_values import MOST, FixedValues
+from onnxgs_opt.recognition.lifting.indexing import next_run
+from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, reduced_axes, slice_ranges, split_sizes
+
+MOST_TERMS = 128
+DEEPEST = 50
+"""Tensors on the way to one whose form is asked for."""
+
+MOST_SUMMED = 16
+"""Elements that a sum over axes may have: it sums the reads that were stacked there."""
+
+
+class NoForm(Exception):  # noqa: N818 (a value that is not there, not a failure)
+    """The tensor is no sum of elements at fixed places; the message says where that ends."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """Elements at `index`, one array of places for each axis of what is read, times all `factors`."""
+
+    index: tuple[Array, ...]
+    factors: tuple[Array, ...] = ()
+
+    def moved(self, move: Callable[[Array], Array]) -> Term:
+        """The term with every array moved alike."""
+        return Term(tuple(map(move, self.index)), tuple(map(move, self.factors)))
+
+
+@dataclass(frozen=True)
+class Form:
+    """A tensor of `shape` as a sum of terms, whose arrays have its rank and broadcast to it."""
+
+    shape: tuple[int, ...]
+    terms: tuple[Term, ...]
+
+    def moved(self, shape: Sequence[int], move: Callable[[Array], Array]) -> Form:
+        """The form of another shape, with every array moved alike."""
+        return Form(tuple(shape), tuple(term.moved(move) for term in self.terms))
+
+
+def identity(shape: Sequence[int]) -> Form:
+    """A tensor as the form of itself."""
+    index = [np.arange(size).reshape(_along(axis, len(shape))) for axis, size in enumerate(shape)]
+    return Form(tuple(shape), (Term(tuple(index)),))
+
+
+def _along(axis: int, rank: int) -> list[int]:
+    return [-1 if k == axis else 1 for k in range(rank)]
+
+
+class Forms:
+    """The forms of the tensors of one graph in terms of `base`, each found once."""
+
+    def __init__(self, scope: Scope, values: FixedValues, base: str) -> None:
+        self.values = values
+        self.base = base
+        self._scope = scope
+        self._depth = 0
+        self._forms: dict[str, Form | NoForm] = {base: identity(self.shape(base))}
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """A tensor's shape."""
+        shape = self.values.facts.get(name, UNKNOWN).shape
+        if shape is None:
+            raise NoForm(f"the shape of '{name}' is not known")
+        return shape
+
+    def of(self, name: str) -> Form:
+        """The form of a tensor, for long ways once those on it were asked for; NoForm where it has none."""
+        if name not in self._forms:
+            self._depth += 1
+            try:
+                self._forms[name] = self._found(name)
+            except NoForm as reason:
+                self._forms[name] = reason
+            except (ValueError, IndexError, KeyError, TypeError) as reason:
+                self._forms[name] = NoForm(f"'{name}' is made in a way that has no rule: {reason}")
+            finally:
+                self._depth -= 1
+        found = self._forms[name]
+        if isinstance(found, NoForm):
+            raise found
+        return found
+
+    def fixed(self, name: str) -> Array:
+        """The value of a fixed tensor."""
+        value = self.values.value(name)
+        if value is None:
+            raise NoForm(f"what '{name}' holds is not known")
+        return value
+
+    def _found(self, name: str) -> Form:
+        node, position = self._scope.producer.get(name, (None, 0))
+        rule = None if node is None else RULES.get(operator(node))
+        if node is None or rule is None or self._depth > DEEPEST:
+            raise NoForm(f"'{name}' is made of data")
+        found = rule(self, node, position)
+        if found.shape != self.shape(name) or len(found.terms) > MOST_TERMS:
+            raise NoForm(f"'{name}' is no short sum of elements at fixed places")
+        return found
+
+
+Rule = Callable[[Forms, Node, int], Form]
+
+
+def squashed(array: Array) -> Array:
+    """The array with an axis of 1 where it does not change along an axis."""
+    for axis, size in enumerate(array.shape):
+        if size > 1:
+            first = array.take([0], axis)
+            array = first if (array == first).all() else array
+    return array
+
+
+# ---- elements at other places ---------------------------------------------------------------------------------------
+
+
+def _same(forms: Forms, node: Node, position: int) -> Form:
+    return forms.of(node.inputs[0].name)
+
+
+def _transpose(forms: Forms, node: Node, position: int) -> Form:
+    form = forms.of(node.inputs[0].name)
+    perm = node.attrs.get("perm", range(len(form.shape))[::-1])
+    return form.moved([form.shape[p] for p in perm], lambda a: a.transpose(perm))
+
+
+def _reshape(forms: Forms, node: Node, position: int) -> Form:
+    form, new = forms.of(node.inputs[0].name), forms.shape(node.outputs[0].name)
+    return form.moved(new, lambda a: _reshaped(a, form.shape, new))
+
+
+def _reshaped(array: Array, old: Sequence[int], new: Sequence[int]) -> Array:
+    """An array that broadcasts to the old shape as one that broadcasts to the new one."""
+    wide: list[int] = []
+    target: list[int] = []
+    i = j = 0
+    while i < len(old) or j < len(new):
+        i_end, j_end = next_run(tuple(old), tuple(new), i, j)
+        alike = all(size == 1 for size in array.shape[i:i_end])
+        wide += [1] * (i_end - i) if alike else old[i:i_end]
+        target += [1] * (j_end - j) if alike else new[j:j_end]
+        i, j = i_end, j_end
+    return squashed(np.broadcast_to(array, _bounded(wide)).reshape(target))
+
+
+def _bounded(shape: Sequence[int]) -> tuple[int, ...]:
+    if prod(shape) > MOST:
+        raise NoForm("it has more elements than are looked at")
+    return tuple(shape)
+
+
+def _expand(forms: Forms, node: Node, position: int) -> Form:
+    form, new = forms.of(node.inputs[0].name), forms.shape(node.outputs[0].name)
+    return form.moved(new, lambda a: a.reshape([1] * (len(new) - a.ndim) + list(a.shape)))
+
+
+def _slice(forms: Forms, node: Node, position: int) -> Form:
+    form = forms.of(node.inputs[0].name)
+    bounds = [None, *(forms.fixed(t.name) if t.name else None for t in node.inputs[1:])]
+    taken = slice_ranges(node, bounds, form.shape)
+    return _taken(form, {axis: np.asarray(list(places)) for axis, places in taken.items()})
+
+
+def _taken(form: Form, places: dict[int, Array]) -> Form:
+    """The elements at some places of some axes."""
+
+    def move(array: Array) -> Array:
+        for axis, at in places.items():
+            array = array if array.shape[axis] == 1 else array.take(at, axis)
+        return array
+
+    shape = [len(places[axis]) if axis in places else size for axis, size in enumerate(form.shape)]
+    return form.moved(shape, move)
+
+
+def _split(forms: Forms, node: Node, position: int) -> Form:
+    form = forms.of(node.inputs[0].name)
+    facts = [forms.values.facts.get(t.name, UNKNOWN) for t in node.inputs]
+    axis, sizes = split_sizes(node, facts)
+    start = sum(sizes[:position])
+    return _taken(form, {axis: np.arange(start, start + sizes[position])})
+
+
+def _gather(forms: Forms, node: Node, position: int) -> Form:
+    form, index = forms.of(node.inputs[0].name), forms.fixed(node.inputs[1].name)
+    axis = node.attrs.get("axis", 0) % len(form.shape)
+    at = _wrapped(index, form.shape[axis])
+
+    def move(array: Array) -> Array:
+        if array.shape[axis] == 1:
+            return array.reshape((*array.shape[:axis], *[1] * at.ndim, *array.shape[axis + 1 :]))
+        return array.take(at, axis)
+
+    return form.moved((*form.shape[:axis], *at.shape, *form.shape[axis + 1 :]), move)
+
+
+def _wrapped(index: Array, size: int) -> Array:
+    """Indices of which negative ones count from the end."""
+    if index.size and not (index.min() >= -size and index.max() < size):
+        raise NoForm("an index leaves what it reads")
+    return np.where(index < 0, index + size, index)
+
+
+def _gather_elements(forms: Forms, node: Node, position: int) -> Form:
+    form, index = forms.of(node.inputs[0].name), forms.fixed(node.inputs[1].name)
+    axis = node.attrs.get("axis", 0) % len(form.shape)
+    at = squashed(_wrapped(index, form.shape[axis]))
+    cut = _taken(form, {k: np.arange(size) for k, size in enumerate(index.shape) if k != axis})
+
+    def move(array: Array) -> Array:
+        if array.shape[axis] == 1:
+            return array
+        apart = [max(a, b) for a, b in zip(array.shape, at.shape, strict=True)]
+        source, places = [*apart], [*apart]
+        source[axis], places[axis] = array.shape[axis], at.shape[axis]
+        wide = np.broadcast_to(array, _bounded(source)), np.broadcast_to(at, _bounded(places))
+        return squashed(np.take_along_axis(*wide, axis))
+
+    return cut.moved(index.shape, move)
+
+
+def _gather_nd(forms: Forms, node: Node, position: int) -> Form:
+    form, index = forms.of(node.inputs[0].name), forms.fixed(node.inputs[1].name)
+    batch, depth, rank = node.attrs.get("batch_dims", 0), index.shape[-1], index.ndim - 1
+    at = [np.arange(size).reshape(_along(axis, rank)) for axis, size in enumerate(index.shape[:batch])]
+    at += [squashed(_wrapped(index[..., k], form.shape[batch + k])) for k in range(depth)]
+    none = np.zeros([1] * rank, np.int64)
+
+    def move(array: Array) -> Array:
+        places = [none if array.shape[axis] == 1 else part for axis, part in enumerate(at)]
+        _bounded(np.broadcast_shapes(*(p.shape for p in places)))
+        return array[tuple(np.broadcast_arrays(*places))] if places else array
+
+    return form.moved((*index.shape[:-1], *form.shape[batch + depth :]), move)
+
+
+# ---- sums and products ----------------------------------------------------------------------------------------------
+
+
+def _scaled(form: Form, factor: Array) -> Form:
+    """The form times a fixed array of at most its rank, which broadcasts to its shape."""
+    if np.broadcast_shapes(form.shape, factor.shape) != form.shape:
+        raise NoForm("it is repeated by what it is multiplied with")
+    own = factor.astype(np.float64).reshape([1] * (len(form.shape) - factor.ndim) + list(factor.shape))
+    return replace(form, terms=tuple(replace(t, factors=(*t.factors, squashed(own))) for t in form.terms))
+
+
+def _multiply(forms: Forms, node: Node, position: int) -> Form:
+    a, b = (t.name for t in node.inputs)
+    if forms.values.is_fixed(a):
+        a, b = b, a
+    return _scaled(forms.of(a), forms.fixed(b))
+
+
+def _divide(forms: Forms, node: Node, position: int) -> Form:
+    divisor = forms.fixed(node.inputs[1].name).astype(np.float64)
+    if not divisor.all():
+        raise NoForm("it is divided by 0")
+    return _scaled(forms.of(node.inputs[0].name), 1 / divisor)
+
+
+def _sum(forms: Forms, names: Sequence[str], signs: Sequence[float]) -> Form:
+    shapes = [forms.shape(name) for name in names]
+    shape = np.broadcast_shapes(*shapes)
+    terms: list[Term] = []
+    for name, own, sign in zip(names, shapes, signs, strict=True):
+        if forms.values.is_fixed(name):
+            if forms.fixed(name).any():
+                raise NoForm("a number is added to it")
+            continue
+        form = forms.of(name) if sign == 1 else _scaled(forms.of(name), np.asarray(sign))
+        if own != shape:
+            raise NoForm("sums of tensors of several shapes")
+        terms += form.terms
+    return Form(tuple(shape), tuple(terms))
+
+
+def _add(forms: Forms, node: Node, position: int) -> Form:
+    return _sum(forms, [t.name for t in node.inputs], [1.0] * len(node.inputs))
+
+
+def _subtract(forms: Forms, node: Node, position: int) -> Form:
+    return _sum(forms, [t.name for t in node.inputs], [1.0, -1.0])
+
+
+def _negate(forms: Forms, node: Node, position: int) -> Form:
+    return _scaled(forms.of(node.inputs[0].name), np.asarray(-1.0))
+
+
+def _reduce_sum(forms: Forms, node: Node, position: int) -> Form:
+    """A sum over an axis of a few elements, at which reads were stacked."""
+    name = node.inputs[0].name
+    form = forms.of(name)
+    axes = reduced_axes(node, [forms.values.facts.get(t.name, UNKNOWN) for t in node.inputs])
+    if prod(form.shape[a] for a in axes) > MOST_SUMMED:
+        raise NoForm("a sum of many elements")
+    for axis in axes:
+        parts = [_taken(form, {axis: np.asarray([k])}) for k in range(form.shape[axis])]
+        form = Form(parts[0].shape, tuple(t.moved(_only(axis)) for part in parts for t in part.terms))
+    shape = forms.shape(node.outputs[0].name)
+    return form.moved(shape, lambda a: _reshaped(a, form.shape, shape))
+
+
+def _only(axis: int) -> Callable[[Array], Array]:
+    return lambda a: a.take([0], axis)
+
+
+def _concat(forms: Forms, node: Node, position: int) -> Form:
+    """Parts one after the other along an axis; each may have been read otherwise, but alike in number."""
+    parts = [forms.of(t.name) for t in node.inputs]
+    shape = forms.shape(node.outputs[0].name)
+    axis = node.attrs["axis"] % len(shape)
+    if len({(len(p.terms), tuple(len(t.factors) for t in p.terms)) for p in parts}) > 1:
+        raise NoForm("parts that are made otherwise")
+
+    def joined(arrays: Sequence[Array]) -> Array:
+        tall = [np.broadcast_to(a, _with(a.shape, axis, p.shape[axis])) for a, p in zip(arrays, parts, strict=True)]
+        wide = np.broadcast_shapes(*(_with(a.shape, axis, 1) for a in tall))
+        whole = [np.broadcast_to(a, _bounded(_with(wide, axis, a.shape[axis]))) for a in tall]
+        return squashed(np.concatenate(whole, axis))
+
+    terms = []
+    for several in zip(*(p.terms for p in parts), strict=True):
+        index = tuple(joined(arrays) for arrays in zip(*(t.index for t in several), strict=True))
+        factors = tuple(joined(arrays) for arrays in zip(*(t.factors for t in several), strict=True))
+        terms.append(Term(index, factors))
+    return Form(tuple(shape), tuple(terms))
+
+
+def _with(shape: Sequence[int], axis: int, size: int) -> tuple[int, ...]:
+    return tuple(size if k == axis else own for k, own in enumerate(shape))
+
+
+def _cast(forms: Forms, node: Node, position: int) -> Form:
+    """Between floats: the values are the same, as exact as the type."""
+    kinds = [forms.values.facts.get(t.name, UNKNOWN).dtype for t in (node.inputs[0], node.outputs[0])]
+    if any(kind is None or kind.kind != "f" for kind in kinds):
+        raise NoForm("it is cast to another kind of numbers")
+    return forms.of(node.inputs[0].name)
+
+
+RULES: dict[str, Rule] = {
+    "Add": _add,
+    "Cast": _cast,
+    "Concat": _concat,
+    "Div": _divide,
+    "Expand": _expand,
+    "Flatten": _reshape,
+    "Gather": _gather,
+    "GatherElements": _gather_elements,
+    "GatherND": _gather_nd,
+    "Identity": _same,
+    "Mul": _multiply,
+    "Neg": _negate,
+    "ReduceSum": _reduce_sum,
+    "Reshape": _reshape,
+    "Slice": _slice,
+    "Split": _split,
+    "Squeeze": _reshape,
+    "Sub": _subtract,
+    "Sum": _add,
+    "Transpose": _transpose,
+    "Unsqueeze": _reshape,
+}

@@ -1,0 +1,95 @@
+"""Check that one Resize gives what reads and weights gave: on images of the sizes that were analysed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from onnx import ModelProto
+from onnx.helper import tensor_dtype_to_np_dtype
+
+from onnxgs_opt.ir.def_use import Scope
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.lowering.base import Tolerance
+from onnxgs_opt.lowering.resize import resize_tolerance
+from onnxgs_opt.passes.infer_shapes import InferShapes
+from onnxgs_opt.passes.lower_resizes import LowerResizes
+from onnxgs_opt.runtime import Runtime
+from onnxgs_opt.samplers.resize import ResizeSite
+from onnxgs_opt.samplers.view import Array
+from onnxgs_opt.validation.boundary_values import image_values
+from onnxgs_opt.validation.compare import Comparison, compare_runs
+from onnxgs_opt.validation.extract import NotRunnableError, cone_behind
+from onnxgs_opt.validation.inputs import Run
+from onnxgs_opt.validation.original import Original
+from onnxgs_opt.validation.terms import Terms
+
+Shapes = Mapping[str, Sequence[int]]
+
+
+def check_resize(graph: Graph, site: ResizeSite, terms: Terms, runtime: Runtime | None = None) -> Comparison:
+    """Compare a site's cone with the Resize, at every set of sizes that the terms have.
+
+    The Resize runs in `runtime`, or in onnxruntime on a CPU.
+    """
+    try:
+        before = resize_cone(graph, site, terms.scopes)
+        runs = list(_runs(before, site, terms))
+    except NotRunnableError as reason:
+        return Comparison("not-run", seed=terms.seed, worst=str(reason))
+    original = Original(before, custom_ops=terms.custom_ops, runtime=runtime)
+
+    def allowed(run: Run) -> Tolerance:
+        return terms.tolerance(resize_tolerance(site, longest(site, max(run.feeds[site.image].shape))))
+
+    return compare_runs(original, resized(before, site), runs, allowed, terms.seed, None)
+
+
+def longest(site: ResizeSite, dynamic: int) -> int:
+    """The most pixels or samples along a resampled axis where dynamic sizes are at most so large."""
+    sizes = ((axis.size or dynamic, axis.samples or 0, axis.factor or 1) for axis in site.axes)
+    return max(max(size, samples, int(size * factor)) for size, samples, factor in sizes)
+
+
+def resize_cone(graph: Graph, site: ResizeSite, scopes: dict[str, Scope] | None = None) -> ModelProto:
+    """The model from the image to the output; what only gives its shape is an input too.
+
+    Raises:
+        NotRunnableError: It reads something else whose shape or type is not known.
+    """
+    return cone_behind(graph, site, site.image, scopes)
+
+
+def resized(cone: ModelProto, site: ResizeSite) -> ModelProto:
+    """The same model with one Resize."""
+    graph = Graph.from_proto(cone)
+    InferShapes().run(graph)
+    LowerResizes((replace(site, body=""),)).run(graph)
+    graph.remove_dead()
+    return graph.to_proto()
+
+
+def _runs(cone: ModelProto, site: ResizeSite, terms: Terms) -> Iterator[Run]:
+    rng = np.random.default_rng(terms.seed)
+    names = {value.name for value in cone.graph.input}
+    for known in [shapes for shapes in terms.shapes if names <= set(shapes)] or [{}]:
+        yield Run(feeds_at(cone, known, rng))
+
+
+def feeds_at(cone: ModelProto, known: Shapes, rng: np.random.Generator) -> dict[str, Array]:
+    """Unit-normal inputs of a cone, of `known` shapes where the file leaves them open.
+
+    Raises:
+        NotRunnableError: A shape is not known.
+    """
+    feeds: dict[str, Array] = {}
+    for value in cone.graph.input:
+        kind = value.type.tensor_type
+        own = [dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim]
+        shape = known.get(value.name, own)
+        if any(size is None for size in shape):
+            raise NotRunnableError(f"no sizes are known for '{value.name}'")
+        sizes = [int(size or 0) for size in shape]
+        feeds[value.name] = image_values(sizes, rng, tensor_dtype_to_np_dtype(kind.elem_type))
+    return feeds

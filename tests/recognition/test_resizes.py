@@ -1,0 +1,256 @@
+"""Look-alikes of Resize: what torch's decompositions and people spell is found and equal, what is none is not."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, parser
+
+from onnxgs_opt.api import look
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.lowering import Target
+from onnxgs_opt.lowering.resize import resize_refusal, resize_tolerance
+from onnxgs_opt.passes.lower_sites import lower
+from onnxgs_opt.recognition import KINDS
+from onnxgs_opt.recognition.findings import Survey
+from onnxgs_opt.runtime.ort import open_session
+from onnxgs_opt.samplers.resampling import Resampling, taps
+from onnxgs_opt.samplers.resize import ResizeSite
+from onnxgs_opt.validation.check_resize import longest
+
+MODELS = Path(__file__).parents[1] / "fixtures" / "resizes"
+BORDERS = {
+    "bicubic": "cubic half_pixel",
+    "bicubic_corners": "cubic align_corners",
+    "bilinear": "linear half_pixel",
+    "bilinear_corners": "linear align_corners",
+    "bilinear_size": "linear half_pixel",
+    "lerps": "linear half_pixel",
+    "linear": "linear half_pixel",
+    "nearest": "nearest asymmetric floor",
+    "nearest_exact": "nearest asymmetric floor",
+    "nearest_size": "nearest asymmetric floor",
+    "rows": "nearest asymmetric floor",
+    "trilinear": "linear half_pixel",
+}
+SIZES = ((1, 2, 2), (2, 5, 16), (1, 33, 40))
+"""Batch, height and width of images of dynamic sizes."""
+
+
+def looked_at(model: onnx.ModelProto) -> tuple[Graph, Survey]:
+    return look(Graph.from_proto(model))
+
+
+def resized(model: onnx.ModelProto) -> tuple[ResizeSite, onnx.ModelProto]:
+    """The one resampling of a model, and the model with a Resize instead."""
+    graph, found = looked_at(model)
+    (site,) = found.resizes
+    assert found.sites == (site,)
+    return site, lower(graph, [site], {site.id: "resize"}).to_proto()
+
+
+def run(model: onnx.ModelProto, image: Any) -> Any:
+    (name,) = (value.name for value in model.graph.input)
+    return open_session(model, threads=1).run(None, {name: image})[0]
+
+
+@pytest.mark.parametrize("path", sorted(MODELS.glob("*.onnx")), ids=lambda path: path.stem)
+def test_a_decomposition_becomes_one_resize_that_computes_the_same(path: Path) -> None:
+    model = onnx.load(path)
+    if path.stem == "nearest_size.dyn":  # refused: see below
+        return
+    site, after = resized(model)
+    name, kind = path.stem.split(".")
+    assert site.border == BORDERS[name]
+    assert [node.op_type for node in after.graph.node].count("Resize") == 1
+    assert not any(node.op_type.startswith("Gather") and node.input[0] == site.image for node in after.graph.node)
+    own = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
+    for batch, *sizes in SIZES if kind == "dyn" else [(own[0], *own[2:])]:
+        image = np.random.default_rng(0).standard_normal((batch, own[1], *sizes)).astype(np.float32)
+        before, result = run(model, image), run(after, image)
+        allowed = resize_tolerance(site, longest(site, max(image.shape)))
+        np.testing.assert_allclose(result, before, rtol=allowed.rtol, atol=allowed.atol)
+
+
+def test_a_nearest_lookup_of_a_free_ratio_is_refused_with_the_reason() -> None:
+    """13 rows of any number of rows: a quotient that float32 rounds is below a whole number at some sizes only."""
+    _, found = looked_at(onnx.load(MODELS / "nearest_size.dyn.onnx"))
+    assert not found.resizes
+
+
+def test_a_proof_of_dynamic_sizes_says_for_which() -> None:
+    site, _ = resized(onnx.load(MODELS / "bilinear.dyn.onnx"))
+    assert site.domain is not None
+    assert site.domain.words.endswith(">= 2")
+    assert [axis.factor for axis in site.axes] == [2, 2]
+
+
+# ---- tables of every known resampling, and what is none --------------------------------------------------------------
+
+ROWS, COLUMNS, OUT_ROWS, OUT_COLUMNS = 6, 7, 9, 14
+
+
+def table(resampling: Resampling, size: int, samples: int) -> tuple[Any, Any]:
+    found = taps(resampling, size, samples, Fraction(samples, size))
+    return found.index.copy(), found.weights.copy()
+
+
+def tabled(rows: tuple[Any, Any], columns: tuple[Any, Any], flat: bool = False) -> onnx.ModelProto:
+    """A model that sums reads at tables of indices: rows then columns, or both in one index of a flat image."""
+    nodes, stored = [], []
+
+    def const(value: Any) -> str:
+        stored.append(onnx.numpy_helper.from_array(np.asarray(value), f"t{len(stored)}"))
+        return stored[-1].name
+
+    def op(kind: str, *inputs: str, **attributes: Any) -> str:
+        nodes.append(helper.make_node(kind, list(inputs), [f"n{len(nodes)}"], f"node{len(nodes)}", **attributes))
+        return nodes[-1].output[0]
+
+    image = op("Reshape", "x", const(np.array([1, 2, ROWS * COLUMNS]))) if flat else "x"
+    total = ""
+    for row, column in product(range(rows[0].shape[1]), range(columns[0].shape[1])):
+        i, j = rows[0][:, row], columns[0][:, column]
+        weight = (rows[1][:, row, None] * columns[1][None, :, column]).astype(np.float32)
+        if flat:
+            index = const((i[:, None] * COLUMNS + j[None]).reshape(-1))
+            read = op("Reshape", op("Gather", image, index, axis=2), const(np.array([1, 2, len(i), len(j)])))
+        else:
+            read = op("Gather", op("Gather", image, const(i), axis=2), const(j), axis=3)
+        part = op("Mul", read, const(weight))
+        total = op("Add", total, part) if total else part
+    nodes.append(helper.make_node("Identity", [total], ["y"], "last"))
+    shape = [1, 2, ROWS, COLUMNS]
+    made = [1, 2, len(rows[0]), len(columns[0])]
+    graph = helper.make_graph(
+        nodes,
+        "tables",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, made)],
+        stored,
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+SPELT = (
+    Resampling("nearest", "asymmetric", "floor"),
+    Resampling("nearest", "half_pixel", "round_prefer_ceil"),
+    Resampling("nearest", "align_corners", "ceil"),
+    Resampling("linear", "half_pixel"),
+    Resampling("linear", "align_corners"),
+    Resampling("linear", "asymmetric"),
+    Resampling("cubic", "half_pixel", coefficient=Fraction(-3, 4)),
+    Resampling("cubic", "half_pixel", coefficient=Fraction(-1, 2), exclude_outside=True),
+    Resampling("cubic", "align_corners", coefficient=Fraction(-1, 2)),
+)
+
+
+@pytest.mark.parametrize("resampling", SPELT, ids=lambda r: f"{r.mode}-{r.transform}-{r.coefficient}")
+@pytest.mark.parametrize("flat", [False, True], ids=["axes", "flat"])
+def test_tables_of_a_resampling_are_that_resampling(resampling: Resampling, flat: bool) -> None:
+    rows, columns = table(resampling, ROWS, OUT_ROWS), table(resampling, COLUMNS, OUT_COLUMNS)
+    model = tabled(rows, columns, flat)
+    site, after = resized(model)
+    for size, samples in ((ROWS, OUT_ROWS), (COLUMNS, OUT_COLUMNS)):  # several may be the same at a size
+        same, own = table(site.resampling, size, samples), table(resampling, size, samples)
+        assert [np.array_equal(a, b) for a, b in zip(same, own, strict=True)] == [True, True]
+    image = np.random.default_rng(1).standard_normal((1, 2, ROWS, COLUMNS)).astype(np.float32)
+    np.testing.assert_allclose(run(after, image), run(model, image), atol=2e-5)
+
+
+def _swapped(index: Any, weights: Any) -> None:
+    weights[3] = weights[3, ::-1]
+
+
+def _moved(index: Any, weights: Any) -> None:
+    index[3] = np.minimum(index[3] + 1, ROWS - 1)
+
+
+def _scaled(index: Any, weights: Any) -> None:
+    weights *= 1.001
+
+
+def _clamped(index: Any, weights: Any) -> None:
+    np.minimum(index, ROWS - 2, out=index)
+
+
+def _nudged(index: Any, weights: Any) -> None:
+    weights[2, :2] += (1e-3, -1e-3)
+
+
+@pytest.mark.parametrize("change", [_swapped, _moved, _scaled, _clamped, _nudged])
+@pytest.mark.parametrize("resampling", [SPELT[3], SPELT[6]], ids=["linear", "cubic"])
+def test_tables_that_are_off_are_no_resize(change: Any, resampling: Resampling) -> None:
+    rows = table(resampling, ROWS, OUT_ROWS)
+    change(*rows)
+    _, found = looked_at(tabled(rows, table(resampling, COLUMNS, OUT_COLUMNS)))
+    assert not found.resizes
+
+
+def test_weights_that_are_no_product_are_no_resize() -> None:
+    """Right along each axis through the middle, and another sample elsewhere."""
+    resampling = Resampling("linear", "half_pixel")
+    rows, columns = table(resampling, ROWS, OUT_ROWS), table(resampling, COLUMNS, OUT_COLUMNS)
+    model = tabled(rows, columns)
+    for stored in model.graph.initializer:
+        value = onnx.numpy_helper.to_array(stored).copy()
+        if value.ndim == 2 and value[1, 2] > 0:
+            value[1, 2] *= 0.9
+            stored.CopyFrom(onnx.numpy_helper.from_array(value, stored.name))
+            break
+    _, found = looked_at(model)
+    assert not found.resizes
+
+
+def test_cubic_with_an_unknown_coefficient_is_no_resize() -> None:
+    other = Resampling("cubic", "half_pixel", coefficient=Fraction(-3, 5))
+    _, found = looked_at(tabled(table(other, ROWS, OUT_ROWS), table(other, COLUMNS, OUT_COLUMNS)))
+    assert not found.resizes
+
+
+INDICES = """<ir_version: 8, opset_import: ["": 17]>
+g (float[n, 3, h, w] x) => (float[n, 3, m, w] y)
+<int64 zero = {0}, int64 one = {1}, int64 two = {2}, int64 most = {MOST}> {
+   shape = Shape (x)
+   h = Gather (shape, two)
+   m = Mul (h, two)
+   i = Range (zero, m, one)
+   half = Div (i, two)
+   index = Min (half, most)
+   y = Gather <axis = 2> (x, index)
+}"""
+
+
+@pytest.mark.parametrize("most", [5, 100, 1000, 5000])
+def test_a_limit_that_a_size_may_pass_is_no_resize(most: int) -> None:
+    _, found = looked_at(parser.parse_model(INDICES.replace("MOST", str(most))))
+    assert not found.resizes
+
+
+@pytest.mark.parametrize(
+    "index",
+    [np.roll(np.arange(8), 3), np.arange(8)[::-1], np.arange(8), np.array([0, 2, 1, 3, 4, 6, 5, 7])],
+    ids=["rolled", "turned", "as it is", "shuffled"],
+)
+def test_other_orders_of_rows_are_no_resize(index: Any) -> None:
+    text = f"""<ir_version: 8, opset_import: ["": 17]>
+g (float[1, 3, 8, 9] x) => (float[1, 3, 8, 9] y) <int64[8] i = {{{", ".join(map(str, index))}}}> {{
+   y = Gather <axis = 2> (x, i)
+}}"""
+    _, found = looked_at(parser.parse_model(text))
+    assert not found.sites
+
+
+def test_what_runtimes_have_no_resize_for_is_refused() -> None:
+    site, _ = resized(onnx.load(MODELS / "rows.st.onnx"))
+    assert resize_refusal(site, Target(17)) is None
+    assert "opset 11" in (resize_refusal(site, Target(10)) or "")
+    refusals = KINDS["resize"].refusals(site, Target(10))
+    assert set(refusals) >= {"resize", "grid-sample", "merged-gather"}
+    assert "keep" not in refusals
