@@ -37,7 +37,7 @@ cli plugin_cli __main__
 """
 """Lowest first; modules that stand beside the rooms share a line with each other or with the room that they lean on."""
 
-RUNTIMES = frozenset({"onnxruntime", "tensorrt", "tensorrt_rtx", "polygraphy", "openvino"})
+RUNTIMES = frozenset({"onnxruntime", "tensorrt", "tensorrt_rtx", "polygraphy", "openvino", "MNN"})
 OPTION_FUNCTIONS = frozenset({"optimize"})
 """What may take more than seven parameters: they are the options that a user gives."""
 

@@ -23,7 +23,7 @@ LOWERINGS = (
     *("keep", "merged-gather", "blocked-gather", "lerp-gather", "row-gather", "packed-gather"),
     *("grid-sample", "roi-align", "plugin", "resize"),
 )
-TARGETS = ("ort-cpu", "ort-cuda", "tensorrt", "tensorrt-rtx", "openvino")
+TARGETS = ("ort-cpu", "ort-cuda", "tensorrt", "tensorrt-rtx", "openvino", "mnn")
 ON_DEVICES = ("openvino",)
 """Targets that take `:DEVICE` after their name."""
 FORMATS = ("text", "json", "markdown", "sarif", "github", "junit")

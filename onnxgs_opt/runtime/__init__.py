@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from onnxgs_opt.runtime.base import Loaded, Quirk, Runtime
+from onnxgs_opt.runtime.mnn import Mnn
 from onnxgs_opt.runtime.openvino import OpenVino
 from onnxgs_opt.runtime.ort import OnnxRuntime
 from onnxgs_opt.runtime.tensorrt.runtime import TensorRt
@@ -23,6 +24,7 @@ RUNTIMES: dict[str, Runtime] = {
     ),
     "tensorrt-rtx": TensorRt("tensorrt-rtx", OF_ENGINES),
     "openvino": OpenVino(),
+    "mnn": Mnn(),
 }
 ON_DEVICES: dict[str, Callable[[str], Runtime]] = {"openvino": OpenVino}
 """Runtimes that run on more than one device: `NAME:DEVICE` makes the one for a device."""

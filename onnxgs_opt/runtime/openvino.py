@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 from onnx import ModelProto
-from onnx.helper import tensor_dtype_to_np_dtype
 
 from onnxgs_opt.errors import RunError
 from onnxgs_opt.runtime.as_file import as_file
 from onnxgs_opt.runtime.base import Quirk
+from onnxgs_opt.runtime.outputs import Outputs
 from onnxgs_opt.runtime.timing import Call, Feeds
 from onnxgs_opt.samplers.view import Array
 
@@ -62,9 +62,8 @@ class OpenVino:
 
     def load(self, model: ModelProto, folder: Path | None = None, custom_ops: Sequence[str] = ()) -> Compiled:
         """Compile it for the device; see `Runtime.load`. Libraries of custom operators are onnxruntime's."""
-        types = {o.name: tensor_dtype_to_np_dtype(o.type.tensor_type.elem_type) for o in model.graph.output}
         with as_file(model, folder) as path, _errors_as_ours():
-            return Compiled(_core().compile_model(str(path), self.place), types)
+            return Compiled(_core().compile_model(str(path), self.place), Outputs.of(model))
 
     def prepare(
         self, model: ModelProto, feeds: Feeds, folder: Path | None = None, custom_ops: Sequence[str] = ()
@@ -75,18 +74,16 @@ class OpenVino:
 
 @dataclass(frozen=True)
 class Compiled:
-    """A model that OpenVINO has compiled, `raw`, and its outputs in order: their names and types."""
+    """A model that OpenVINO has compiled, `raw`, and its outputs."""
 
     raw: Any
-    types: Mapping[str, np.dtype[Any]]
+    outputs: Outputs
 
     def run(self, names: Sequence[str] | None, feeds: Feeds) -> list[Array]:
         """The outputs of these names, or all; RunError where the model does not run on these inputs."""
         request = self._request(feeds)
         _infer(request)
-        tensors = zip(self.types.items(), request.output_tensors, strict=True)
-        made = {name: np.array(tensor.data).astype(dtype, copy=False) for (name, dtype), tensor in tensors}
-        return [made[name] for name in (self.types if names is None else names)]
+        return self.outputs.named(names, [np.array(tensor.data) for tensor in request.output_tensors])
 
     def call(self, feeds: Feeds) -> Call:
         """A call whose inputs and outputs stay where they are."""

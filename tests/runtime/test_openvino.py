@@ -42,7 +42,7 @@ def test_it_computes_as_onnx_says(text: str, feeds: dict[str, np.ndarray], resul
         assert found.dtype == expected.dtype
         if found.dtype != np.float64:  # its CPU has no doubles: they are computed as floats
             np.testing.assert_array_equal(found, expected)
-    last = list(loaded.types)[-1]
+    last = list(loaded.outputs.types)[-1]
     np.testing.assert_array_equal(loaded.run([last], feeds)[0], results[-1])
     OpenVino().prepare(parser.parse_model(HEAD + text), feeds)()
 

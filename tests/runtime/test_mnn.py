@@ -1,0 +1,57 @@
+"""MNN as a target: what it loads, computes and refuses, and that it says nothing on standard output."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import parser
+
+from onnxgs_opt import optimize
+from onnxgs_opt.errors import RunError
+from onnxgs_opt.runtime.mnn import Mnn
+
+EXPORT = Path(__file__).parents[1] / "fixtures/models/masked_interior.ts17.dyn.onnx"
+HEAD = '<ir_version: 8, opset_import: ["": 17, "x": 1]> '
+F32 = np.float32
+pytestmark = pytest.mark.skipif(find_spec("MNN") is None, reason="MNN is not installed")
+
+
+def run(text: str, **feeds: np.ndarray) -> list[np.ndarray]:
+    return Mnn().load(parser.parse_model(HEAD + text)).run(None, feeds)
+
+
+def test_it_computes_as_onnx_says_in_the_types_of_the_model() -> None:
+    head = "g (float[2] a, int64[n] k) => (float[2] b, bool[2] c, int64[n] l) "
+    found = run(head + "{b = Add (a, a) c = Greater (b, a) l = Mul (k, k)}", a=np.array([1, -2], F32), k=np.arange(3))
+    for value, expected in zip(found, ([2, -4], [True, False], [0, 1, 4]), strict=True):
+        assert value.tolist() == expected
+    assert [value.dtype for value in found] == [np.dtype(t) for t in ("float32", "bool", "int64")]
+    (scaled,) = run("g (float k, float[2] a) => (float[2] l) { l = Mul (k, a) }", k=np.array(3, F32), a=np.ones(2, F32))
+    assert scaled.tolist() == [3, 3]
+
+
+def test_what_it_does_not_take_is_said() -> None:
+    with pytest.raises(RunError, match=r"does not convert it: .* ONNX::F"):
+        run("g (float[2] a) => (float[2] b) { b = x.F (a) }", a=np.zeros(2, F32))
+    with pytest.raises(RunError, match="does not run it"):
+        run("g (float[2, 0] a) => (float[2, 0] b) { b = Neg (a) }", a=np.zeros((2, 0), F32))
+
+
+def test_lowerings_are_right_in_it_and_only_the_report_is_printed(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "onnxgs_opt", str(EXPORT), str(tmp_path / "out.onnx"), "--target", "mnn"]
+    said = subprocess.run([*command, "--lowering", "row-gather", "--format", "json"], capture_output=True, check=True)
+    target = json.loads(said.stdout)["validation"]["target"]
+    assert target["runtime"] == "mnn"
+    assert target["max_abs"] < 1e-5
+
+
+def test_it_is_measured_in() -> None:
+    shapes = {"img": (1, 3, 64, 64), "grid": (1, 200, 200, 2)}
+    (site,) = optimize(EXPORT, target="mnn", shapes=shapes).report.sites
+    assert {"keep", "row-gather"} <= {row.lowering for row in site.measurements if row.status == "ok"}
