@@ -130,7 +130,7 @@ def run(options: Options) -> Result:
     """Do what the options ask for; `optimize` and the command line are this."""
     gates = Gates.of(options)
     job = Job.of(options)
-    graph, found = look(job.start, job.clock)
+    graph, found = look(job.start, job.clock, job.ranges)
     found = gates.visible(found)
     plan = propose(graph, found, job)
     proofs = SiteProofs(graph, found, job)
@@ -159,13 +159,15 @@ def run(options: Options) -> Result:
     return Result(report, lowered if verdict.lets_write else None, evidence, race)
 
 
-def look(start: Graph, clock: Clock | None = None) -> tuple[Graph, Survey]:
-    """The canonical form of a model, and what it holds."""
+def look(
+    start: Graph, clock: Clock | None = None, ranges: Mapping[str, tuple[int, int]] | None = None
+) -> tuple[Graph, Survey]:
+    """The canonical form of a model, and what it holds, where not at every size, between those in `ranges`."""
     clock = clock or Clock()
     with clock.stage("canonicalise"):
         graph, has_sums = canonical(start)
     with clock.stage("find"):
-        return surveyed(graph, has_sums)
+        return surveyed(graph, has_sums, ranges)
 
 
 def _lowered(job: Job, graph: Graph, found: Survey, lowerings: Mapping[str, str]) -> Graph:

@@ -150,7 +150,8 @@ _ALL = (
         "what is computed changes at a size",
         "A size flows into a minimum, a comparison, a branch, a rounded quotient or a type that does not hold it, so "
         "that what is computed is not the same formula at every size from 2 up.",
-        "Export that size as a fixed one, or compute the limits from the image's shape alone.",
+        "Export that size as a fixed one, compute the limits from the image's shape alone, or say between which sizes "
+        "it will be, by --shape NAME=MIN,OPT,MAX.",
     ),
     Code(
         "GSO116",

@@ -26,6 +26,7 @@ from onnxgs_opt.ir.outputs import require_data_apart
 from onnxgs_opt.lowering import Target, Tolerance
 from onnxgs_opt.options import AUTO, Options
 from onnxgs_opt.options.spec import Arrays, Model, PathLike, Shapes
+from onnxgs_opt.recognition.lifting.shape_inference import dim_name
 from onnxgs_opt.runtime import Runtime, runtime_of
 from onnxgs_opt.runtime.native import installed_library
 from onnxgs_opt.runtime.ort import PROVIDERS, load_custom_ops
@@ -104,6 +105,21 @@ class Job:
         target = Target(start.opset, runtime, options.atol, options.rtol, plugin=options.has_plugin, ops=ops)
         digest = _digest(options.model)
         return cls(options, source, start, target, shapes, largest, inputs, libraries, clock, digest)
+
+    @property
+    def ranges(self) -> dict[str, tuple[int, int]]:
+        """The smallest and the largest value of dynamic sizes, by name, of inputs for which such shapes were given."""
+        found: dict[str, tuple[int, int]] = {}
+        for name, tensor in _wanted_inputs(self.start).items():
+            ends = [dict(given or {}).get(name) for given in (self.options.smallest, self.options.largest)]
+            least, most = (self.shapes.get(name) if end is None else end for end in ends)
+            if least is None or most is None or tuple(least) == tuple(most):
+                continue
+            for axis, (dim, lo, hi) in enumerate(zip(tensor.shape or (), least, most, strict=False)):
+                if not is_size(dim):
+                    before = found.get(key := dim_name(tensor, axis), (lo, hi))
+                    found[key] = max(lo, before[0]), min(hi, before[1])
+        return found
 
     @property
     def other_libraries(self) -> tuple[str, ...]:

@@ -152,7 +152,7 @@ class Options:
         "Validation", "--shape", "Shape of a dynamic input; repeatable.", metavar="NAME=1x3x224x224",
         python="By input name, the sizes that validation uses for dynamic dims.",
         more="It is what validation and measuring use. `NAME=MIN,OPT,MAX` gives the smallest, the usual and the "
-        "largest shape: an engine serves all between.",
+        "largest shape: an engine serves all between, and a sampler that is none at every size may be one at those.",
     ))
     largest: Shapes | None = field(default=None, metadata=_said(
         "Validation", "",

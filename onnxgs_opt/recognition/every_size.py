@@ -30,7 +30,8 @@ DECIDES = BOUNDED & ELEMENTWISE
 class EverySize:
     """The sizes of one graph as symbols, and what they say of each claim.
 
-    `facts` are those at the analysed sets of sizes `given`, `ranges` the sizes that are asked for by name.
+    `facts` are those at the analysed sets of sizes `given`, `ranges` the sizes that are asked for by name, all others
+    from 2 on.
     """
 
     def __init__(
@@ -45,22 +46,24 @@ class EverySize:
         self._largest = min((size for name, size in given[-1].items() if size != given[0][name]), default=2) - 2
         self._sizes = Sizes(scope, facts, given, ranges)
 
-    def changes(self, output: str, image: View, others: Iterable[View]) -> Miss | None:
+    def broken(self, output: str, image: View, others: Iterable[View]) -> Break | None:
         """Where what is computed from the views to `output` changes with a size, or is not known to be the same."""
         names = [view.tensor for view in (image, *others)]
         self._sizes.look_at(self._scope.backward_slice([output]))
         nodes = of_claim(self._scope, output, names)
         found = self._sizes.breaks(nodes) or self._broken_dims(names) or self._rounded(nodes, names[1:])
-        if found is None and self._is_dynamic(image):
-            found = self._unseen(nodes, self._largest)
-        return None if found is None else Miss(f"at '{found.node}' {found.why}", 4, CODE)
+        if found is None and (spatial := self._dynamic(image)):
+            reach = None if image.split is not None else self._sizes.reach(spatial)
+            computed = [n for n in nodes if not all(self._sizes.is_sized(t.name) for t in n.outputs)]
+            found = self._unseen(computed, *(reach or (self._largest, MOST)))
+        return found
 
     def changes_of_tables(self, output: str, image: View, seen: int) -> Miss | None:
         """The same where tables of indices and weights were compared by themselves, at sizes up to `seen`."""
         self._sizes.look_at(self._scope.backward_slice([output]))
         nodes = of_claim(self._scope, output, [image.tensor])
         found = self._sizes.breaks(nodes, of_tables=False) or self._broken_dims([image.tensor, output])
-        found = found or self._unseen(nodes, min(seen, self._largest))
+        found = found or self._unseen(nodes, min(seen, self._largest), MOST)
         return None if found is None else Miss(f"at '{found.node}' {found.why}", 4, CODE)
 
     def _broken_dims(self, names: Iterable[str]) -> Break | None:
@@ -78,13 +81,14 @@ class EverySize:
     def _is_half(self, name: str) -> bool:
         return self._facts.get(name, UNKNOWN).dtype == np.float16
 
-    def _is_dynamic(self, image: View) -> bool:
+    def _dynamic(self, image: View) -> list[Element]:
+        """The dims of the image's pixels that are no fixed numbers."""
         dims = self._sizes.states.get(image.tensor, State()).dims or ()
         spatial = dims if image.split is not None else [dims[a] for group in image.groups[2:] for a in group]
-        return any(not isinstance(d, Quantity) or d.constant is None for d in spatial)
+        return [d for d in spatial if not isinstance(d, Quantity) or d.constant is None]
 
-    def _unseen(self, nodes: Iterable[Node], largest: int) -> Break | None:
-        """A fixed number that coordinates are compared with, and that is larger than any size that was analysed."""
+    def _unseen(self, nodes: Iterable[Node], largest: int, most: int) -> Break | None:
+        """A fixed number that is compared with, larger than the `largest` size that was analysed, less than `most`."""
         for node in nodes:
             if operator(node) not in DECIDES:
                 continue
@@ -92,7 +96,7 @@ class EverySize:
                 value = small_value(tensor)
                 if value is None or value.dtype.kind not in "iuf" or not value.size:
                     continue
-                if np.any((np.abs(value) > largest) & (np.abs(value) < MOST)):
+                if np.any((np.abs(value) > largest) & (np.abs(value) < most)):
                     return Break(node.name, f"compares with {value.reshape(-1)[0]}, which a size may pass")
         return None
 

@@ -7,6 +7,7 @@ from onnxgs_opt.passes import CANONICALISE, PASSES
 from onnxgs_opt.recognition.candidates import may_hold_sums
 from onnxgs_opt.recognition.findings import Survey, survey
 from onnxgs_opt.recognition.grid_sample import has_grid_samples
+from onnxgs_opt.recognition.lifting.dynamic_dims import Box
 from onnxgs_opt.recognition.resizes import may_hold_resizes
 from onnxgs_opt.recognition.search import BOUND
 
@@ -25,12 +26,13 @@ def canonical(start: Graph) -> tuple[Graph, bool]:
     return graph, has_sums
 
 
-def surveyed(graph: Graph, has_sums: bool) -> tuple[Graph, Survey]:
+def surveyed(graph: Graph, has_sums: bool, ranges: Box | None = None) -> tuple[Graph, Survey]:
     """A canonical graph and what it holds, or a copy of it with Reshapes moved, and that, where it holds more samplers.
 
-    The moved ones make tensors that the model did not have, so that they are moved only for that.
+    The moved ones make tensors that the model did not have, so that they are moved only for that. `ranges` is that of
+    `survey`.
     """
-    found = survey(graph, has_sums)
+    found = survey(graph, has_sums, ranges)
     if all(miss.code == BOUND for miss in found.near_misses):  # what took too long takes as long again
         return graph, found
     other = graph.copy()
@@ -38,5 +40,5 @@ def surveyed(graph: Graph, has_sums: bool) -> tuple[Graph, Survey]:
         return graph, found
     for following in RELOOK[1:]:
         following.run(other)
-    more = survey(other, has_sums)
+    more = survey(other, has_sums, ranges)
     return (other, more) if len(more.samplers) > len(found.samplers) else (graph, found)

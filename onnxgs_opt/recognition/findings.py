@@ -14,6 +14,7 @@ from onnxgs_opt.ir.operators import READS, operator
 from onnxgs_opt.recognition.gather_sums import structural_sites
 from onnxgs_opt.recognition.grid_sample import grid_sample_sites, has_grid_samples
 from onnxgs_opt.recognition.hazards import node_hazards, read_hazards
+from onnxgs_opt.recognition.lifting.dynamic_dims import Box
 from onnxgs_opt.recognition.lifting.shape_functions import Shape
 from onnxgs_opt.recognition.proofs import Proofs
 from onnxgs_opt.recognition.resizes import FoundResizes, find_resizes
@@ -63,11 +64,14 @@ class Survey:
         return (*self.samplers, *self.sums, *self.resizes)
 
 
-def survey(graph: Graph, has_sums: bool = True) -> Survey:
-    """Look at one canonical graph and the bodies in it; `has_sums` is False where there surely is no sum of reads."""
+def survey(graph: Graph, has_sums: bool = True, ranges: Box | None = None) -> Survey:
+    """Look at one canonical graph and the bodies in it; `has_sums` is False where there surely is no sum of reads.
+
+    `ranges` are those of sizes by name that suffice where a sampler cannot be proven for all of them.
+    """
     scopes: dict[str, Scope] = {}
     proofs = Proofs()
-    parts = [_look(part, has_sums, scopes, proofs) for part in (graph, *graph.bodies())]
+    parts = [_look(part, has_sums, scopes, proofs, ranges) for part in (graph, *graph.bodies())]
     samplers = [site for part in parts for site in part.samplers]
     sums = [site for part in parts for site in part.sums]
     resizes = [site for part in parts for site in part.resizes]
@@ -82,12 +86,12 @@ def survey(graph: Graph, has_sums: bool = True) -> Survey:
     )
 
 
-def _look(part: Graph, has_sums: bool, scopes: dict[str, Scope], proofs: Proofs) -> Survey:
-    """What one graph holds, its bodies left out; no site has an id yet."""
+def _look(part: Graph, has_sums: bool, scopes: dict[str, Scope], proofs: Proofs, ranges: Box | None = None) -> Survey:
+    """What one graph holds, its bodies left out; no site has an id yet. A size of a body is none of the model's."""
     if not any(map(_reads_floats, part.nodes)) and not has_grid_samples(part.nodes):
         return Survey()
     scope = Scope.at(part, scopes)
-    found = find_sites(scope, proofs) if has_sums else Found((), ())
+    found = find_sites(scope, proofs, None if part.path else ranges) if has_sums else Found((), ())
     held = [*found.sites, *grid_sample_sites(scope)]
     samplers = [site for site in held if not _is_vast(scope, site)]
     claimed = {name for site in held for name in site.reads}

@@ -6,31 +6,28 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-import numpy as np
-
 from onnxgs_opt.diagnostics import Remark
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.operators import MOVES, operator
 from onnxgs_opt.recognition.algebra.effort import MAX_EFFORT, Exhausted
-from onnxgs_opt.recognition.algebra.quantity import Range
 from onnxgs_opt.recognition.candidates import TAPS, Join, has_reads, joins_of
 from onnxgs_opt.recognition.claims import Claim, adds_nothing, between, site_of
 from onnxgs_opt.recognition.cone import alive, carried, made_of, reach
 from onnxgs_opt.recognition.cut_points import Cuts, other_cuts
-from onnxgs_opt.recognition.every_size import CODE, EverySize
 from onnxgs_opt.recognition.grids import tests_pixels
-from onnxgs_opt.recognition.lifting.dynamic_dims import SizeSets, one_size
+from onnxgs_opt.recognition.lifting.dynamic_dims import Box, SizeSets, one_size
 from onnxgs_opt.recognition.lifting.lift import Lift
 from onnxgs_opt.recognition.lifting.rule import NoRule
-from onnxgs_opt.recognition.lifting.shape_functions import Shape
+from onnxgs_opt.recognition.lifting.shape_functions import Fact, Shape
 from onnxgs_opt.recognition.match import Miss, Stage
 from onnxgs_opt.recognition.near_misses import placed, remarks, unsized
 from onnxgs_opt.recognition.operands import Placement, place
 from onnxgs_opt.recognition.precision import inexact
 from onnxgs_opt.recognition.proofs import Proofs
 from onnxgs_opt.recognition.reflection import mirrors_coordinates
-from onnxgs_opt.samplers.site import Domain, Site
+from onnxgs_opt.recognition.size_claims import SizeClaims
+from onnxgs_opt.samplers.site import Site
 
 PLACEMENT = "GSO108"
 """The code of a sampler for which no tensors at this place hold the image, the coordinates or the output's axes."""
@@ -55,27 +52,32 @@ class Found:
     shapes: tuple[Mapping[str, Shape], ...] = ()
 
 
-def find_sites(scope: Scope, proofs: Proofs) -> Found:
-    """Every sampler of one graph (not of its subgraphs)."""
+def find_sites(scope: Scope, proofs: Proofs, ranges: Box | None = None) -> Found:
+    """Every sampler of one graph (not of its subgraphs); `ranges` suffice where not all sizes can be proven."""
     if not has_reads(scope.own):
         return Found((), ())
     search = _Search(scope, proofs)
     found, equal = search.run(), search.one_size()
-    again = _Search(scope, proofs, equal).run() if equal else found
-    return again if len(again.sites) > len(found.sites) else found
+    again = _Search(scope, proofs, equal) if equal else search
+    best = again.run() if equal else found
+    if len(best.sites) <= len(found.sites):
+        again, best = search, found
+    return again.between(ranges, best) if ranges and found.near_misses else best
 
 
 class _Search:
     """The search of one graph; what was inferred and tried is kept, for several sums ask for the same."""
 
-    def __init__(self, scope: Scope, proofs: Proofs, equal: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, scope: Scope, proofs: Proofs, equal: Mapping[str, str] | None = None, box: Box | None = None
+    ) -> None:
         self._scope = scope
         self._proofs = proofs
-        self._sizes = SizeSets(scope, equal)
+        self._equal = equal
+        self._sizes = SizeSets(scope, equal, box)
+        self._claims = SizeClaims(scope, self._sizes, box or {}, self._like, equal)
         self._extents: set[tuple[int, int]] = set()
         self._facts_at = self._sizes.facts
-        self._ranges: Mapping[str, Range] = {}
-        self._every: EverySize | None = None
         self._tried: dict[tuple[str, Cuts], Claim | Miss] = {}
         self._crowded: set[str] = set()
         self._joins = list(joins_of(scope, self._facts_at(0), crowded=self._crowded))
@@ -102,6 +104,19 @@ class _Search:
         kept = {size for site in named for size in self._image_sizes(site)}
         near = tuple(remarks(self._scope, self._misses, self._claimed.keys()))
         return Found(named, near, self._sizes.near, self._sizes.shapes(kept))
+
+    def between(self, ranges: Box, found: Found) -> Found:
+        """What was `found` at every size, and what more there is between sizes that are stated."""
+        box = self._sizes.shared(ranges) if self._sizes.are_dynamic else {}
+        wide = {name: (lo, hi) for name, (lo, hi) in box.items() if lo < hi}  # if need be, single values too
+        for stated in (each for each in (wide, box) if each):
+            search = _Search(self._scope, self._proofs, self._equal, stated)
+            more = search.run() if search._sizes.is_apart(self._sizes) else found
+            if len(more.sites) > len(found.sites):
+                known = {site.output: site for site in found.sites}
+                sites = tuple(replace(known.get(site.output, site), id=site.id) for site in more.sites)
+                return replace(more, sites=sites)
+        return found
 
     def one_size(self) -> dict[str, str]:
         """Names of sizes that have to be equal for what was missed to be anything, one by the other."""
@@ -169,7 +184,7 @@ class _Search:
         for join in sorted(many, key=lambda j: -len(j.reads)):
             if any(join.reads <= reads for reads in found):
                 continue
-            result = self._match_at(0, join.node.outputs[0].name, Cuts())
+            result = self._match_at(self._facts_at(0), join.node.outputs[0].name, Cuts())
             if not isinstance(result, Claim) and result[0].taps > 2 * TAPS and not result[0].apart:
                 found.append(join.reads)
                 self._misses[join.node.outputs[0].name] = join, result[0]
@@ -218,7 +233,7 @@ class _Search:
             if cuts in seen:
                 continue
             seen.add(cuts)
-            result = self._match_at(0, output, cuts)
+            result = self._match_at(self._facts_at(0), output, cuts)
             if isinstance(result, Claim):
                 return result
             found, lift = result
@@ -230,19 +245,21 @@ class _Search:
         return miss
 
     def _match_at(
-        self, k: int, output: str, cuts: Cuts, like: Placement | None = None
+        self, facts: Mapping[str, Fact], output: str, cuts: Cuts, like: Placement | None = None
     ) -> Claim | tuple[Miss, Lift | None]:
         try:
-            return self._looked_at(k, output, cuts, like)
+            return self._looked_at(facts, output, cuts, like)
         except Exhausted:
             return Miss(f"after {MAX_EFFORT} steps it is neither proven nor refuted", TAPS, BOUND), None
 
-    def _looked_at(self, k: int, output: str, cuts: Cuts, like: Placement | None) -> Claim | tuple[Miss, Lift | None]:
+    def _looked_at(
+        self, facts: Mapping[str, Fact], output: str, cuts: Cuts, like: Placement | None
+    ) -> Claim | tuple[Miss, Lift | None]:
         try:
-            lift = cuts.lift(self._scope, self._facts_at(k), output, self._samples)
+            lift = cuts.lift(self._scope, facts, output, self._samples)
             root, index = lift.root(output)
         except NoRule as reason:
-            told = unsized(self._scope, self._facts_at(k), output) or str(reason)
+            told = unsized(self._scope, facts, output) or str(reason)
             return Miss(told, code="GSO113"), None
         match = self._proofs.recognise(lift.algebra, root, cuts.grids)
         if isinstance(match, Miss):
@@ -253,47 +270,22 @@ class _Search:
         placement = place(lift, index, match, alive(self._scope, output), cuts.split, like)
         if isinstance(placement, Miss):
             return replace(placement, stage=Stage.OPERANDS), lift
-        if cuts.coordinates and placement.inside and mirrors_coordinates(self._scope, self._facts_at(k), match):
+        if cuts.coordinates and placement.inside and mirrors_coordinates(self._scope, facts, match):
             match = replace(match, mirrored=True)
         return Claim(output, match, placement, cuts, tests_pixels(lift, match), lift.narrow, lift.exact_below)
 
     # ---- the site ---------------------------------------------------------------------------------------------------
 
     def _site(self, join: Join, claim: Claim) -> Site | Miss:
-        changes = self._changes(claim)
+        changes = self._claims.changes(claim)
         if changes is not None:
             return changes
-        views = claim.placement.image, claim.placement.operands
-        domain = Domain() if self._every is None else self._every.domain(*views, claim.exact_below)
-        return site_of(self._scope, self._sizes, join, claim, domain)
+        return site_of(self._scope, self._sizes, join, claim, self._claims.domain(claim))
 
-    def _changes(self, claim: Claim) -> Miss | None:
-        """What keeps the claim from holding at all sizes, None where nothing does."""
-        if not self._sizes.are_dynamic:
-            return None
-        if self._every is None:
-            self._every = EverySize(self._scope, *self._sizes.all(), self._ranges)
-        found = self._every.changes(claim.output, claim.placement.image, claim.placement.operands)
-        half = any(self._facts_at(0)[v.tensor].dtype == np.float16 for v in claim.placement.coordinate_views)
-        misses = (self._at_other_size(k, claim) for k in self._sizes.others(half))
-        return found or next((miss for miss in misses if miss is not None), None)
-
-    def _at_other_size(self, k: int, claim: Claim) -> Miss | None:
-        """Prove the same at the sizes of number `k`; None when it holds there too, else the miss."""
-        result = self._match_at(k, claim.output, claim.cuts, claim.placement)
-        if not isinstance(result, Claim):
-            if result[0].degenerate and not self._sizes.is_far(k):
-                return None  # at size 2 a scale of S-2 is 0, and the coordinate a constant
-            sizes = ", ".join(f"{n}={s}" for n, s in self._sizes.at(k).items())
-            return replace(result[0], condition=f"{result[0].condition} (at {sizes})")
-        if result.match.policy != claim.match.policy or result.placement != claim.placement:
-            return Miss("what it computes changes with the dynamic sizes", 4, "GSO113")
-        wide = next((name for name, bounds in result.narrow.items() if claim.narrow.get(name, bounds) != bounds), None)
-        if wide is not None:
-            dtype = self._facts_at(k)[wide].dtype
-            node = self._scope.producer[wide][0].name
-            return Miss(f"at '{node}' an index in {dtype} grows with a size, past what that type holds", 4, CODE)
-        return None
+    def _like(self, facts: Mapping[str, Fact], claim: Claim) -> Claim | Miss:
+        """What a claim's output computes where facts are others."""
+        result = self._match_at(facts, claim.output, claim.cuts, claim.placement)
+        return result if isinstance(result, Claim) else result[0]
 
     def _image_sizes(self, site: Site) -> list[int]:
         """The image's dims at the first sizes, batch and channels left out."""

@@ -41,11 +41,11 @@ class SizeRange:
     @property
     def words(self) -> str:
         """As a sentence has it."""
-        return (
-            f"{self.name} >= {self.at_least}"
-            if self.at_most is None
-            else (f"{self.at_least} <= {self.name} <= {self.at_most}")
-        )
+        if self.at_most is None:
+            return f"{self.name} >= {self.at_least}"
+        if self.at_most == self.at_least:
+            return f"{self.name} = {self.at_least}"
+        return f"{self.at_least} <= {self.name} <= {self.at_most}"
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,13 @@ class Domain:
         """Which sizes those are, in a few words."""
         if not self.sizes:
             return "the sizes in the file"
-        alike = all(size.at_most is None and size.at_least == self.sizes[0].at_least for size in self.sizes)
-        names = ", ".join(size.name for size in self.sizes)
-        text = (
-            f"every {names} >= {self.sizes[0].at_least}"
-            if alike
-            else "every " + ", ".join(size.words for size in self.sizes)
-        )
+        bounded = ", ".join(size.words for size in self.sizes if size.at_most is not None)
+        open_ended: dict[int, list[str]] = {}
+        for size in self.sizes:
+            if size.at_most is None:
+                open_ended.setdefault(size.at_least, []).append(size.name)
+        rest = " and ".join(f"every {', '.join(names)} >= {least}" for least, names in open_ended.items())
+        text = " and ".join(part for part in (bounded, rest) if part)
         return text if self.pixels is None else f"{text} with at most {self.pixels} pixels"
 
 

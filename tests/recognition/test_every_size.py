@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from onnxgs_opt import optimize
 from onnxgs_opt.api import look
 from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.runtime.ort import open_session
 from onnxgs_opt.samplers.site import Domain, SizeRange
 from tests.fixtures.size_limits import Limits
 
+INPUTS = {"img": "NCHW", "x": "NPQ", "y": "NPQ"}
 H_AS_IT_IS = " H2 = Identity(Lh)\n"
 PLAIN = "W2 = Identity(Lw)\n H2 = Identity(Lh)\n"
 IF = """k = Constant<value_int=100>()
@@ -97,3 +101,81 @@ def test_what_is_one_formula_is_found_at_every_size(name: str) -> None:
     (site,) = found.samplers
     assert site.domain == Domain(tuple(SizeRange(size) for size in "NCHWPQ"))
     assert site.domain.words == "every N, C, H, W, P, Q >= 2"
+
+
+PIECES = """k = Constant<value_int=100>()
+ b = Greater(Wi, k)
+ W2 = If(b)<then_branch=g1 () => (float[] h) {h = Identity(Lw)},
+  else_branch=g2 () => (float[] e) {two = Constant<value_float=2.0>() d = Sub(Wf, two) e = Add(d, one)}>
+ H2 = Identity(Lh)
+"""
+HALVED = """two = Constant<value_int=2>()
+ d = Div(Wi, two)
+ m = Mod(Wi, two)
+ t = Mul(d, two)
+ s = Add(t, m)
+ f = Cast<to=1>(s)
+ W2 = Sub(f, one)
+ H2 = Identity(Lh)
+"""
+LIMIT, SMALLER = CHANGES["limit of 99"][0], CHANGES["smaller of two sizes"][0]
+EVEN, BRANCH = CHANGES["even sizes"][0], CHANGES["branch"][0]
+BETWEEN = {
+    "below the limit": (LIMIT, {"W": (20, 100)}, "20 <= W <= 100 and every N, C, H, P, Q >= 2"),
+    "from 1 on": (LIMIT, {"W": (1, 100), "N": (1, 8)}, "2 <= N <= 8, 2 <= W <= 100 and every C, H, P, Q >= 2"),
+    "one branch": (BRANCH, {"W": (2, 100), "H": (2, 900)}, "2 <= H <= 900, 2 <= W <= 100 and every N, C, P, Q >= 2"),
+    "always the smaller": (
+        SMALLER,
+        {"H": (9, 80), "W": (80, 90)},
+        "9 <= H <= 80, 80 <= W <= 90 and every N, C, P, Q >= 2",
+    ),
+    "one odd size": (EVEN, {"W": (33, 33), "H": (2, 50)}, "2 <= H <= 50, W = 33 and every N, C, P, Q >= 2"),
+    "two branches alike": (Limits(PIECES), {"W": (50, 150)}, "50 <= W <= 150 and every N, C, H, P, Q >= 2"),
+    "each size by itself": (Limits(HALVED), {"W": (30, 50)}, "30 <= W <= 50 and every N, C, H, P, Q >= 2"),
+    "no need": (Limits(), {"W": (20, 100)}, "every N, C, H, W, P, Q >= 2"),
+}
+BEYOND = {
+    "above the limit": (LIMIT, {"W": (20, 101)}),
+    "another size": (LIMIT, {"H": (20, 100)}),
+    "two branches": (BRANCH, {"W": (90, 110)}),
+    "the other branch": (BRANCH, {"W": (101, 900)}),
+    "either may be smaller": (SMALLER, {"H": (64, 640), "W": (64, 640)}),
+    "one even size": (EVEN, {"W": (32, 32)}),
+    "odd and even sizes": (EVEN, {"W": (33, 34)}),
+    "too many sizes to try": (Limits(HALVED), {"W": (30, 900)}),
+    "no size": (LIMIT, {"W": (0, 1)}),
+}
+
+
+@pytest.mark.parametrize("name", BETWEEN)
+def test_what_is_one_claim_between_stated_sizes_is_found_there(name: str) -> None:
+    limits, ranges, words = BETWEEN[name]
+    _, found = look(Graph.from_proto(limits.model()), ranges=ranges)
+    assert [(site.policy.name, site.domain and site.domain.words) for site in found.samplers] == [("border", words)]
+
+
+@pytest.mark.parametrize("name", BEYOND)
+def test_what_changes_between_stated_sizes_is_no_sampler(name: str) -> None:
+    limits, ranges = BEYOND[name]
+    _, found = look(Graph.from_proto(limits.model()), ranges=ranges)
+    assert found.samplers == ()
+    assert [miss.code for miss in found.near_misses] == ["GSO115"]
+
+
+def test_the_smallest_and_the_largest_shape_are_the_domain() -> None:
+    sizes = [{"N": n, "C": 3, "H": h, "W": w, "P": 6, "Q": 7} for n, h, w in ((1, 20, 20), (1, 60, 80), (4, 300, 100))]
+    three = [{name: tuple(at[d] for d in dims) for name, dims in INPUTS.items()} for at in sizes]
+    smallest, shapes, largest = three
+    result = optimize(LIMIT.model(), lowering="lerp-gather", smallest=smallest, shapes=shapes, largest=largest)
+    (site,) = result.report.sites
+    assert (site.lowering, site.domain and site.domain.words) == (
+        "lerp-gather",
+        "2 <= N <= 4, 20 <= H <= 300, 20 <= W <= 100 and every C, P, Q >= 2",
+    )
+    rng = np.random.default_rng(0)
+    for at in three:
+        feeds = {name: rng.uniform(-2, 110, shape).astype(np.float32) for name, shape in at.items()}
+        expected, got = (
+            open_session(m, optimise=False, threads=1).run(None, feeds)[0] for m in (LIMIT.model(), result.model)
+        )
+        np.testing.assert_allclose(got, expected, atol=1e-4)

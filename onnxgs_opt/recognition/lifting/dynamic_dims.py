@@ -17,10 +17,15 @@ def symbols(scope: Scope) -> list[str]:
     return list(dict.fromkeys(dim_name(t, axis) for t, axis in dynamic))
 
 
-def assignments(names: list[str]) -> list[dict[str, int]]:
+Box = Mapping[str, tuple[int, int]]
+"""By name, the least and the largest value that a size has."""
+
+
+def assignments(names: list[str], box: Box | None = None) -> list[dict[str, int]]:
     """Sizes to analyse dynamic dims at: distinct ones, so that no two dims are confused, the small ones included.
 
-    Proofs have a fourth set, `far`; docs/bilinear.md says what the four prove together.
+    Those of `box` are of its ranges. Proofs have a fourth set, `far`; docs/bilinear.md says what the four prove
+    together.
     """
     count = len(names)
     if not count:
@@ -28,7 +33,22 @@ def assignments(names: list[str]) -> list[dict[str, int]]:
     large = {name: 7 + 2 * k for k, name in enumerate(names)}
     mixed = {name: 4 + (3 * k) % (count + 3) + k for k, name in enumerate(names)}
     small = {name: 2 + (k % 2) for k, name in enumerate(names)}
+    if box:
+        large, mixed = _within(large, box, 1 / 2), _within(mixed, box, 1 / 4)
+        small |= {name: min(lo + k % 2, hi) for k, (name, (lo, hi)) in enumerate(box.items()) if name in small}
     return [large, mixed, small]
+
+
+def _within(sizes: Mapping[str, int], box: Box, share: float) -> dict[str, int]:
+    """The sizes, those of `box` at a share of their range, and all distinct where there is room."""
+    out: dict[str, int] = {}
+    for name in sorted(sizes, key=lambda name: name not in box):
+        lo, hi = box.get(name, (2, LARGE))
+        wanted = int(lo + (hi - lo) * share) if name in box else sizes[name]
+        near = (wanted + step for k in range(len(sizes) + 1) for step in (k, -k))
+        taken = set(out.values())
+        out[name] = next((size for size in near if lo <= size <= hi and size not in taken), wanted)
+    return {name: out[name] for name in sizes}
 
 
 Tie = Callable[[dict[str, int]], dict[str, int]]
@@ -37,21 +57,32 @@ Analysis = tuple[dict[str, int], dict[str, Fact]]
 
 
 def far(
-    scope: Scope, tie: Callable[[dict[str, int]], dict[str, int]], known: Mapping[str, Fact], first: int = 0
+    scope: Scope,
+    tie: Callable[[dict[str, int]], dict[str, int]],
+    known: Mapping[str, Fact],
+    first: int = 0,
+    box: Box | None = None,
 ) -> Analysis:
     """The largest sizes, each a prime, at which a model is consistent, and the facts there; `known` are those nearby.
+
+    The largest that `box` has are taken where it has smaller ones.
 
     Some models compute the number of all elements in 32 bits, which the larger ones overflow. `first` is the place in
     `PRIMES` to begin at, `tie` gives names that are one size one size.
     """
     names = symbols(scope)
     for primes in PRIMES[first:]:
-        asked = tie({name: primes[k % len(primes)] for k, name in enumerate(names)})
+        largest = {name: primes[k % len(primes)] for k, name in enumerate(names)}
+        ends = {name: (lo, max(lo, min(hi, primes[0]))) for name, (lo, hi) in (box or {}).items()}
+        asked = tie(_within(largest, ends, 1) if ends else largest)
         found = settle(scope, asked)
         if found[0] == asked and _unknown(found[1]) <= _unknown(known):
             break
     return found
 
+
+LARGE = 2**24
+"""No axis is longer: beyond it, single precision does not have every coordinate."""
 
 PRIMES = (
     (4093, 3691, 3299, 3001, 2707, 2411, 2203, 2111, 2069, 2053, 2027, 2017),
@@ -138,12 +169,14 @@ class SizeSets:
     """The sets of sizes that one graph is analysed at, and what is known of every tensor at each, found when asked for.
 
     First the small ones, at which a model is also run; then, where sizes are dynamic, the largest and, for coordinates
-    in half precision, the largest that those have. Of two names that are `equal` one stands for the other.
+    in half precision, the largest that those have. Of two names that are `equal` one stands for the other. The sizes of
+    `box` are between its bounds.
     """
 
-    def __init__(self, scope: Scope, equal: Mapping[str, str] | None = None) -> None:
+    def __init__(self, scope: Scope, equal: Mapping[str, str] | None = None, box: Box | None = None) -> None:
         self._scope = scope
-        self._sizes = assignments(symbols(scope))
+        self._box = box or {}
+        self._sizes = assignments(symbols(scope), box)
         self._asked: Mapping[str, int] = self._sizes[0]
         self._sizes[0] = {name: self._asked[(equal or {}).get(name, name)] for name in self._asked}
         self._count = len(self._sizes)
@@ -183,7 +216,7 @@ class SizeSets:
             return self._facts[k]
         if k >= self._count:
             known, place = self.facts(0), k - self._count
-            sizes, facts = far(self._scope, lambda s: tied(self._asked, self._sizes[0], s), known, place)
+            sizes, facts = far(self._scope, lambda s: tied(self._asked, self._sizes[0], s), known, place, self._box)
             self._sizes += [sizes] * (k + 1 - len(self._sizes))
         else:
             sizes, facts = settle(self._scope, self._sizes[k])
@@ -191,6 +224,34 @@ class SizeSets:
         if k == 0:
             self._sizes[1:] = [tied(self._asked, sizes, other) for other in self._sizes[1:]]
         return facts
+
+    def is_apart(self, other: SizeSets) -> bool:
+        """Whether each two sizes that differ at some of the other's sets differ at one of these, unless all are fixed.
+
+        And whether all of these are of the box.
+        """
+        mine, theirs = ([sets.at(k) for k in range(sets._count + 1)] for sets in (self, other))
+        names = list(mine[0])
+        values = {name: tuple(sizes[name] for sizes in mine) for name in names}
+        before = {name: tuple(sizes[name] for sizes in theirs) for name in names}
+        merged = any(
+            values[a] == values[b] and before[a] != before[b] and len(set(values[a])) > 1
+            for a, b in combinations(names, 2)
+        )
+        inside = all(lo <= size <= hi for name, (lo, hi) in self._box.items() for size in values.get(name, ()))
+        return inside and not merged
+
+    def shared(self, ranges: Box) -> dict[str, tuple[int, int]]:
+        """Ranges of sizes, which names that are one and the same size share; none that leave no size of 2 or more."""
+        sets = [self.at(k) for k in range(self._count + 1)]
+        out = {}
+        for name in sets[0]:
+            alike = [other for other in sets[0] if all(sizes[name] == sizes[other] for sizes in sets)]
+            stated = [ranges[other] for other in alike if other in ranges]
+            lo, hi = max((lo for lo, _ in stated), default=2), min((hi for _, hi in stated), default=LARGE)
+            if stated and max(lo, 2) <= hi and len({sizes[name] for sizes in sets}) > 1:
+                out[name] = max(lo, 2), min(hi, LARGE)
+        return out
 
     def static_dims(self, tensor: str) -> list[int | None]:
         """Dims that are the same at every small set; None for a dynamic one."""
@@ -207,6 +268,7 @@ class SizeSets:
             return ()
         found = [_shapes(self.facts(k)) for k in range(self._count)]
         asked = {name: 3 if size in images else 1 for name, size in self._sizes[0].items()}
+        asked |= {name: min(max(lo, asked[name]), hi) for name, (lo, hi) in self._box.items() if name in asked}
         conflicts: list[Conflict] = []
         facts = infer(self._scope, asked, conflicts=conflicts)
         if not conflicts and all(fact.shape is not None for fact in facts.values()):

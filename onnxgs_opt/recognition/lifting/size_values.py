@@ -18,10 +18,15 @@ from onnxgs_opt.recognition.algebra.quantity import Quantity, Range
 
 @dataclass(frozen=True)
 class Break:
-    """A number for which no one formula holds at all sizes: the node that makes it, and why."""
+    """A number for which no one formula holds at all sizes: the node that makes it, and why.
+
+    `sizes` are the names of those that it depends on, `at` one of them and the value from which on it is another.
+    """
 
     node: str
     why: str
+    sizes: tuple[str, ...] = ()
+    at: tuple[str, int] | None = None
 
 
 Element: TypeAlias = Quantity | Break
@@ -56,8 +61,10 @@ class Arithmetic:
         """A break at this node, with what it is about and the size at which two operands are equal, if there is one."""
         about = ", ".join(self.words(o.over) for o in operands)
         place = _root(operands[0].plus(operands[1], -1).over) if len(operands) == 2 else None
-        where = "" if place is None else f", as at {self.names[place[0]]} = {place[1]}"
-        return Break(self.node.name, f"{why} ({about}{where})")
+        at = None if place is None else (self.names[place[0]], place[1])
+        where = "" if at is None else f", as at {at[0]} = {at[1]}"
+        names = tuple(self.names[a] for a in sorted(frozenset().union(*(o.atoms for o in operands))))
+        return Break(self.node.name, f"{why} ({about}{where})", names, at)
 
     def words(self, poly: Poly) -> str:
         """A polynomial in the names of the sizes."""
@@ -157,7 +164,9 @@ def _mod(own: Arithmetic, operands: Sequence[Quantity]) -> Element:
     a, b = operands
     if own.sign(a)[0] and own.sign(b.plus(a, -1))[1]:
         return a
-    _, above = own.sign(b)
+    at_least, above = own.sign(a)[0], own.sign(b)[1]
+    if at_least and above and a.constant is not None and b.constant is not None:
+        return Quantity.of(a.constant % b.constant)
     return ZERO if above and a.by(b).is_integral else own.broken("a remainder changes with a size", a, b)
 
 

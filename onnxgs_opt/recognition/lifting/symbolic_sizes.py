@@ -108,7 +108,7 @@ class Sizes:
                 found = self.states.get(tensor.name, State()).first_break(values=False)
                 if found is not None:
                     return found
-            if operator(node) in SHAPES or all(self._is_sized(t.name) for t in node.outputs):
+            if operator(node) in SHAPES or all(self.is_sized(t.name) for t in node.outputs):
                 continue
             for tensor in node.inputs:
                 state = self.states.get(tensor.name, State())
@@ -117,7 +117,17 @@ class Sizes:
                     return found
         return None
 
-    def _is_sized(self, name: str) -> bool:
+    def reach(self, dims: Sequence[Element]) -> tuple[int, int] | None:
+        """A limit of each of some dims at the last set, and what none of them reaches; None where that is not known."""
+        known = [dim for dim in dims if isinstance(dim, Quantity)]
+        tops = [dim.bounds(self.range_of)[1] for dim in known]
+        if not known or len(known) < len(dims) or any(top is None for top in tops):
+            return None
+        most = int(max(top for top in tops if top is not None)) + 1
+        return int(min(dim.at(self._at[-1]) for dim in known)) - 2, min(most, MOST)
+
+    def is_sized(self, name: str) -> bool:
+        """Whether its elements follow from sizes alone."""
         return self.states.get(name, State()).value is not None
 
     def atoms(self, dims: Iterable[Element]) -> frozenset[int]:

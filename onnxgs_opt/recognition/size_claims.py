@@ -1,0 +1,147 @@
+"""A claim at every size that is asked for: by one formula, or, between sizes that the user states, by several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+
+from onnxgs_opt.ir.def_use import Scope
+from onnxgs_opt.recognition.claims import Claim
+from onnxgs_opt.recognition.every_size import CODE, EverySize
+from onnxgs_opt.recognition.lifting.dynamic_dims import Box, SizeSets
+from onnxgs_opt.recognition.lifting.shape_functions import Fact
+from onnxgs_opt.recognition.lifting.size_values import Break
+from onnxgs_opt.recognition.match import Miss
+from onnxgs_opt.samplers.site import Domain, SizeRange
+
+MOST_PARTS = 64
+"""Parts of the stated ranges that one claim is proven on, each as much work as a model without ranges."""
+
+Look = Callable[[Mapping[str, Fact], Claim], "Claim | Miss"]
+"""What a claim's output computes where facts are others."""
+
+
+class SizeClaims:
+    """The claims of one graph, held against the sizes in `box`, which is empty where every size is meant."""
+
+    def __init__(self, scope: Scope, sizes: SizeSets, box: Box, look: Look, equal: Mapping[str, str] | None) -> None:
+        self._scope, self._sizes, self._box, self._look, self._equal = scope, sizes, box, look, equal
+        self._parts: dict[tuple[tuple[str, tuple[int, int]], ...], _Part] = {}
+
+    def changes(self, claim: Claim) -> Miss | None:
+        """What keeps a claim from holding at all sizes, None where nothing does."""
+        if not self._sizes.are_dynamic:
+            return None
+        found = self._whole.changes(claim, self._look, first=1)
+        holds = found is None or (self._box and self._holds_on_parts(claim, found[1]))
+        return None if found is None or holds else found[0]
+
+    def domain(self, claim: Claim) -> Domain:
+        """The sizes that the proof covers: those that are stated, and the names of those of image and coordinates."""
+        if not self._sizes.are_dynamic:
+            return Domain()
+        views = claim.placement.image, claim.placement.operands
+        proven = self._whole.every.domain(*views, claim.exact_below)
+        named = {size.name: size for size in proven.sizes}
+        for name, (lo, hi) in self._box.items():
+            most = named[name].at_most if name in named else None
+            named[name] = SizeRange(name, lo, hi if most is None else min(hi, most))
+        return replace(proven, sizes=tuple(named.values()))
+
+    @cached_property
+    def _whole(self) -> _Part:
+        return _Part(self._scope, self._sizes, self._box)
+
+    def _holds_on_parts(self, claim: Claim, why: Break | None) -> bool:
+        """Whether it is one and the same claim on parts of the box, which is cut where a formula changes."""
+        pending = [*_halves(self._box, why)]
+        count = len(pending)
+        if not pending:
+            return False
+        while pending:
+            box = pending.pop()
+            part = self._part(box)
+            if not part.sizes.is_apart(self._sizes):
+                return False
+            found = part.changes(claim, self._look, first=0)
+            if found is None:
+                continue
+            halves = _halves(box, found[1])
+            count += len(halves)
+            if not halves or count > MOST_PARTS:
+                return False
+            pending += halves
+        return True
+
+    def _part(self, box: Box) -> _Part:
+        key = tuple(sorted(box.items()))
+        if key not in self._parts:
+            self._parts[key] = _Part(self._scope, SizeSets(self._scope, self._equal, box), box)
+        return self._parts[key]
+
+
+class _Part:
+    """A range for every size that has one, and what is known of the graph there."""
+
+    def __init__(self, scope: Scope, sizes: SizeSets, box: Box) -> None:
+        self._scope, self.sizes, self._box = scope, sizes, box
+
+    @cached_property
+    def every(self) -> EverySize:
+        """Its sizes as symbols."""
+        return EverySize(self._scope, *self.sizes.all(), self._box)
+
+    def changes(self, claim: Claim, look: Look, first: int) -> tuple[Miss, Break | None] | None:
+        """What keeps a claim from holding here; `first` is the first of the sets of sizes that it is not known at."""
+        broken = self.every.broken(claim.output, claim.placement.image, claim.placement.operands)
+        half = any(self.sizes.facts(0)[v.tensor].dtype == np.float16 for v in claim.placement.coordinate_views)
+        sets = [*range(first, 1), *self.sizes.others(half)]
+        misses = (miss for k in sets if (miss := self._at(k, claim, look)) is not None)
+        if broken is not None:
+            return Miss(f"at '{broken.node}' {broken.why}", 4, CODE), broken
+        miss = next(misses, None)
+        return None if miss is None else (miss, None)
+
+    def _at(self, k: int, claim: Claim, look: Look) -> Miss | None:
+        """Prove the same at the sizes of number `k`; None when it holds there too, else the miss."""
+        facts, at = self.sizes.facts(k), self.sizes.at(k)
+        result = look(facts, claim)
+        if isinstance(result, Miss):
+            if result.degenerate and not self.sizes.is_far(k):
+                return None  # at size 2 a scale of S-2 is 0, and the coordinate a constant
+            sizes = ", ".join(f"{n}={s}" for n, s in at.items())
+            return replace(result, condition=f"{result.condition} (at {sizes})")
+        if result.match.policy != claim.match.policy or result.placement != claim.placement:
+            return Miss("what it computes changes with the dynamic sizes", 4, "GSO113")
+        wide = next((name for name, bounds in result.narrow.items() if claim.narrow.get(name, bounds) != bounds), None)
+        if wide is not None:
+            node = self._scope.producer[wide][0].name
+            why = f"at '{node}' an index in {facts[wide].dtype} grows with a size, past what that type holds"
+            return Miss(why, 4, CODE)
+        return None
+
+
+def _halves(box: Box, why: Break | None) -> list[Box]:
+    """Two parts of a box: below and from the size on at which a formula changes, else halves of the widest range.
+
+    None where what changes does not depend on a size that has more than one value in the box.
+    """
+    if why is None:
+        return []
+    name, at = why.at or ("", 0)
+    lo, hi = box.get(name, (0, 0))
+    if lo < hi and lo <= at <= hi:
+        return _cut(box, name, max(at, lo + 1))
+    wide = [name for name in why.sizes if name in box and box[name][0] < box[name][1]]
+    if not wide:
+        return []
+    name = max(wide, key=lambda n: box[n][1] - box[n][0])
+    return _cut(box, name, (sum(box[name]) + 1) // 2)
+
+
+def _cut(box: Box, name: str, at: int) -> list[Box]:
+    lo, hi = box[name]
+    return [{**box, name: (lo, at - 1)}, {**box, name: (at, hi)}]
