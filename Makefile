@@ -8,7 +8,8 @@
 # make real-models   looks for samplers in models that packages ship, which it fetches
 # make same-outputs   whether a change of the code changed what is written and said: ONLY=text of a run's name, JOBS=2
 # make reliability   fuzzes, kills and fills up the disk; writes docs/reliability.md: EXECUTIONS=1000000, JOBS=2
-# make lint   ruff, ruff format and mypy --strict
+# make lint   ruff, ruff format, mypy --strict, and stubtest of the public modules
+# make torch  installs PyTorch and runs the tests of the export hook and of the export pipeline
 # make bench  time every lowering on this machine: tables and a chart in bench/results
 # make docs   the documentation site, into build/site; warnings are errors
 # make examples   the reports under docs/examples
@@ -31,7 +32,7 @@ COUNT ?= 10000
 JOBS ?= 2
 EXECUTIONS ?= 1000000
 
-.PHONY: demo test ops soundness planted engines field real-models same-outputs reliability lint bench docs examples constraints audit versions clean
+.PHONY: demo test ops soundness planted engines field real-models same-outputs reliability lint torch bench docs examples constraints audit versions clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -72,6 +73,12 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/stubtest --concise --mypy-config-file pyproject.toml --allowlist tests/stubtest-allowlist.txt \
+		onnxgs_opt.api onnxgs_opt.errors onnxgs_opt.options onnxgs_opt.report.model onnxgs_opt.torch
+
+torch: $(VENV)/.installed-test
+	@$(PIP) install torch onnxscript
+	$(BIN)/python -m pytest tests/test_torch_export.py tests/repository/test_examples.py
 
 docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from onnx import ModelProto
 
-from onnxgs_opt.errors import OptError, UsageError
+from onnxgs_opt.errors import MismatchError, OptError, UsageError
 from onnxgs_opt.ir.convert import inlined
 from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.ir.in_memory import same_kind
 from onnxgs_opt.job import Clock, Job, load
 from onnxgs_opt.options import AUTO, Options, documented
-from onnxgs_opt.options.spec import Arrays, Model, PathLike, Shapes
+from onnxgs_opt.options.spec import Arrays, LoweringName, Model, PathLike, Shapes, TargetName
 from onnxgs_opt.passes.lower_sites import lower
 from onnxgs_opt.recognition.find import canonical, surveyed
 from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.report.collect import collect
 from onnxgs_opt.report.evidence import Evidence, evidence_of
+from onnxgs_opt.report.files import report_path, write_report
 from onnxgs_opt.report.gates import Gates
 from onnxgs_opt.report.model import Report
+from onnxgs_opt.report.rendering.notebook import to_notebook
+from onnxgs_opt.report.rendering.words import verdict as said_of
 from onnxgs_opt.report.verdict import Verdict, gated, judge
 from onnxgs_opt.runtime.tensorrt.engine import Engine
 from onnxgs_opt.runtime.timing import Race
@@ -31,24 +38,54 @@ from onnxgs_opt.tuning.propose import propose
 from onnxgs_opt.validation.check_engine import Task, checked_engine
 from onnxgs_opt.validation.proofs import SiteProofs
 
+LOG = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Result:
     """What a run found and did; `graph` is what it made, None after a dry run or a mismatch.
 
     `evidence` is what an HTML report draws of each site: its cone before and after, and where it was checked.
-    `race` is how long the model takes before and after, where that was measured.
+    `race` is how long the model takes before and after, where that was measured; `given` is the model that came in.
     """
 
     report: Report
     graph: Graph | None = None
     evidence: tuple[Evidence, ...] = ()
     race: Race | None = None
+    given: Model | None = None
 
     def __repr__(self) -> str:
         """One line: the whole report is thousands of characters."""
         report = self.report
         return f"<Result {report.status}: {len(report.lowered)} of {len(report.sites)} sites lowered in {report.input}>"
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks."""
+        return to_notebook(self.report)
+
+    def save_report(self, path: PathLike) -> None:
+        """Write the report in the format of the path's ending: .json, .md, .sarif, .xml (JUnit) or .html.
+
+        Raises:
+            UsageError: The ending is none of these, or the file cannot be written.
+        """
+        write_report(self.report, self.evidence, report_path(path))
+
+    @property
+    def as_given(self) -> Any:
+        """The result as the kind that was given: a path, bytes, a ModelProto, an ONNXProgram or an onnx_ir.Model.
+
+        A path is that of what was written.
+
+        Raises:
+            UsageError: There is none, after a dry run or a mismatch, or nothing was written.
+        """
+        if not isinstance(self.given, str | os.PathLike):
+            return same_kind(self.given, self.model)
+        if self.report.output is None:
+            raise UsageError("no file was written", "name an output, or take `model`")
+        return self.report.output if isinstance(self.given, str) else Path(self.report.output)
 
     @property
     def model(self) -> ModelProto:
@@ -87,8 +124,8 @@ def optimize(
     fail_on: Sequence[str] = (),
     ignore: Sequence[str] = (),
     baseline: PathLike | None = None,
-    lowering: str = "auto",
-    target: str | None = None,
+    lowering: LoweringName = "auto",
+    target: TargetName | None = None,
     plugin: bool = False,
     ops: bool = False,
     opset: int | None = None,
@@ -115,13 +152,15 @@ def optimize(
     workspace: str | None = None,
     tactic_sources: str | None = None,
     compute_capability: Sequence[str] = (),
+    accept: Callable[[ModelProto], None] | None = None,
+    raise_on_mismatch: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Result:
     """Find the bilinear samplers of a model, replace them, prove that nothing changed, and write the result.
 
     Raises:
-        OptError: Bad input or options; `exit_code` and `hint` say more. A whole-model mismatch is not raised: the
-            report's status says so, and nothing is written.
+        OptError: Bad input or options; `exit_code` and `hint` say more. A whole-model mismatch is only raised with
+            `raise_on_mismatch`: else the report's status says so, and nothing is written.
     """
     return run(Options(**locals()))
 
@@ -145,6 +184,8 @@ def run(options: Options) -> Result:
         if not verdict.keep:
             break
         plan = plan.keeping(verdict.keep)
+    if options.accept is not None and verdict.lets_write:
+        options.accept(lowered.to_proto())
     try:
         engine, slower = _engine(job, lowered, found, verdict)
     except OptError:  # the model is no worse for it
@@ -155,8 +196,11 @@ def run(options: Options) -> Result:
         verdict = gated(Verdict(), gates, ())
     _write(job, graph, found, plan, lowered, verdict)
     report = replace(collect(job, found, plan, proofs.comparisons, lowered, verdict), engine=engine)
+    if options.raise_on_mismatch and verdict.status == "mismatch":
+        raise MismatchError(said_of(report), "the report of a run without raise_on_mismatch has the details")
     evidence = evidence_of(graph, lowered, found.sites, proofs.comparisons)
-    return Result(report, lowered if verdict.lets_write else None, evidence, race)
+    LOG.info("%s: %s", report.input, said_of(report))
+    return Result(report, lowered if verdict.lets_write else None, evidence, race, options.model)
 
 
 def look(

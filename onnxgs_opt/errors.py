@@ -31,6 +31,12 @@ class RunError(OptError):
     """A runtime does not load or run a model; what it says of that."""
 
 
+class MismatchError(OptError):
+    """The result does not compute what the model does; nothing was written."""
+
+    exit_code = 3
+
+
 class EngineError(OptError):
     """The engine could not be built."""
 

@@ -14,14 +14,13 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-from onnx import ModelProto
 
 from onnxgs_opt.errors import UsageError
 from onnxgs_opt.ir import Constant, Tensor
 from onnxgs_opt.ir.constants import is_size
 from onnxgs_opt.ir.convert import converted, inlined
-from onnxgs_opt.ir.files import parsed
 from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.ir.in_memory import proto_of
 from onnxgs_opt.ir.outputs import require_data_apart
 from onnxgs_opt.lowering import Target, Tolerance
 from onnxgs_opt.options import AUTO, Options
@@ -31,6 +30,8 @@ from onnxgs_opt.runtime import Runtime, runtime_of
 from onnxgs_opt.runtime.native import installed_library
 from onnxgs_opt.runtime.ort import PROVIDERS, load_custom_ops
 from onnxgs_opt.runtime.tensorrt.build import Backend, EngineOptions, Profile, choose_backend
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass
@@ -47,7 +48,9 @@ class Clock:
             self.progress(name)
         start = time.perf_counter()
         yield
-        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - start, 6)
+        taken = time.perf_counter() - start
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + taken, 6)
+        LOG.debug("%s took %.3f s", name, taken)
 
 
 @dataclass(frozen=True)
@@ -174,19 +177,12 @@ def load(model: Model) -> Graph:
     """The graph of a file, or of a model in memory.
 
     Raises:
-        UsageError: It is neither.
+        ModelError: It cannot be read, or is not valid.
+        UsageError: It is no model.
     """
-    match model:
-        case ModelProto():
-            return Graph.from_proto(model)
-        case bytes():
-            return Graph.from_proto(parsed(model, "<model>"))
-        case str() | os.PathLike():
-            return Graph.load(os.fspath(model))
-    if isinstance(proto := getattr(model, "model_proto", None), ModelProto):
-        return Graph.from_proto(proto)
-    hint = "give a path, bytes, an onnx.ModelProto or an ONNXProgram; onnx_ir.to_proto makes one of an onnx_ir.Model"
-    raise UsageError(f"a {type(model).__name__} is no model", hint)
+    if isinstance(model, str | os.PathLike):
+        return Graph.load(os.fspath(model))
+    return Graph.from_proto(proto_of(model))
 
 
 def _digest(model: Model) -> str | None:
@@ -252,7 +248,7 @@ def _warn_of_unnamed(graph: Graph, shapes: Shapes) -> None:
     unnamed = without_sizes(graph, shapes)
     if shapes and unnamed:
         message = "--shape says nothing of %s: its sizes are chosen here, and the times are those of that choice"
-        logging.getLogger(__name__).warning(message, ", ".join(unnamed))
+        LOG.warning(message, ", ".join(unnamed))
 
 
 def without_sizes(graph: Graph, shapes: Shapes) -> list[str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import onnx
@@ -16,13 +16,24 @@ import pytest
 
 import onnxgs_opt
 from onnxgs_opt.errors import UsageError
-from onnxgs_opt.options import Options, parameters
+from onnxgs_opt.options import AUTO, LOWERINGS, ON_DEVICES, TARGETS, Options, parameters
+from onnxgs_opt.options.spec import LoweringName, TargetName
+from onnxgs_opt.validation.compare import Comparison
 
 MODEL = Path(__file__).parent / "fixtures" / "models" / "masked_interior.ts17.st.onnx"
 
 
 def test_the_public_names() -> None:
-    assert set(onnxgs_opt.__all__) == {"OptError", "Report", "Result", "Site", "__version__", "find", "optimize"}
+    assert set(onnxgs_opt.__all__) == {
+        "MismatchError",
+        "OptError",
+        "Report",
+        "Result",
+        "Site",
+        "__version__",
+        "find",
+        "optimize",
+    }
     for name in onnxgs_opt.__all__:
         assert getattr(onnxgs_opt, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'Manager'"):
@@ -114,9 +125,103 @@ def test_models_in_memory_and_arrays() -> None:
         onnxgs_opt.optimize(MODEL, inputs={"img": given["img"]})
 
 
+@pytest.mark.parametrize(
+    "given", [str(MODEL), MODEL, MODEL.read_bytes(), onnx.load(MODEL)], ids=lambda g: type(g).__name__
+)
+def test_what_comes_back_is_of_the_kind_that_came(tmp_path: Path, given: Any) -> None:
+    result = onnxgs_opt.optimize(given, tmp_path / "out.onnx", lowering="merged-gather")
+    again = result.as_given
+    assert isinstance(again, type(given) if isinstance(given, str | bytes) else (Path, onnx.ModelProto))
+    assert isinstance(again, Path) == isinstance(given, Path)
+    assert [len(site.reads) for site in onnxgs_opt.find(again)] == [1]
+
+
+def test_a_path_comes_back_only_where_one_was_written() -> None:
+    with pytest.raises(UsageError, match="no file was written"):
+        _ = onnxgs_opt.optimize(MODEL, lowering="merged-gather").as_given
+    with pytest.raises(UsageError, match="there is no model after 'dry-run'"):
+        _ = onnxgs_opt.optimize(MODEL.read_bytes(), dry_run=True).as_given
+
+
+def test_a_model_of_onnx_ir_comes_back_as_one() -> None:
+    onnx_ir = pytest.importorskip("onnx_ir", reason="onnx-ir is not installed")
+    result = onnxgs_opt.optimize(onnx_ir.load(MODEL), lowering="merged-gather")
+    assert isinstance(result.as_given, onnx_ir.Model)
+    assert len(list(result.as_given.graph)) == result.report.nodes.after
+
+
+def test_the_literals_are_the_names() -> None:
+    assert get_args(LoweringName) == (AUTO, *LOWERINGS)
+    devices = {name.partition(":")[0] for name in get_args(TargetName) if ":" in name}
+    assert [name for name in get_args(TargetName) if ":" not in name] == list(TARGETS)
+    assert devices == set(ON_DEVICES)
+
+
+def differing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every whole-model check find a difference."""
+    from onnxgs_opt.report import verdict
+
+    def differs(*_: Any) -> Comparison:
+        return Comparison("mismatch", shapes=(), max_abs=0.5)
+
+    monkeypatch.setattr(verdict, "check_model", differs)
+
+
+def test_a_mismatch_is_raised_where_that_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    differing(monkeypatch)
+    out = tmp_path / "out.onnx"
+    assert onnxgs_opt.optimize(MODEL, out, lowering="merged-gather").report.status == "mismatch"
+    with pytest.raises(onnxgs_opt.MismatchError, match="differs from the original") as refused:
+        onnxgs_opt.optimize(MODEL, out, lowering="merged-gather", raise_on_mismatch=True)
+    assert isinstance(refused.value, onnxgs_opt.OptError)
+    assert refused.value.exit_code == 3
+    assert not out.exists()
+
+
+def test_who_is_asked_may_refuse_the_result(tmp_path: Path) -> None:
+    seen: list[onnx.ModelProto] = []
+
+    def accept(model: onnx.ModelProto) -> None:
+        seen.append(model)
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        onnxgs_opt.optimize(MODEL, tmp_path / "out.onnx", lowering="merged-gather", accept=accept)
+    assert [len(site.reads) for model in seen for site in onnxgs_opt.find(model)] == [1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_done_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("DEBUG", logger="onnxgs_opt"):
+        onnxgs_opt.optimize(MODEL, dry_run=True)
+    said = [
+        (record.levelname, record.getMessage()) for record in caplog.records if record.name.startswith("onnxgs_opt")
+    ]
+    assert ("INFO", f"{MODEL}: 1 sampler found, 1 would be lowered") in said
+    assert any(level == "DEBUG" and text.startswith("find took ") for level, text in said)
+
+
+def test_a_notebook_shows_a_table() -> None:
+    report = onnxgs_opt.optimize(MODEL, dry_run=True).report
+    site = replace(report.sites[0], output="<script>x</script>")
+    html = onnxgs_opt.Result(replace(report, sites=(site,)))._repr_html_()
+    assert "<b>onnxgs-opt: PASSED</b> 1 sampler found" in html
+    assert "&lt;script&gt;x&lt;/script&gt; = bilinear sample of img at grid" in html
+    assert "<script" not in html
+
+
+def test_a_result_saves_its_report(tmp_path: Path) -> None:
+    result = onnxgs_opt.optimize(MODEL, dry_run=True)
+    for ending in (".json", ".md", ".sarif", ".xml"):
+        result.save_report(tmp_path / f"r{ending}")
+        assert (tmp_path / f"r{ending}").stat().st_size > 100
+    with pytest.raises(UsageError, match="has no known ending"):
+        result.save_report(tmp_path / "r.txt")
+
+
 def test_what_is_no_model_is_said() -> None:
     with pytest.raises(onnxgs_opt.OptError, match="a dict is no model") as refused:
         onnxgs_opt.optimize({})  # type: ignore[arg-type]
-    assert "onnx_ir.to_proto" in refused.value.hint
+    assert "onnx_ir.Model" in refused.value.hint
     with pytest.raises(onnxgs_opt.OptError, match="<model> is a zip archive"):
         onnxgs_opt.find(b"PK\x03\x04rest")

@@ -11,14 +11,17 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from onnxgs_opt.errors import UsageError
 from onnxgs_opt.files.outputs import require_apart
-from onnxgs_opt.options.spec import Arrays, Model, PathLike, Shapes
+from onnxgs_opt.options.spec import Arrays, LoweringName, Model, PathLike, Shapes, TargetName
 from onnxgs_opt.options.spec import said as _said
 
-AUTO = "auto"
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+AUTO: Final = "auto"
 LOWERINGS = (
     *("keep", "merged-gather", "blocked-gather", "lerp-gather", "row-gather", "packed-gather"),
     *("grid-sample", "roi-align", "plugin", "resize"),
@@ -34,7 +37,7 @@ PRINTING = ("Output",)
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
-MODEL = "model: A path, a file's bytes, an ONNXProgram, or a ModelProto (which must not be changed afterwards)."
+MODEL = "model: A path, bytes, an ONNXProgram, an onnx_ir.Model, or a ModelProto (not to be changed afterwards)."
 OUTPUT = "output: Where to write; None writes nothing. It may be the path that was read."
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -90,13 +93,13 @@ class Options:
         python="A JSON report of an earlier run: what it has found is no reason to fail.",
     ))
 
-    lowering: str = field(default=AUTO, metadata=_said(
+    lowering: LoweringName = field(default=AUTO, metadata=_said(
         "How to lower", "--lowering", f"{', '.join((AUTO, *LOWERINGS))}.",
         metavar="NAME", choices=(AUTO, *LOWERINGS), python='"auto" or the name of the lowering to force.',
         more="`auto` measures on the target and picks per site; a name forces one, and a site that refuses it is kept, "
         "with the reason.",
     ))
-    target: str | None = field(default=None, metadata=_said(
+    target: TargetName | None = field(default=None, metadata=_said(
         "How to lower", "--target", f"Runtime: {', '.join(TARGETS)}.", metavar="NAME", choices=TARGETS,
         on_devices=ON_DEVICES,
         python=f'The runtime to be fast on: {", ".join(TARGETS)}; ort-cpu by default. "openvino:GPU" names a device.',
@@ -245,6 +248,13 @@ class Options:
         more="And what to do; all codes without one.",
     ))
     command: str = field(default="", metadata=_said("Output", "", "The command line, which reports name."))
+    accept: Callable[[ModelProto], None] | None = field(default=None, metadata=_said(
+        "Validation", "",
+        "Called with the result before anything is written; what it raises is raised, and nothing is written.",
+    ))
+    raise_on_mismatch: bool = field(default=False, metadata=_said(
+        "Validation", "", "Raise MismatchError where the result differs, rather than say so in the report.",
+    ))
     progress: Callable[[str], None] | None = field(default=None, metadata=_said(
         "Progress", "", "Called with the name of each stage."
     ))

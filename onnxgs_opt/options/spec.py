@@ -23,7 +23,46 @@ class Program(Protocol):
         """The model."""
 
 
-Model: TypeAlias = "PathLike | ModelProto | bytes | Program"
+class IrModel(Protocol):
+    """A model in memory, as `onnx_ir.Model` is."""
+
+    @property
+    def graph(self) -> Any:
+        """Its main graph."""
+
+    @property
+    def opset_imports(self) -> Any:
+        """The versions of its domains."""
+
+
+LoweringName = Literal[
+    "auto",
+    "keep",
+    "merged-gather",
+    "blocked-gather",
+    "lerp-gather",
+    "row-gather",
+    "packed-gather",
+    "grid-sample",
+    "roi-align",
+    "plugin",
+]
+TargetName = Literal[
+    "ort-cpu",
+    "ort-cuda",
+    "tensorrt",
+    "tensorrt-rtx",
+    "openvino",
+    "openvino:CPU",
+    "openvino:GPU",
+    "openvino:GPU.0",
+    "openvino:GPU.1",
+    "openvino:NPU",
+    "openvino:AUTO",
+]
+"""Written out for type checkers; a test compares them with the names that options take."""
+
+Model: TypeAlias = "PathLike | ModelProto | bytes | Program | IrModel"
 Arrays: TypeAlias = "Mapping[str, np.ndarray[Any, Any]]"
 
 
