@@ -128,6 +128,7 @@ def optimize(
     target: TargetName | None = None,
     plugin: bool = False,
     ops: bool = False,
+    avoid: Sequence[str] = (),
     opset: int | None = None,
     measure: bool = True,
     time_budget: float | None = None,
@@ -179,7 +180,7 @@ def run(options: Options) -> Result:
     race = None
     while True:  # ends: each turn keeps more sites as exported
         lowered = _lowered(job, graph, found, plan.lowerings)
-        verdict = judge(job, lowered, found, plan.lowerings, proofs, gates)
+        verdict = judge(job, lowered, found, plan, proofs, gates)
         race = verdict.race or race
         if not verdict.keep:
             break

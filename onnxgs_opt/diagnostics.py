@@ -226,6 +226,14 @@ _ALL = (
         "model as it came as well.",
         "Load it with float32: core.compile_model(model, 'CPU', {'INFERENCE_PRECISION_HINT': 'f32'}).",
     ),
+    Code(
+        "GSO210",
+        "an operator that was to be avoided stays",
+        "--avoid names an operator that the result still has: no lowering does without it there, or it is no part of "
+        "a site. Forms of sites that have it are refused with this code.",
+        "The refusals of its site, with -v, say why each other form is not possible; an operator outside of all sites "
+        "has to be exported otherwise.",
+    ),
 )
 CODES: dict[str, Code] = {entry.code: entry for entry in _ALL}
 """Every code by name, rules first."""

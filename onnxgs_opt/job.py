@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+from onnx.defs import get_all_schemas
 
 from onnxgs_opt.errors import UsageError
 from onnxgs_opt.ir import Constant, Tensor
@@ -105,7 +107,15 @@ class Job:
         if inputs is None:
             _warn_of_unnamed(source, shapes)
         start = inlined(source) if options.opset is None else converted(inlined(source), options.opset)
-        target = Target(start.opset, runtime, options.atol, options.rtol, plugin=options.has_plugin, ops=ops)
+        target = Target(
+            start.opset,
+            runtime,
+            options.atol,
+            options.rtol,
+            plugin=options.has_plugin,
+            ops=ops,
+            avoid=known_operators(start, options.avoided),
+        )
         digest = _digest(options.model)
         return cls(options, source, start, target, shapes, largest, inputs, libraries, clock, digest)
 
@@ -171,6 +181,23 @@ class Job:
             capabilities=tuple(options.compute_capability),
             library=_path(options.plugin_library),
         )
+
+
+def known_operators(graph: Graph, names: Collection[str]) -> frozenset[str]:
+    """The names, each of which ONNX or the model has to have an operator of.
+
+    Raises:
+        UsageError: There is none of a name.
+    """
+    known = {schema.name for schema in get_all_schemas()} | {
+        node.op for part in (graph, *graph.bodies()) for node in part.nodes
+    }
+    for name in sorted(set(names) - known):
+        near = get_close_matches(name.lower(), {other.lower(): other for other in known}, n=1)
+        meant = next((other for other in known if near and other.lower() == near[0]), "")
+        hint = f"did you mean {meant}" if meant else "write it as nodes have it: GridSample"
+        raise UsageError(f"--avoid {name}: there is no such operator", hint)
+    return frozenset(names)
 
 
 def load(model: Model) -> Graph:

@@ -118,6 +118,13 @@ class Options:
         "that onnxruntime runs.",
         python="Whether programs will load the library of onnxgs-ops: \"auto\" measures the native operator too then.",
     ))
+    avoid: Sequence[str] = field(default=(), metadata=_said(
+        "How to lower", "--avoid", "Leave no operator OP in the result.", metavar="OP,...",
+        more="For runtimes that lack one: `--avoid GridSample,Scan`. A lowering that would write it is refused, and a "
+        "site that has it is lowered even where that is slower. Where it stays all the same, the report says so "
+        "([GSO210](codes/GSO210.md)), and `--fail-on GSO210` makes that a failure.",
+        python="Operators that must not stand in the result, where a lowering without them is right.",
+    ))
     opset: int | None = field(default=None, metadata=_said(
         "How to lower", "--opset", "Convert the model up to opset N first.", metavar="N", least=7,
         more="With onnx's version converter: `grid-sample` needs 16. What is validated is the result against the "
@@ -289,6 +296,11 @@ class Options:
         """Whether the whole model has to be timed before and after."""
         return self.bench or self.min_speedup is not None
 
+    @property
+    def avoided(self) -> frozenset[str]:
+        """The operators that must not stand in the result."""
+        return frozenset(_listed(self.avoid))
+
     def hides(self, code: str) -> bool:
         """Whether a code is left out."""
         return code.startswith(_codes(self.ignore))
@@ -337,8 +349,13 @@ class Options:
 
 def _codes(given: Sequence[str]) -> tuple[str, ...]:
     """Codes that were given one by one or with commas between."""
+    return tuple(code.upper() for code in _listed(given))
+
+
+def _listed(given: Sequence[str]) -> tuple[str, ...]:
+    """Words that were given one by one or with commas between."""
     listed = (given,) if isinstance(given, str) else given
-    return tuple(code.strip().upper() for each in listed for code in each.split(",") if code.strip())
+    return tuple(word.strip() for each in listed for word in each.split(",") if word.strip())
 
 
 def _begins_a_code(text: str) -> bool:

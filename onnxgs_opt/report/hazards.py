@@ -20,6 +20,7 @@ NEEDS_LIBRARY = "GSO206"
 NOT_FINITE = "GSO207"
 SMALL = "GSO208"
 SHORT_FLOATS = "GSO209"
+AVOIDED = "GSO210"
 
 
 def hazards(
@@ -27,7 +28,7 @@ def hazards(
 ) -> tuple[Hazard, ...]:
     """All of a run whose sites become `lowerings` in `result`; `checks` by site's id, None where nothing is written."""
     own = tuple(Hazard(remark.code, remark.node, advice(remark)) for remark in found.hazards)
-    made = [*_short_floats(job, found), *_needs(job, lowerings, result)]
+    made = [*_short_floats(job, found), *_needs(job, lowerings, result), *_avoided(job, result)]
     if checks is not None:
         made += (*_not_finite(found, lowerings), *_beyond(found, lowerings, checks))
     return (*own, *(each for each in made if not job.options.hides(each.code)))
@@ -52,6 +53,15 @@ def _needs(job: Job, lowerings: Mapping[str, str], result: Graph) -> Iterator[Ha
         return
     for node in islice(operator_nodes(result), 1):
         yield Hazard(NEEDS_LIBRARY, node.name, CODES[NEEDS_LIBRARY].action)
+
+
+def _avoided(job: Job, result: Graph) -> Iterator[Hazard]:
+    """One at the first node of each operator that was to be avoided and is in the result all the same."""
+    nodes = [node for part in (result, *result.bodies()) for node in part.nodes if node.op in job.target.avoid]
+    for name in sorted({node.op for node in nodes}):
+        own = [node.name for node in nodes if node.op == name]
+        others = f" {len(own) - 1} more stay as well." if len(own) > 1 else ""
+        yield Hazard(AVOIDED, own[0], f"{name} stays here.{others} {CODES[AVOIDED].action}")
 
 
 def _not_finite(found: Survey, lowerings: Mapping[str, str]) -> Iterator[Hazard]:

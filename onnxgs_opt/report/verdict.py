@@ -23,6 +23,7 @@ from onnxgs_opt.report.rendering.words import count
 from onnxgs_opt.runtime import runtime_of
 from onnxgs_opt.runtime.timing import CLEAR, Race
 from onnxgs_opt.samplers.resize import ResizeSite
+from onnxgs_opt.tuning.plan import Plan
 from onnxgs_opt.tuning.race import race_models
 from onnxgs_opt.validation.check import DEFAULT, check_model
 from onnxgs_opt.validation.check_resize import longest
@@ -68,10 +69,9 @@ class Verdict:
         return self.status not in ("too-few", "too-slow", "mismatch")
 
 
-def judge(
-    job: Job, lowered: Graph, found: Survey, lowerings: Mapping[str, str], proofs: SiteProofs, gates: Gates
-) -> Verdict:
+def judge(job: Job, lowered: Graph, found: Survey, plan: Plan, proofs: SiteProofs, gates: Gates) -> Verdict:
     """Compare the model as it came with the result, in what it computes and, where lowerings were measured, in time."""
+    lowerings = plan.lowerings
     if len(found.sites) < job.options.require_match:
         message = f"{count(len(found.sites), 'site')} found, {job.options.require_match} asked for"
         return Verdict("too-few", failures=(Failure("require-match", message),))
@@ -82,7 +82,8 @@ def judge(
         return Verdict("findings" if failures else "dry-run", failures=failures)
     if not lowerings:
         failed = any(check.status == "mismatch" for check in proofs.comparisons.values())
-        return gated(Verdict("checks-failed" if failed else "nothing-to-do"), gates, ())
+        remarked = tuple(gates.remarked(job.name, hazards(job, found, {}, lowered, None)))
+        return gated(Verdict("checks-failed" if failed else "nothing-to-do"), gates, remarked)
     tolerance = _of_whole(job, found, lowerings, proofs)
     whole = _whole_check(job, lowered, found, lowerings, tolerance) if job.options.validate else None
     if whole is not None and whole.status == "mismatch":
@@ -95,7 +96,8 @@ def judge(
     race = _race(job, lowered, found) if job.may_measure or job.options.is_timed else None
     if race is not None and job.may_measure and (speed := race.ratio("before", "after")) < CLEAR:
         reason = f"the whole model ran at {speed:.2f} of its speed with "
-        return Verdict(keep={key: reason + name for key, name in lowerings.items()}, race=race)
+        if slower := {key: reason + name for key, name in lowerings.items() if key not in plan.required}:
+            return Verdict(keep=slower, race=race)
     made = hazards(job, found, lowerings, lowered, proofs.comparisons)
     return gated(
         Verdict("optimised", whole=whole, elsewhere=there, race=race), gates, tuple(gates.remarked(job.name, made))

@@ -13,7 +13,8 @@ class Target:
 
     `atol` and `rtol` are the user's; None leaves each lowering its own. `image_size` (H, W) is the largest
     that a dynamic model will see, where the user said so. `plugin` says that it will have the plugin's library,
-    `ops` is the version of onnxgs-ops that it will have, which is loaded here; empty for none.
+    `ops` is the version of onnxgs-ops that it will have, which is loaded here; empty for none. `avoid` are operators
+    that must not stand in the model.
     """
 
     opset: int
@@ -23,6 +24,7 @@ class Target:
     image_size: tuple[int | None, int | None] = (None, None)
     plugin: bool = False
     ops: str = ""
+    avoid: frozenset[str] = frozenset()
 
     @property
     def quirks(self) -> frozenset[Quirk]:

@@ -145,7 +145,8 @@ class Cache:
         if self.folder is None:
             return None
         runtime, tolerances = runtime_of(self.target.runtime), (self.target.atol, self.target.rtol)
-        key = (own, VERSION, runtime.version(), runtime.name, runtime.device(), tolerances, self.target.ops)
+        limits = (tolerances, self.target.ops, *sorted(self.target.avoid))
+        key = (own, VERSION, runtime.version(), runtime.name, runtime.device(), *limits)
         return self.folder / f"{sha256(repr(key).encode()).hexdigest()[:32]}.json"
 
     def recall(self, own: str) -> Tuning | None:

@@ -18,6 +18,8 @@ from onnxgs_opt.tuning.database import recorded
 from onnxgs_opt.tuning.measurement import Measurement
 
 KEEP = "keep"
+ANYWHERE = tuple(name for name in LOWERINGS if name not in (KEEP, "plugin"))
+"""Lowerings that write standard operators, in the order in which they are taken where nothing says which is faster."""
 NO_PLUGIN = "no plugin library was named"
 OWN = "onnxgs/"
 """What the names of this tool's own nodes start with."""
@@ -32,6 +34,22 @@ class Choice:
     refusals: Mapping[str, str] = field(default_factory=dict)
     measurements: tuple[Measurement, ...] = ()
 
+    @property
+    def must_change(self) -> bool:
+        """Whether the site cannot stay as it is, and something else is possible."""
+        return KEEP in self.refusals and any(name not in self.refusals for name in ANYWHERE)
+
+    def changed(self) -> Choice:
+        """The same, with the fastest form that was measured and is possible, else any, where it must not be kept."""
+        if self.lowering != KEEP or not self.must_change:
+            return self
+        timed = [row for row in self.measurements if row.status == "ok" and row.lowering not in (KEEP, *self.refusals)]
+        best = max(timed, key=lambda row: row.ratio or 0.0, default=None)
+        wrong = {row.lowering for row in self.measurements if row.status != "ok"}
+        others = [name for name in ANYWHERE if name not in self.refusals]
+        chosen = next((name for name in others if name not in wrong), others[0]) if best is None else best.lowering
+        return replace(self, lowering=chosen, reason=f"{self.refusals[KEEP]}; {self.reason}")
+
     def kept(self, reason: str) -> Choice:
         """The same site left as exported."""
         return replace(self, lowering=KEEP, reason=reason, refusals={**self.refusals, self.lowering: reason})
@@ -44,9 +62,18 @@ class Plan:
     choices: Mapping[str, Choice]
 
     @property
+    def required(self) -> frozenset[str]:
+        """The ids of sites that cannot stay as they are, be that slower."""
+        return frozenset(name for name, choice in self.choices.items() if choice.must_change)
+
+    @property
     def lowerings(self) -> dict[str, str]:
         """By id, the lowerings of the sites that do not stay as exported."""
         return {name: choice.lowering for name, choice in self.choices.items() if choice.lowering != KEEP}
+
+    def changed(self) -> Plan:
+        """The plan with another form for each site that cannot stay as it is."""
+        return Plan({name: choice.changed() for name, choice in self.choices.items()})
 
     def keeping(self, reasons: Mapping[str, str]) -> Plan:
         """The plan with some sites left as exported, each with its reason."""
@@ -54,19 +81,27 @@ class Plan:
 
 
 def choose(
-    sites: Sequence[AnySite], target: Target, lowering: str, image_sizes: Mapping[str, tuple[int, int]] | None = None
+    sites: Sequence[AnySite],
+    target: Target,
+    lowering: str,
+    image_sizes: Mapping[str, tuple[int, int]] | None = None,
+    avoided: Mapping[str, Mapping[str, str]] | None = None,
 ) -> dict[str, Choice]:
     """A choice for every site: the forced lowering, or for `auto` the one that was fastest in recorded runs.
 
-    `image_sizes` has, by site id, the largest (H, W) of dynamic images, where they are known.
+    `image_sizes` has, by site id, the largest (H, W) of dynamic images, where they are known; `avoided` the forms that
+    have an operator that must not stand in the model, and which.
     """
-    known = image_sizes or {}
-    unknown = target.image_size
-    return {s.id: _choice(s, replace(target, image_size=known.get(s.id, unknown)), lowering) for s in sites}
+    known, unknown = image_sizes or {}, target.image_size
+    out = {}
+    for site in sites:
+        own = replace(target, image_size=known.get(site.id, unknown))
+        refusals = {**(avoided or {}).get(site.id, {}), **KINDS[site.kind].refusals(site, own)}
+        out[site.id] = _choice(site, own, lowering, refusals)
+    return out
 
 
-def _choice(site: AnySite, target: Target, lowering: str) -> Choice:
-    refusals = KINDS[site.kind].refusals(site, target)
+def _choice(site: AnySite, target: Target, lowering: str, refusals: Mapping[str, str]) -> Choice:
     if lowering == AUTO and all(name.startswith(OWN) for name in site.reads):
         return Choice(KEEP, "already lowered by onnxgs-opt", refusals)
     if lowering == AUTO:

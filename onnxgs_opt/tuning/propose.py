@@ -7,8 +7,10 @@ from pathlib import Path
 
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.job import Job
+from onnxgs_opt.options import AUTO
 from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.samplers.site import AnySite
+from onnxgs_opt.tuning.avoid import avoided_forms
 from onnxgs_opt.tuning.decide import Tuner
 from onnxgs_opt.tuning.plan import OWN, Plan, choose, load_plan, replay
 from onnxgs_opt.tuning.trial import image_sizes
@@ -22,10 +24,11 @@ def propose(graph: Graph, found: Survey, job: Job) -> Plan:
         UsageError: The saved plan cannot be read.
     """
     sizes = image_sizes(graph, found.samplers, job.largest)
-    choices = choose(found.sites, job.target, job.options.lowering, sizes)
+    avoided = avoided_forms(graph, found.sites, job.target)
+    choices = choose(found.sites, job.target, job.options.lowering, sizes, avoided)
     if job.options.plan is not None:
         choices = replay(graph, found.sites, choices, load_plan(Path(job.options.plan)))
-    return Plan(choices)
+    return Plan(choices).changed() if job.options.lowering == AUTO else Plan(choices)
 
 
 def measure(graph: Graph, sites: Sequence[AnySite], plan: Plan, job: Job, proofs: SiteProofs) -> Plan:
@@ -39,4 +42,4 @@ def measure(graph: Graph, sites: Sequence[AnySite], plan: Plan, job: Job, proofs
     how = graph, job.target, proofs.checker, shapes, cache, options.progress, options.seed
     with job.clock.stage("tune"):
         choices, _ = Tuner(*how, custom_ops=job.libraries, time_budget=options.time_budget).tune(others, plan.choices)
-    return Plan(choices)
+    return Plan(choices).changed()

@@ -1,0 +1,58 @@
+"""Operators that must not stand in the result: which forms of a site have one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from onnx import GraphProto, ModelProto, NodeProto
+
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.lowering import LOWERINGS, Target
+from onnxgs_opt.recognition import KINDS
+from onnxgs_opt.samplers.site import AnySite
+from onnxgs_opt.tuning.plan import KEEP
+from onnxgs_opt.tuning.trial import Trial, trial_of
+from onnxgs_opt.validation.extract import NotRunnableError
+
+Refusals = dict[str, str]
+
+
+def avoided_forms(graph: Graph, sites: Sequence[AnySite], target: Target) -> dict[str, Refusals]:
+    """By site's id the forms that have an operator that the target is to do without, and a sentence that names it."""
+    done: dict[str, Refusals] = {}
+    out = {}
+    for site in sites if target.avoid else ():
+        trial = trial_of(graph, graph, site)
+        if trial.signature not in done:
+            done[trial.signature] = dict(_refused(graph, trial, target))
+        out[site.id] = done[trial.signature]
+    return out
+
+
+def _refused(graph: Graph, trial: Trial, target: Target) -> Iterator[tuple[str, str]]:
+    try:
+        cone = trial.cone(graph)
+    except NotRunnableError:  # it cannot stand alone: the whole result tells
+        return
+    refusals = KINDS[trial.site.kind].refusals(trial.site, target)
+    for name in LOWERINGS:
+        if name in refusals:
+            continue
+        model = cone if name == KEEP else trial.lowered(graph, cone, name)
+        if found := sorted(operators_of(model) & target.avoid):
+            yield name, f"it has {' and '.join(found)}, to be avoided (GSO210)"
+
+
+def operators_of(model: ModelProto) -> frozenset[str]:
+    """Every operator of a model, its bodies and functions included."""
+    nodes = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+    return frozenset(node.op_type for node in _with_bodies(nodes))
+
+
+def _with_bodies(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            bodies: list[GraphProto] = [attribute.g] if attribute.HasField("g") else list(attribute.graphs)
+            for body in bodies:
+                yield from _with_bodies(body.node)
