@@ -2,6 +2,7 @@
 # make test   the whole test suite
 # make ops    builds and tries onnxgs-ops, the native operator; needs a C++ compiler
 # make soundness  generated samplers must be found, mutants of them must not: COUNT=10000 of each, JOBS=2
+# make mutants    small faults in the recogniser, written by cosmic-ray: which of MUTANTS=300 of them no test sees, JOBS=2
 # make planted    wrong lowerings, each wrong at some size, channel, batch item or point only: validation has to find them
 # make engines    TensorRT-RTX engines, without a GPU, of every lowering of every spelling; MODELS=FOLDER of models, JOBS=2
 # make field      exports of known samplers in MODELS=FOLDER, also after onnxsim and onnxslim: what each is, equal when lowered
@@ -29,10 +30,11 @@ PINNED := $(foreach file,$(abspath $(CONSTRAINTS)),PIP_CONSTRAINT=$(file) PIP_BU
 PIP := $(PINNED) $(BIN)/python -m pip -qq --disable-pip-version-check
 DEMO := build/demo
 COUNT ?= 10000
+MUTANTS ?= 300
 JOBS ?= 2
 EXECUTIONS ?= 1000000
 
-.PHONY: demo test ops soundness planted engines field real-models same-outputs reliability lint torch bench docs examples constraints audit versions clean
+.PHONY: demo test ops soundness mutants planted engines field real-models same-outputs reliability lint torch bench docs examples constraints audit versions clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -50,6 +52,10 @@ ops: $(VENV)/.installed-test
 
 soundness: $(VENV)/.installed-test
 	$(BIN)/python -m tests.campaigns.soundness --spellings $(COUNT) --mutants $(COUNT) --jobs $(JOBS)
+
+mutants: $(VENV)/.installed-test
+	@$(PIP) install 'cosmic-ray>=8.7'
+	$(BIN)/python -m tests.campaigns.mutation --count $(MUTANTS) --jobs $(JOBS)
 
 planted: $(VENV)/.installed-test
 	$(BIN)/python -m tests.campaigns.planted --write docs/reliability.md
