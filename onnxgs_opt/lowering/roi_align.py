@@ -19,6 +19,8 @@ from onnxgs_opt.runtime.target import Target
 from onnxgs_opt.samplers.site import Site
 
 FIRST_OPSET = 11
+LAST_OPSET = 21
+"""The newest whose RoiAlign onnxruntime has: that of opset 22 takes bfloat16 too."""
 HALF_PIXELS_SINCE = 16
 
 
@@ -38,6 +40,8 @@ class RoiAlign:
         """Refuse other borders than RoiAlign's, other types than fp32, and runtimes that take a few regions only."""
         if target.opset < FIRST_OPSET:
             return f"roi-align needs opset >= {FIRST_OPSET}, the model has {target.opset}"
+        if target.opset > LAST_OPSET:
+            return f"onnxruntime has no RoiAlign of opset >= {LAST_OPSET + 1}, and the model has {target.opset}"
         if Quirk.ROI_ALIGN_IS_FOR_FEW_REGIONS in target.quirks:
             return "TensorRT runs RoiAlign by a plugin for a few hundred regions, not for one a point"
         if site.dtype != "float32" or "float64" in site.types:

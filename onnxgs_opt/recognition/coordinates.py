@@ -118,10 +118,10 @@ def _moved(algebra: Algebra, piece: Expr) -> tuple[Expr, Number, Expr] | None:
 
 
 def domain(coordinate: Coordinate) -> list[Cell]:
-    """The cells of floor(p) that the leaf's known bounds leave."""
+    """The cells of floor(p) that the leaf's known bounds leave, or those that stand for all."""
     leaf, offset = coordinate.leaf, coordinate.offset
     if leaf.lo is None or leaf.hi is None or offset.lo is None or offset.hi is None:
-        return [Cell()]
+        return [Cell(*coordinate.reach[:2]) if coordinate.reach else Cell()]
     low = coordinate.slope * leaf.lo + offset.lo
     high = coordinate.slope * leaf.hi + offset.hi
     first, last = math.floor(low), math.floor(high)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
-from onnxgs_opt.recognition.algebra.piecewise import Coordinate
+from onnxgs_opt.recognition.algebra.piecewise import Coordinate, Reach
 from onnxgs_opt.recognition.algebra.polynomial import Number
 from onnxgs_opt.samplers.policy import Policy
 from onnxgs_opt.samplers.sampler import Sampler
@@ -14,18 +14,22 @@ from onnxgs_opt.samplers.sampler import Sampler
 
 @dataclass(frozen=True)
 class Axis:
-    """One coordinate: pixel p = slope * leaf + offset, which indexes axis `position` of the image, of `size`."""
+    """One coordinate: pixel p = slope * leaf + offset, which indexes axis `position` of the image, of `size`.
+
+    `reach` is that of its `Coordinate`: where there is one, the image may be mirrored or repeated.
+    """
 
     leaf: Expr
     slope: Number
     offset: Expr
     position: int
     size: int
+    reach: Reach | None = None
 
     @property
     def coordinate(self) -> Coordinate:
         """The coordinate by itself, without what it indexes."""
-        return Coordinate(self.leaf, self.slope, self.offset)
+        return Coordinate(self.leaf, self.slope, self.offset, self.reach)
 
     def pixel(self, algebra: Algebra) -> Expr:
         """The pixel coordinate."""

@@ -13,8 +13,9 @@ from onnxgs_opt.recognition.algebra.polynomial import ZERO, Monomial, Number, Po
 from onnxgs_opt.recognition.coordinates import coordinates_of, domain, grids_of
 from onnxgs_opt.recognition.fill import fill_of
 from onnxgs_opt.recognition.match import Axis, Match, Miss, Stage
+from onnxgs_opt.recognition.periods import repeats_so, within_periods
 from onnxgs_opt.recognition.reasons import Words, either, extent, lettered, listed, quoted, sources, width
-from onnxgs_opt.samplers.border import BORDER, ZEROS, Border
+from onnxgs_opt.samplers.border import BORDER, BORDERS, ZEROS, Border
 from onnxgs_opt.samplers.kernel import LINEAR, Kernel
 from onnxgs_opt.samplers.sampler import Sampler, candidates, taps
 
@@ -40,6 +41,7 @@ class Interpolation:
 
 
 RECOGNISED = (Interpolation("bilinear", LINEAR, 2),)
+PERIODIC = tuple(border for border in BORDERS.values() if border.periodic)
 AXES = "zyx"
 Sides = tuple[str, ...]
 """The name of the border along each axis."""
@@ -71,11 +73,10 @@ def recognise(
     beside = grids_of(algebra, reads)
     if grids:
         found = [replace(c, offset=algebra.add(c.offset, beside.get(c.leaf, algebra.zero))) for c in found]
-    try:
-        result = _match(algebra, root, found, fitting)
-    except Unresolved as reason:
-        result = Miss(str(reason), len(reads), reason.code, extents=reason.extents, stage=Stage.REGIONS)
-        result = replace(result, about=reason.about)
+    result = _match(algebra, root, found, fitting)
+    if isinstance(result, Miss):
+        around = [within_periods(root, coordinate) for coordinate in found]
+        result = result if around == found else _match(algebra, root, around, fitting)
     return replace(result, beside=True) if isinstance(result, Miss) and beside else result
 
 
@@ -90,11 +91,22 @@ def _either(numbers: Iterable[int]) -> str:
 
 
 def _match(algebra: Algebra, root: Expr, coordinates: list[Coordinate], known: Sequence[Interpolation]) -> Match | Miss:
+    try:
+        return _matched(algebra, root, coordinates, known)
+    except Unresolved as reason:
+        taps = sum(e.op == "elem" and e.leaves != frozenset((e,)) for e in walk((root,)))
+        miss = Miss(str(reason), taps, reason.code, extents=reason.extents, stage=Stage.REGIONS)
+        return replace(miss, about=reason.about)
+
+
+def _matched(
+    algebra: Algebra, root: Expr, coordinates: list[Coordinate], known: Sequence[Interpolation]
+) -> Match | Miss:
     rough = Resolver(coordinates, algebra.effort)
     grid = partitions(rough, [domain(c) for c in coordinates], [root])
     counts = sorted(kind.taps for kind in known)
     seen: Miss | None = None
-    for region in sorted(product(*grid), key=extent, reverse=True):
+    for region in sorted(product(*grid), key=_place):
         poly = rough.evaluate(root, region)
         found = len(_taps(rough, poly))
         kind = next((kind for kind in known if kind.taps == found), None)
@@ -111,6 +123,11 @@ def _match(algebra: Algebra, root: Expr, coordinates: list[Coordinate], known: S
 
 def _where(region: Sequence[Cell], names: str) -> str:
     return " and ".join(cell.describe(name) for cell, name in zip(region, names, strict=False))
+
+
+def _place(region: Sequence[Cell]) -> tuple[int, int]:
+    """Wide regions first; of mirror images, and of repeated ones, that which begins at pixel 0."""
+    return -extent(region), sum(abs(cell.lo) for cell in region if cell.lo is not None)
 
 
 def _taps(resolver: Resolver, poly: Poly) -> set[int]:
@@ -156,7 +173,9 @@ def _identify(
         for position, k in zip(spatial, order, strict=True):
             offset = _offset(algebra, kind.kernel, coordinates[k], [v - floors[k] for v in columns[position]])
             if offset is not None:
-                axes.append(Axis(coordinates[k].leaf, coordinates[k].slope, offset, position, sizes[position]))
+                own = replace(coordinates[k], offset=offset, reach=None)
+                reach = None if coordinates[k].reach is None else within_periods(root, own).reach
+                axes.append(Axis(own.leaf, own.slope, offset, position, sizes[position], reach))
         if len(axes) < kind.axes:
             continue
         result = _prove(algebra, root, image, kind, tuple(axes), tuple(rest), affine)
@@ -233,7 +252,8 @@ def _prove(
         return algebra.sub(pixel, algebra.num(fill))
 
     bounded = all(axis.leaf.lo is not None and axis.leaf.hi is not None for axis in axes)
-    borders = [border for border in kind.borders if bounded or not border.periodic]
+    turning = [border for border in PERIODIC if all(repeats_so(border, algebra, axis) for axis in axes)]
+    borders = [*(border for border in kind.borders if bounded or not border.periodic), *turning]
     first = {_sides(sampler): sampler for sampler in candidates(kind.kernel, kind.axes, borders)}
     forms = {sides: algebra.mul(factor, taps(algebra, sampler, pixels, size, read)) for sides, sampler in first.items()}
     words = Words(resolver, axes, AXES[-kind.axes :], kind.kernel)

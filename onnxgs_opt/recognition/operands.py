@@ -200,7 +200,7 @@ def _mask_view(lift: Lift, match: Match, roles: Roles, alive: Iterable[str]) -> 
 
 def _equal(match: Match, a: Expr, b: Expr) -> bool:
     """Whether two expressions of the match's coordinates agree everywhere."""
-    coordinates = [axis.coordinate for axis in match.axes]
+    coordinates = [replace(axis.coordinate, reach=None) for axis in match.axes]
     if a.leaves - {c.leaf for c in coordinates}:
         return False
     resolver = Resolver(coordinates)

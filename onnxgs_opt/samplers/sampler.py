@@ -70,7 +70,12 @@ def in_window(o: Arithmetic[E], sampler: Sampler, pixels: Sequence[E], sizes: Se
 
 
 def candidates(kernel: Kernel, axes: int, borders: Sequence[Border]) -> Iterator[Sampler]:
-    """The samplers that recognition tries, in this order: every window with every border, the same on all axes."""
+    """The samplers that recognition tries, in this order: every window with every border, the same on all axes.
+
+    A periodic border has no window.
+    """
     for window in WINDOWS.values():
         for border in borders:
+            if border.periodic and window is not WINDOWS["all"]:
+                continue
             yield axes * (AxisSpec(kernel, border, window),)

@@ -12,6 +12,9 @@ from onnxgs_opt.recognition.algebra.polynomial import Number, tidy
 MAX_CELLS = 24
 """A sampler has about a dozen cells an axis; more is not one, or not seen at the right place."""
 
+MAX_CELLS_OF_PERIODS = 60
+"""Of one whose image is mirrored or repeated, of which two periods are looked at."""
+
 
 @dataclass(frozen=True)
 class Cell:

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
+from typing import NamedTuple
 
-from onnxgs_opt.recognition.algebra.cells import MAX_CELLS, Cell, split_floor, split_fraction
+from onnxgs_opt.recognition.algebra.cells import MAX_CELLS, MAX_CELLS_OF_PERIODS, Cell, split_floor, split_fraction
 from onnxgs_opt.recognition.algebra.effort import Effort
 from onnxgs_opt.recognition.algebra.expression import Algebra, Bound, Expr, walk
 from onnxgs_opt.recognition.algebra.polynomial import ONE, ZERO, Number, Poly
 
-__all__ = ["MAX_CELLS", "Cell", "Coordinate", "Resolver", "Split", "Unresolved", "partitions"]
+__all__ = ["MAX_CELLS", "Cell", "Coordinate", "Reach", "Resolver", "Split", "Unresolved", "partitions"]
 
 
 HALF = Fraction(1, 2)
@@ -41,13 +42,25 @@ class Unresolved(Exception):  # noqa: N818 (an answer, not a failure)
         self.about: Expr | None = None
 
 
+class Reach(NamedTuple):
+    """Floors from `lo` to `hi`, beyond which an expression repeats what it was one `period` before."""
+
+    lo: int
+    hi: int
+    period: int
+
+
 @dataclass(frozen=True)
 class Coordinate:
-    """A data-dependent leaf and the pixel coordinate p = slope * leaf + offset that it moves along."""
+    """A data-dependent leaf and the pixel coordinate p = slope * leaf + offset that it moves along.
+
+    `reach` stands for all of its floors; None where no such range is known.
+    """
 
     leaf: Expr
     slope: Number
     offset: Expr
+    reach: Reach | None = None
 
 
 class Split(Exception):  # noqa: N818 (control flow between a decision and the list of cells)
@@ -100,10 +113,11 @@ class Resolver:
         conditions = [e for e in walk(roots) if e.op in ("ge", "floor", "round") and e.leaves == leaf]
         whole = [Cell()] * len(self._coordinates)
 
+        most = MAX_CELLS if self._coordinates[axis].reach is None else MAX_CELLS_OF_PERIODS
         settled: list[Cell] = []
         pending = list(reversed(cells))
         while pending:
-            if len(settled) + len(pending) > MAX_CELLS:
+            if len(settled) + len(pending) > most:
                 raise Unresolved(MANY)
             cell = pending.pop()
             parts = self._parts(axis, [*whole[:axis], cell, *whole[axis + 1 :]], conditions)

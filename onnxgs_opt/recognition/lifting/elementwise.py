@@ -93,9 +93,9 @@ def _divide(lift: Lift, node: Node, position: int, index: Index) -> Expr:
         raise NoRule("divisor is not constant")
     if lift.dtype_kind(node.inputs[0].name) == "f":
         return lift.algebra.scale(a, Fraction(1) / b.value)
-    if not isinstance(b.value, int) or b.value < 0 or a.lo is None or a.lo < 0:
-        raise NoRule("integer division of possibly negative numbers rounds to zero")
-    return lift.algebra.quotient(a, b.value)
+    if not isinstance(b.value, int) or b.value < 0:
+        raise NoRule("an integer is divided by no positive one")
+    return lift.algebra.trunc(lift.algebra.scale(a, Fraction(1, b.value)))
 
 
 def _reciprocal(lift: Lift, node: Node, position: int, index: Index) -> Expr:
