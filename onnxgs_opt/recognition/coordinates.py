@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
-from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, walk
+from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, children, walk
 from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate
 from onnxgs_opt.recognition.algebra.polynomial import Number
 from onnxgs_opt.recognition.match import Miss
@@ -48,6 +48,23 @@ def _not_rounded(algebra: Algebra, reads: Sequence[Expr], leaves: set[Expr]) -> 
             )
     (leaf, *_) = sorted(leaves or reads[0].leaves, key=lambda leaf: leaf.serial)
     return Miss(f"{source(leaf)} is an index as it stands: no coordinate is rounded", len(reads), "GSO109", about=leaf)
+
+
+def choosers(root: Expr, coordinates: Sequence[Coordinate]) -> list[Coordinate]:
+    """The coordinates that say which element is read and weigh none: an item of a batch that data choose, say."""
+    weighing: set[Expr] = set()
+    seen: set[Expr] = set()
+    pending = [root]
+    while pending:
+        expr = pending.pop()
+        if expr in seen:
+            continue
+        seen.add(expr)
+        if expr.op == "elem":
+            weighing.add(expr)
+        else:
+            pending += children(expr)
+    return [c for c in coordinates if c.leaf not in weighing]
 
 
 def grids_of(algebra: Algebra, reads: Sequence[Expr]) -> dict[Expr, Expr]:

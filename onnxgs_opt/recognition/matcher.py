@@ -10,11 +10,11 @@ from itertools import pairwise, permutations, product
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, walk
 from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate, Resolver, Split, Unresolved, partitions
 from onnxgs_opt.recognition.algebra.polynomial import ZERO, Monomial, Number, Poly
-from onnxgs_opt.recognition.coordinates import coordinates_of, domain, grids_of
+from onnxgs_opt.recognition.coordinates import choosers, coordinates_of, domain, grids_of
 from onnxgs_opt.recognition.fill import fill_of
 from onnxgs_opt.recognition.match import Axis, Match, Miss, Stage
 from onnxgs_opt.recognition.periods import repeats_so, within_periods
-from onnxgs_opt.recognition.reasons import Words, either, extent, lettered, listed, quoted, sources, width
+from onnxgs_opt.recognition.reasons import Words, either, extent, lettered, listed, quoted, source, sources, width
 from onnxgs_opt.samplers.border import BORDER, BORDERS, ZEROS, Border
 from onnxgs_opt.samplers.kernel import LINEAR, Kernel
 from onnxgs_opt.samplers.sampler import Sampler, candidates, taps
@@ -67,6 +67,13 @@ def recognise(
     fitting = [kind for kind in known if kind.axes == len(found)]
     if not fitting:
         counts = sorted({kind.axes for kind in known})
+        free = choosers(root, found)
+        if free and len(found) - len(free) in counts:
+            condition = (
+                f"which part of {quoted(names)} is sampled is told by {listed(source(c.leaf) for c in free)}, and a "
+                "sampler reads the item of a batch that it makes a sample of"
+            )
+            return Miss(condition, len(reads), apart=True, stage=Stage.TAPS)
         condition = f"where it reads depends on {sources(found)}, and a sampler has {_either(counts)}"
         miss = Miss(condition, len(reads), degenerate=len(found) < counts[0], apart=len(found) > counts[-1])
         return replace(miss, stage=Stage.COORDINATES)

@@ -18,6 +18,9 @@ from onnxgs_opt.recognition.match import Miss
 LATE = frozenset(("GSO101", "GSO103", "GSO107", "GSO114"))
 """Codes of sums that do read the pixels around two floors; these are reported of a single read of all corners too."""
 
+UNSIZED = "GSO113"
+"""That of a sum that could not be looked at, for its sizes are data: it may be anything that a rounded index reads."""
+
 
 def placed(lift: Lift | None, miss: Miss) -> Miss:
     """The miss with the node that it is about: the first that computes the expression, or something of it.
@@ -57,7 +60,7 @@ def remarks(scope: Scope, misses: dict[str, tuple[Join, Miss]], claimed: Set[str
     kept: list[tuple[Join, Miss]] = []
     for join, miss in sorted(misses.values(), key=lambda entry: -len(entry[0].reads)):
         inside = any(join.reads <= other.reads for other, _ in kept)
-        told = len(join.reads) > 1 or (miss.code in LATE and miss.taps >= TAPS)
+        told = len(join.reads) > 1 or miss.code == UNSIZED or (miss.code in LATE and miss.taps >= TAPS)
         if not inside and told and not join.reads & claimed:
             kept.append((join, miss))
     for join, miss in kept:

@@ -1,0 +1,40 @@
+"""Exports of other frameworks: each is found as its line of the field's table says, and lowered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import pytest
+
+from onnxgs_opt import optimize
+from tests.campaigns.field.table import TABLE, Found
+
+FOLDER = Path(__file__).parents[1] / "fixtures" / "field"
+FILES = sorted(FOLDER.glob("*.onnx"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_each_is_what_the_table_says(path):
+    wanted = TABLE[path.name.split(".")[0]]
+    report = optimize(onnx.load(path), lowering="merged-gather", measure=False).report
+    assert Found.of(report) in wanted
+    sampled = any(site.rule == "GSO001" for site in report.sites)
+    assert not sampled or [site.lowering for site in report.sites] == ["merged-gather"]
+    assert not sampled or all(site.error.max_abs is not None for site in report.sites)
+
+
+def test_what_chooses_the_item_is_named():
+    """RoIAlign in plain torch: only which image is read is told by data."""
+    path = FOLDER / "torchvision_roi_align_py.ts17.st.onnx"
+    [miss] = optimize(onnx.load(path), dry_run=True).report.near_misses
+    assert "'rois'[..., 0]" in miss.condition
+    assert "the item of a batch" in miss.condition
+
+
+def test_points_that_the_export_cannot_read_are_left_out_of_its_check():
+    """The export's reads fail outside the image, where it chooses the fill value: its site is checked beside it."""
+    path = FOLDER / "index_modes_jax.constant.onnx"
+    report = optimize(onnx.load(path), lowering="merged-gather", measure=False).report
+    assert report.validation.status == "not-run"
+    assert 0 < report.sites[0].error.max_abs < 1e-5
