@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,9 @@ def outcome(folder: Path, hash_seed: str) -> dict[str, Any]:
             assert set(report.pop("timings")) >= {"load", "find"}
             assert report["provenance"].pop("date")
             files[name] = report
+        elif name.endswith(".html"):
+            files[name], dates = re.subn(rb"<tr><th>date</th>.*", b"", files[name])
+            assert dates == 1
     return {**files, "stdout": done.stdout}
 
 

@@ -25,7 +25,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def words(html: str) -> str:
     """What a reader sees, numbers apart: their last digits are the machine's, the places of the boxes Graphviz's."""
-    body = re.sub(r"<style>.*?</style>", "", html, flags=re.DOTALL)
+    body = re.sub(r"<(style|script)>.*?</\1>|<summary>How this report.*?</details>", "", html, flags=re.DOTALL)
     return re.sub(r"[\d.]+(e[+-]\d+)?", "#", " ".join(re.sub("<[^>]*>", " ", body).split()))
 
 

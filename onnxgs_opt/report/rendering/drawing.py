@@ -53,6 +53,16 @@ class Drawing:
     shapes: tuple[Shape, ...]
     arrows: tuple[Arrow, ...]
 
+    @property
+    def lines(self) -> str:
+        """All arrows as one SVG path."""
+        return "".join(arrow.path for arrow in self.arrows)
+
+    @property
+    def heads(self) -> str:
+        """All heads as one path of points, which round line caps make visible."""
+        return "".join(f"M{arrow.head}h0" for arrow in self.arrows if arrow.head)
+
 
 def draw(cone: Cone) -> Drawing | None:
     """Lay a cone out from its inputs down to its output; None where it is too large to be looked at."""
@@ -93,9 +103,8 @@ def _height(box: Box) -> float:
 
 def _shape(box: Box, at: str, height: float) -> Shape:
     x, y = (float(value) for value in at.split(","))
-    return Shape(
-        x, _px(height - y), _width(box), _height(box), box.role, label_of(box.op), label_of(box.name), box.name
-    )
+    place = _px(x), _px(height - y), _px(_width(box)), _px(_height(box))
+    return Shape(*place, box.role, label_of(box.op), label_of(box.name), box.name)
 
 
 def _arrow(pos: str, height: float, tensor: str) -> Arrow:
@@ -103,15 +112,15 @@ def _arrow(pos: str, height: float, tensor: str) -> Arrow:
     points: list[tuple[float, float]] = []
     head = ""
     for word in pos.split():
-        x, y = (_px(float(v)) for v in word.removeprefix("e,").split(","))
+        x, y = (float(v) for v in word.removeprefix("e,").split(","))
         if word.startswith("e,"):
-            head = f"{x},{_px(height - y)}"
+            head = f"{_px(x)} {_px(height - y)}"
             continue
-        points.append((x, _px(height - y)))
+        points.append((_px(x), _px(height - y)))
     (x0, y0), *rest = points
-    curve = " ".join(f"{x},{y}" for x, y in rest)
-    return Arrow(f"M{x0},{y0} C{curve} L{head}" if head else f"M{x0},{y0} C{curve}", head, tensor)
+    curve = " ".join(f"{x} {y}" for x, y in rest)
+    return Arrow(f"M{x0} {y0}C{curve}L{head}" if head else f"M{x0} {y0}C{curve}", head, tensor)
 
 
-def _px(value: Any) -> float:
-    return round(float(value), 1)
+def _px(value: Any) -> int:
+    return round(float(value))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
@@ -38,7 +39,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class HeatMap:
-    """The cells; the outline of the image, from and to, the same on both axes; marks, alike; and the legend."""
+    """The cells; the outline of the image, from and to, the same on both axes; marks, alike; and the legend.
+
+    `values` has, row by row, "largest difference/points" of each cell, nothing where no point fell.
+    """
 
     size: int
     cells: tuple[Cell, ...]
@@ -46,6 +50,27 @@ class HeatMap:
     marks: tuple[tuple[float, str], ...]
     legend: tuple[tuple[str, str], ...]
     points: int
+    values: str
+
+    @property
+    def edges(self) -> tuple[int, ...]:
+        """Where the cells of an axis begin, in pixels."""
+        return tuple(sorted({cell.left for cell in self.cells}))
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """By grade, all cells of it as one SVG path, neighbours in a row as one box: a picture in a few kilobytes."""
+        found: dict[str, str] = {}
+        for (grade, top), alike in groupby(self.cells, key=lambda cell: (cell.grade, cell.top)):
+            first, *more = alike
+            width = first.width + sum(cell.width for cell in more)
+            found[grade] = found.get(grade, "") + f"M{first.left} {top}h{width}v{first.height}h-{width}z"
+        return found
+
+    @property
+    def grid(self) -> str:
+        """The lines between the cells, as one SVG path."""
+        return "".join(f"M{edge} 0v{self.size}M0 {edge}h{self.size}" for edge in self.edges[1:])
 
 
 def bands(letter: str) -> tuple[tuple[str, int], ...]:
@@ -90,10 +115,13 @@ def heat_map(runs: Sequence[Points]) -> HeatMap | None:
         for i, row in enumerate(bands("y"))
         for j, column in enumerate(bands("x"))
     )
+    values = ",".join(
+        f"{error:.2g}/{n}" if n else "" for error, n in zip(worst.ravel().tolist(), hits.ravel().tolist(), strict=True)
+    )
     lines = {1: "-1", 3: "0", 4 + PARTS: "S-1", 6 + PARTS: "S"}
     marks = tuple((float(starts[k] + LINE / 2), name) for k, name in lines.items())
     corners = int(marks[1][0]), int(marks[2][0])
-    return HeatMap(int(starts[-1]), cells, corners, marks, _legend(), int(hits.sum()))
+    return HeatMap(int(starts[-1]), cells, corners, marks, _legend(), int(hits.sum()), values)
 
 
 def grade(error: float) -> str:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from base64 import b64encode
 from dataclasses import replace
 from fractions import Fraction
+from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import onnxgs_opt
+from bench.scaling import side_by_side
 from onnxgs_opt import cli
 from onnxgs_opt.errors import UsageError
 from onnxgs_opt.report.evidence import Box, Cone
@@ -78,13 +82,40 @@ def test_a_report_has_every_part() -> None:
         "Before:",
         "After:",
         "20 ms",
-        "1.60x",
+        "1.60x as fast (1.50 to 1.70)",
+        "2.90x as fast the whole model: 41 ms before, 14 ms after",
+        "2.70 to 3.10 in the middle half of 25 rounds",
+        "onnxgs-opt in.onnx out.onnx",
+        "0000000000",
         "GSO101",
     ):
         assert words in found.text
     assert [tag for tag, _ in found.tags].count("math") >= 3
-    reads = [a for tag, a in found.tags if tag == "rect" and a.get("class") == "box read"]
-    assert len(reads) == 2 * 2 * len(SITE.reads)
+    reads = [a for tag, a in found.tags if tag == "g" and a.get("class") == "read"]
+    assert len(reads) == 2 * len(SITE.reads)  # before and after; the second site's pictures are the first one's
+    assert "is that of site0 but for the names" in found.text
+
+
+def test_the_index_leads_to_every_part() -> None:
+    found = page(FULL)
+    places = [str(a["href"]) for tag, a in found.tags if tag == "a"]
+    assert places == ["#s0", "#s1", "#near-misses", "#hazards", "#engine"]
+    assert {place[1:] for place in places} <= {a.get("id") for _, a in found.tags}
+
+
+def test_twenty_sites_stay_small() -> None:
+    """As many sites with real cones: pictures that differ in names only are drawn once, heat maps are few paths."""
+    result = onnxgs_opt.optimize(side_by_side(20, dynamic=False), lowering="merged-gather", validate=False)
+    text = to_html(result.report, result.evidence)
+    found = Page(text)
+    assert [a["class"] for tag, a in found.tags if tag == "details" and "class" in a] == ["site"] * 20
+    assert [tag for tag, a in found.tags if tag == "details" and "open" in a and "class" in a] == []
+    assert text.count("<svg") == 4  # of the first site, and of the next, which shares the size of the image with it
+    assert all(name in text for evidence in result.evidence for box in evidence.before.boxes for name in [box.name])
+    points = evidence_of(FULL)[0].points
+    whole = to_html(result.report, [replace(evidence, points=points) for evidence in result.evidence])
+    assert whole.count('class="heat"') == 20
+    assert len(whole) < 500_000
 
 
 def test_an_engine_shows_its_slowest_layers_first() -> None:
@@ -98,13 +129,18 @@ def test_a_report_without_evidence_is_whole() -> None:
 
 
 @pytest.mark.parametrize("report", [FULL, hostile()], ids=["full", "hostile"])
-def test_nothing_is_loaded_and_nothing_runs(report: Report) -> None:
+def test_nothing_is_loaded_and_only_our_script_runs(report: Report) -> None:
     text = to_html(report, evidence_of(report))
     found = Page(text)
-    assert not {"script", "link", "iframe", "img", "object", "form", "a"} & {tag for tag, _ in found.tags}
+    assert not {"link", "iframe", "img", "object", "form", "base"} & {tag for tag, _ in found.tags}
     for _, attributes in found.tags:
-        assert not [name for name in attributes if name.startswith("on") or name in ("href", "src")]
-    assert "default-src 'none'" in text
+        assert not [name for name in attributes if name.startswith("on") or name in ("src", "action")]
+        assert str(attributes.get("href", "#")).startswith("#")
+    [attributes] = [a for tag, a in found.tags if tag == "script"]
+    script = text.partition("<script>")[2].partition("</script>")[0]
+    assert (attributes, script) == ({}, (Path(html.__file__).parent / html.SCRIPT).read_text(encoding="utf-8"))
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    assert f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" in text
     assert "url(" not in text
     assert all(c.isprintable() or c == "\n" for c in text)
 
@@ -176,10 +212,25 @@ def test_the_largest_error_of_a_cell_is_kept() -> None:
     runs = [Points(x, x, np.array([0.0, 1e-6, 1e-8]), (8, 8)), Points(x, x, np.array([0.0, 0.0, 2e-4]), (5, 9))]
     heat = heat_map(runs)
     assert heat is not None
+    assert heat.values.count("0.0002/6") == 1
     [hot] = [cell for cell in heat.cells if cell.grade not in ("none", "g0")]
     assert hot.title == "x = 0, y = 0: max |error| 0.0002 over 6 points"
     assert hot.grade == grade(2e-4)
     assert heat.points == 6
+
+
+def test_a_path_covers_the_cells_of_its_grade() -> None:
+    heat = heat_map(evidence_of(FULL)[0].points)
+    assert heat is not None
+    areas = {
+        grade: sum(int(w) * int(h) for w, h in re.findall(r"h(\d+)v(\d+)h-", path))
+        for grade, path in heat.paths.items()
+    }
+    cells = {grade: 0 for grade in areas}
+    for cell in heat.cells:
+        cells[cell.grade] += cell.width * cell.height
+    assert areas == cells
+    assert len(heat.values.split(",")) == len(heat.cells) == len(heat.edges) ** 2
 
 
 def test_grades_rise_with_the_error() -> None:
@@ -230,6 +281,7 @@ def test_a_browser_shows_it(tmp_path: Path, report: Report) -> None:
     run = [CHROMIUM, *options, "--window-size=1200,1400", f"--screenshot={shot}", "--dump-dom", path.as_uri()]
     done = subprocess.run(run, capture_output=True, text=True, check=True, timeout=120)
     assert "<title>onnxgs-opt: PASSED" in done.stdout
+    assert '<button class="copy" type="button">copy</button>' in done.stdout, "its script did not run"
     assert "owned" not in re.findall("<title>(.*?)</title>", done.stdout)
     assert done.stdout.count('<math xmlns="http://www.w3.org/1998/Math/MathML"') == to_html(
         report, evidence_of(report)
