@@ -7,18 +7,29 @@ from typing import TYPE_CHECKING
 from onnxgs_opt._version import __version__
 
 if TYPE_CHECKING:
-    from onnxgs_opt.api import Result, find, optimize
+    from onnxgs_opt.api import Result, compare_targets, find, optimize
     from onnxgs_opt.errors import MismatchError, OptError
     from onnxgs_opt.report.model import Report
     from onnxgs_opt.samplers.site import Site
 
-__all__ = ["MismatchError", "OptError", "Report", "Result", "Site", "__version__", "find", "optimize"]
+__all__ = [
+    "MismatchError",
+    "OptError",
+    "Report",
+    "Result",
+    "Site",
+    "__version__",
+    "compare_targets",
+    "find",
+    "optimize",
+]
 _HOMES = {
     "MismatchError": "errors",
     "OptError": "errors",
     "Report": "report.model",
     "Result": "api",
     "Site": "samplers.site",
+    "compare_targets": "api",
     "find": "api",
     "optimize": "api",
 }

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from onnx import ModelProto
 
@@ -28,7 +28,9 @@ from onnxgs_opt.report.gates import Gates
 from onnxgs_opt.report.model import Report
 from onnxgs_opt.report.rendering.notebook import to_notebook
 from onnxgs_opt.report.rendering.words import verdict as said_of
+from onnxgs_opt.report.targets import TargetRun
 from onnxgs_opt.report.verdict import Verdict, gated, judge
+from onnxgs_opt.runtime import runtime_of
 from onnxgs_opt.runtime.tensorrt.engine import Engine
 from onnxgs_opt.runtime.timing import Race
 from onnxgs_opt.samplers.site import Site
@@ -164,6 +166,33 @@ def optimize(
             `raise_on_mismatch`: else the report's status says so, and nothing is written.
     """
     return run(Options(**locals()))
+
+
+def compare_targets(model: Model, targets: Sequence[str], **given: Any) -> tuple[TargetRun, ...]:
+    """Optimise a model for each of some targets, with every lowering measured and checked there; nothing is written.
+
+    `given` are options of `optimize`: shapes, tolerances, inputs and the like.
+
+    Raises:
+        OptError: As `optimize` does, and for a target that is none.
+    """
+    return compare(Options(model, compare_targets=tuple(targets), **given))
+
+
+def compare(options: Options) -> tuple[TargetRun, ...]:
+    """A run for each of `compare_targets`."""
+    if options.target or options.lowering != AUTO or options.plan or options.engine or not options.writes:
+        hint = "leave out --target, --lowering, --plan, --engine, --dry-run and --check"
+        raise UsageError("--compare-targets measures every lowering on each target, and writes nothing", hint)
+    names = [name for named in options.compare_targets for name in named.split(",")]
+    each = {name: replace(options, target=cast(TargetName, name), output=None) for name in names}
+    return tuple(_run_on(name, options) for name, options in each.items())
+
+
+def _run_on(name: str, options: Options) -> TargetRun:
+    runtime = runtime_of(name)
+    missing = runtime.unavailable() or ""
+    return TargetRun(name, "" if missing else runtime.version(), missing, run(options).report)
 
 
 def run(options: Options) -> Result:

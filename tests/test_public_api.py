@@ -31,6 +31,7 @@ def test_the_public_names() -> None:
         "Result",
         "Site",
         "__version__",
+        "compare_targets",
         "find",
         "optimize",
     }

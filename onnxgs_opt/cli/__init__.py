@@ -64,6 +64,8 @@ def command(context: click.Context, /, **given: Any) -> int:
         everywhere = {name: value for name, value in config.values.items() if name not in explicit(context)}
         voice = replace(voice, format=everywhere.get("format", voice.format))
         each = options_given(_cache_folder(), context, config, **{**given, **everywhere})
+        if each[0].compare_targets:
+            return _compare(each, voice)
         return _one(each[0], voice) if len(each) == 1 else _several(each, voice)
     except OptError as error:
         if verbosity > 1:
@@ -82,6 +84,19 @@ def _one(options: Options, voice: Voice) -> int:
         _tell("the model was not timed: it was not rewritten, or does not run here")
     _show(result.report, voice)
     return result.report.exit_code
+
+
+def _compare(each: Sequence[Options], voice: Voice) -> int:
+    """Measure one model on several targets, and print the table."""
+    from onnxgs_opt.api import compare
+    from onnxgs_opt.report.targets import to_json, to_text
+
+    if len(each) > 1 or voice.format not in ("text", "json"):
+        raise UsageError("--compare-targets prints the table of one model", "name one, and --format text or json")
+    with _progress(voice) as progress, _warnings():
+        runs = compare(replace(each[0], progress=progress))
+    _say(to_json(runs) if voice.format == "json" else to_text(runs), voice.colour)
+    return 0
 
 
 def _several(each: Sequence[Options], voice: Voice) -> int:

@@ -116,7 +116,7 @@ def options_given(cache: Path, context: click.Context, config: Config, /, **give
     Raises:
         UsageError: IN or OUT is missing, a shape is none, or `Options` refuses what was given.
     """
-    writes = not (given["dry_run"] or given["check"])
+    writes = not (given["dry_run"] or given["check"] or given["compare_targets"])
     found = pairs(given.pop("named"), given["output_dir"], given["in_place"], writes)
     require_different(found)
     given["command"] = shlex.join(["onnxgs-opt", *context.obj])

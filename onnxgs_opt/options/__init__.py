@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
 
 from onnxgs_opt.errors import UsageError
 from onnxgs_opt.files.outputs import require_apart
@@ -22,12 +22,9 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 AUTO: Final = "auto"
-LOWERINGS = (
-    *("keep", "merged-gather", "blocked-gather", "lerp-gather", "row-gather", "packed-gather"),
-    *("grid-sample", "roi-align", "plugin", "resize"),
-)
-TARGETS = ("ort-cpu", "ort-cuda", "tensorrt", "tensorrt-rtx", "openvino", "mnn")
-ON_DEVICES = ("openvino",)
+LOWERINGS = tuple(name for name in get_args(LoweringName) if name != AUTO)
+TARGETS = tuple(name for name in get_args(TargetName) if ":" not in name)
+ON_DEVICES = tuple(name for name in TARGETS if f"{name}:CPU" in get_args(TargetName))
 """Targets that take `:DEVICE` after their name."""
 FORMATS = ("text", "json", "markdown", "sarif", "github", "junit")
 ENGINE_ENDINGS = (".engine", ".trt", ".plan")
@@ -253,6 +250,10 @@ class Options:
     explain: str | None = field(default=None, metadata=_said(
         "Output", "--explain", "What a code of the report means.", metavar="[CODE]",
         more="And what to do; all codes without one.",
+    ))
+    compare_targets: Sequence[str] = field(default=(), metadata=_said(
+        "Output", "--compare-targets", "Only a table: each lowering on each of them.", metavar="NAME,...",
+        more="Milliseconds and largest differences; nothing is written. Targets that cannot run here are named.",
     ))
     command: str = field(default="", metadata=_said("Output", "", "The command line, which reports name."))
     accept: Callable[[ModelProto], None] | None = field(default=None, metadata=_said(

@@ -46,6 +46,7 @@ LoweringName = Literal[
     "grid-sample",
     "roi-align",
     "plugin",
+    "resize",
 ]
 TargetName = Literal[
     "ort-cpu",
@@ -59,8 +60,9 @@ TargetName = Literal[
     "openvino:GPU.1",
     "openvino:NPU",
     "openvino:AUTO",
+    "mnn",
 ]
-"""Written out for type checkers; a test compares them with the names that options take."""
+"""Written out for type checkers. `NAME:DEVICE` stands for any device of that target."""
 
 Model: TypeAlias = "PathLike | ModelProto | bytes | Program | IrModel"
 Arrays: TypeAlias = "Mapping[str, np.ndarray[Any, Any]]"

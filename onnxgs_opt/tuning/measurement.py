@@ -11,7 +11,7 @@ class Measurement:
 
     It is the median of the rounds in which both ran in turn, `ratio_low` and `ratio_high` are the quartiles, None where
     it ran once. `median_ms` is what the exported form's median is by that ratio: medians of both, taken apart, may say
-    another order than the ratios do.
+    another order than the ratios do. `max_abs` is the largest difference that its check showed.
     """
 
     lowering: str
@@ -20,3 +20,4 @@ class Measurement:
     ratio: float | None = None
     ratio_low: float | None = None
     ratio_high: float | None = None
+    max_abs: float | None = None

@@ -41,5 +41,7 @@ def measure(graph: Graph, sites: Sequence[AnySite], plan: Plan, job: Job, proofs
     shapes = {**{name: value.shape for name, value in (job.inputs or {}).items()}, **job.shapes}
     how = graph, job.target, proofs.checker, shapes, cache, options.progress, options.seed
     with job.clock.stage("tune"):
-        choices, _ = Tuner(*how, custom_ops=job.libraries, time_budget=options.time_budget).tune(others, plan.choices)
+        least = 0.0 if options.compare_targets else None
+        tuner = Tuner(*how, least, job.libraries, options.time_budget)
+        choices, _ = tuner.tune(others, plan.choices)
     return Plan(choices).changed()

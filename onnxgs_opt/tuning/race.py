@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import isfinite
 
 from onnx import ModelProto
 
@@ -64,6 +65,7 @@ class Contest:
         self._calls = {KEEP: self._prepared(self._cone)}
         self._first = run_within(self._calls[KEEP], limit_s)
         self._rows: dict[str, Measurement] = {}
+        self._errors: dict[str, float] = {}
 
     @property
     def kept_s(self) -> float:
@@ -72,9 +74,11 @@ class Contest:
 
     def enter(self, name: str, check: Comparison) -> None:
         """Let a lowering take part, where it is right, builds, and its first call is not hopelessly slow."""
+        if check.status != "not-run" and isfinite(check.max_abs):
+            self._errors[name] = check.max_abs
         found = "wrong" if check.status == "mismatch" else self._candidate(name)
         if isinstance(found, str):
-            self._rows[name] = Measurement(name, found)
+            self._rows[name] = Measurement(name, found, max_abs=self._errors.get(name))
             return
         self._calls[name] = found
 
@@ -103,6 +107,7 @@ class Contest:
         most = max(SITE_BUDGET_S, min(LONG_BUDGET_S, left_s))
         result = race(racing, min(most, max(SITE_BUDGET_S, 8 * sum(once[name] for name in racing))), once)
         rows = {name: _row(result, name) if name in racing else _slow_row(result, once, name) for name in self._calls}
+        rows = {name: replace(row, max_abs=self._errors.get(name)) for name, row in rows.items()}
         return *winner_of(result), {**self._rows, **rows}
 
 

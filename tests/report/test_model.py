@@ -132,7 +132,7 @@ def test_json_values() -> None:
     assert document["sites"][0]["measurements"] == [
         {
             "lowering": "merged-gather", "status": "ok", "median_ms": 12.5, "ratio": 1.7,
-            "ratio_low": None, "ratio_high": None,
+            "ratio_low": None, "ratio_high": None, "max_abs": None,
         }
     ]  # fmt: skip
     assert document["validation"]["shapes"] == [{"img": [2, 3, 24, 40], "grid": [2, 9, 11, 2]}]
