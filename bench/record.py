@@ -1,7 +1,8 @@
 """`python -m bench.record RESULT.json...`: put results into the table that `auto` goes by where it cannot measure.
 
-Results of `bench` make a target's record, those of `bench.reads` the sums of reads in it; those of
-`bench.tensorrt.engines`, in the folder tensorrt, add their cases to what is there.
+Results of `bench` make a target's record, those of `bench.reads` the sums of reads in it, those of
+`bench.resizes` the resamplings; those of `bench.tensorrt.engines`, in the folder tensorrt, add their cases to what is
+there.
 """
 
 from __future__ import annotations
@@ -86,9 +87,26 @@ def reads(path: Path) -> dict[str, Any]:
     return {"target": result["run"]["target"], "reads": rows}
 
 
+def resizes(path: Path) -> dict[str, Any]:
+    """Resamplings, for the record of their target: of every mode the case that gains least.
+
+    What a model gains depends on whether its indices are tables in the file, which a record does not tell.
+    """
+    result = json.loads(path.read_text(encoding="utf-8"))
+    least: dict[str, dict[str, Any]] = {}
+    for row in sorted(result["resizes"], key=lambda row: -row["ratios"]["resize"]):
+        least[row["read_op"]] = row
+    own = ("read_op", "image", "elements", "ratios")
+    said = {"date": result["run"]["date"], "source": f"bench/results/{path.name}"}
+    rows = [{**{key: row[key] for key in own}, **said} for row in least.values()]
+    return {"target": result["run"]["target"], "resizes": rows}
+
+
 def _record(path: Path) -> dict[str, Any]:
     if path.parent.name == "tensorrt":
         return engines(path)
+    if path.name.startswith("resizes-"):
+        return resizes(path)
     return reads(path) if path.name.startswith("reads-") else entry(path)
 
 

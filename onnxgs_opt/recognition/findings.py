@@ -17,7 +17,7 @@ from onnxgs_opt.recognition.hazards import node_hazards, read_hazards
 from onnxgs_opt.recognition.lifting.dynamic_dims import Box
 from onnxgs_opt.recognition.lifting.shape_functions import Shape
 from onnxgs_opt.recognition.proofs import Proofs
-from onnxgs_opt.recognition.resizes import FoundResizes, find_resizes
+from onnxgs_opt.recognition.resize_search import FoundResizes, find_resizes
 from onnxgs_opt.recognition.search import Found, find_sites
 from onnxgs_opt.samplers.resize import ResizeSite
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite

@@ -3,49 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from fractions import Fraction
+from dataclasses import dataclass
 from hashlib import sha256
-from math import prod
 
 from onnxgs_opt.ir import Constant, Node
 from onnxgs_opt.ir.constants import element_count
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.ir.operators import MOVES, ORDERED, READS, operator
+from onnxgs_opt.ir.operators import READS, operator
 from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.lowering.resize import resize_refusal
-from onnxgs_opt.recognition.algebra.quantity import Quantity
-from onnxgs_opt.recognition.every_size import EverySize
-from onnxgs_opt.recognition.fixed_values import FixedValues, is_fixed
+from onnxgs_opt.recognition.fixed_values import is_fixed
 from onnxgs_opt.recognition.kind import Record
-from onnxgs_opt.recognition.lifting.dynamic_dims import PRIMES, SizeSets, settle
-from onnxgs_opt.recognition.lifting.elementwise import EXACT_BELOW
-from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact, Shape
-from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
-from onnxgs_opt.recognition.linear_forms import RULES, Form, Forms, NoForm
-from onnxgs_opt.recognition.match import Miss
-from onnxgs_opt.recognition.resampling import (
-    Axes,
-    Found,
-    Matrices,
-    NoResizeError,
-    axes_of,
-    candidates,
-    still,
-)
-from onnxgs_opt.samplers.resize import ResizedAxis, ResizeSite
-from onnxgs_opt.samplers.site import Domain
-from onnxgs_opt.samplers.view import Layout, View
+from onnxgs_opt.samplers.resize import ResizeSite
+from onnxgs_opt.samplers.view import Layout, known_product
 
 RULE = "GSO004"
 FEW = 4
 """Places up to which a read only takes a part of its input: a channel, or the corners of a cell."""
 
 NO_POINTS = "its pixels stand at fixed places: it is a Resize, no sampler of points"
-NO_SIZE = "a nearest lookup at a ratio that changes with the sizes is rounded otherwise at some of them"
 
 
 @dataclass(frozen=True)
@@ -71,11 +48,10 @@ class Resizes:
         return f"{self.rule} {site.border} {site.dtype} {sizes} by {factors} opset{graph.opset} cone:{cone}"
 
     def record(self, site: ResizeSite) -> Record:
-        """The number of elements that are made; cases are of one mode."""
-        factors = [axis.samples if axis.samples is not None else axis.factor for axis in site.axes]
-        others = [size for k, size in enumerate(site.image_shape) if k not in {axis.read for axis in site.axes}]
-        known = [*factors, *others]
-        return Record("resizes", (None if None in known else int(prod(n for n in known if n is not None)),), "Resize")
+        """The number of elements that are made; cases are of one mode and number of axes."""
+        samples = {axis.read: axis.samples for axis in site.axes}
+        made = known_product(samples.get(k, size) for k, size in enumerate(site.image_shape))
+        return Record("resizes", (made,), f"{site.resampling.mode} {len(site.axes)}-D")
 
     def operands(self, site: ResizeSite) -> tuple[str, str]:
         """The image, and what is computed of it."""
@@ -92,7 +68,7 @@ def may_hold_resizes(graph: Graph) -> bool:
 
 
 def _may_read(graph: Graph) -> bool:
-    reads = [node for node in graph.nodes if operator(node) in READS and _reads_pixels(node)]
+    reads = [node for node in graph.nodes if operator(node) in READS and reads_pixels(node)]
     if not reads:
         return False
     scope = Scope.of(graph.gs)
@@ -100,7 +76,7 @@ def _may_read(graph: Graph) -> bool:
     return any(is_fixed(scope, node.inputs[1].name, known) for node in reads)
 
 
-def _reads_pixels(node: Node) -> bool:
+def reads_pixels(node: Node) -> bool:
     """Whether a node reads floats of rank 3 or more, which are no constant, at more than a few places."""
     if len(node.inputs) < 2 or isinstance(node.inputs[0], Constant):
         return False
@@ -109,286 +85,3 @@ def _reads_pixels(node: Node) -> bool:
         return False
     count = element_count(index)
     return (data.shape is None or len(data.shape) >= 3) and (count is None or count > FEW)
-
-
-# ---- the search of one graph ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class FoundResizes:
-    """The resamplings of a graph, without ids; `misses` says by node why what is made of other fixed reads is none.
-
-    `shapes` has every tensor's shape at several sets of sizes; it is empty where nothing is dynamic.
-    """
-
-    sites: tuple[ResizeSite, ...] = ()
-    misses: Mapping[str, str] = field(default_factory=dict)
-    shapes: tuple[Mapping[str, Shape], ...] = ()
-
-
-def find_resizes(scope: Scope, claimed: Collection[str]) -> FoundResizes:
-    """The resamplings of one graph; `claimed` are names of reads that belong to other sites."""
-    known: dict[str, bool] = {}
-    seeds = [
-        node
-        for node in scope.own
-        if operator(node) in READS
-        and node.name not in claimed
-        and _reads_pixels(node)
-        and is_fixed(scope, node.inputs[1].name, known)
-        and not is_fixed(scope, node.inputs[0].name, known)
-    ]
-    return _Search(scope).run(seeds) if seeds else FoundResizes()
-
-
-@dataclass(frozen=True)
-class _Root:
-    """A tensor that may be a resampling of `base`, by `reads`, at the first sizes; `steps` lead to it."""
-
-    output: str
-    base: str
-    reads: frozenset[str]
-    axes: Axes
-    found: tuple[Found, ...]
-    steps: tuple[str, ...]
-
-
-class _Search:
-    """The search of one graph; the sizes are settled once."""
-
-    def __init__(self, scope: Scope) -> None:
-        self._scope = scope
-        self._sizes = SizeSets(scope)
-        self._values: dict[int, FixedValues] = {}
-        self._every: EverySize | None = None
-
-    def run(self, seeds: Sequence[Node]) -> FoundResizes:
-        """Look at what is made of every read that is not a part of an earlier site."""
-        sites: list[ResizeSite] = []
-        misses: dict[str, str] = {}
-        waiting = {seed.name for seed in seeds}
-        for seed in seeds:
-            if seed.name in waiting:
-                made, forms = self._made_of(self._base_of(seed.inputs[0].name), seed, waiting)
-                sites += self._sites(made, forms, misses) if forms is not None else []
-                waiting -= {seed.name}.union(*made.values())
-        sites.sort(key=lambda site: self._scope.order[site.output])
-        return FoundResizes(tuple(sites), misses, self._sizes.shapes(()) if sites else ())
-
-    def _sites(self, made: Mapping[str, frozenset[str]], forms: Forms, misses: dict[str, str]) -> list[ResizeSite]:
-        """The resamplings among tensors that are made of one, those of the most reads first, each read in one only."""
-        taken: set[str] = set()
-        sites = []
-        tapped = self._tapped(made, forms)
-        for name in sorted(made, key=lambda name: -len(made[name])):
-            if name in tapped or made[name] & taken:
-                continue
-            try:
-                found = self._proven(self._root(forms, name, made))
-            except NoResizeError as reason:
-                found = Miss(str(reason))
-            if isinstance(found, Miss):
-                misses[self._scope.producer[name][0].name] = found.condition
-                continue
-            sites.append(found)
-            taken |= made[name]
-        return sites
-
-    def _at(self, k: int) -> FixedValues:
-        if k not in self._values:
-            self._values[k] = FixedValues(self._scope, self._sizes.facts(k))
-        return self._values[k]
-
-    def _made_of(self, base: str, seed: Node, reads: Collection[str]) -> tuple[dict[str, frozenset[str]], Forms | None]:
-        """What is made of `base` by fixed reads from `seed` on, each with the names of those, and the forms of it."""
-        made: dict[str, frozenset[str]] = {}
-        try:
-            forms = Forms(self._scope, self._at(0), base)
-        except NoForm:
-            return made, None
-        for node in self._scope.nodes[self._scope.order[seed.outputs[0].name] :]:
-            own = frozenset[str]().union(*(made.get(t.name, frozenset()) for t in node.inputs))
-            own |= {node.name} & set(reads)
-            if not own or operator(node) not in RULES or not self._is_made(node, made, base):
-                continue
-            for tensor in node.outputs:
-                with suppress(NoForm):
-                    forms.of(tensor.name)
-                    made[tensor.name] = own
-        return made, forms
-
-    def _tapped(self, made: Collection[str], forms: Forms) -> set[str]:
-        """Tensors of which others are sums: a part of one may look like a resampling of its own."""
-        found: set[str] = set()
-        for name in reversed(list(made)):
-            if name in found or len(forms.of(name).terms) > 1:
-                found.update(t.name for t in self._scope.producer[name][0].inputs)
-        return found
-
-    def _base_of(self, name: str) -> str:
-        """The tensor that one has the elements of, in whatever order and shape."""
-        while name in self._scope.producer and _moves(self._scope.producer[name][0]):
-            name = self._scope.producer[name][0].inputs[0].name
-        return name
-
-    def _is_made(self, node: Node, made: Collection[str], base: str) -> bool:
-        """Whether a node computes with nothing but what is made of `base` and what is fixed."""
-        names = [t.name for t in node.inputs if t.name and t.name not in made]
-        return all(self._at(0).is_fixed(name) or self._base_of(name) == base for name in names)
-
-    def _root(self, forms: Forms, output: str, made: Mapping[str, frozenset[str]]) -> _Root:
-        form = forms.of(output)
-        shape = forms.shape(forms.base)
-        axes = axes_of(form, shape, self._resampled(forms.base, output, axes_of(form, shape)))
-        found = tuple(candidates(Matrices(form, axes)))
-        return _Root(output, forms.base, made[output], axes, found, tuple(made)[: list(made).index(output) + 1])
-
-    def _resampled(self, base: str, output: str, axes: Axes) -> set[int]:
-        """The axes that are resampled, or have another size than the result's at some sizes."""
-        shapes = [
-            [self._sizes.facts(k).get(name, UNKNOWN).shape or () for name in (base, output)]
-            for k in range(len(self._sizes.near))
-        ]
-        pairs = [(read, made) for made, read in enumerate(axes.order)]
-        changed = {read for own, new in shapes if own and new for read, made in pairs if own[read] != new[made]}
-        return changed | {axis.read for axis in axes.spatial}
-
-    # ---- the proof --------------------------------------------------------------------------------------------------
-
-    def _proven(self, root: _Root) -> ResizeSite | Miss:
-        """The site of a root, once it is the same Resize at the other sizes too."""
-        found = list(root.found)
-        if self._sizes.are_dynamic:
-            try:
-                for k in range(1, len(self._sizes.near)):
-                    found = self._still(self._at(k), root, found)
-                far, found = self._far(root, found)
-            except (NoForm, NoResizeError) as reason:
-                return Miss(str(reason), code="GSO111")
-            changes = self._every_size.changes_of_tables(root.output, self._view(root), self._seen(far))
-            return self._named(root, found, far) if changes is None else changes
-        return self._named(root, found, {})
-
-    def _still(self, values: FixedValues, root: _Root, found: list[Found]) -> list[Found]:
-        forms = Forms(self._scope, values, root.base)
-        form = self._form(forms, root)
-        axes = axes_of(form, forms.shape(root.base), {axis.read for axis in root.axes.spatial})
-        if [(a.read, a.made) for a in axes.spatial] != [(a.read, a.made) for a in root.axes.spatial]:
-            raise NoResizeError("which axes are resampled changes with the sizes")
-        return still(Matrices(form, axes), found)
-
-    def _form(self, forms: Forms, root: _Root) -> Form:
-        for name in root.steps:
-            form = forms.of(name)
-        return form
-
-    def _far(self, root: _Root, found: list[Found]) -> tuple[Mapping[str, int], list[Found]]:
-        """The largest sizes of the resampled axes at which all can be evaluated, and what it still is there."""
-        first = self._sizes.at(0)
-        large = {axis.size for axis in root.axes.spatial} | {axis.samples for axis in root.axes.spatial}
-        values = sorted({size for size in first.values() if size in large}) or sorted(set(first.values()))
-        for primes in PRIMES:
-            chosen = {value: primes[k % len(primes)] for k, value in enumerate(values)}
-            sizes, facts = settle(self._scope, {name: chosen.get(size, size) for name, size in first.items()})
-            with suppress(NoForm):
-                return sizes, self._still(FixedValues(self._scope, facts), root, found)
-        raise NoForm("at large sizes it has more elements than are looked at")
-
-    @property
-    def _every_size(self) -> EverySize:
-        if self._every is None:
-            self._every = EverySize(self._scope, *self._sizes.all(), {})
-        return self._every
-
-    def _seen(self, far: Mapping[str, int]) -> int:
-        """The largest number that sizes of a resampled axis were told from."""
-        first = self._sizes.at(0)
-        return min((size for name, size in far.items() if size != first[name]), default=max(far.values())) - 2
-
-    def _view(self, root: _Root) -> View:
-        spatial = [axis.read for axis in root.axes.spatial]
-        others = tuple(k for k in range(len(root.axes.order)) if k not in spatial)
-        return View(root.base, (others, (), *((k,) for k in spatial)))
-
-    def _named(self, root: _Root, found: Sequence[Found], far: Mapping[str, int]) -> ResizeSite | Miss:
-        """The site, by the first resampling whose number of samples can be said."""
-        for each in sorted(found, key=lambda f: f.scales.count(None)) if far else found:
-            axes = [self._axis(root, each, k) for k in range(len(root.axes.spatial))]
-            if None not in axes:
-                return self._site(root, each, [axis for axis in axes if axis is not None], far)
-        return Miss(NO_SIZE if found[0].resampling.mode == "nearest" else "no tensor is as long as its result")
-
-    def _axis(self, root: _Root, found: Found, k: int) -> ResizedAxis | None:
-        axis, scale = root.axes.spatial[k], found.scales[k]
-        size, samples = (
-            self._sizes.static_dims(name)[place] for name, place in ((root.base, axis.read), (root.output, axis.made))
-        )
-        if samples is not None and (size is not None or found.resampling.mode != "nearest"):
-            usual = size is not None and scale == Fraction(samples, size)
-            return ResizedAxis(axis.read, size, samples, None if usual else scale)
-        made, read = (
-            (self._every_size.dims(name) or ())[place : place + 1]
-            for name, place in ((root.output, axis.made), (root.base, axis.read))
-        )
-        if scale is not None and made and read and _is_multiple(made[0], read[0], scale):
-            return ResizedAxis(axis.read, size, samples, scale)
-        if found.resampling.mode == "nearest" or scale is not None:
-            return None
-        source = self._source(root, axis.samples, made)
-        return None if source is None else ResizedAxis(axis.read, size, samples, None, source)
-
-    def _source(self, root: _Root, samples: int, made: Sequence[object]) -> tuple[str, int] | None:
-        """The smallest fixed tensor with an axis as long as one of the result, and that axis."""
-        facts = self._sizes.facts(0)
-        best: tuple[int, str, int] | None = None
-        for node in of_claim(self._scope, root.output, {root.base}):
-            for name in (t.name for t in node.outputs if self._at(0).is_fixed(t.name)):
-                shape = facts.get(name, UNKNOWN).shape or ()
-                for axis in (a for a, size in enumerate(shape) if size == samples):
-                    dims = self._every_size.dims(name) or ()
-                    if tuple(dims[axis : axis + 1]) == tuple(made) and (best is None or prod(shape) < best[0]):
-                        best = prod(shape), name, axis
-        return None if best is None else best[1:]
-
-    def _site(self, root: _Root, found: Found, axes: Sequence[ResizedAxis], far: Mapping[str, int]) -> ResizeSite:
-        facts: Mapping[str, Fact] = self._sizes.facts(0)
-        cone = of_claim(self._scope, root.output, {root.base})
-        reads = [self._scope.producer[t.name][0] for node in cone for t in node.outputs[:1] if node.name in root.reads]
-        dtype = facts.get(root.base, UNKNOWN).dtype
-        return ResizeSite(
-            id="",
-            rule=RULE,
-            output=root.output,
-            reads=tuple(node.name for node in reads),
-            read_op=reads[0].op,
-            dtype="unknown" if dtype is None else str(dtype),
-            domain=self._domain(root, found, far) if far else Domain(),
-            image=root.base,
-            resampling=found.resampling,
-            axes=tuple(axes),
-            order=root.axes.order,
-            image_shape=tuple(self._sizes.static_dims(root.base)),
-            cone=tuple(node.name for node in cone),
-        )
-
-    def _domain(self, root: _Root, found: Found, far: Mapping[str, int]) -> Domain:
-        """The sizes that the proof covers; up to those seen where the rounding of a nearest lookup may matter."""
-        domain = self._every_size.domain(self._view(root), (), EXACT_BELOW[8])
-        if found.resampling.mode != "nearest" or all(_is_power_of_two(scale) for scale in found.scales):
-            return domain
-        return replace(domain, sizes=tuple(replace(size, at_most=far.get(size.name)) for size in domain.sizes))
-
-
-def _moves(node: Node) -> bool:
-    """Whether a node only brings elements into another shape or order."""
-    return operator(node) in ORDERED or (operator(node) in MOVES and operator(node) in ("Transpose", "Identity"))
-
-
-def _is_multiple(made: object, read: object, scale: Fraction) -> bool:
-    """Whether a size is a fixed multiple of another one at all sizes."""
-    return isinstance(made, Quantity) and isinstance(read, Quantity) and made == read.times(Quantity.of(scale))
-
-
-def _is_power_of_two(scale: Fraction | None) -> bool:
-    """Whether dividing by a scale rounds nothing."""
-    return scale is not None and all(n & (n - 1) == 0 for n in (scale.numerator, scale.denominator))

@@ -39,14 +39,14 @@ def recorded(site: AnySite, runtime: str, refusals: Mapping[str, str]) -> tuple[
     """The lowering that was fastest for the recorded case nearest to a site, and where that was seen.
 
     Samplers are compared by channels and by number of points, other sums of reads by the number of elements that they
-    read, in powers of two; a dynamic size is near to any.
+    read, resamplings by those that they make, in powers of two; a dynamic size is near to any.
     """
     record = next((r for r in _records() if r["target"] == runtime), {})
     own = KINDS[site.kind].record(site)
     table = _TABLES[own.table]
     cases = [case for case in record.get(own.table, ()) if case.get("read_op", "") == own.read_op]
     if not cases:
-        what = f"{own.read_op} reads of sums on " if own.read_op else ""
+        what = f"{own.read_op} {table.words} on " if own.read_op else ""
         return KEEP, f"it was not timed here, and nothing is recorded for {what}{runtime}"
     case = _beside(min(cases, key=lambda case: _distance(own.sizes, table.sizes(case))), site)
     gains = {name: _gain(case, name) for name in case["ratios"] if name not in refusals}
@@ -92,17 +92,21 @@ def hopeless(site: AnySite, runtime: str) -> tuple[str, ...]:
 
 
 class _Table(NamedTuple):
-    """How to read the cases of a table: the key of the shape that reasons name, the sizes, whether lowerings differ."""
+    """How to read the cases of a table: the key of the shape that reasons name, the sizes, whether lowerings differ.
+
+    `words` are what it has cases of.
+    """
 
     shape: str
     sizes: Callable[[Mapping[str, Any]], tuple[int, ...]]
     has_choice: bool
+    words: str = ""
 
 
 _TABLES = {
     "cases": _Table("image", lambda case: (case["image"][1], case["image"][0] * prod(case["points"])), True),
-    "resizes": _Table("image", lambda case: (case["elements"],), False),
-    "reads": _Table("data", lambda case: (case["count"] * prod(case["index"]),), False),
+    "resizes": _Table("image", lambda case: (case["elements"],), False, "resamplings"),
+    "reads": _Table("data", lambda case: (case["count"] * prod(case["index"]),), False, "reads of sums"),
 }
 
 

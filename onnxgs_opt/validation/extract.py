@@ -11,9 +11,11 @@ from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.constants import constant_value
 from onnxgs_opt.ir.def_use import Scope, reads_of
 from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.ir.operators import operator
 from onnxgs_opt.lowering import Lowering, emit
 from onnxgs_opt.lowering.emit.views import emit_output
 from onnxgs_opt.passes.infer_shapes import InferShapes
+from onnxgs_opt.recognition.fixed_values import SIZES, is_fixed
 from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
 from onnxgs_opt.samplers.site import AnySite, Site
 from onnxgs_opt.validation.boundary_values import coordinates_of
@@ -63,7 +65,14 @@ def cone_behind(graph: Graph, site: AnySite, image: str, scopes: dict[str, Scope
     part = graph.at(site.body)
     scope = Scope.at(part, {} if scopes is None else scopes)
     output = scope.tensors[site.output]
-    return _alone(graph, site, of_claim(scope, site.output, {image}), [output], {image})
+    known: dict[str, bool] = {}
+    nodes = of_claim(scope, site.output, {image})
+    for node in nodes:  # the list grows: what gives no more than a shape is made here, too, where no data decides it
+        shaped = [t.name for t in node.inputs if operator(node) in SIZES and is_fixed(scope, t.name, known)]
+        nodes += [
+            n for name in shaped for n in of_claim(scope, name, {image}) if not any(n is other for other in nodes)
+        ]
+    return _alone(graph, site, nodes, [output], {image})
 
 
 def lowered_cone(cone: ModelProto, site: Site, lowering: Lowering) -> ModelProto:
