@@ -6,6 +6,7 @@
 # make planted    wrong lowerings, each wrong at some size, channel, batch item or point only: validation has to find them
 # make engines    TensorRT-RTX engines, without a GPU, of every lowering of every spelling; MODELS=FOLDER of models, JOBS=2
 # make field      exports of known samplers in MODELS=FOLDER, also after onnxsim and onnxslim: what each is, equal when lowered
+# make runtimes   every fixture and every lowering in TARGET=openvino or mnn: run there, and equal to onnxruntime, or refused
 # make real-models   looks for samplers in models that packages ship, which it fetches
 # make same-outputs   whether a change of the code changed what is written and said: ONLY=text of a run's name, JOBS=2
 # make reliability   fuzzes, kills and fills up the disk; writes docs/reliability.md: EXECUTIONS=1000000, JOBS=2
@@ -32,9 +33,10 @@ DEMO := build/demo
 COUNT ?= 10000
 MUTANTS ?= 300
 JOBS ?= 2
+TARGET ?= openvino
 EXECUTIONS ?= 1000000
 
-.PHONY: demo test ops soundness mutants planted engines field real-models same-outputs reliability lint torch bench docs examples constraints audit versions clean
+.PHONY: demo test ops soundness mutants planted engines field runtimes real-models same-outputs reliability lint torch bench docs examples constraints audit versions clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -65,6 +67,9 @@ engines: $(VENV)/.installed-test
 
 field: $(VENV)/.installed-test $(VENV)/.installed-bench
 	$(BIN)/python -m tests.campaigns.field --after onnxsim onnxslim --jobs $(JOBS) $(MODELS)
+
+runtimes: $(VENV)/.installed-test
+	$(BIN)/python -m tests.campaigns.runtimes $(TARGET)
 
 real-models: $(VENV)/.installed-test
 	$(BIN)/python -m tests.campaigns.real_models

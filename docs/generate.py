@@ -13,6 +13,7 @@ from onnxgs_opt.cli.given import GROUPS
 from onnxgs_opt.diagnostics import CODES, Code
 from onnxgs_opt.options import options_of
 from onnxgs_opt.options.spec import Spec
+from onnxgs_opt.runtime.lacking import lacking
 
 DOCS = Path(__file__).parent
 PART = re.compile(r"(?<=<!-- )(?P<name>[\w/.-]+)( -->\n).*?(?=<!-- /(?P=name) -->)", re.DOTALL)
@@ -100,7 +101,16 @@ def names(spec: Spec) -> str:
     return ", ".join(f"`{f'{flag} {value}'.strip()}`" for flag in spec.flags)
 
 
-TABLES = {"codes": codes, "options": options, "refusals": refusals}
+def lacking_operators() -> str:
+    """What runtimes lack that cannot be measured here."""
+    rows = [
+        f"| `--avoid @{name}` | {row.runtime} | {', '.join(row.operators) or 'none'} | {row.remark} | {row.source} |\n"
+        for name, row in lacking().items()
+    ]
+    return f"\n| option | runtime | lacks | besides | source |\n|---|---|---|---|---|\n{''.join(rows)}\n"
+
+
+TABLES = {"lacking": lacking_operators, "codes": codes, "options": options, "refusals": refusals}
 
 if __name__ == "__main__":
     for page, text in pages().items():

@@ -29,6 +29,7 @@ from onnxgs_opt.options import AUTO, Options
 from onnxgs_opt.options.spec import Arrays, Model, PathLike, Shapes
 from onnxgs_opt.recognition.lifting.shape_inference import dim_name
 from onnxgs_opt.runtime import Runtime, runtime_of
+from onnxgs_opt.runtime.lacking import spelt_out
 from onnxgs_opt.runtime.native import installed_library
 from onnxgs_opt.runtime.ort import PROVIDERS, load_custom_ops
 from onnxgs_opt.runtime.tensorrt.build import Backend, EngineOptions, Profile, choose_backend
@@ -114,7 +115,7 @@ class Job:
             options.rtol,
             plugin=options.has_plugin,
             ops=ops,
-            avoid=known_operators(start, options.avoided),
+            avoid=known_operators(start, spelt_out(options.avoided)),
         )
         digest = _digest(options.model)
         return cls(options, source, start, target, shapes, largest, inputs, libraries, clock, digest)

@@ -117,9 +117,9 @@ class Options:
     ))
     avoid: Sequence[str] = field(default=(), metadata=_said(
         "How to lower", "--avoid", "Leave no operator OP in the result.", metavar="OP,...",
-        more="For runtimes that lack one: `--avoid GridSample,Scan`. A lowering that would write it is refused, and a "
-        "site that has it is lowered even where that is slower. Where it stays all the same, the report says so "
-        "([GSO210](codes/GSO210.md)), and `--fail-on GSO210` makes that a failure.",
+        more="For runtimes that lack one: `--avoid GridSample,Scan`; `@coreml` is [all that one lacks](runtimes.md). "
+        "A lowering that would write it is refused, and a site that has it is lowered even where that is slower. Where "
+        "it stays, the report says so ([GSO210](codes/GSO210.md)), and `--fail-on GSO210` makes that a failure.",
         python="Operators that must not stand in the result, where a lowering without them is right.",
     ))
     opset: int | None = field(default=None, metadata=_said(

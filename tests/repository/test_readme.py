@@ -33,7 +33,13 @@ def test_parts_made_from_the_code_are_what_the_code_says() -> None:
     made = runpy.run_path(str(REPOSITORY / "docs" / "generate.py"))["pages"]()
     by_code = {f"{code}.md" for code in CODES}
     assert by_code == {page.name for page in (REPOSITORY / "docs" / "codes").iterdir()}
-    assert {page.name for page in made} - by_code == {"usage.md", "bilinear.md", "codes.md", *(p.name for p in GUIDES)}
+    assert {page.name for page in made} - by_code == {
+        "usage.md",
+        "bilinear.md",
+        "codes.md",
+        "runtimes.md",
+        *(p.name for p in GUIDES),
+    }
     old = [page.name for page, text in made.items() if page.read_text(encoding="utf-8") != text]
     assert old == [], "python docs/generate.py writes them anew"
 
