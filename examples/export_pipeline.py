@@ -1,6 +1,6 @@
 """Export a PyTorch model with a hand-written sampler, optimise it, check it against PyTorch, and time it.
 
-    pip install torch onnxgs-opt && python examples/export_pipeline.py [FOLDER]
+    pip install torch . && python examples/export_pipeline.py [FOLDER]
 
 Without torch it says so and does nothing. What a training script needs is the import and the call of `optimize`.
 """

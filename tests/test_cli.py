@@ -488,6 +488,27 @@ def test_every_option_has_a_test() -> None:
     assert [names for names, found in zip(options, used, strict=True) if not found] == []
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("onnxgs-opt ", "file,"),
+        ("onnxgs-opt in.onnx ", "file,"),
+        ("onnxgs-opt in.onnx --dry", "plain,--dry-run"),
+        ("onnxgs-opt --lowering mer", "plain,merged-gather"),
+        ("onnxgs-opt --report ", "file,"),
+        ("onnxgs-opt --output-dir ", "dir,"),
+    ],
+)
+def test_completion(words: str, expected: str) -> None:
+    """What the shell's script is told: files and folders it completes itself."""
+    asked = {"_ONNXGS_OPT_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
+    script = "from onnxgs_opt.cli import main; main([])"
+    run = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, **asked}, capture_output=True, text=True, check=False
+    )
+    assert run.stdout.splitlines() == [expected]
+
+
 def test_quiet_and_color_are_silent_on_stderr(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
     for flags in (["-q"], ["--quiet"], ["--color"], ["--no-color"]):
         cli.main(["in.onnx", "out.onnx", *flags])

@@ -47,7 +47,7 @@ class Voice:
 
 
 @click.command(cls=GroupedCommand, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.argument("named", metavar="IN.onnx [OUT.onnx] | MODEL...", nargs=-1)
+@click.argument("named", metavar="IN.onnx [OUT.onnx] | MODEL...", nargs=-1, type=click.Path())
 @with_options
 @click.version_option(__version__, prog_name="onnxgs-opt", message="%(prog)s %(version)s")
 @click.pass_context
@@ -170,7 +170,9 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _cache_folder() -> Path:
     """Where measurements are kept between runs: the user's folder for what can be made again."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "onnxgs-opt"
+    from platformdirs import user_cache_path
+
+    return user_cache_path("onnxgs-opt", appauthor=False)
 
 
 def _has_stdout(options: Options) -> bool:

@@ -84,6 +84,8 @@ def _type(option: Field[Any], spec: Spec) -> Any:
     """What click checks of a value."""
     if spec.choices:
         return _Choice(spec)
+    if spec.path == "folder":
+        return click.Path(file_okay=False)
     if spec.path:
         return click.Path(exists=spec.path == "in", dir_okay=False, readable=spec.path == "in")
     match str(option.type).split()[0]:

@@ -222,7 +222,7 @@ class Options:
     ))
 
     output_dir: PathLike | None = field(default=None, metadata=_said(
-        "Output", "--output-dir", "Where the results of several models go.", metavar="DIR",
+        "Output", "--output-dir", "Where the results of several models go.", metavar="DIR", path="folder",
         more="Models, folders (every .onnx file in them) and patterns may be named; places in a folder are kept.",
     ))
     in_place: bool = field(default=False, metadata=_said(

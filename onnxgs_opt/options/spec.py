@@ -82,7 +82,8 @@ class Spec:
         choices: The values that are allowed; None for any.
         on_devices: Those of the choices that take `:DEVICE` after them.
         least: The smallest number that is allowed.
-        path: Whether it is a file that is read ("in", or "in later" where it may still be missing) or written ("out").
+        path: Whether it is a file that is read ("in", or "in later" where it may still be missing) or written ("out"),
+            or a "folder".
     """
 
     group: str
@@ -94,7 +95,7 @@ class Spec:
     choices: tuple[str, ...] = ()
     on_devices: tuple[str, ...] = ()
     least: int | None = None
-    path: Literal["", "in", "in later", "out"] = ""
+    path: Literal["", "in", "in later", "out", "folder"] = ""
 
     def allows(self, value: object) -> bool:
         """Whether a value is one of the choices, or may be anything."""

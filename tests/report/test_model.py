@@ -156,9 +156,9 @@ def test_text_of_a_full_run() -> None:
         "                compare the products",
         "hazard  integer Clip at opset 11: node /Clip  [GSO204]",
         "        export at opset 12",
-        "          before   after",
-        "nodes        252      62",
-        "reads          8       5",
+        "        before    after",
+        "nodes      252       62",
+        "reads        8        5",
         "engine out.engine: tensorrt, 4 layers, 10.16.1",
         "onnxgs-opt: PASSED 1 site lowered; validated over 1 shape, max |error| 0; wrote out.onnx",
     ]

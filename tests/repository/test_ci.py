@@ -173,17 +173,81 @@ def run_hook(workspace: Path, *models: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_hook_checks_every_file(workspace: Path) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "onnxgs_opt", "models/net.onnx", "models/done.onnx", "-q"], cwd=workspace, check=True
-    )
-    found = run_hook(workspace, "models/net.onnx", "models/done.onnx", "models/net.onnx")
+    optimised = [sys.executable, "-m", "onnxgs_opt", "models/net.onnx", "models/done.onnx", "-q"]
+    subprocess.run([*optimised, "--lowering", "merged-gather"], cwd=workspace, check=True)
+    shutil.copy(STATIC, workspace / "models" / "other.onnx")
+    found = run_hook(workspace, "models/net.onnx", "models/done.onnx", "models/other.onnx")
     assert found.returncode == 1
-    assert [line.split()[1] for line in found.stdout.splitlines() if line.startswith("onnxgs-opt:")] == [
-        "FAILED",
-        "PASSED",
-        "FAILED",
-    ]
+    assert [line.split()[1] for line in found.stdout.splitlines()] == ["FAILED", "PASSED", "FAILED", "FAILED"]
     assert run_hook(workspace, "models/done.onnx").returncode == 0
+    assert run_hook(workspace, "models/done.onnx", "models/done.onnx").returncode == 0
+
+
+# -- lines of the pages and examples, as they are written ------------------------------------------
+
+
+def run_lines(workspace: Path, lines: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Lines as a shell runs them; `pip` says what it would install."""
+    tools = workspace / "tools"
+    tools.mkdir(exist_ok=True)
+    (tools / "pip").write_text('#!/bin/sh\necho pip "$@"\n', encoding="utf-8")
+    (tools / "pip").chmod(0o755)
+    values = environment(workspace, **more)
+    path = f"{tools}{os.pathsep}{values['PATH']}"
+    return subprocess.run(
+        ["bash", "--noprofile", "--norc", "-c", lines], cwd=workspace, env={**values, "PATH": path},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_the_gitlab_job_runs_as_it_is_written(workspace: Path) -> None:
+    job = yaml.safe_load((REPOSITORY / "examples" / "gitlab-ci.yml").read_text(encoding="utf-8"))["samplers"]
+    done = run_lines(workspace, "set -e\n" + "\n".join(job["script"]), **job["variables"])
+    assert done.returncode == 1, done.stderr  # --check found one
+    assert done.stdout.splitlines()[0] == "pip install --quiet ./onnxgs-opt[html]"
+    kept = [*job["artifacts"]["paths"], job["artifacts"]["reports"]["junit"]]
+    assert [name for name in kept if not (workspace / name).stat().st_size] == []
+
+
+def test_the_workflow_runs_the_action_as_it_is_written(workspace: Path) -> None:
+    text = (REPOSITORY / "examples" / "github-workflow.yml").read_text(encoding="utf-8")
+    [step] = [step for step in yaml.safe_load(text)["jobs"]["check"]["steps"] if "onnxgs-opt" in step.get("uses", "")]
+    assert run_step(workspace, "Run onnxgs-opt", **step["with"]).returncode == 1
+    assert outputs(workspace)["report"] == step["with"]["report"]
+
+
+def test_the_pre_commit_lines_name_a_hook_that_there_is() -> None:
+    page = (REPOSITORY / "docs" / "ci.md").read_text(encoding="utf-8")
+    [lines] = [block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "hooks:" in block]
+    [repository] = yaml.safe_load(lines)
+    hooks = yaml.safe_load((REPOSITORY / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
+    assert {hook["id"] for hook in repository["hooks"]} <= {hook["id"] for hook in hooks}
+
+
+def test_the_shell_lines_of_the_page_do_what_they_say(workspace: Path) -> None:
+    """Each line of each block, in its order; the exit code is 0 unless the line's comment says another."""
+    page = (REPOSITORY / "docs" / "ci.md").read_text(encoding="utf-8")
+    shutil.copy(STATIC, workspace / "model.onnx")
+    lines = [line for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
+    expected = {"exit 1: something could be optimised": 1, "exit 1, nothing written: fewer than two samplers": 1}
+    done = [(line, run_lines(workspace, line)) for line in lines]
+    for line, run in done:
+        says = line.partition("# ")[2]
+        assert run.returncode == expected.get(says, 0), f"{line}\n{run.stdout}{run.stderr}"
+    assert len(done) >= 6
+
+
+def test_the_notebook_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    cells = json.loads((REPOSITORY / "docs" / "tour.ipynb").read_text(encoding="utf-8"))["cells"]
+    monkeypatch.chdir(REPOSITORY / "docs")
+    names: dict[str, Any] = {}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == []
+            exec("".join(cell["source"]), names)
+    said = capsys.readouterr().out
+    assert "reads of the images: 8 -> 2" in said
+    assert "times as fast" in said
 
 
 # -- schemas ---------------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ def require_libraries() -> None:
     """Raise UsageError where something that draws the report is not installed."""
     missing = [name for name in LIBRARIES if find_spec(name) is None]
     if missing:
-        raise UsageError(f"an HTML report needs {', '.join(missing)}", "pip install 'onnxgs-opt[html]'")
+        raise UsageError(f"an HTML report needs {', '.join(missing)}", f"pip install {' '.join(missing)}")
 
 
 def to_html(report: Report, evidence: Sequence[Evidence] = ()) -> str:

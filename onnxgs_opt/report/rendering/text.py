@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from onnxgs_opt.diagnostics import CODES, Code
@@ -43,7 +44,7 @@ def explain_all(*, colour: bool = False) -> str:
     return _render((Text.assemble((code.code, "bold"), f"  {code.title}") for code in CODES.values()), colour)
 
 
-def _render(lines: Iterator[Text], colour: bool) -> str:
+def _render(lines: Iterator[Text | Table], colour: bool) -> str:
     out = io.StringIO()
     console = Console(
         file=out,
@@ -60,14 +61,14 @@ def _render(lines: Iterator[Text], colour: bool) -> str:
     return out.getvalue()
 
 
-def _lines(report: Report, verbosity: int) -> Iterator[Text]:
+def _lines(report: Report, verbosity: int) -> Iterator[Text | Table]:
     if verbosity >= 0:
         yield from _body(report, verbosity)
     style = "bold red" if report.exit_code else "bold green"
     yield Text.assemble("onnxgs-opt: ", (outcome(report), style), f" {verdict(report)}")
 
 
-def _body(report: Report, verbosity: int) -> Iterator[Text]:
+def _body(report: Report, verbosity: int) -> Iterator[Text | Table]:
     for alike in _groups(report.sites, _shared) if verbosity <= 0 else ((site,) for site in report.sites):
         yield from _site(alike)
         if verbosity > 0:
@@ -173,11 +174,16 @@ def _remark(label: str, several: Sequence[tuple[str, str, str, str]], verbosity:
         yield Text(printable(f"{' ' * len(label)}  {hint}"))
 
 
-def _table(report: Report) -> Iterator[Text]:
+def _table(report: Report) -> Iterator[Table]:
+    """The counts that changed."""
     counts = (("nodes", report.nodes), ("reads", report.reads))
     changed = [(name, count) for name, count in counts if count.before != count.after]
     if not changed:
         return
-    yield Text(f"{'':8}{'before':>8}{'after':>8}", style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column()
+    for name in ("before", "after"):
+        table.add_column(name, justify="right", min_width=7)
     for name, count in changed:
-        yield Text(f"{name:8}{count.before:>8}{count.after:>8}")
+        table.add_row(name, str(count.before), str(count.after))
+    yield table
