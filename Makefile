@@ -4,6 +4,7 @@
 # make soundness  generated samplers must be found, mutants of them must not: COUNT=10000 of each, JOBS=2
 # make mutants    small faults in the recogniser, written by cosmic-ray: which of MUTANTS=300 of them no test sees, JOBS=2
 # make planted    wrong lowerings, each wrong at some size, channel, batch item or point only: validation has to find them
+# make sizes      generated samplers that compute with their sizes, COUNT=10000; MODELS=FOLDERS too, in every lowering; JOBS=2
 # make engines    TensorRT-RTX engines, without a GPU, of every lowering of every spelling; MODELS=FOLDER of models, JOBS=2
 # make field      exports of known samplers in MODELS=FOLDER, also after onnxsim and onnxslim: what each is, equal when lowered
 # make runtimes   every fixture and every lowering in TARGET=openvino or mnn: run there, and equal to onnxruntime, or refused
@@ -36,7 +37,7 @@ JOBS ?= 2
 TARGET ?= openvino
 EXECUTIONS ?= 1000000
 
-.PHONY: demo test ops soundness mutants planted engines field runtimes real-models same-outputs reliability lint torch bench docs examples constraints audit versions clean
+.PHONY: demo test ops soundness mutants planted sizes engines field runtimes real-models same-outputs reliability lint torch bench docs examples constraints audit versions clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -61,6 +62,9 @@ mutants: $(VENV)/.installed-test
 
 planted: $(VENV)/.installed-test
 	$(BIN)/python -m tests.campaigns.planted --write docs/reliability.md
+
+sizes: $(VENV)/.installed-test
+	$(BIN)/python -m tests.campaigns.sizes --models $(COUNT) --jobs $(JOBS) $(MODELS)
 
 engines: $(VENV)/.installed-test
 	$(BIN)/python -m tests.campaigns.engines --jobs $(JOBS) $(MODELS)

@@ -26,6 +26,12 @@ class State:
     dims: Dims | None = None
     value: Array | None = None
 
+    def is_same(self, other: State) -> bool:
+        """Whether both are the same numbers at all sizes."""
+        if self.value is None or other.value is None or self.first_break(values=True) is not None:
+            return False
+        return self.dims == other.dims and bool(np.array_equal(self.value, other.value))
+
     def first_break(self, values: bool) -> Break | None:
         """The first dim that is a break, or, where `values`, the first element."""
         items = (*(self.dims or ()), *(() if self.value is None or not values else self.value.reshape(-1)))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxgs_opt.ir import Constant, Node
+from onnxgs_opt.ir import Body, Constant, Node
 from onnxgs_opt.ir.constants import is_size
 from onnxgs_opt.ir.def_use import Array, Scope, reads_of
 from onnxgs_opt.ir.evaluator import EVALUATORS, Call
@@ -220,16 +220,21 @@ class Sizes:
         return [np.asarray(r) for r in (result if isinstance(result, tuple) else (result,))]
 
     def _branch(self, node: Node, condition: State) -> list[State]:
-        """The branch that is taken at all sizes; a break in everything where that changes."""
+        """The branch that is taken at all sizes; where that changes, what both make alike, a break in all else."""
         value = self._facts[0].get(node.inputs[0].name, UNKNOWN).value
         if condition.value is not None:
             (chosen,) = condition.value.reshape(-1)
             if isinstance(chosen, Break):
-                return [State(self._broken_dims(t.name, chosen), _objects([chosen])) for t in node.outputs]
+                both = zip(*(self._of_body(node.attrs[name]) for name in ("then_branch", "else_branch")), strict=True)
+                broken = (State(self._broken_dims(t.name, chosen), _objects([chosen])) for t in node.outputs)
+                return [one if one.is_same(other) else bad for (one, other), bad in zip(both, broken, strict=True)]
             value = np.asarray(chosen.constant)
         if value is None:
             return []
-        body = node.attrs["then_branch" if bool(value) else "else_branch"]
+        return self._of_body(node.attrs["then_branch" if bool(value) else "else_branch"])
+
+    def _of_body(self, body: Body) -> list[State]:
+        """What is known of the results of a branch."""
         inner = Scope.of(body)
         self._facts = [{**infer(inner, {}, facts), **facts} for facts in self._facts]
         for name, tensor in inner.tensors.items():
