@@ -85,6 +85,8 @@ def one_channel() -> Iterator[Case]:
     for border in ("zeros", "border", "reflect-centres"):
         for coordinates in COORDINATE_CODES:
             yield Case((2, 1, 9, 13, 40, 41), border, "all", coordinates)
+        for width in (7, 8):  # points many rows apart, and pixels that start and end at 16 bytes or not
+            yield Case((2, 1, 30, width, 40, 41), border, "all")
     for border in BORDERS:
         yield Case((3, 1, 2, 2, 30, 35), border, "interior", "pixel", "NCHW", "float16")
 
