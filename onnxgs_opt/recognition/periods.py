@@ -4,7 +4,8 @@ An index that is made of remainders is the same function again after a period T,
 other. Whether a whole expression is, is told by what each part of it gains while the coordinate p goes on by T:
 
 * p gains T, floor(p) as much, and a sum the sum of what its terms gain.
-* floor(x) gains what x does, where that is an integer: x mod n, which is x - n*floor(x/n), gains nothing.
+* floor(x) gains what x does, where that is an integer: x mod n, which is x - n*floor(x/n), gains nothing. So does x
+  rounded with halves to the even neighbour, where it is an even one.
 * A comparison with something that gains is decided for good from some p on: the choice that hangs on it is one of two.
 * All else has to be made of what gains nothing, and then it is periodic itself.
 
@@ -110,9 +111,9 @@ class _Tail:
         match expr.op:
             case "lin":
                 return self._sum(expr)
-            case "floor":
+            case "floor" | "round":
                 way = ways[expr.args[0]]  # type: ignore[index]
-                if way.gain.denominator != 1:
+                if way.gain.denominator != 1 or (expr.op == "round" and way.gain % 2):
                     raise _NotPeriodicError
                 return _Way(way.gain, None if way.spread is None else way.spread + 1)
             case "ge":

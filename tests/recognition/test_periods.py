@@ -97,6 +97,22 @@ SYMMETRIC = """
   {a}{k} = Min({a}{k}r, {a}{k}b)
 """
 REPEATED = "  {a}{k} = Mod({a}{i}, n{a})\n"
+ROUNDED = """
+  {a}{k}f = Cast<to=1>({a}{i})
+  {a}{k}e = Add({a}{k}f, half)
+  {a}{k}w = Cast<to=1>(w{a})
+  {a}{k}q = Div({a}{k}e, {a}{k}w)
+  {a}{k}d = Floor({a}{k}q)
+  {a}{k}m = Mul({a}{k}d, {a}{k}w)
+  {a}{k}r = Sub({a}{k}e, {a}{k}m)
+  {a}{k}z = Cast<to=1>(n{a})
+  {a}{k}s = Sub({a}{k}r, {a}{k}z)
+  {a}{k}b = Abs({a}{k}s)
+  {a}{k}g = Sub({a}{k}z, {a}{k}b)
+  {a}{k}h = Sub({a}{k}g, half)
+  {a}{k}o = Round({a}{k}h)
+  {a}{k} = Cast<to=7>({a}{k}o)
+"""
 TWICE = """
   {a}{k}t = Mod({a}{i}, w{a})
   {a}{k} = Mod({a}{k}t, n{a})
@@ -118,6 +134,7 @@ FORMS = {
     "mirrored by cases": (REFLECTED_BY_CASES, "reflection"),
     "mirrored about zero first": (REFLECTED_FROM_ZERO, "reflection"),
     "mirrored about the edges": (SYMMETRIC, "symmetric"),
+    "mirrored about the edges, then rounded": (ROUNDED, "symmetric"),
 }
 
 
@@ -173,6 +190,7 @@ MUTANTS = {
         ("xa = Mod(xi, nx)", "xo = GreaterOrEqual(xi, nx)\n  xt = Sub(xi, nx)\n  xa = Where(xo, xt, xi)"),
     ),
     "repeated along one axis, mirrored along the other": (REPEATED, ("yb = Mod(yj, ny)", "yb = Mod(ly, ny)")),
+    "half a pixel is rounded to the even one": (ROUNDED, ("xah = Sub(xag, half)", "xah = Identity(xag)")),
     "weights of another period": (REPEATED, ("u = Sub(x, x0)", "u0 = Sub(x, x0)\n  u = Mul(u0, half)")),
 }
 
