@@ -124,6 +124,11 @@ class Matrices:
             self.starts.append(start)
             self.bands.append(band)
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether every weight is 0 or 1, so that pixels come out as they are."""
+        return all(bool(np.all((band == 0) | (band == 1))) for band in self.bands)
+
     def along(self, k: int) -> Array:
         """The weights along one axis alone, [samples, width], if those of the other axes add up to 1."""
         others = [band[:, band.shape[1] // 2].sum(1) for j, band in enumerate(self.bands) if j != k]
@@ -254,7 +259,7 @@ def _fits(matrices: Matrices, k: int, part: Array, known: Resampling, scale: Fra
     if not scale_makes(ratio, axis) or (axis.samples == 1 and known.transform == "pytorch_half_pixel"):
         return False  # of one sample, ONNX's text and its reference have another place
     if known.mode == "nearest":
-        return _is_nearest(axis, start, part, known, ratio)
+        return matrices.is_exact and _is_nearest(axis, start, part, known, ratio)
     wanted = taps(known, axis.size, axis.samples, ratio)
     offset = wanted.index - start[:, None]
     counts = wanted.weights * ((offset < 0) | (offset >= part.shape[1]))
