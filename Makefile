@@ -15,6 +15,7 @@
 # make torch  installs PyTorch and runs the tests of the export hook and of the export pipeline
 # make bench  time every lowering on this machine: tables and a chart in bench/results
 # make docs   the documentation site, into build/site; warnings are errors
+# make screenshots   pictures of a report and of three pages, into docs/screenshots or OUT=FOLDER; needs Chromium
 # make examples   the reports under docs/examples
 # make constraints   pin anew what is installed here, for every Python at once: the newest of everything
 # make audit  look the pinned versions up among the known vulnerabilities; needs a network
@@ -37,7 +38,7 @@ JOBS ?= 2
 TARGET ?= openvino
 EXECUTIONS ?= 1000000
 
-.PHONY: demo test ops soundness mutants planted sizes engines field decompositions runtimes real-models same-outputs reliability lint torch bench docs examples constraints audit versions clean
+.PHONY: demo test ops soundness mutants planted sizes engines field decompositions runtimes real-models same-outputs reliability lint torch bench docs screenshots examples constraints audit versions clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -100,6 +101,9 @@ torch: $(VENV)/.installed-test
 
 docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
+screenshots: docs
+	$(BIN)/python docs/screenshots.py $(or $(OUT),docs/screenshots)
 
 examples: $(VENV)/.installed-test
 	$(BIN)/python docs/examples/make.py docs/examples

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,12 @@ from onnx import TensorProto
 from onnx_graphsurgeon.ir.tensor import LazyValues, SparseValues
 
 from onnxgs_opt.errors import ModelError
+from onnxgs_opt.ir.external_data import location_of
 from onnxgs_opt.ir.operators import operator
 
 SMALL = 4096  # elements: what is decoded once and kept, folded, and compared by value
+MAX_TABLE = 2**18
+"""Elements of a table of indices that is read from another file; weights of other types are never."""
 
 
 def constant_value(tensor: gs.Tensor) -> NDArray[Any] | None:
@@ -89,3 +93,21 @@ def element_count(tensor: gs.Tensor) -> int | None:
 def is_size(dim: object) -> bool:
     """Whether a dim is a size: some exporters write -1 for one that is not known."""
     return isinstance(dim, int) and dim >= 0
+
+
+def read_table(tensor: gs.Constant, folder: Path) -> bool:
+    """Take a table of indices out of the file beside the model that it lies in; whether it was one.
+
+    Those are of 32 or 64 bits, and have at most `MAX_TABLE` elements. What cannot be read stays where it is: whoever
+    runs the model says why.
+    """
+    values, count = tensor._values, element_count(tensor)
+    outside = isinstance(values, LazyValues) and values.tensor.data_location == TensorProto.EXTERNAL
+    if not outside or count is None or count > MAX_TABLE or tensor.dtype not in (np.int32, np.int64):
+        return False
+    try:
+        location_of(values.tensor)
+        tensor._values = onnx.numpy_helper.to_array(values.tensor, str(folder))
+    except (ModelError, OSError, ValueError, TypeError, onnx.checker.ValidationError):
+        return False
+    return True

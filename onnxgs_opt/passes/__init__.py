@@ -10,6 +10,7 @@ from onnxgs_opt.passes.eliminate_dead import EliminateDead
 from onnxgs_opt.passes.eliminate_identity import EliminateIdentity
 from onnxgs_opt.passes.fold_constants import FoldConstants
 from onnxgs_opt.passes.infer_shapes import InferShapes
+from onnxgs_opt.passes.read_tables import ReadTables
 from onnxgs_opt.passes.simplify_operators import SimplifyOperators
 from onnxgs_opt.passes.sink_reshapes import SinkReshapes
 
@@ -17,9 +18,10 @@ __all__ = ["CANONICALISE", "PASSES", "EliminateDead", "Pass", "Pipeline"]
 # A folded shape lets inference know more, which lets more fold; each round needs the one before.
 _PROPAGATE = Pipeline("propagate", (InferShapes(), SimplifyOperators(), FoldConstants()), rounds=8)
 CANONICALISE = Pipeline(
-    "canonicalise", (_PROPAGATE, EliminateIdentity(), EliminateCommonSubexpressions(), EliminateDead())
+    "canonicalise", (ReadTables(), _PROPAGATE, EliminateIdentity(), EliminateCommonSubexpressions(), EliminateDead())
 )
 PASSES: Mapping[str, Pass] = {
+    "read-tables": ReadTables(),
     "infer-shapes": InferShapes(),
     "fold-constants": FoldConstants(),
     "eliminate-identity": EliminateIdentity(),

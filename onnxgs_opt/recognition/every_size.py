@@ -9,11 +9,11 @@ import numpy as np
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.constants import small_value
 from onnxgs_opt.ir.def_use import Scope
-from onnxgs_opt.ir.operators import BOUNDED, ELEMENTWISE, operator
+from onnxgs_opt.ir.operators import BOUNDED, ELEMENTWISE, MOVES, operator
 from onnxgs_opt.recognition.algebra.quantity import Quantity, Range
 from onnxgs_opt.recognition.lifting.elementwise import EXACT_BELOW
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
-from onnxgs_opt.recognition.lifting.size_values import Break, Element
+from onnxgs_opt.recognition.lifting.size_values import ONE, Arithmetic, Break, Element
 from onnxgs_opt.recognition.lifting.symbolic_shapes import State
 from onnxgs_opt.recognition.lifting.symbolic_sizes import MOST, Sizes, of_claim
 from onnxgs_opt.recognition.match import Miss
@@ -25,6 +25,9 @@ CODE = "GSO115"
 
 DECIDES = BOUNDED & ELEMENTWISE
 """Operators that compare, or choose one of two numbers."""
+
+MAX_STEPS = 16
+"""Of layout between a Range and where its numbers are used."""
 
 
 class EverySize:
@@ -52,6 +55,7 @@ class EverySize:
         self._sizes.look_at(self._scope.backward_slice([output]))
         nodes = of_claim(self._scope, output, names)
         found = self._sizes.breaks(nodes) or self._broken_dims(names) or self._rounded(nodes, names[1:])
+        found = found or self._counted(nodes)
         if found is None and (spatial := self._dynamic(image)):
             reach = None if image.split is not None else self._sizes.reach(spatial)
             computed = [n for n in nodes if not all(self._sizes.is_sized(t.name) for t in n.outputs)]
@@ -69,6 +73,34 @@ class EverySize:
     def _broken_dims(self, names: Iterable[str]) -> Break | None:
         states = (self._sizes.states.get(name, State()) for name in names)
         return next((b for state in states if (b := state.first_break(values=False)) is not None), None)
+
+    def _counted(self, nodes: Iterable[Node]) -> Break | None:
+        """A fixed number that the numbers from 0 to a size are compared with, and that some sizes reach only."""
+        for node in nodes:
+            last = [count.plus(ONE, -1) for t in node.inputs if (count := self._count(t.name)) is not None]
+            values = [small_value(t) for t in node.inputs] if last and operator(node) in DECIDES else []
+            fixed = {int(v) for value in values if value is not None and value.size for v in value.reshape(-1)}
+            for number in sorted(abs(v) for v in fixed if abs(v) < MOST):
+                decides = Arithmetic(node, None, None, self._sizes.range_of, self._sizes.names)
+                for end in last:
+                    found = decides.larger(end, Quantity.of(number), True)
+                    if isinstance(found, Break):
+                        return found
+        return None
+
+    def _count(self, name: str) -> Quantity | None:
+        """How many numbers from 0 on a tensor holds that a Range makes, in whatever layout; None of all others."""
+        for _ in range(MAX_STEPS):
+            node, _ = self._scope.producer.get(name, (None, 0))
+            if node is None or not node.inputs:
+                return None
+            if operator(node) == "Range":
+                dims = self._sizes.states.get(name, State()).dims or (None,)
+                return dims[0] if isinstance(dims[0], Quantity) and dims[0].constant is None else None
+            if operator(node) not in MOVES | {"Cast"}:
+                return None
+            name = node.inputs[0].name
+        return None
 
     def _rounded(self, nodes: Iterable[Node], coordinates: Iterable[str]) -> Break | None:
         """A number of sizes in half precision, where the coordinates are in a wider type."""

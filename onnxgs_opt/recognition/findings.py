@@ -11,6 +11,7 @@ from onnxgs_opt.ir import Constant, Node
 from onnxgs_opt.ir.def_use import Scope, reads_of
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import READS, operator
+from onnxgs_opt.recognition.candidates import NO_PIXELS
 from onnxgs_opt.recognition.gather_sums import structural_sites
 from onnxgs_opt.recognition.grid_sample import grid_sample_sites, has_grid_samples
 from onnxgs_opt.recognition.hazards import node_hazards, read_hazards
@@ -88,7 +89,7 @@ def survey(graph: Graph, has_sums: bool = True, ranges: Box | None = None) -> Su
 
 def _look(part: Graph, has_sums: bool, scopes: dict[str, Scope], proofs: Proofs, ranges: Box | None = None) -> Survey:
     """What one graph holds, its bodies left out; no site has an id yet. A size of a body is none of the model's."""
-    if not any(map(_reads_floats, part.nodes)) and not has_grid_samples(part.nodes):
+    if not any(map(_reads_pixels, part.nodes)) and not has_grid_samples(part.nodes):
         return Survey()
     scope = Scope.at(part, scopes)
     found = find_sites(scope, proofs, None if part.path else ranges) if has_sums else Found((), ())
@@ -121,9 +122,9 @@ def _is_vast(scope: Scope, site: Site) -> bool:
     return max(site.elements, *known) > MOST
 
 
-def _reads_floats(node: Node) -> bool:
-    """Whether a node may read something else than sizes, which bodies are full of."""
-    return operator(node) in READS and not str(node.inputs[0].dtype).startswith(("int", "uint", "bool"))
+def _reads_pixels(node: Node) -> bool:
+    """Whether a node may read something else than sizes, which bodies are full of; images may be bytes."""
+    return operator(node) in READS and str(node.inputs[0].dtype) not in NO_PIXELS
 
 
 def _unanswered(

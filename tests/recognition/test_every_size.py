@@ -56,7 +56,7 @@ CHANGES = {
     "int16 index": (Limits(cast="{t} = Cast<to=5>({value})\n {out} = Cast<to=7>({t})\n"), "int16"),
     "clipped batch": (
         Limits(batch=" k = Constant<value_int=6>()\n n2 = Min(n, k)\n"),
-        "N=4093",
+        "N = 7",
     ),
     "fixed limit": (
         Limits(
@@ -105,8 +105,8 @@ def test_what_is_one_formula_is_found_at_every_size(name: str) -> None:
 
 PIECES = """k = Constant<value_int=100>()
  b = Greater(Wi, k)
- W2 = If(b)<then_branch=g1 () => (float[] h) {h = Identity(Lw)},
-  else_branch=g2 () => (float[] e) {two = Constant<value_float=2.0>() d = Sub(Wf, two) e = Add(d, one)}>
+ W2 = If(b)<then_branch=g1 () => (float[] h) {l = Constant<value_float=100.0>() h = Max(Lw, l)},
+  else_branch=g2 () => (float[] e) {m = Constant<value_float=99.0>() e = Min(Lw, m)}>
  H2 = Identity(Lh)
 """
 HALVED = """two = Constant<value_int=2>()
@@ -132,6 +132,7 @@ BETWEEN = {
     "one odd size": (EVEN, {"W": (33, 33), "H": (2, 50)}, "2 <= H <= 50, W = 33 and every N, C, P, Q >= 2"),
     "two branches alike": (Limits(PIECES), {"W": (50, 150)}, "50 <= W <= 150 and every N, C, H, P, Q >= 2"),
     "each size by itself": (Limits(HALVED), {"W": (30, 50)}, "30 <= W <= 50 and every N, C, H, P, Q >= 2"),
+    "fewer items": (CHANGES["clipped batch"][0], {"N": (1, 7)}, "2 <= N <= 7 and every C, H, W, P, Q >= 2"),
     "no need": (Limits(), {"W": (20, 100)}, "every N, C, H, W, P, Q >= 2"),
 }
 BEYOND = {
@@ -143,6 +144,7 @@ BEYOND = {
     "one even size": (EVEN, {"W": (32, 32)}),
     "odd and even sizes": (EVEN, {"W": (33, 34)}),
     "too many sizes to try": (Limits(HALVED), {"W": (30, 900)}),
+    "more items": (CHANGES["clipped batch"][0], {"N": (1, 8)}),
     "no size": (LIMIT, {"W": (0, 1)}),
 }
 

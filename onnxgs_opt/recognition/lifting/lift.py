@@ -188,7 +188,7 @@ class Lift:
             return self.leaf(name, index)
         variables = sorted({t for i in index for t, _ in i.terms if t.op == "idx"}, key=lambda t: t.serial)
         if any(t not in variables for i in index for t, _ in i.terms):
-            return self.leaf(name, index)
+            return self._looked_up(name, table, index)
         part = sampled(table, index, variables)
         slopes = affine(part)
         if slopes is not None:
@@ -200,6 +200,18 @@ class Lift:
             return self.leaf(name, index)
         lo, hi = exact(part.min()), exact(part.max())
         return self.algebra.elem(name, index, lo, hi, table.dtype.kind in "iub", self.shape(name))
+
+    def _looked_up(self, name: str, table: Array, index: Index) -> Expr:
+        """Element of a constant at an index that data tell: an affine function of it where the whole table is one."""
+        ends = [(i.lo, i.hi, size - 1) for i, size in zip(index, table.shape, strict=True)]
+        inside = all(lo is not None and hi is not None and 0 <= lo <= hi <= last for lo, hi, last in ends)
+        slopes = affine(table) if inside and table.dtype.kind in "iu" else None
+        if slopes is None:
+            return self.leaf(name, index)
+        out = self.algebra.num(exact(table.flat[0]))
+        for i, slope in zip(index, slopes, strict=True):
+            out = self.algebra.add(out, i, slope)
+        return out
 
     def enter(self, body: Body) -> None:
         """Make the tensors of a subgraph, whose names are unique in the model, known to the lift."""

@@ -1,0 +1,110 @@
+"""Cells that are put side by side first, by tables of indices; images of bytes; tables beside the model."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+
+from onnxgs_opt import find, optimize
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.passes.read_tables import ReadTables
+
+CELLS = """
+<ir_version: 8, opset_import: ["" : 17]>
+sampler (float[6,7] image, float[9] x, float[9] y) => (float[9] out)
+<int64[2,5] rows = {0, 1, 2, 3, 4, 1, 2, 3, 4, 5}, int64[2,6] columns = {0, 1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 6},
+ int64[2] flat = {4, 30}, float zero = {0}, float one = {1}, float xl = {6}, float yl = {5}, float xm = {5},
+ float ym = {4}, float w = {6}, int64[1] k0 = {0}>
+{
+  bands = Gather<axis=0>(image, rows)
+  cells = Gather<axis=2>(bands, columns)
+  side = Transpose<perm=[0, 2, 1, 3]>(cells)
+  table = Reshape(side, flat)
+  xc = Clip(x, zero, xl)
+  yc = Clip(y, zero, yl)
+  x0 = Floor(xc)
+  y0 = Floor(yc)
+  xf = Min(x0, xm)
+  yf = Min(y0, ym)
+  r = Mul(yf, w)
+  f = Add(r, xf)
+  i = Cast<to=7>(f)
+  p = Gather<axis=1>(table, i)
+  u = Sub(xc, xf)
+  v = Sub(yc, yf)
+  nu = Sub(one, u)
+  nv = Sub(one, v)
+  wa = Mul(nv, nu)
+  wb = Mul(nv, u)
+  wc = Mul(v, nu)
+  wd = Mul(v, u)
+  ua = Unsqueeze(wa, k0)
+  ub = Unsqueeze(wb, k0)
+  uc = Unsqueeze(wc, k0)
+  ud = Unsqueeze(wd, k0)
+  ww = Concat<axis=0>(ua, ub, uc, ud)
+  t = Mul(p, ww)
+  out = ReduceSum<keepdims=0>(t, k0)
+}
+"""
+
+
+def test_cells_side_by_side_are_pixels_of_the_image():
+    model = onnx.parser.parse_model(CELLS)
+    [site] = find(model)
+    assert (site.policy.name, site.image.tensor, site.image_size) == ("border", "image", (6, 7))
+    report = optimize(model, lowering="merged-gather", measure=False).report
+    assert (report.status, report.validation.status) == ("optimised", "ok")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("{0, 1, 2, 3, 4, 1, 2, 3, 4, 5}", "{0, 1, 2, 3, 4, 1, 2, 3, 4, 4}"),  # the last row is another one
+        ("{0, 1, 2, 3, 4, 1, 2, 3, 4, 5}", "{0, 1, 2, 3, 4, 0, 1, 2, 3, 4}"),  # the same row twice
+        ("xf = Min(x0, xm)", "xf = Identity(x0)"),  # one column too far, which is the next row of cells
+        ("Transpose<perm=[0, 2, 1, 3]>(cells)", "Identity(cells)"),
+    ],
+)
+def test_other_cells_are_none(old, new):
+    assert CELLS.count(old) == 1
+    assert not find(onnx.parser.parse_model(CELLS.replace(old, new)))
+
+
+def test_an_image_of_bytes_is_sampled():
+    text = CELLS.replace("float[6,7] image", "uint8[6,7] image").replace(
+        "p = Gather<axis=1>(table, i)", "b = Gather<axis=1>(table, i)\n  p = Cast<to=1>(b)"
+    )
+    model = onnx.parser.parse_model(text)
+    [site] = find(model)
+    assert (site.image.tensor, site.dtype) == ("image", "uint8")
+    report = optimize(model, lowering="merged-gather", measure=False).report
+    assert (report.status, report.validation.status) == ("optimised", "ok")
+
+
+@pytest.fixture
+def beside(tmp_path):
+    """The model with all of its constants in a file beside it."""
+    path = tmp_path / "cells.onnx"
+    model = onnx.parser.parse_model(CELLS)
+    for k, tensor in enumerate(model.graph.initializer):  # raw bytes alone go to another file
+        raw = onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor), tensor.name)
+        model.graph.initializer[k].CopyFrom(raw)
+    onnx.save(model, path, save_as_external_data=True, location="cells.data", size_threshold=0)
+    return path
+
+
+def test_tables_beside_the_model_are_read(beside):
+    """As torch writes them: where a batch's items are counted by a table, no sampler could be told otherwise."""
+    graph = Graph.load(beside)
+    assert ReadTables().run(graph)
+    read = {t.name for t in graph.tensors().values() if isinstance(getattr(t, "_values", None), np.ndarray)}
+    assert read == {"rows", "columns", "flat", "k0"}
+    assert not ReadTables().run(graph)
+
+
+def test_a_table_that_is_not_there_stays_where_it_is(beside):
+    (beside.parent / "cells.data").unlink()
+    graph = Graph.load(beside)
+    assert not ReadTables().run(graph)
