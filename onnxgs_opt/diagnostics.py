@@ -234,6 +234,13 @@ _ALL = (
         "The refusals of its site, with -v, say why each other form is not possible; an operator outside of all sites "
         "has to be exported otherwise.",
     ),
+    Code(
+        "GSO211",
+        "proven between some sizes only",
+        "The model computes something else at other sizes, or nothing is proven of them: they are beyond those of "
+        "--shape NAME=MIN,OPT,MAX, or beyond what a type holds. What was lowered is right at the sizes that are told.",
+        "Run the result at those sizes only, or state a wider range.",
+    ),
 )
 CODES: dict[str, Code] = {entry.code: entry for entry in _ALL}
 """Every code by name, rules first."""

@@ -21,6 +21,7 @@ NOT_FINITE = "GSO207"
 SMALL = "GSO208"
 SHORT_FLOATS = "GSO209"
 AVOIDED = "GSO210"
+SOME_SIZES = "GSO211"
 
 
 def hazards(
@@ -30,7 +31,7 @@ def hazards(
     own = tuple(Hazard(remark.code, remark.node, advice(remark)) for remark in found.hazards)
     made = [*_short_floats(job, found), *_needs(job, lowerings, result), *_avoided(job, result)]
     if checks is not None:
-        made += (*_not_finite(found, lowerings), *_beyond(found, lowerings, checks))
+        made += (*_not_finite(found, lowerings), *_beyond(found, lowerings, checks), *_at_some_sizes(found, lowerings))
     return (*own, *(each for each in made if not job.options.hides(each.code)))
 
 
@@ -68,6 +69,14 @@ def _not_finite(found: Survey, lowerings: Mapping[str, str]) -> Iterator[Hazard]
     """One at the first sampler that was lowered: no lowering promises what comes of infinities and NaN."""
     for site in [site for site in found.samplers if site.id in lowerings][:1]:
         yield Hazard(NOT_FINITE, site.reads[0], CODES[NOT_FINITE].action)
+
+
+def _at_some_sizes(found: Survey, lowerings: Mapping[str, str]) -> Iterator[Hazard]:
+    """One at the first site for each set of sizes that a proof is limited to."""
+    first = {site.domain.words: site for site in reversed(found.sites) if site.domain and site.id in lowerings}
+    for words, site in reversed(first.items()):
+        if site.domain is not None and site.domain.is_limited:
+            yield Hazard(SOME_SIZES, site.reads[0], f"Proven for {words}. {CODES[SOME_SIZES].action}")
 
 
 def _beyond(found: Survey, lowerings: Mapping[str, str], checks: Mapping[str, Comparison]) -> Iterator[Hazard]:

@@ -58,6 +58,11 @@ class Domain:
     sizes: tuple[SizeRange, ...] = ()
     pixels: int | None = None
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether some size from 2 up is not in it."""
+        return any(size.at_least > 2 or size.at_most is not None for size in self.sizes)
+
     def covers(self, sizes: Mapping[str, int], image: tuple[int, int]) -> bool:
         """Whether sizes by name and an image of so many rows and columns are in it, or smaller where it begins at 2."""
         known = [(size, sizes[size.name]) for size in self.sizes if size.name in sizes]

@@ -174,6 +174,8 @@ def test_the_smallest_and_the_largest_shape_are_the_domain() -> None:
         "lerp-gather",
         "2 <= N <= 4, 20 <= H <= 300, 20 <= W <= 100 and every C, P, Q >= 2",
     )
+    (said,) = (hazard.hint for hazard in result.report.hazards if hazard.code == "GSO211")
+    assert said.startswith("Proven for 2 <= N <= 4, 20 <= H <= 300, 20 <= W <= 100 and every C, P, Q >= 2.")
     rng = np.random.default_rng(0)
     for at in three:
         feeds = {name: rng.uniform(-2, 110, shape).astype(np.float32) for name, shape in at.items()}

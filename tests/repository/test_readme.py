@@ -10,6 +10,7 @@ import pytest
 
 from onnxgs_opt import cli
 from onnxgs_opt.diagnostics import CODES
+from onnxgs_opt.report.model import EXIT_CODES
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
@@ -27,6 +28,12 @@ def test_every_option_is_documented() -> None:
     page = (REPOSITORY / "docs" / "usage.md").read_text(encoding="utf-8")
     options = [param.opts for param in cli.command.params if param.param_type_name == "option"]
     assert [names for names in options if not any(f"`{name}" in page for name in names)] == []
+
+
+def test_every_status_is_documented_with_its_exit_code() -> None:
+    page = (REPOSITORY / "docs" / "usage.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z-]+)` \| .* \| (\d) \|$", page, re.MULTILINE)
+    assert {status: int(code) for status, code in rows} == EXIT_CODES
 
 
 def test_parts_made_from_the_code_are_what_the_code_says() -> None:
