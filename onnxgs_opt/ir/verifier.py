@@ -15,6 +15,12 @@ from onnxgs_opt.ir.importer import no_text, opset_of
 from onnxgs_opt.ir.operators import DEFAULT_DOMAINS
 
 _EXPORT_AGAIN = "export the model again, or check it with onnx.checker.check_model"
+_CLAMPED_TWICE = (
+    "export it again with torch.onnx.export(..., dynamo=True, optimize=False): where a tensor is clamped twice, "
+    "onnxscript's optimizer writes a bound that nothing makes"
+)
+"""Seen of onnxscript 0.7.2, which makes one Clip of two and forgets to write the constant that it computed."""
+
 _FEW = 4096
 """Elements that are read whatever the file says."""
 
@@ -127,9 +133,10 @@ class _Checks:
         return known
 
     def node(self, node: NodeProto, known: set[str], outer: Scopes) -> None:
-        for name in node.input:
+        for position, name in enumerate(node.input):
             if name and name not in known and not any(name in names for names in outer):
-                raise ModelError(f"{_called(node)} reads {name!r}, which nothing makes", _EXPORT_AGAIN)
+                hint = _CLAMPED_TWICE if position and node.op_type == "Clip" else _EXPORT_AGAIN
+                raise ModelError(f"{_called(node)} reads {name!r}, which nothing makes", hint)
         if node.domain in DEFAULT_DOMAINS:
             if self.opset is None:
                 raise _no_opset()

@@ -55,6 +55,17 @@ def test_what_onnx_does_not_define_passes(body: str) -> None:
     assert Graph.from_proto(model).to_proto() == model
 
 
+@pytest.mark.parametrize(
+    ("body", "has_way_out"),
+    [("{ y = Clip(x, low) }", True), ("{ y = Clip(low, x) }", False), ("{ y = Add(x, low) }", False)],
+)
+def test_a_bound_that_nothing_makes_has_a_way_out(body: str, has_way_out: bool) -> None:
+    """As torch.onnx.export(dynamo=True) writes it where one tensor is clamped twice; it does not unoptimised."""
+    with pytest.raises(ModelError, match="reads 'low', which nothing makes") as caught:
+        Graph.from_proto(parsed(body))
+    assert ("optimize=False" in str(caught.value.hint)) == has_way_out
+
+
 def test_an_attribute_is_there_once() -> None:
     model = parsed("{ y = Cast <to = 1> (x) }")
     model.graph.node[0].attribute.append(helper.make_attribute("to", 7))
