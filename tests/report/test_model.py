@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any, get_args
 
 import jsonschema
@@ -187,6 +188,31 @@ def test_a_sum_of_reads_is_no_sampler() -> None:
         "site1  out = a sum of 4 reads of img at x, y, not a bilinear sampler  [GSO001]",
         "       4 Gather -> left as it is: asked for",
     ]
+
+
+def test_sums_of_reads_are_not_counted_as_samplers() -> None:
+    site = replace(KEPT, policy=replace(POLICY, kind="structural", border="as read", coordinates="index"))
+    for sites, words in (
+        ((site,), "1 sum of reads found, and left as it is"),
+        ((site, site), "2 sums of reads found, and left as they are"),
+        ((KEPT, site), "1 sampler and 1 sum of reads found, and left as they are"),
+    ):
+        assert lines(replace(EMPTY, sites=sites))[-1] == f"onnxgs-opt: PASSED {words}: nothing to do"
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        (Policy(fill=Fraction(1, 2)), "0.5 outside the image"),
+        (Policy(window="interior", fill=-3), "-3 unless all four pixels are inside"),
+        (
+            Policy("border", "reach", fill=7),
+            "7 a pixel outside the image and beyond; else the edge is repeated outside",
+        ),
+    ],
+)
+def test_a_fill_value_stands_for_the_zeros(policy: Policy, words: str) -> None:
+    assert outside(replace(POLICY, border=policy.name)).startswith(words)
 
 
 @pytest.mark.parametrize("border", get_args(BorderName))

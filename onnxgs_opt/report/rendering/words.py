@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 
 from onnxgs_opt.report.model import Report, SitePolicy, SiteReport, TargetCheck
@@ -54,13 +55,20 @@ UNITS = {"pixel": "pixel coordinates", "normalised": "coordinates -1 to 1", "uni
 
 def outside(policy: SitePolicy) -> str:
     """What a site computes outside the image, in words; a name that has none stays as it is."""
-    for name, words in WINDOWS.items():
-        if policy.border == name:
+    filled = re.fullmatch(r"(?:(.+), )?constant (\S+)", policy.border)
+    if filled is None:
+        return _of_border(policy.border)
+    return re.sub(r"\bzeros?\b", filled[2], _of_border(filled[1] or "zeros"))
+
+
+def _of_border(name: str) -> str:
+    for window, words in WINDOWS.items():
+        if name == window:
             return words
-        border = policy.border.removesuffix(f"-{name}")
+        border = name.removesuffix(f"-{window}")
         if border in OUTSIDE:
-            return f"{words}; else {OUTSIDE[border]}" if border != policy.border else OUTSIDE[border]
-    return policy.border
+            return f"{words}; else {OUTSIDE[border]}" if border != name else OUTSIDE[border]
+    return name
 
 
 def units(policy: SitePolicy) -> str:
@@ -170,13 +178,17 @@ def speed(report: Report) -> str:
     )
 
 
+def _found(report: Report) -> str:
+    """How many samplers, and how many other sums of reads: those are none."""
+    sums = sum(site.policy.border == AS_READ for site in report.sites)
+    samplers = count(len(report.sites) - sums, "sampler")
+    others = f"{sums} {'sum' if sums == 1 else 'sums'} of reads"
+    return samplers if not sums else others if sums == len(report.sites) else f"{samplers} and {others}"
+
+
 def _nothing(report: Report) -> str:
-    found = count(len(report.sites), "sampler")
-    return (
-        f"{found} found, and left as {'it is' if len(report.sites) == 1 else 'they are'}"
-        if report.sites
-        else f"{found} found"
-    )
+    left = "" if not report.sites else f", and left as {'it is' if len(report.sites) == 1 else 'they are'}"
+    return f"{_found(report)} found{left}"
 
 
 def spread(row: Measurement) -> str:
@@ -201,7 +213,7 @@ def _facts(report: Report) -> Iterator[str]:
         yield f"nothing was lowered: what would replace {count(failed, 'site')} failed its check"
     elif report.status == "dry-run":
         would = f", {len(report.lowered)} would be lowered" if report.sites else ""
-        yield f"{count(len(report.sites), 'sampler')} found{would}"
+        yield f"{_found(report)} found{would}"
     else:
         yield f"{count(len(report.lowered), 'site')} lowered"
     check = report.validation
