@@ -14,6 +14,7 @@
 # make lint   ruff, ruff format, mypy --strict, and stubtest of the public modules
 # make torch  installs PyTorch and runs the tests of the export hook and of the export pipeline
 # make bench  time every lowering on this machine: tables and a chart in bench/results
+# make package   builds the source archive and, from it, the wheel; installs that in an empty environment and runs it
 # make docs   the documentation site, into build/site; warnings are errors
 # make screenshots   pictures of a report and of three pages, into docs/screenshots or OUT=FOLDER; needs Chromium
 # make examples   the reports under docs/examples
@@ -38,7 +39,7 @@ JOBS ?= 2
 TARGET ?= openvino
 EXECUTIONS ?= 1000000
 
-.PHONY: demo test ops soundness mutants planted sizes engines field decompositions runtimes real-models same-outputs reliability lint torch bench docs screenshots examples constraints audit versions clean
+.PHONY: demo test ops soundness mutants planted sizes engines field decompositions runtimes real-models same-outputs reliability lint torch package bench docs screenshots examples constraints audit versions clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -98,6 +99,15 @@ lint: $(VENV)/.installed-test
 torch: $(VENV)/.installed-test
 	@$(PIP) install torch onnxscript
 	$(BIN)/python -m pytest tests/test_torch_export.py tests/repository/test_examples.py
+
+package: $(BIN)/python
+	@rm -rf build/package
+	@$(PIP) install 'build>=1.2' 'virtualenv>=20.26'
+	$(PINNED) $(BIN)/python -m build --outdir build/package/dist . >/dev/null
+	@$(BIN)/python -m virtualenv --quiet build/package/empty
+	@$(PINNED) build/package/empty/bin/python -m pip install -qq --disable-pip-version-check build/package/dist/*.whl
+	cd build/package && empty/bin/onnxgs-opt ../../examples/models/warp.onnx warp.onnx --lowering merged-gather -q && \
+		empty/bin/python -m onnxgs_opt --version
 
 docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
