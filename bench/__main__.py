@@ -9,12 +9,13 @@ from pathlib import Path
 
 from bench.alone import alone, header, measure
 from bench.cases import MODELS, SIZES
+from bench.record import RUNTIMES
 
 
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--target", choices=("ort-cpu", "ort-cuda"), default="ort-cpu")
+    parser.add_argument("--target", choices=RUNTIMES, default="ort-cpu")
     parser.add_argument("--cases", nargs="+", choices=tuple(SIZES), default=list(SIZES)[:3])
     parser.add_argument("--machine", default="this machine", help="how the tables name it")
     parser.add_argument("--rows", nargs="+", default=[], help="only these rows, beside exported")

@@ -29,12 +29,16 @@ LOOSE = 1e-2
 
 @dataclass(frozen=True)
 class Row:
-    """One model of a case, or why there is none; `sampler` names a function of `bench.sampler` instead."""
+    """One model of a case, or why there is none; `sampler` names a function of `bench.sampler` instead.
+
+    `normalised`: it takes points as GridSample does, and is compared with nothing.
+    """
 
     name: str
     model: ModelProto | None = None
     sampler: str = ""
     note: str = ""
+    normalised: bool = False
 
 
 def feeds(case: str, smooth: bool, seed: int = 0) -> dict[str, Any]:
@@ -68,6 +72,7 @@ def rows(case: str, target: str, frameworks: bool = True, only: Sequence[str] = 
         },
         "auto": partial(_lowered, path, "auto", target),
     }
+    makers["bare GridSample"] = partial(_bare, case)
     if target != "ort-cpu":
         makers["auto --atol 2e-3"] = partial(_lowered, path, "auto --atol 2e-3", target, atol=2e-3)
     for name in ("eager", "compile", "grid_sample") if frameworks else ():
@@ -85,6 +90,21 @@ def _lowered(path: Path, name: str, target: str, **options: Any) -> Row:
     if site.lowering == "keep" and not name.startswith("auto"):
         return Row(name, note=site.reason)
     return Row(name, result.model, note=note)
+
+
+def _bare(case: str) -> Row:
+    """The node alone, on a grid that is normalised before: no window, no mask, and none of the arithmetic of either."""
+    text = f"""<ir_version: 8, opset_import: ["": 17]> g (float{list(SIZES[case])} image, float[n, h, w, 2] grid)
+        => (float[n, c, h, w] sampled) {{ sampled = GridSample <align_corners = 1> (image, grid) }}"""
+    note = "a GridSample node on a grid that was normalised before, without the window and its mask"
+    return Row("bare GridSample", onnx.parser.parse_model(text), note=note, normalised=True)
+
+
+def normalised(inputs: dict[str, Any]) -> dict[str, Any]:
+    """The same points in the coordinates of a GridSample with align_corners."""
+    height, width = inputs["image"].shape[2:]
+    scale = 2 / np.array([width - 1, height - 1], np.float32)
+    return {**inputs, "grid": inputs["grid"] * scale - np.float32(1)}
 
 
 def _simplified(path: Path) -> Row | None:

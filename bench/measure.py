@@ -14,13 +14,12 @@ import numpy as np
 import onnxruntime as ort
 from onnx import ModelProto
 
-from bench.cases import Row, feeds, rows
-from onnxgs_opt.runtime import RUNTIMES
-from onnxgs_opt.runtime.ort import PROVIDERS
+from bench.cases import Row, feeds, normalised, rows
+from onnxgs_opt.runtime import runtime_of
 from onnxgs_opt.runtime.timing import race
 
 KINDS = {False: "random", True: "smooth"}
-PACKAGES = ("onnxgs-opt", "onnxruntime", "onnxruntime-gpu", "torch", "onnxsim", "onnxslim")
+PACKAGES = ("onnxgs-opt", "onnxruntime", "onnxruntime-gpu", "openvino", "MNN", "torch", "onnxsim", "onnxslim")
 
 
 def measure(
@@ -35,7 +34,7 @@ def measure(
         calls: dict[str, Callable[[], object]] = {}
         for row in found:
             try:
-                call = _call(row, inputs, target)
+                call = _call(row, normalised(inputs) if row.normalised else inputs, target)
                 call(), call()
             except Exception as reason:  # a row that does not run is a row that says so
                 record[row.name]["note"] = f"does not run: {str(reason).splitlines()[0][:200]}"
@@ -75,9 +74,9 @@ def header(target: str, machine: str, command: Sequence[str]) -> dict[str, Any]:
 
 def _call(row: Row, inputs: dict[str, Any], target: str) -> Callable[[], object]:
     if row.model is not None:
-        return RUNTIMES[target].prepare(row.model, inputs)
+        return runtime_of(target).prepare(row.model, inputs)
     if row.sampler:
-        return _torch_call(row.sampler, inputs, "cpu" if target == "ort-cpu" else "cuda")
+        return _torch_call(row.sampler, inputs, "cuda" if target == "ort-cuda" else "cpu")
     raise ValueError(row.note or "there is no model")
 
 
@@ -104,7 +103,7 @@ def _add_errors(record: dict[str, Any], found: Sequence[Row], inputs: dict[str, 
     """The largest difference on the target from the exported model on the CPU, for all that is ONNX."""
     reference = None
     for row in found:
-        if row.model is None or "does not run" in record[row.name]["note"]:
+        if row.model is None or row.normalised or "does not run" in record[row.name]["note"]:
             continue
         result = _result(row.model, inputs, target)
         if reference is None:  # the first row is the exported model
@@ -113,6 +112,5 @@ def _add_errors(record: dict[str, Any], found: Sequence[Row], inputs: dict[str, 
 
 
 def _result(model: ModelProto, inputs: dict[str, Any], target: str) -> Any:
-    providers = list(dict.fromkeys([PROVIDERS[target], PROVIDERS["ort-cpu"]]))
-    session = ort.InferenceSession(model.SerializeToString(), providers=providers)
-    return session.run(None, inputs)[0]
+    loaded = runtime_of(target).load(model)
+    return loaded.run([model.graph.output[0].name], inputs)[0]

@@ -17,7 +17,8 @@ from bench.cases import SIZES
 from onnxgs_opt.lowering import LOWERINGS
 
 TABLE = Path(onnxgs_opt.__file__).parent / "data/recorded.json"
-RUNTIMES = {"ort-cpu": "onnxruntime", "ort-cuda": "onnxruntime-gpu"}
+RUNTIMES = {"ort-cpu": "onnxruntime", "ort-cuda": "onnxruntime-gpu", "openvino": "openvino", "mnn": "MNN"}
+"""By target, the package whose version a record names."""
 
 
 def entry(path: Path) -> dict[str, Any]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import metadata, util
 from pathlib import Path
 from typing import Any
@@ -81,32 +81,29 @@ class Compiled:
 
     def run(self, names: Sequence[str] | None, feeds: Feeds) -> list[Array]:
         """The outputs of these names, or all; RunError where the model does not run on these inputs."""
-        request = self._request(feeds)
-        _infer(request)
-        return self.outputs.named(names, [np.array(tensor.data) for tensor in request.output_tensors])
+        return self.outputs.named(names, [np.array(tensor.data) for tensor in self.call(feeds)()])
 
-    def call(self, feeds: Feeds) -> Call:
-        """A call whose inputs and outputs stay where they are."""
-        request = self._request(feeds)
-        return lambda: _infer(request)
-
-    def _request(self, feeds: Feeds) -> Any:
+    def call(self, feeds: Feeds) -> Callable[[], Any]:
+        """A call whose inputs and outputs stay where they are; it returns the outputs' tensors."""
         from openvino import Tensor
 
-        request = self.raw.create_infer_request()
+        request, given = self.raw.create_infer_request(), []
         for port in self.raw.inputs:
             name = next((name for name in port.get_names() if name in feeds), None)
             if name is None:
                 raise RunError(f"nothing is given for its input '{port.any_name}'")
             with _errors_as_ours():
-                request.set_tensor(port, Tensor(np.asarray(feeds[name], order="C"), shared_memory=True))
-        return request
+                given.append(np.asarray(feeds[name], order="C"))
+                request.set_tensor(port, Tensor(given[-1], shared_memory=True))
+        return partial(_infer, request, given)
 
 
-def _infer(request: Any) -> None:
+def _infer(request: Any, given: Sequence[Array]) -> Any:
+    """Run once; tensors do not hold the memory of the arrays `given`, which they share."""
     with _errors_as_ours():
         request.start_async()
         request.wait()
+    return request.output_tensors
 
 
 @contextmanager

@@ -48,6 +48,18 @@ def test_it_computes_as_onnx_says(text: str, feeds: dict[str, np.ndarray], resul
 
 
 @HERE
+def test_inputs_stay_where_they_are_whatever_is_allocated_since() -> None:
+    ones = np.ones((1 << 11, 1 << 11), F32)
+    call = OpenVino().prepare(
+        parser.parse_model(HEAD + "g (float[n, m] a) => (float[n, m] b) { b = Neg (a) }"), {"a": ones.T}
+    )
+    others = [np.full_like(ones, 7.0) for _ in range(4)]
+    (found,) = call()
+    assert (found.data.min(), found.data.max()) == (-1, -1)
+    assert len(others) == 4
+
+
+@HERE
 def test_what_it_refuses_is_one_line_without_its_source() -> None:
     model = parser.parse_model(
         '<ir_version: 8, opset_import: ["": 17, "x": 1]> g (float[2] a) => (float[2] b) {b=x.F(a)}'
