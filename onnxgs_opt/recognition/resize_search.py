@@ -34,6 +34,12 @@ from onnxgs_opt.samplers.resize import ResizedAxis, ResizeSite
 from onnxgs_opt.samplers.site import Domain
 from onnxgs_opt.samplers.view import View
 
+FEWER = (101, 97, 89, 83, 79, 73)
+"""The last large sizes that are tried, where an index is repeated for every channel."""
+
+LEAST_RANK = 3
+"""Axes of what is resampled: a batch, channels, and one along which it is."""
+
 NO_SIZE = "a nearest lookup at a ratio that changes with the sizes is rounded otherwise at some of them"
 
 
@@ -140,6 +146,8 @@ class _Search:
             forms = Forms(self._scope, self._at(0), base)
         except NoForm:
             return made, None
+        if len(forms.shape(base)) < LEAST_RANK:
+            return made, None
         for node in self._scope.nodes[self._scope.order[seed.outputs[0].name] :]:
             own = frozenset[str]().union(*(made.get(t.name, frozenset()) for t in node.inputs))
             own |= {node.name} & set(reads)
@@ -221,7 +229,7 @@ class _Search:
         first = self._sizes.at(0)
         large = {axis.size for axis in root.axes.spatial} | {axis.samples for axis in root.axes.spatial}
         values = sorted({size for size in first.values() if size in large}) or sorted(set(first.values()))
-        for primes in PRIMES:
+        for primes in (*PRIMES, FEWER):
             chosen = {value: primes[k % len(primes)] for k, value in enumerate(values)}
             sizes, facts = settle(self._scope, {name: chosen.get(size, size) for name, size in first.items()})
             with suppress(NoForm):
@@ -296,7 +304,7 @@ class _Search:
             reads=tuple(node.name for node in reads),
             read_op=reads[0].op,
             dtype="unknown" if dtype is None else str(dtype),
-            domain=self._domain(root, found, far) if far else Domain(),
+            domain=self._domain(root, found, axes, far) if far else Domain(),
             image=root.base,
             resampling=found.resampling,
             axes=tuple(axes),
@@ -305,9 +313,10 @@ class _Search:
             cone=tuple(node.name for node in cone),
         )
 
-    def _domain(self, root: _Root, found: Found, far: Mapping[str, int]) -> Domain:
+    def _domain(self, root: _Root, found: Found, axes: Sequence[ResizedAxis], far: Mapping[str, int]) -> Domain:
         """The sizes that the proof covers; up to those seen where the rounding of a nearest lookup may matter."""
-        domain = self._every_size.domain(self._view(root), (), EXACT_BELOW[8])
+        sources = [View(axis.source[0], ()) for axis in axes if axis.source is not None]
+        domain = self._every_size.domain(self._view(root), sources, EXACT_BELOW[8])
         if found.resampling.mode != "nearest" or all(_is_power_of_two(scale) for scale in found.scales):
             return domain
         return replace(domain, sizes=tuple(replace(size, at_most=far.get(size.name)) for size in domain.sizes))

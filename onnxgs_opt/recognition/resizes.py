@@ -77,11 +77,11 @@ def _may_read(graph: Graph) -> bool:
 
 
 def reads_pixels(node: Node) -> bool:
-    """Whether a node reads floats of rank 3 or more, which are no constant, at more than a few places."""
+    """Whether a node reads floats that are no constant, and no vector, at more than a few places."""
     if len(node.inputs) < 2 or isinstance(node.inputs[0], Constant):
         return False
     data, index = node.inputs[:2]
     if not str(data.dtype).startswith("float") and data.dtype is not None:
         return False
     count = element_count(index)
-    return (data.shape is None or len(data.shape) >= 3) and (count is None or count > FEW)
+    return (data.shape is None or len(data.shape) > 1) and (count is None or count > FEW)
