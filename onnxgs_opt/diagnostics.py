@@ -50,6 +50,14 @@ _ALL = (
         "Nothing: it is kept unless the one node is measured faster; --lowering resize forces it.",
     ),
     Code(
+        "GSO005",
+        "sampler of another kernel or dimension",
+        "Reads of one image at one, two or three coordinates: the nearest pixel, linear or cubic interpolation. The "
+        "weights, the indices and the border were proven to be those of one kernel and one policy, halves included.",
+        "Nothing: it is lowered where that is measured faster. --lowering chooses how, --lowering keep leaves it as "
+        "exported.",
+    ),
+    Code(
         "GSO101",
         "weights are not bilinear",
         "The four weights are not the products of (1-u, u) and (1-v, v), u and v being the fractions of "

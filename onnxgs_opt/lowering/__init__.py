@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from onnxgs_opt.ir.builder import Builder
-from onnxgs_opt.lowering.base import Emitted, Lowering, Tolerance
+from onnxgs_opt.lowering.base import EXACT, Emitted, Lowering, Tolerance
 from onnxgs_opt.lowering.blocked_gather import BlockedGather
 from onnxgs_opt.lowering.emit.operands import BORDERS, emit_plain, plain
 from onnxgs_opt.lowering.grid_sample import GridSample, tolerance_of_round_trip
@@ -21,7 +21,8 @@ from onnxgs_opt.lowering.resize import Resize
 from onnxgs_opt.lowering.roi_align import RoiAlign
 from onnxgs_opt.lowering.row_gather import RowGather
 from onnxgs_opt.runtime.target import Target
-from onnxgs_opt.samplers.site import Site
+from onnxgs_opt.samplers.border import BORDERS as EVERY_BORDER
+from onnxgs_opt.samplers.site import BILINEAR, Site
 
 LOWERINGS: dict[str, Lowering] = {
     "keep": Keep(),
@@ -37,6 +38,8 @@ LOWERINGS: dict[str, Lowering] = {
 }
 
 
+CUBIC = "the polynomials of the weights are evaluated in another order, and their terms are up to 12 times as large"
+
 LARGEST_FILL = 1024
 """A fill value is taken from pixels and added again: beyond this one, unit-normal pixels would be off by 5e-4."""
 
@@ -45,23 +48,29 @@ def refusal_of(lowering: Lowering, site: Site, target: Target) -> str | None:
     """Why a lowering cannot write a site, once its operands say what the lowering cannot; None when it can."""
     if abs(float(site.policy.fill)) > LARGEST_FILL and not isinstance(lowering, Keep):
         return f"pixels less the fill value {float(site.policy.fill):g} would lose their last digits"
-    return lowering.refusal(plain(site, _borders(lowering)), target)
+    return lowering.refusal(plain(site, _borders(lowering, site)), target)
 
 
 def emit(lowering: Lowering, builder: Builder, site: Site) -> Emitted:
     """Write a site, and before it the operands that the lowering needs; only where there is no refusal."""
-    return lowering.emit(builder, emit_plain(builder, site, _borders(lowering)))
+    return lowering.emit(builder, emit_plain(builder, site, _borders(lowering, site)))
 
 
-def _borders(lowering: Lowering) -> Collection[str]:
-    """The borders that a lowering writes itself: its `borders`, or those that all of them do."""
+def _borders(lowering: Lowering, site: Site) -> Collection[str]:
+    """The borders that a lowering writes itself: its `borders`, or those that all of them do.
+
+    Of other kernels than the bilinear one every border is written by the lowering: more than two pixels are read, so
+    that no moved coordinate stands for them.
+    """
+    if site.kernels != BILINEAR:
+        return EVERY_BORDER
     own: Collection[str] = getattr(lowering, "borders", BORDERS)
     return own
 
 
 def tolerance_of(lowering: Lowering, site: Site) -> Tolerance:
     """How far a site lowered so may be from the exported one: as many roundings, of the type that it computes in."""
-    own = _at_size(lowering, site) or lowering.tolerance
+    own = _of_kernels(site, _at_size(lowering, site) or lowering.tolerance)
     tolerance = own if isinstance(lowering, Keep) else _with_border(site, _with_steps(site, own))
     if not rounds_to_halves(site):
         return tolerance
@@ -74,13 +83,26 @@ def rounds_to_halves(site: Site) -> bool:
     return "float16" in (site.dtype, *site.types)
 
 
+def _of_kernels(site: Site, own: Tolerance) -> Tolerance:
+    """What other kernels than the linear one of two axes cost.
+
+    The terms of a cubic weight reach 12, four times an axis, and both forms round each of them; of one pixel nothing is
+    computed.
+    """
+    if site.taps == 1:
+        return replace(EXACT, carried=own.carried)
+    if any(name.startswith("cubic") for name in site.kernels):
+        return replace(own, rtol=max(own.rtol, 1e-5), atol=max(own.atol, 3e-5), reason=CUBIC)
+    eight = site.taps / len(BILINEAR) ** 2
+    return replace(own, rtol=own.rtol * eight, atol=own.atol * eight) if eight > 1 else own
+
+
 def _with_steps(site: Site, own: Tolerance) -> Tolerance:
     """What it costs to add a grid to the coordinates before they are rounded: half an ulp of the size of the image.
 
     Pixels of a unit-normal image differ by about 6 at most.
     """
-    height, width = site.image_size
-    atol = 6 * ((height or 0) + (width or 0)) * 2.0**-24
+    atol = 6 * sum(size or 0 for size in site.image_size) * 2.0**-24
     if atol <= own.atol or not any(any(view.steps) for view in site.coordinate_views):
         return own
     return replace(own, atol=atol, reason="the grid that the points stand on is added to coordinates before the floor")
@@ -88,8 +110,8 @@ def _with_steps(site: Site, own: Tolerance) -> Tolerance:
 
 def _with_border(site: Site, own: Tolerance) -> Tolerance:
     """What it costs to move coordinates into the image, and to take a fill value from pixels and add it again."""
-    height, width = site.image_size
-    moved = 0.0 if site.policy.border in BORDERS else 6 * ((height or 0) + (width or 0)) * 2.0**-24
+    moves = site.policy.border not in BORDERS and site.kernels == BILINEAR
+    moved = 6 * sum(size or 0 for size in site.image_size) * 2.0**-24 if moves else 0.0
     filled = 4 * abs(float(site.policy.fill)) * 2.0**-23
     if max(moved, filled) <= own.atol:
         return own

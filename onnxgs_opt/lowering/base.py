@@ -8,7 +8,7 @@ from typing import Protocol
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.runtime.target import Target
-from onnxgs_opt.samplers.site import Site
+from onnxgs_opt.samplers.site import BILINEAR, Site
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,13 @@ class Emitted:
 
     samples: Tensor
     mask: Tensor | None = None
+
+
+def bilinear_refusal(name: str, site: Site) -> str | None:
+    """Refuse every other sampler than a bilinear one, for the lowering of that name."""
+    return (
+        None if site.kernels == BILINEAR else f"{name} is for bilinear samplers, and this one is {site.interpolation}"
+    )
 
 
 def gather_refusal(name: str, site: Site, target: Target) -> str | None:

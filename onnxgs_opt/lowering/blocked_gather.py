@@ -10,10 +10,11 @@ import numpy as np
 
 from onnxgs_opt.ir import Body, Node, Tensor, Variable
 from onnxgs_opt.ir.builder import Builder
-from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance, gather_refusal
+from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance, bilinear_refusal, gather_refusal
 from onnxgs_opt.lowering.emit.image_layouts import in_result_type
+from onnxgs_opt.lowering.emit.stacked import emit_stack
 from onnxgs_opt.lowering.emit.views import emit_view
-from onnxgs_opt.lowering.merged_gather import PLANES_UP_TO, emit_row_corners
+from onnxgs_opt.lowering.merged_gather import PLANES_UP_TO, emit_row_taps
 from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.target import Target
 from onnxgs_opt.samplers.site import Site
@@ -37,6 +38,8 @@ class BlockedGather:
 
     def refusal(self, site: Site, target: Target) -> str | None:
         """Refuse runtimes that loop over a Scan, few channels, and points that do not come in blocks of one size."""
+        if (other := bilinear_refusal(self.name, site)) is not None:
+            return other
         if Quirk.SCAN_IS_A_LOOP in target.quirks:
             return "blocked-gather keeps a CPU's caches full; elsewhere a Scan is a loop of small kernels"
         if Quirk.SCAN_SEES_NO_OUTER_TENSORS in target.quirks:
@@ -60,7 +63,8 @@ class BlockedGather:
         count, channels = cast(int, site.points), cast(int, site.channels)
         block = cast(int, _block(count, self.elements / channels))
         image = emit_view(builder, site.image)
-        rows, index, weights, mask = emit_row_corners(builder, site, image)
+        stack = emit_stack(builder, site, image)
+        rows, index, weights = emit_row_taps(builder, site, image, stack)
         body = _Body(builder, in_result_type(builder, site, rows), block, channels)
         blocks = count // block
         shape = cast("list[int]", [site.batch, *site.sample_size, 4])
@@ -76,7 +80,7 @@ class BlockedGather:
             dtype=weights.dtype,
             shape=[blocks, block, 1, channels],
         )
-        return Emitted(builder.transpose(builder.reshape(points, [*shape[:3], channels]), [0, 3, 1, 2]), mask)
+        return Emitted(builder.transpose(builder.reshape(points, [*shape[:3], channels]), [0, 3, 1, 2]), stack.mask)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
-from onnxgs_opt.lowering.base import Emitted, Tolerance
+from onnxgs_opt.lowering.base import Emitted, Tolerance, bilinear_refusal
 from onnxgs_opt.lowering.emit.cells import float_type, is_inside_image
 from onnxgs_opt.lowering.emit.coordinates import emit_pixel_grid, for_batch
 from onnxgs_opt.lowering.emit.views import emit_view
@@ -40,6 +40,8 @@ class GridSample:
 
     def refusal(self, site: Site, target: Target) -> str | None:
         """Refuse what GridSample cannot say, and what it would say too imprecisely."""
+        if (other := bilinear_refusal(self.name, site)) is not None:
+            return other
         if target.opset < FIRST_OPSET:
             return f"GridSample needs opset >= {FIRST_OPSET}, the model has {target.opset}"
         if Quirk.LINEAR_GRID_SAMPLE_IS_NEAREST in target.quirks and target.opset >= RENAMED_IN:

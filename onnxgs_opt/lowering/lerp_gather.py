@@ -9,7 +9,7 @@ import numpy as np
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
-from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance, gather_refusal
+from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance, bilinear_refusal, gather_refusal
 from onnxgs_opt.lowering.emit.cells import Cells, emit_cells
 from onnxgs_opt.lowering.emit.image_layouts import emit_planes, in_result_type, spread
 from onnxgs_opt.lowering.emit.views import emit_view
@@ -37,6 +37,8 @@ class LerpGather:
 
     def refusal(self, site: Site, target: Target) -> str | None:
         """Refuse opsets without GatherElements, and dynamic sizes where those go wrong."""
+        if (other := bilinear_refusal(self.name, site)) is not None:
+            return other
         if (refusal := gather_refusal(self.name, site, target)) is not None:
             return refusal
         sizes = (site.batch, site.channels, *site.image_size, *site.sample_size)

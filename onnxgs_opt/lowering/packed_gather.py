@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from onnxgs_opt.ir.builder import Builder
-from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance, gather_refusal
+from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance, bilinear_refusal, gather_refusal
 from onnxgs_opt.lowering.emit.cells import emit_cells
 from onnxgs_opt.lowering.emit.image_layouts import emit_points, emit_rows, in_result_type, sum_of
 from onnxgs_opt.lowering.emit.views import emit_view
@@ -29,6 +29,8 @@ class PackedGather:
 
     def refusal(self, site: Site, target: Target) -> str | None:
         """Refuse mirrored borders, sizes that are not known, and opsets whose Clip takes no bounds as inputs."""
+        if (other := bilinear_refusal(self.name, site)) is not None:
+            return other
         if (refusal := gather_refusal(self.name, site, target)) is not None:
             return refusal
         if site.channels is None or None in site.image_size:  # of a single row, no cell would be packed

@@ -12,7 +12,7 @@ from onnxgs_opt.ir import Node, Tensor, Variable
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.exporter import to_onnx_type
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance
+from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance, bilinear_refusal
 from onnxgs_opt.lowering.emit.cells import as_own_mask
 from onnxgs_opt.lowering.emit.coordinates import emit_pixel_grid, for_batch
 from onnxgs_opt.lowering.emit.image_layouts import in_result_type
@@ -52,6 +52,8 @@ class Plugin:
 
     def refusal(self, site: Site, target: Target) -> str | None:
         """Refuse what the function body cannot compute: whatever runs the node falls back on it."""
+        if (other := bilinear_refusal(self.name, site)) is not None:
+            return other
         if Quirk.NO_FUNCTIONS in target.quirks:
             return "the target knows no BilinearSample and loads no function for it"
         if target.opset < 11:

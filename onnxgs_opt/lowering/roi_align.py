@@ -9,7 +9,7 @@ import numpy as np
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
-from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance
+from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance, bilinear_refusal
 from onnxgs_opt.lowering.emit.cells import is_inside_image
 from onnxgs_opt.lowering.emit.coordinates import emit_pixel_grid
 from onnxgs_opt.lowering.emit.views import emit_view
@@ -38,6 +38,8 @@ class RoiAlign:
 
     def refusal(self, site: Site, target: Target) -> str | None:
         """Refuse other borders than RoiAlign's, other types than fp32, and runtimes that take a few regions only."""
+        if (other := bilinear_refusal(self.name, site)) is not None:
+            return other
         if target.opset < FIRST_OPSET:
             return f"roi-align needs opset >= {FIRST_OPSET}, the model has {target.opset}"
         if target.opset > LAST_OPSET:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from onnxgs_opt.ir.builder import Builder
-from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance, gather_refusal
+from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance, bilinear_refusal, gather_refusal
 from onnxgs_opt.lowering.emit.cells import emit_cells
 from onnxgs_opt.lowering.emit.image_layouts import emit_points, emit_rows, in_result_type, sum_of
 from onnxgs_opt.lowering.emit.views import emit_view
@@ -22,6 +22,8 @@ class RowGather:
 
     def refusal(self, site: Site, target: Target) -> str | None:
         """Refuse opsets whose Clip takes no bounds as inputs."""
+        if (other := bilinear_refusal(self.name, site)) is not None:
+            return other
         return gather_refusal(self.name, site, target)
 
     def emit(self, builder: Builder, site: Site) -> Emitted:

@@ -66,6 +66,7 @@ def _of_resizes(sites: Sequence[ResizeSite], lowerings: Lowerings) -> tuple[Pass
 
 LOWER: dict[str, Callable[[Sequence[Any], Lowerings], tuple[Pass, ...]]] = {
     "bilinear": _of_samplers,
+    "sampler": _of_samplers,
     "grid-sample": _of_samplers,
     "structural": _of_sums,
     "resize": _of_resizes,

@@ -16,6 +16,7 @@ from onnxgs_opt.recognition.sampler import Sampler
 
 KINDS: dict[str, SiteKind[Any]] = {
     "bilinear": Sampler("GSO001"),
+    "sampler": Sampler("GSO005"),
     "grid-sample": Sampler(grid_sample.RULE),
     "structural": gather_sums.GatherSum(),
     "resize": resizes.Resizes(),

@@ -95,6 +95,13 @@ def joins_of(
             yield Join(node, frozenset(read for read, _ in union), whole)
 
 
+def single_reads(scope: Scope, facts: Mapping[str, Fact]) -> Iterator[Join]:
+    """Each read whose index may come from floats, by itself: the pixel that is nearest to a point is one."""
+    for node in scope.own:
+        if operator(node) in READS and _is_sample(node, facts) and is_rounded(scope, node.inputs[1].name):
+            yield Join(node, frozenset((node.outputs[0].name,)), whole=True)
+
+
 def _rounded(scope: Scope) -> set[str]:
     """Tensors that are rounded as they are or in another layout."""
     found: set[str] = set()
@@ -120,7 +127,7 @@ MAX_CONE = 512
 
 
 def may_hold_sums(graph: Graph) -> bool:
-    """Whether a graph, or a body in it, sums two reads of one tensor, or one read whose index is made of floats."""
+    """Whether a graph, or a body in it, sums two reads of one tensor, or has a read whose index is made of floats."""
     scopes: dict[str, Scope] = {}
     return any(_may_hold_sums(part, scopes) for part in (graph, *graph.bodies()))
 
@@ -129,6 +136,8 @@ def _may_hold_sums(graph: Graph, scopes: dict[str, Scope]) -> bool:
     if not any(operator(node) in READS and _may_read(node, {}) for node in graph.nodes):
         return False
     scope = Scope.at(graph, scopes)
+    if any(True for _ in single_reads(scope, {})):
+        return True
     groups = {join.reads for join in joins_of(scope, {}, _may_read)}
     return any(_may_be_sampler(scope, reads) for reads in groups)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from onnxgs_opt.ir import Node
+from onnxgs_opt.ir import Constant, Node
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.recognition.algebra.polynomial import Number
 from onnxgs_opt.recognition.candidates import Join
@@ -15,7 +15,8 @@ from onnxgs_opt.recognition.lifting.dynamic_dims import SizeSets
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, float_types
 from onnxgs_opt.recognition.match import Match, Miss
 from onnxgs_opt.recognition.operands import Placement
-from onnxgs_opt.samplers.site import Domain, Site
+from onnxgs_opt.samplers.kernel import FLOOR
+from onnxgs_opt.samplers.site import BILINEAR, Domain, Site
 from onnxgs_opt.samplers.view import View, known_product
 
 
@@ -58,16 +59,20 @@ def site_of(scope: Scope, sizes: SizeSets, join: Join, claim: Claim, domain: Dom
         return escaped
     facts, placement = sizes.facts(0), _with_static_sizes(sizes, claim.placement)
     reads = [scope.producer[t][0] for t in sorted(join.reads, key=scope.order.__getitem__)]
-    batch, channels, height, width = group_sizes(sizes, placement.image)
-    points = [group_sizes(sizes, view)[1:3] for view in placement.coordinate_views]
-    rows, columns = (None if None in counts else max(s or 1 for s in counts) for counts in zip(*points, strict=True))
+    batch, channels, *image_size = group_sizes(sizes, placement.image)
+    points = [group_sizes(sizes, view)[1 : 1 + len(image_size)] for view in placement.coordinate_views]
+    counts = (None if None in each else max(s or 1 for s in each) for each in zip(*points, strict=True))
     image, *coordinates = (facts.get(v.tensor, UNKNOWN) for v in (placement.image, *placement.coordinate_views))
     if any(fact.dtype is not None and fact.dtype.kind not in "fiu" for fact in (image, *coordinates)):
         return Miss("its image or its coordinates are no real numbers", 4, "GSO108")
-    cone = between(scope, claim)
+    is_table = isinstance(scope.tensors[placement.image.tensor], Constant) or claim.match.kernels == (FLOOR.name,)
+    if is_table and len(claim.match.axes) == claim.match.taps == 1:
+        return Miss("a row is looked up by one number, which is no point of an image", 1, "GSO113")
+    cone, is_bilinear = between(scope, claim), claim.match.kernels == BILINEAR
     return Site(
         id="",
-        rule="GSO001",
+        kind="bilinear" if is_bilinear else "sampler",
+        rule="GSO001" if is_bilinear else "GSO005",
         policy=claim.match.policy,
         output=claim.output,
         output_rank=len(facts[claim.output].shape or ()),
@@ -76,8 +81,9 @@ def site_of(scope: Scope, sizes: SizeSets, join: Join, claim: Claim, domain: Dom
         cone=tuple(n.name for n in cone),
         batch=batch,
         channels=channels,
-        image_size=(height, width),
-        sample_size=(rows, columns),
+        image_size=tuple(image_size),
+        sample_size=tuple(counts),
+        kernels=claim.match.kernels,
         dtype="unknown" if image.dtype is None else str(image.dtype),
         layout=placement.layout,
         domain=domain,
@@ -95,7 +101,7 @@ def _with_static_sizes(sizes: SizeSets, placement: Placement) -> Placement:
             view, repeats=tuple(replace(r, size=size) for r, size in zip(view.repeats, known, strict=True))
         )
 
-    return replace(placement, x=told(placement.x), y=told(placement.y))
+    return replace(placement, x=told(placement.x), y=told(placement.y), z=told(placement.z))
 
 
 def group_sizes(sizes: SizeSets, view: View) -> list[int | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
 from onnxgs_opt.recognition.algebra.polynomial import Number
@@ -59,6 +60,9 @@ def grid_of(lift: Lift, match: Match, roles: Roles, needed: bool) -> Grid | None
     a border may round to its other side.
     """
     found = units(lift.algebra, match)
+    if len(match.axes) != 2:
+        view = pixel_triple(lift, match, roles) if needed else None
+        return None if needed and view is None else Grid(view, "pixel" if needed else found.name, None)
     if needed:
         pair = pixel_pair(lift, match, roles)
         return None if pair is None else Grid(pair[0], "pixel", None, pair[1])
@@ -93,6 +97,36 @@ def pixel_pair(lift: Lift, match: Match, roles: Roles) -> tuple[View, bool] | No
             if found is not None and (best is None or (name in rounded) > (best[0].tensor in rounded)):
                 best = replace(found[0], shift=same), found[1]
     return best
+
+
+def pixel_triple(lift: Lift, match: Match, roles: Roles) -> View | None:
+    """The tensor of three pixel coordinates that stand in one axis of it, x first; None without one."""
+    exact = match.policy.window != "all"
+    places: list[dict[str, list[Index]]] = []
+    for axis in reversed(match.axes):
+        held: dict[str, list[Index]] = {}
+        for (name, index), value in lift.values.items():
+            if shift_of(lift, value, axis, exact) == 0:
+                held.setdefault(name, []).append(index)
+        places.append(held)
+    for name in sorted(set(places[0]).intersection(*places[1:])) if len(places) == 3 else ():
+        for indices in product(*(held[name] for held in places)):
+            view = _in_one_axis(name, indices, lift.shape(name), roles)
+            if view is not None:
+                return view
+    return None
+
+
+def _in_one_axis(name: str, indices: Sequence[Index], sizes: Sequence[int], roles: Roles) -> View | None:
+    """The view of a tensor that has the coordinates, x first, one after the other along an axis of its own."""
+    apart = [axis for axis, parts in enumerate(zip(*indices, strict=True)) if len(set(parts)) > 1]
+    if len(apart) != 1 or [index[apart[0]].value for index in indices] != list(range(sizes[apart[0]])):
+        return None
+    view = view_of(name, indices[0], sizes, roles, apart[0])
+    full = view is not None and all(
+        len(g) == len(v) for g, v in zip(view.groups, (roles.batch, *roles.samples), strict=False)
+    )
+    return view if full else None
 
 
 def _pair(name: str, x: Index, y: Index, sizes: Sequence[int], roles: Roles) -> tuple[View, bool] | None:

@@ -52,7 +52,7 @@ class SiteKind(Protocol[S_contra]):
     def record(self, site: S_contra) -> Record:
         """What the site is compared by with what was measured elsewhere."""
 
-    def operands(self, site: S_contra) -> tuple[str, str | tuple[str, str]]:
+    def operands(self, site: S_contra) -> tuple[str, str | tuple[str, ...]]:
         """The tensor that is read, and where: one tensor, or those of x and y."""
 
     def drawn(self, graph: Graph, site: S_contra) -> tuple[str, ...]:

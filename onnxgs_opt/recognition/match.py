@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
 from onnxgs_opt.recognition.algebra.piecewise import Coordinate, Reach
 from onnxgs_opt.recognition.algebra.polynomial import Number
+from onnxgs_opt.samplers.kernel import FLOOR, HALF, NEAREST
 from onnxgs_opt.samplers.policy import Policy
 from onnxgs_opt.samplers.sampler import Sampler
+
+UPWARDS = frozenset((NEAREST,))
+"""Kernels that are a floor of what is a half more."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,29 @@ class Match:
     addend: Expr
     mirrored: bool = False
     fill: Number = 0
+
+    @property
+    def kernels(self) -> tuple[str, ...]:
+        """The names of its kernels, an axis each."""
+        return tuple(spec.kernel.name for spec in self.sampler)
+
+    @property
+    def taps(self) -> int:
+        """How many pixels a sample takes."""
+        return math.prod(spec.kernel.taps for spec in self.sampler)
+
+    def rounded_down(self, algebra: Algebra) -> Match | None:
+        """The same sampler of coordinates that are larger by a half, whose floors are read; None where it has none."""
+        if not {spec.kernel for spec in self.sampler} & UPWARDS:
+            return None
+        up = [spec.kernel in UPWARDS for spec in self.sampler]
+        half = algebra.num(HALF)
+        sampler = tuple(replace(s, kernel=FLOOR) if is_up else s for s, is_up in zip(self.sampler, up, strict=True))
+        axes = tuple(
+            replace(a, offset=algebra.add(a.offset, half)) if is_up else a
+            for a, is_up in zip(self.axes, up, strict=True)
+        )
+        return replace(self, sampler=sampler, axes=axes)
 
     @property
     def policy(self) -> Policy:

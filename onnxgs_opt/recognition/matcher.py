@@ -3,48 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise, permutations, product
 
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, walk
-from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate, Resolver, Split, Unresolved, partitions
-from onnxgs_opt.recognition.algebra.polynomial import ZERO, Monomial, Number, Poly
+from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate, Resolver, Unresolved, partitions
+from onnxgs_opt.recognition.algebra.polynomial import Monomial, Number, Poly
 from onnxgs_opt.recognition.coordinates import choosers, coordinates_of, domain, grids_of
-from onnxgs_opt.recognition.fill import fill_of
 from onnxgs_opt.recognition.match import Axis, Match, Miss, Stage
-from onnxgs_opt.recognition.periods import repeats_so, within_periods
-from onnxgs_opt.recognition.reasons import Words, either, extent, lettered, listed, quoted, source, sources, width
-from onnxgs_opt.samplers.border import BORDER, BORDERS, ZEROS, Border
+from onnxgs_opt.recognition.periods import within_periods
+from onnxgs_opt.recognition.proving import Interpolation, prove, sizes_of
+from onnxgs_opt.recognition.reasons import extent, lettered, listed, quoted, source, sources
 from onnxgs_opt.samplers.kernel import LINEAR, Kernel
-from onnxgs_opt.samplers.sampler import Sampler, candidates, taps
 
-
-@dataclass(frozen=True)
-class Interpolation:
-    """A kernel along so many axes, and the borders that are tried with it."""
-
-    name: str
-    kernel: Kernel
-    axes: int
-    borders: tuple[Border, ...] = (ZEROS, BORDER)
-
-    @property
-    def taps(self) -> int:
-        """How many pixels a sample takes."""
-        return math.prod([self.kernel.taps] * self.axes)
-
-    @property
-    def reads(self) -> str:
-        """The reads in words."""
-        return f"the {'four' if self.taps == 4 else self.taps} reads"
-
-
-RECOGNISED = (Interpolation("bilinear", LINEAR, 2),)
-PERIODIC = tuple(border for border in BORDERS.values() if border.periodic)
-AXES = "zyx"
-Sides = tuple[str, ...]
-"""The name of the border along each axis."""
+RECOGNISED = (Interpolation("bilinear", (LINEAR, LINEAR)),)
 
 
 def recognise(
@@ -54,13 +27,9 @@ def recognise(
 
     With `grids`, what is added to the floor of a tensor is added to the tensor: see `grids_of`.
     """
-    reads = [e for e in walk((root,)) if e.op == "elem" and e.leaves != frozenset((e,))]
-    if not reads:
-        return Miss("every read is at a fixed place: no index depends on what an input holds", code="GSO111")
-    names = sorted({str(r.args[0]) for r in reads})
-    if len(names) > 1:
-        condition = f"it adds up reads of {quoted(names)}, and a sampler reads one tensor"
-        return Miss(condition, len(reads), "GSO104", apart=True)
+    reads = reads_of(root)
+    if isinstance(reads, Miss):
+        return reads
     found = coordinates_of(algebra, reads)
     if isinstance(found, Miss):
         return replace(found, apart=_is_nested(reads), stage=Stage.COORDINATES)
@@ -70,8 +39,8 @@ def recognise(
         free = choosers(root, found)
         if free and len(found) - len(free) in counts:
             condition = (
-                f"which part of {quoted(names)} is sampled is told by {listed(source(c.leaf) for c in free)}, and a "
-                "sampler reads the item of a batch that it makes a sample of"
+                f"which part of '{reads[0].args[0]}' is sampled is told by {listed(source(c.leaf) for c in free)}, "
+                "and a sampler reads the item of a batch that it makes a sample of"
             )
             return Miss(condition, len(reads), apart=True, stage=Stage.TAPS)
         condition = f"where it reads depends on {sources(found)}, and a sampler has {_either(counts)}"
@@ -79,12 +48,29 @@ def recognise(
         return replace(miss, stage=Stage.COORDINATES)
     beside = grids_of(algebra, reads)
     if grids:
-        found = [replace(c, offset=algebra.add(c.offset, beside.get(c.leaf, algebra.zero))) for c in found]
+        found = on_grids(algebra, found, beside)
     result = _match(algebra, root, found, fitting)
     if isinstance(result, Miss):
         around = [within_periods(root, coordinate) for coordinate in found]
         result = result if around == found else _match(algebra, root, around, fitting)
     return replace(result, beside=True) if isinstance(result, Miss) and beside else result
+
+
+def reads_of(root: Expr) -> list[Expr] | Miss:
+    """The reads of an expression whose indices depend on data, which are all of one tensor."""
+    reads = [e for e in walk((root,)) if e.op == "elem" and e.leaves != frozenset((e,))]
+    if not reads:
+        return Miss("every read is at a fixed place: no index depends on what an input holds", code="GSO111")
+    names = sorted({str(r.args[0]) for r in reads})
+    if len(names) > 1:
+        condition = f"it adds up reads of {quoted(names)}, and a sampler reads one tensor"
+        return Miss(condition, len(reads), "GSO104", apart=True)
+    return reads
+
+
+def on_grids(algebra: Algebra, found: Sequence[Coordinate], beside: Mapping[Expr, Expr]) -> list[Coordinate]:
+    """The coordinates with what is added to their floors."""
+    return [replace(c, offset=algebra.add(c.offset, beside.get(c.leaf, algebra.zero))) for c in found]
 
 
 def _is_nested(reads: Sequence[Expr]) -> bool:
@@ -155,7 +141,7 @@ def _identify(
     elements = [rough.elements[t] for t in sorted(found)]
     image, columns = elements[0][0], list(zip(*(values for _, values in elements), strict=True))
     spatial = [axis for axis, column in enumerate(columns) if _varies(rough, column)]
-    sizes = _sizes(root, image)
+    sizes = sizes_of(root, image)
     if len(spatial) != kind.axes:
         split = _linear(columns[spatial[0]], kind) if len(spatial) == 1 else None
         whole = None if split is None else (image, spatial[0], split)
@@ -178,14 +164,14 @@ def _identify(
     for order in permutations(range(kind.axes)):
         axes: list[Axis] = []
         for position, k in zip(spatial, order, strict=True):
-            offset = _offset(algebra, kind.kernel, coordinates[k], [v - floors[k] for v in columns[position]])
+            offset = _offset(algebra, kind.kernels[0], coordinates[k], [v - floors[k] for v in columns[position]])
             if offset is not None:
                 own = replace(coordinates[k], offset=offset, reach=None)
                 reach = None if coordinates[k].reach is None else within_periods(root, own).reach
                 axes.append(Axis(own.leaf, own.slope, offset, position, sizes[position], reach))
         if len(axes) < kind.axes:
             continue
-        result = _prove(algebra, root, image, kind, tuple(axes), tuple(rest), affine)
+        result = prove(algebra, root, image, kind, tuple(axes), tuple(rest), affine)
         if isinstance(result, Match):
             return result
         best = result if result.stage else replace(result, stage=Stage.PROOF)
@@ -228,132 +214,6 @@ def outside(algebra: Algebra, resolver: Resolver, poly: Poly, taps: set[int]) ->
     return (algebra.one, algebra.zero) if plain else (factor, addend)  # type: ignore[return-value]
 
 
-def _prove(
-    algebra: Algebra,
-    root: Expr,
-    image: str,
-    kind: Interpolation,
-    axes: tuple[Axis, ...],
-    rest: tuple[Expr | None, ...],
-    affine: tuple[Expr, Expr],
-) -> Match | Miss:
-    """Compare `root` with every candidate on every region, `affine` being the factor and the addend of the sample."""
-    factor, addend = affine
-    root = algebra.sub(root, addend)
-    pixels = [axis.pixel(algebra) for axis in axes]
-    size = [algebra.num(axis.size) for axis in axes]
-    if min(axis.size for axis in axes) < 2:
-        is_, needs = (" x ".join(map(str, n)) for n in ([axis.size for axis in axes], [2] * kind.axes))
-        return Miss(f"'{image}' is {is_}, and a sampler needs {needs} pixels", kind.taps, "GSO113")
-    sizes = _sizes(root, image)
-    resolver = Resolver([axis.coordinate for axis in axes], algebra.effort)
-    domains = [domain(axis.coordinate) for axis in axes]
-    fill = fill_of(resolver, root, factor, domains)
-    root = algebra.add(root, factor, -fill)
-
-    def read(at: tuple[Expr, ...]) -> Expr:
-        index = list(rest)
-        for axis, i in zip(axes, at, strict=True):
-            index[axis.position] = i
-        pixel = algebra.elem(image, tuple(index), sizes=sizes)  # type: ignore[arg-type]
-        return algebra.sub(pixel, algebra.num(fill))
-
-    bounded = all(axis.leaf.lo is not None and axis.leaf.hi is not None for axis in axes)
-    turning = [border for border in PERIODIC if all(repeats_so(border, algebra, axis) for axis in axes)]
-    borders = [*(border for border in kind.borders if bounded or not border.periodic), *turning]
-    first = {_sides(sampler): sampler for sampler in candidates(kind.kernel, kind.axes, borders)}
-    forms = {sides: algebra.mul(factor, taps(algebra, sampler, pixels, size, read)) for sides, sampler in first.items()}
-    words = Words(resolver, axes, AXES[-kind.axes :], kind.kernel)
-    like = f"it is like {kind.name} sampling of '{image}' ({words.at})"
-    early = _differs_far_outside(resolver, root, forms, domains, words)
-    if early is not None:
-        return Miss(early, kind.taps, "GSO103", stage=Stage.OUTSIDE, like=like)
-    table = _Table(resolver, root, kind, forms, partitions(resolver, domains, [root, *forms.values()]))
-    borders.sort(key=lambda border: bounded and border is not BORDER)  # which is told where all are equal
-    for sampler in candidates(kind.kernel, kind.axes, borders):
-        conditions = [spec.window.condition(algebra, p, s) for spec, p, s in zip(sampler, pixels, size, strict=True)]
-        if table.agrees(sampler, conditions):
-            return Match(sampler, image, axes, rest, sizes, factor, addend, fill=fill)
-    return replace(table.first_difference(words), like=like)
-
-
-def _sides(sampler: Sampler) -> Sides:
-    return tuple(spec.border.name for spec in sampler)
-
-
-def _differs_far_outside(
-    resolver: Resolver, root: Expr, forms: dict[Sides, Expr], cells: Sequence[list[Cell]], words: Words
-) -> str | None:
-    """How, where `root` is no border's sample and not 0 beyond a corner of the image; a cheap look before the proof.
-
-    The sum that a mask follows is mostly told from a sampler there.
-    """
-    roots = [root, *forms.values()]
-    try:
-        axes = [resolver.partition(axis, part, roots) for axis, part in enumerate(cells)]
-        middle = [max(part, key=width) for part in axes]
-        if resolver.evaluate(root, middle) != resolver.evaluate(roots[1], middle):
-            return None  # the table tells more of what is wrong inside
-        for region in product(*((part[0], part[-1]) for part in axes)):
-            actual, *wanted = (resolver.evaluate(expr, region) for expr in roots)
-            if actual not in (*wanted, ZERO):
-                borders = dict.fromkeys(sides[0] for sides in forms)
-                return f"where {words.where(region)}, it is {words.sum(actual)}, and would have to be {either(borders)}"
-    except Split:
-        return None
-    return None
-
-
-class _Table:
-    """The root's and each border's polynomial on every region."""
-
-    def __init__(
-        self,
-        resolver: Resolver,
-        root: Expr,
-        kind: Interpolation,
-        forms: dict[Sides, Expr],
-        cells: tuple[list[Cell], ...],
-    ) -> None:
-        self._resolver = resolver
-        self._root = root
-        self._kind = kind
-        self._cells = cells
-        self._rows: dict[tuple[int, ...], tuple[Poly, dict[Sides, Poly]]] = {}
-        for place in product(*map(range, map(len, cells))):
-            region = self._region(place)
-            actual = resolver.evaluate(root, region)
-            self._rows[place] = actual, {sides: resolver.evaluate(e, region) for sides, e in forms.items()}
-
-    def _region(self, place: tuple[int, ...]) -> tuple[Cell, ...]:
-        return tuple(part[k] for part, k in zip(self._cells, place, strict=True))
-
-    def agrees(self, sampler: Sampler, conditions: Sequence[Expr]) -> bool:
-        """Whether the sampler is the root on every region, `conditions` being those of its windows."""
-        try:
-            inside = [self._decided(axis, condition) for axis, condition in enumerate(conditions)]
-        except (Split, Unresolved):
-            return False  # the window changes inside a cell where the root does not
-        sides = _sides(sampler)
-        return all(
-            actual == (wanted[sides] if all(map(list.__getitem__, inside, place)) else ZERO)
-            for place, (actual, wanted) in self._rows.items()
-        )
-
-    def _decided(self, axis: int, condition: Expr) -> list[bool]:
-        out = []
-        for cell in self._cells[axis]:
-            region = [cells[0] for cells in self._cells]
-            region[axis] = cell
-            out.append(bool(self._resolver.evaluate(condition, region)))
-        return out
-
-    def first_difference(self, words: Words) -> Miss:
-        """Where the border that agrees on most regions differs, in words."""
-        rows = [(self._region(place), *row) for place, row in self._rows.items()]
-        return words.first_difference(self._root, rows)
-
-
 def _rows(column: Sequence[Poly], split: Sequence[int] | None, axis: str, size: int) -> str:
     """Why what stands in one axis is no rows of images, in words; "" where it is."""
     if split is not None and size % math.prod(split[1:]):
@@ -369,18 +229,15 @@ def _steps(column: Sequence[Poly]) -> list[int]:
     return sorted({abs(int(c)) for m, c in column[0] if m and c.denominator == 1})
 
 
-def _linear(column: tuple[Poly, ...], kind: Interpolation) -> tuple[int, ...] | None:
+def linear_split(column: Sequence[Poly], axes: int) -> tuple[int, ...] | None:
     """The sizes to split an axis into whose index is base * H * W + y * W + x; None when it is not that."""
     steps = _steps(column)
-    offsets = {d for v in column if (d := (v - column[0]).constant) is not None}
-    if len(offsets) != kind.taps or len(steps) not in (kind.axes, kind.axes + 1) or steps[0] != 1:
+    if len(steps) not in (axes, axes + 1) or steps[0] != 1:
         return None
     sizes = [large // small for small, large in pairwise(steps) if large % small == 0]
     return (-1, *reversed(sizes)) if len(sizes) == len(steps) - 1 else None
 
 
-def _sizes(root: Expr, image: str) -> tuple[int, ...]:
-    """The dims of the image, as the reads have them."""
-    read = next(e for e in walk((root,)) if e.op == "elem" and e.args[0] == image and e.leaves != {e})
-    sizes: tuple[int, ...] = read.args[2]  # type: ignore[assignment]
-    return sizes
+def _linear(column: tuple[Poly, ...], kind: Interpolation) -> tuple[int, ...] | None:
+    offsets = {d for v in column if (d := (v - column[0]).constant) is not None}
+    return linear_split(column, kind.axes) if len(offsets) == kind.taps else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -21,6 +21,8 @@ from onnxgs_opt.samplers.site import Affine
 from onnxgs_opt.samplers.view import View
 
 Split_ = tuple[int, tuple[int, ...]]
+LETTERS = {3: "NCW", 4: "NCHW", 5: "NCDHW"}
+"""The axes of an image, by their number."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Placement:
     image: View
     x: View | None
     y: View | None
+    z: View | None
     grid: View | None
     coordinates: CoordinateName
     align_corners: bool | None
@@ -41,8 +44,8 @@ class Placement:
 
     @property
     def coordinate_views(self) -> tuple[View, ...]:
-        """The tensors of the coordinates: x and y, or the grid of both."""
-        views = (self.grid,) if self.x is None or self.y is None else (self.x, self.y)
+        """The tensors of the coordinates, x first, or the grid of all."""
+        views = (self.grid,) if self.x is None else (self.x, self.y, self.z)
         return tuple(view for view in views if view is not None)
 
     @property
@@ -53,7 +56,11 @@ class Placement:
     @property
     def layout(self) -> str:
         """The image's axes by letter, in memory order: NCHW, NHWC, HW, ..."""
-        letters = {axis: letter for group, letter in zip(self.image.groups, "NCHW", strict=True) for axis in group}
+        letters = {
+            axis: letter
+            for group, letter in zip(self.image.groups, LETTERS[len(self.image.groups)], strict=True)
+            for axis in group
+        }
         return "".join(letters.get(axis, "1") for axis in range(self.image.rank))
 
 
@@ -70,17 +77,17 @@ def place(
     if isinstance(roles, Miss):
         return roles
     image = _image_view(match, roles, split)
-    x, y = _coordinate_views(lift, match, roles, like)
+    views = _coordinate_views(lift, match, roles, like)
     if image is None:
         runs = ((int(i.hi or 0) + 1, s) for i, s in zip(match.index, match.sizes, strict=True) if i and i.op == "idx")
         extents = next((run for run in runs if run[0] != run[1]), None)
         return Miss(f"the axes of '{match.image}' are not axes of the output", 4, "GSO108", extents=extents)
-    grid = grid_of(lift, match, roles, x is None or y is None)
+    grid = grid_of(lift, match, roles, not views)
     if grid is None:
         return Miss("no tensor holds the pixel coordinates by themselves", 4, "GSO108")
+    by_letter = dict(zip("xyz", views, strict=False))
     inside = _stays_inside(match)
-    views = (grid.view,) if x is None or y is None else (x, y)
-    if inside and any(view is not None and any(view.steps) for view in views):
+    if inside and any(view is not None and any(view.steps) for view in views or (grid.view,)):
         return Miss("a grid is added to a coordinate behind its clamp", 4, "GSO108")
     affine = affine_of(lift, index, match, None if like is None else like.affine)
     if isinstance(affine, Miss):
@@ -88,8 +95,9 @@ def place(
     return Placement(
         image=image,
         affine=affine,
-        x=x,
-        y=y,
+        x=by_letter.get("x"),
+        y=by_letter.get("y"),
+        z=by_letter.get("z"),
         grid=grid.view,
         coordinates=grid.coordinates,
         align_corners=grid.align_corners,
@@ -122,27 +130,31 @@ def _names(view: View | None) -> tuple[str, ...]:
     return () if view is None else (view.tensor,)
 
 
-def _coordinate_views(
-    lift: Lift, match: Match, roles: Roles, like: Placement | None
-) -> tuple[View, View] | tuple[None, None]:
-    """The tensors of x and of y, those of `like` where it is given; (None, None) where only one is found.
+def _coordinate_views(lift: Lift, match: Match, roles: Roles, like: Placement | None) -> tuple[View, ...]:
+    """The tensors of the coordinates, x first, those of `like` where it is given; none where one of them is not found.
 
-    Also where the model rounds one tensor of both: tensors of x and y alone are then copies that it does not go by.
+    Also where the model rounds one tensor of both x and y: tensors of each alone are then copies it does not go by.
     """
     exact = match.policy.window != "all"
-    if like is None:
-        views = [_coordinate_view(lift, axis, roles, None, exact) for axis in reversed(match.axes)]
-    elif like.x is None or like.y is None:
-        return None, None
-    else:
-        names = (like.x.tensor, like.y.tensor)
-        views = [_coordinate_view(lift, a, roles, n, exact) for a, n in zip(reversed(match.axes), names, strict=True)]
-    x, y = (view and other and with_sizes(view, other) for view, other in zip(views, views[::-1], strict=True))
-    if x is None or y is None:
-        return None, None
+    if like is not None and like.x is None:
+        return ()
+    names = (None,) * len(match.axes) if like is None else tuple(view.tensor for view in like.coordinate_views)
+    views = [_coordinate_view(lift, a, roles, n, exact) for a, n in zip(reversed(match.axes), names, strict=True)]
+    found = tuple(view for own in views if own and (view := _sized(own, views)) is not None)
+    if len(found) < len(views):
+        return ()
     rounded = {name for name, _ in lift.rounded}
-    pair = None if like is not None or {x.tensor, y.tensor} & rounded else pixel_pair(lift, match, roles)
-    return (None, None) if pair is not None and pair[0].tensor in rounded else (x, y)
+    alone = like is not None or len(found) != 2 or {view.tensor for view in found} & rounded
+    pair = None if alone else pixel_pair(lift, match, roles)
+    return () if pair is not None and pair[0].tensor in rounded else found
+
+
+def _sized(view: View, views: Sequence[View | None]) -> View | None:
+    """The view with another one for the sizes of what it is repeated along; None where no other one tells them."""
+    if not view.repeated:
+        return view
+    told = (with_sizes(view, other) for other in views if other is not None and other is not view)
+    return next((sized for sized in told if sized is not None), None)
 
 
 def _coordinate_view(lift: Lift, axis: Axis, roles: Roles, wanted: str | None, exact: bool) -> View | None:

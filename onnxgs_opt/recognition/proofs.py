@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from onnxgs_opt.recognition.algebra.effort import Exhausted
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, children, walk
+from onnxgs_opt.recognition.family import recognise_any
 from onnxgs_opt.recognition.match import Match, Miss
 from onnxgs_opt.recognition.matcher import recognise
 
@@ -24,17 +25,18 @@ class Proofs:
 
     def __init__(self) -> None:
         """Start with nothing."""
-        self._known: dict[tuple[Form, bool], tuple[Match | Miss | None, list[Expr]]] = {}
+        self._known: dict[tuple[Form, bool, bool], tuple[Match | Miss | None, list[Expr]]] = {}
 
-    def recognise(self, algebra: Algebra, root: Expr, grids: bool = False) -> Match | Miss:
-        """What `recognise` says of `root`; the same, where that is too much work, every time."""
+    def recognise(self, algebra: Algebra, root: Expr, grids: bool = False, whole_family: bool = False) -> Match | Miss:
+        """What `recognise` says of `root`, or `recognise_any` does; where that is too much work, it is every time."""
         order = sorted(walk((root,)), key=lambda expr: expr.serial)
         names = sorted({str(expr.args[0]) for expr in order if expr.op == "elem"})
-        form = _form(order, names), grids
+        form = _form(order, names), grids, whole_family
         if form not in self._known:
             copies = _copied(order, names)
             try:
-                found = recognise(copies[1], copies[0][-1], grids=grids)
+                ask = recognise_any if whole_family else recognise
+                found = ask(copies[1], copies[0][-1], grids=grids)
             except Exhausted:
                 found = None
             self._known[form] = found, copies[0]

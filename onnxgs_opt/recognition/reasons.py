@@ -95,11 +95,11 @@ Row = tuple[Sequence[Cell], Poly, Mapping[tuple[str, ...], Poly]]
 class Words:
     """Words for polynomials that a resolver gives, the coordinates being those of `axes`, called by `letters`."""
 
-    def __init__(self, resolver: Resolver, axes: Sequence[Axis], letters: str, kernel: Kernel) -> None:
+    def __init__(self, resolver: Resolver, axes: Sequence[Axis], letters: str, kernels: Sequence[Kernel]) -> None:
         self._resolver = resolver
         self._axes = axes
         self._letters = letters
-        self._kernel = kernel
+        self._kernels = kernels
 
     @property
     def at(self) -> str:
@@ -116,14 +116,15 @@ class Words:
 
         Told is a region inside the image if they differ in one, else one that is outside along one axis only.
         """
-        taps = self._kernel.taps ** len(self._axes)
+        taps = math.prod(kernel.taps for kernel in self._kernels)
         wrong: dict[tuple[str, ...], list[Row]] = {}
         for row in rows:
             for sides, poly in row[2].items():
                 wrong.setdefault(sides, []).extend((row,) if row[1] not in (poly, ZERO) else ())
         sides, others = min(wrong.items(), key=lambda item: len(item[1]))
         if not others:
-            region = max((row[0] for row in rows if not row[1] and all(row[2].values())), key=self._inside)
+            zero = [row for row in rows if not row[1] and any(row[2].values())]  # a single pixel may be outside as well
+            region, *_ = max(zero, key=lambda row: (all(row[2].values()), *self._inside(row[0])))
             return Miss(f"it is 0 where {self.where(region)}, which is outside no known window", taps, "GSO107")
         region, actual, wanted = max(others, key=lambda row: self._inside(row[0]))
         pixel, how = self.difference(actual, wanted[sides])
@@ -135,10 +136,12 @@ class Words:
 
     def _inside(self, region: Sequence[Cell]) -> tuple[int, int]:
         """Along how many axes all pixels of a sample in a region are in the image, and how large it is."""
-        first, last = self._kernel.first, self._kernel.first + self._kernel.taps - 1
-        cells = ((cell.lo, cell.hi, axis.size) for cell, axis in zip(region, self._axes, strict=True))
-        held = [lo is not None and hi is not None and lo + first >= 0 and hi + last < size for lo, hi, size in cells]
-        return sum(held), extent(region)
+        held = 0
+        for cell, axis, kernel in zip(region, self._axes, self._kernels, strict=True):
+            first, last = kernel.first, kernel.first + kernel.taps - 1
+            known = cell.lo is not None and cell.hi is not None
+            held += known and cell.lo + first >= 0 and cell.hi + last < axis.size  # type: ignore[operator]
+        return held, extent(region)
 
     def _read(self, root: Expr, pixel: int, region: Sequence[Cell]) -> Expr | None:
         """The read that gives a pixel there."""

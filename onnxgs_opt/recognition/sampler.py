@@ -10,7 +10,7 @@ from hashlib import sha256
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target, refusal_of
 from onnxgs_opt.recognition.kind import Record
-from onnxgs_opt.samplers.site import Site
+from onnxgs_opt.samplers.site import BILINEAR, Site
 from onnxgs_opt.samplers.view import Layout
 
 Sizes = Sequence[int | None]
@@ -31,6 +31,7 @@ class Sampler:
         """Its policy, coordinates, type and sizes, and a digest of its cone."""
         words = [
             self.rule,
+            *([] if site.kernels == BILINEAR else ["x".join(site.kernels)]),
             f"{site.policy.border}-{site.policy.window}" + ("-filled" if site.policy.fill else ""),
             _coordinates(site),
             site.dtype,
@@ -43,13 +44,13 @@ class Sampler:
 
     def record(self, site: Site) -> Record:
         """Channels and the number of points."""
-        return Record("cases", (site.channels, site.points))
+        return Record("cases", (site.channels, site.points), "" if site.kernels == BILINEAR else site.interpolation)
 
-    def operands(self, site: Site) -> tuple[str, str | tuple[str, str]]:
+    def operands(self, site: Site) -> tuple[str, str | tuple[str, ...]]:
         """The image, and the grid where the model has one."""
-        if site.grid is not None or site.x is None or site.y is None:
-            return site.image.tensor, site.coordinate_views[0].tensor if site.grid is None else site.grid.tensor
-        return site.image.tensor, (site.x.tensor, site.y.tensor)
+        if site.grid is not None:
+            return site.image.tensor, site.grid.tensor
+        return site.image.tensor, tuple(view.tensor for view in site.coordinate_views)
 
     def drawn(self, graph: Graph, site: Site) -> tuple[str, ...]:
         """The cone."""

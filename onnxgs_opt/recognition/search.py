@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -11,7 +12,7 @@ from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.operators import MOVES, operator
 from onnxgs_opt.recognition.algebra.effort import MAX_EFFORT, Exhausted
-from onnxgs_opt.recognition.candidates import TAPS, Join, has_reads, joins_of
+from onnxgs_opt.recognition.candidates import TAPS, Join, has_reads, joins_of, single_reads
 from onnxgs_opt.recognition.claims import Claim, adds_nothing, between, site_of
 from onnxgs_opt.recognition.cone import alive, carried, made_of, reach
 from onnxgs_opt.recognition.cut_points import Cuts, other_cuts
@@ -85,6 +86,7 @@ class _Search:
         self._sites: dict[str, tuple[Join, Site]] = {}
         self._claimed: dict[str, str] = {}
         self._endless: set[str] = set()
+        self._whole_family = False
         self._samples: frozenset[str] = frozenset()
 
     def run(self) -> Found:
@@ -99,6 +101,7 @@ class _Search:
             for join in [join for join, _ in self._misses.values() if join.node.outputs[0].name in behind]:
                 self._endless -= join.reads
                 self._consider(join, wide)
+        self._look_at_others()
         sites = sorted((site for _, site in self._sites.values()), key=lambda site: self._scope.order[site.output])
         named = tuple(replace(site, id=f"site{k}") for k, site in enumerate(sites))
         kept = {size for site in named for size in self._image_sizes(site)}
@@ -109,7 +112,7 @@ class _Search:
         """What was `found` at every size, and what more there is between sizes that are stated."""
         box = self._sizes.shared(ranges) if self._sizes.are_dynamic else {}
         wide = {name: (lo, hi) for name, (lo, hi) in box.items() if lo < hi}  # if need be, single values too
-        for stated in (wide, box) if 0 < len(wide) < len(box) else (box,) if box else ():
+        for stated in (each for each in (wide, box) if each):
             search = _Search(self._scope, self._proofs, self._equal, stated)
             more = search.run() if search._sizes.is_apart(self._sizes) else found
             if len(more.sites) > len(found.sites):
@@ -133,14 +136,53 @@ class _Search:
             return
         self._take(free)
 
+    def _look_at_others(self) -> None:
+        """Look for every other kernel and number of axes in what is left, single reads included, the widest first."""
+        self._whole_family = True
+        self._tried.clear()
+        missed: list[frozenset[str]] = []
+        for join in sorted((*self._joins, *single_reads(self._scope, self._facts_at(0))), key=lambda j: -len(j.reads)):
+            if not join.reads.isdisjoint(self._claimed.keys() | self._endless) or self._is_inside(join):
+                continue
+            if any(join.reads <= reads for reads in missed):
+                continue
+            found = self._site_of(join)
+            if not isinstance(found, Miss):
+                self._keep(join, *found)
+            elif not found.apart:
+                missed.append(join.reads)
+        self._drop_stencils()
+
+    def _drop_stencils(self) -> None:
+        """Forget single pixels that are read beside others: what is made of them is an interpolation, or none.
+
+        Of a sum that was missed every read has to be a sample, at points of its own.
+        """
+        single = {site.output: site for _, site in self._sites.values() if site.taps == 1}
+        places = Counter((site.image.tensor, _points(site)) for site in single.values())
+        dropped = {name for name, site in single.items() if places[site.image.tensor, _points(site)] > 1}
+        for reads in (join.reads for join, _ in self._misses.values() if len(join.reads) > 1):
+            inside = {self._claimed[read] for read in reads if read in self._claimed} & single.keys()
+            apart = {_points(single[name]) for name in inside}
+            dropped |= inside if len(apart) < len(reads) else set()
+        for name in dropped:
+            self._drop(name)
+
+    def _is_inside(self, join: Join) -> bool:
+        """Whether a site that is known has a join's node for a part of it."""
+        return any(join.node.name in site.cone for _, site in self._sites.values())
+
     def _take(self, join: Join) -> None:
-        """Keep what a join is, a site or a miss; sites that were made of its inner tensors are made of its result."""
+        """Keep what a join is, a site or a miss."""
         found = self._site_of(join)
         if isinstance(found, Miss):
             self._endless |= join.reads if found.code == BOUND else set()
             self._misses[join.node.outputs[0].name] = join, found
             return
-        whole, site = found
+        self._keep(join, *found)
+
+    def _keep(self, join: Join, whole: Join, site: Site) -> None:
+        """Keep a site of a join, `whole`; sites that were made of its inner tensors are made of its result."""
         self._misses.pop(join.node.outputs[0].name, None)
         self._sites[site.output] = join, site
         self._claimed |= dict.fromkeys(whole.reads, site.output)
@@ -261,13 +303,16 @@ class _Search:
         except NoRule as reason:
             told = unsized(self._scope, facts, output) or str(reason)
             return Miss(told, code="GSO113"), None
-        match = self._proofs.recognise(lift.algebra, root, cuts.grids)
+        match = self._proofs.recognise(lift.algebra, root, cuts.grids, self._whole_family)
         if isinstance(match, Miss):
             return match, lift
         rounded = inexact(lift, match)
         if rounded is not None:
             return replace(rounded, stage=Stage.PROOF), lift
         placement = place(lift, index, match, alive(self._scope, output), cuts.split, like)
+        down = match.rounded_down(lift.algebra) if isinstance(placement, Miss) else None
+        if down is not None:
+            match, placement = down, place(lift, index, down, alive(self._scope, output), cuts.split, like)
         if isinstance(placement, Miss):
             return replace(placement, stage=Stage.OPERANDS), lift
         if cuts.coordinates and placement.inside and mirrors_coordinates(self._scope, facts, match):
@@ -297,6 +342,11 @@ class _Search:
 def _rank(join: Join) -> tuple[bool, int, int]:
     """Four reads, then fewer, then more, from two cells' corners on."""
     return len(join.reads) > TAPS, max(len(join.reads), 2 * TAPS), -len(join.reads)
+
+
+def _points(site: Site) -> tuple[str, ...]:
+    """The tensors of the coordinates."""
+    return tuple(view.tensor for view in site.coordinate_views)
 
 
 def _through_layouts(nodes: Iterable[Node]) -> Iterator[tuple[Node, bool]]:

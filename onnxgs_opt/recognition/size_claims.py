@@ -114,7 +114,8 @@ class _Part:
                 return None  # at size 2 a scale of S-2 is 0, and the coordinate a constant
             sizes = ", ".join(f"{n}={s}" for n, s in at.items())
             return replace(result, condition=f"{result.condition} (at {sizes})")
-        if result.match.policy != claim.match.policy or result.placement != claim.placement:
+        same = result.match.policy == claim.match.policy and result.match.kernels == claim.match.kernels
+        if not same or result.placement != claim.placement:
             return Miss("what it computes changes with the dynamic sizes", 4, "GSO113")
         wide = next((name for name, bounds in result.narrow.items() if claim.narrow.get(name, bounds) != bounds), None)
         if wide is not None:

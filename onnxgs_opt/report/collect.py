@@ -78,7 +78,7 @@ def site_record(site: AnySite, choice: Choice, comparison: Comparison | None) ->
     return SiteReport(
         id=site.id,
         rule=site.rule,
-        policy=SitePolicy(site.kind, site.border, site.coordinates, site.align_corners, site.layout, site.dtype),
+        policy=SitePolicy(site.what, site.border, site.coordinates, site.align_corners, site.layout, site.dtype),
         image=image,
         grid=grid,
         output=site.output,

@@ -12,7 +12,7 @@ from onnxgs_opt.ir.operators import MOVES, READS, operator
 from onnxgs_opt.recognition import KINDS
 from onnxgs_opt.samplers.op import DOMAIN, NAME, prefix_of
 from onnxgs_opt.samplers.policy import Policy
-from onnxgs_opt.samplers.site import AnySite
+from onnxgs_opt.samplers.site import BILINEAR, AnySite
 from onnxgs_opt.validation.compare import Comparison
 from onnxgs_opt.validation.error_map import Points
 
@@ -40,7 +40,7 @@ class Cone:
 class Evidence:
     """One site, as drawn: `before` is its cone in canonical form, `after` what replaced it, None where kept.
 
-    `policy` is None for a sum of reads of which no more is known.
+    `policy` is None for a sum of reads of which no more is known; `kernels` are those along the axes of the image.
     """
 
     id: str
@@ -49,6 +49,7 @@ class Evidence:
     after: Cone | None = None
     points: tuple[Points, ...] = ()
     worst: str = ""
+    kernels: tuple[str, ...] = BILINEAR
 
 
 def evidence_of(
@@ -66,7 +67,7 @@ def evidence_of(
         names = KINDS[site.kind].drawn(graph.at(site.body), site)
         cone = cone_of([old[site.body][n] for n in names if n in old[site.body]], site.output, frozenset(site.reads))
         after = _after(site, by_prefix.get(prefix_of(site), ()), [new[n] for n in names if n in new])
-        out.append(Evidence(site.id, site.policy, cone, after, check.points, check.worst))
+        out.append(Evidence(site.id, site.policy, cone, after, check.points, check.worst, site.kernels))
     return tuple(out)
 
 

@@ -102,7 +102,7 @@ class SiteReport:
     rule: str
     policy: SitePolicy
     image: str
-    grid: str | tuple[str, str]
+    grid: str | tuple[str, ...]
     output: str
     reads: tuple[str, ...]
     read_op: str

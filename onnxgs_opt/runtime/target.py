@@ -21,7 +21,7 @@ class Target:
     runtime: str = "ort-cpu"
     atol: float | None = None
     rtol: float | None = None
-    image_size: tuple[int | None, int | None] = (None, None)
+    image_size: tuple[int | None, ...] = (None, None)
     plugin: bool = False
     ops: str = ""
     avoid: frozenset[str] = frozenset()

@@ -123,3 +123,19 @@ FLOOR = nearest("floor", down)
 CUBICS = (cubic(TORCH), cubic(Fraction(-1, 2)))
 KERNELS: Mapping[str, Kernel] = {kernel.name: kernel for kernel in (*TIES, FLOOR, LINEAR, *CUBICS)}
 """`cubic` is PyTorch's and ONNX's, a = -3/4; Catmull and Rom's, Keys' own and JAX's is `cubic(-1/2)`."""
+
+_WORDS = {
+    "nearest-even": "nearest (halves to even)",
+    "nearest-away": "nearest (halves away from 0)",
+    "nearest-down": "nearest (halves down)",
+    "floor": "nearest (rounded down)",
+}
+_DIMENSIONS = {2: "bi", 3: "tri"}
+
+
+def interpolation(kernels: Sequence[str]) -> str:
+    """The kernels of an image's axes in words: nearest, bilinear, or each by itself where they differ."""
+    first, *others = kernels
+    if any(name != first for name in others):
+        return " x ".join(_WORDS.get(name, name) for name in kernels)
+    return _WORDS.get(first) or (first if KERNELS[first].taps == 1 else _DIMENSIONS.get(len(kernels), "") + first)

@@ -69,7 +69,7 @@ def in_window(o: Arithmetic[E], sampler: Sampler, pixels: Sequence[E], sizes: Se
     return reduce(o.mul, [spec.window.condition(o, p, size) for spec, p, size in axes])
 
 
-def candidates(kernel: Kernel, axes: int, borders: Sequence[Border]) -> Iterator[Sampler]:
+def candidates(kernels: Sequence[Kernel], borders: Sequence[Border]) -> Iterator[Sampler]:
     """The samplers that recognition tries, in this order: every window with every border, the same on all axes.
 
     A periodic border has no window.
@@ -78,4 +78,4 @@ def candidates(kernel: Kernel, axes: int, borders: Sequence[Border]) -> Iterator
         for border in borders:
             if border.periodic and window is not WINDOWS["all"]:
                 continue
-            yield axes * (AxisSpec(kernel, border, window),)
+            yield tuple(AxisSpec(kernel, border, window) for kernel in kernels)

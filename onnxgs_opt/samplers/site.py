@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from onnxgs_opt.samplers.coordinates import CoordinateName
+from onnxgs_opt.samplers.kernel import KERNELS, interpolation
 from onnxgs_opt.samplers.policy import Policy
 from onnxgs_opt.samplers.view import View, known_product
 
@@ -28,6 +29,8 @@ class Affine:
 
 
 AS_IT_IS = Affine()
+BILINEAR = ("linear", "linear")
+"""The kernels of a bilinear sampler."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +66,12 @@ class Domain:
         """Whether some size from 2 up is not in it."""
         return any(size.at_least > 2 or size.at_most is not None for size in self.sizes)
 
-    def covers(self, sizes: Mapping[str, int], image: tuple[int, int]) -> bool:
-        """Whether sizes by name and an image of so many rows and columns are in it, or smaller where it begins at 2."""
+    def covers(self, sizes: Mapping[str, int], image: tuple[int, ...]) -> bool:
+        """Whether sizes by name and an image of such a size are in it, or smaller where it begins at 2."""
         known = [(size, sizes[size.name]) for size in self.sizes if size.name in sizes]
         if any(size.at_least > max(2, have) or have > (size.at_most or have) for size, have in known):
             return False
-        return self.pixels is None or image[0] * image[1] <= self.pixels
+        return self.pixels is None or math.prod(image) <= self.pixels
 
     @property
     def words(self) -> str:
@@ -99,6 +102,7 @@ class AnySite:
         dtype: The element type that it computes in.
         body: The path of the If, Loop or Scan body that it is in, empty in the main graph; operands may lie outside.
         policy: What it does outside the image, where that is known.
+        kernels: The names of the kernels along the image's axes, in their order; none where that is not known.
         coordinates: The unit of what says where to read.
         align_corners: Which normalised coordinates those are; None where they are none.
         layout: The order of the image's axes in memory, where that is known.
@@ -114,6 +118,7 @@ class AnySite:
     dtype: str
     body: str = ""
     policy: Policy | None = None
+    kernels: tuple[str, ...] = ()
     coordinates: CoordinateName | Literal["index"] = "index"
     align_corners: bool | None = None
     layout: str = ""
@@ -124,14 +129,20 @@ class AnySite:
         """What it does outside the image, by name."""
         return "as read" if self.policy is None else self.policy.name
 
+    @property
+    def what(self) -> str:
+        """What it is, in a word or two."""
+        return self.kind
+
 
 @dataclass(frozen=True, kw_only=True)
 class Site(AnySite):
-    """One sampler: out[N, C, Ho, Wo] = sample(image[N, C, H, W] at x, y [N, Ho, Wo]).
+    """One sampler: out[N, C, Ho, Wo] = sample(image[N, C, H, W] at x, y [N, Ho, Wo]), with one, two or three axes.
 
     `x` and `y` are pixel coordinates that the model computes; a canonical axis of theirs may be 1 and broadcast. Both
     are None where it computes none: a GridSample node has its `grid` only, and so has a model that rounds both in one
     tensor. `flipped`: the grid holds y, then x. `inside`: what makes the coordinates keeps them in [0, S-1].
+    `kernels` are the names of those along the image's axes, in their order; along three, z is the first's coordinate.
     `grid` [N, Ho, Wo, 2] is a tensor that holds both, x then y: the same pixels, or, where `coordinates` is
     "normalised", GridSample's units under `align_corners`. `mask` [N, Ho, Wo] is a 0/1 tensor of the model's own that
     equals the window's condition. `output_groups` says which axes of `output` make N, C, Ho and Wo.
@@ -145,6 +156,7 @@ class Site(AnySite):
     image: View
     x: View | None
     y: View | None
+    z: View | None = None
     grid: View | None
     mask: View | None
     output_groups: tuple[tuple[int, ...], ...]
@@ -152,17 +164,33 @@ class Site(AnySite):
     cone: tuple[str, ...]
     batch: int | None
     channels: int | None
-    image_size: tuple[int | None, int | None]
-    sample_size: tuple[int | None, int | None]
+    image_size: tuple[int | None, ...]
+    sample_size: tuple[int | None, ...]
+    kernels: tuple[str, ...] = BILINEAR
     flipped: bool = False
     inside: bool = False
     affine: Affine = AS_IT_IS
     types: tuple[str, ...] = ()
 
     @property
+    def what(self) -> str:
+        """The kind, or the kernels where they are not those of every site of the kind."""
+        return self.kind if self.kernels == BILINEAR else self.interpolation
+
+    @property
+    def interpolation(self) -> str:
+        """The kernels in a word or two, as users know them."""
+        return interpolation(self.kernels)
+
+    @property
+    def taps(self) -> int:
+        """How many pixels a sample takes."""
+        return math.prod(KERNELS[name].taps for name in self.kernels)
+
+    @property
     def coordinate_views(self) -> tuple[View, ...]:
-        """Where the coordinates are: x and y, or the grid where the model has no pixels."""
-        views = (self.grid,) if self.x is None else (self.x, self.y)
+        """Where the coordinates are: x, y and z as there are axes, or the grid where the model has no pixels."""
+        views = (self.grid,) if self.x is None else (self.x, self.y, self.z)
         return tuple(view for view in views if view is not None)
 
     @property
@@ -173,7 +201,7 @@ class Site(AnySite):
     @property
     def operands(self) -> frozenset[str]:
         """The tensors that it is made of: the image, the coordinates, the mask and what is beside the sample."""
-        views = (self.image, self.x, self.y, self.grid, self.mask)
+        views = (self.image, self.x, self.y, self.z, self.grid, self.mask)
         return self.affine.names.union(view.tensor for view in views if view is not None)
 
     @property

@@ -25,12 +25,12 @@ def known_product(sizes: Iterable[int | None]) -> int | None:
 
 @dataclass(frozen=True)
 class Layout:
-    """Canonical sizes of a site: N, C, H, W, Ho, Wo."""
+    """Canonical sizes of a site: N, C, H, W, Ho, Wo; as many of the image and of the points as there are axes."""
 
     batch: int
     channels: int
-    image: tuple[int, int]
-    samples: tuple[int, int]
+    image: tuple[int, ...]
+    samples: tuple[int, ...]
 
     def of_image(self) -> tuple[int, ...]:
         """Shape of the image."""

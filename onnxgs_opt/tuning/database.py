@@ -104,7 +104,9 @@ class _Table(NamedTuple):
 
 
 _TABLES = {
-    "cases": _Table("image", lambda case: (case["image"][1], case["image"][0] * prod(case["points"])), True),
+    "cases": _Table(
+        "image", lambda case: (case["image"][1], case["image"][0] * prod(case["points"])), True, "samplers"
+    ),
     "resizes": _Table("image", lambda case: (case["elements"],), False, "resamplings"),
     "reads": _Table("data", lambda case: (case["count"] * prod(case["index"]),), False, "reads of sums"),
 }

@@ -84,7 +84,7 @@ def choose(
     sites: Sequence[AnySite],
     target: Target,
     lowering: str,
-    image_sizes: Mapping[str, tuple[int, int]] | None = None,
+    image_sizes: Mapping[str, tuple[int, ...]] | None = None,
     avoided: Mapping[str, Mapping[str, str]] | None = None,
 ) -> dict[str, Choice]:
     """A choice for every site: the forced lowering, or for `auto` the one that was fastest in recorded runs.

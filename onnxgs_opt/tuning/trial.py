@@ -100,12 +100,12 @@ class SamplerTrial:
         aimed = set(coordinates_of([self.site]))
         kinds = {v.type.tensor_type.elem_type for v in cone.graph.input if v.name in aimed}
         dtype = tensor_dtype_to_np_dtype(kinds.pop()) if len(kinds) == 1 else np.dtype(np.float32)
-        height, width = self.layout.image
         margin = 0.0 if self.site.inside else 2.0
-        x, y = ((rng.random(shape) * (size - 1 + 2 * margin) - margin).astype(dtype) for size in (width, height))
+        sizes = self.layout.image[::-1]
+        points = [(rng.random(shape) * (size - 1 + 2 * margin) - margin).astype(dtype) for size in sizes]
         shapes = {value.name: _shape(self.sized, value.name) for value in cone.graph.input}
         known = {name: told for name, told in shapes.items() if told is not None}
-        return site_feeds(cone, self.site, self.layout, x, y, rng, known)
+        return site_feeds(cone, self.site, self.layout, points, rng, known)
 
     def lowered(self, graph: Graph, cone: ModelProto, name: str) -> ModelProto:
         """That model with the site written by a lowering; what it does not need is gone."""
@@ -139,20 +139,21 @@ def layout_of(sized: Graph, site: Site) -> Layout:
     image = _told(part, site.image)
     points = [sizes for view in site.coordinate_views if (sizes := _told(part, view)) is not None]
     if image is not None:
-        own = Layout(image[0], image[1], (image[2], image[3]), own.samples)
+        own = Layout(image[0], image[1], tuple(image[2:]), own.samples)
     if points:
-        own = replace(own, samples=(max(p[1] for p in points), max(p[2] for p in points)))
+        axes = range(1, 1 + len(site.image_size))
+        own = replace(own, samples=tuple(max(p[axis] for p in points) for axis in axes))
     return layouts_of(site, [own])[0]
 
 
-def image_sizes(graph: Graph, sites: Iterable[Site], shapes: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, int]]:
+def image_sizes(graph: Graph, sites: Iterable[Site], shapes: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
     """(H, W) by id for those of some samplers whose images are dynamic, where they follow from the inputs' shapes."""
     dynamic = [site for site in sites if None in site.image_size]
     if not dynamic or not shapes:
         return {}
     sized = with_shapes(graph, shapes)
     told = {site.id: _told(sized.at(site.body), site.image) for site in dynamic}
-    return {name: (sizes[2], sizes[3]) for name, sizes in told.items() if sizes is not None}
+    return {name: tuple(sizes[2:]) for name, sizes in told.items() if sizes is not None}
 
 
 def _told(part: Graph, view: View) -> list[int] | None:
@@ -248,6 +249,7 @@ def _resize_trial(graph: Graph, sized: Graph, site: ResizeSite) -> ResizeTrial:
 
 TRIALS: dict[str, Callable[[Graph, Graph, Any], Trial]] = {
     "bilinear": _sampler_trial,
+    "sampler": _sampler_trial,
     "grid-sample": _sampler_trial,
     "structural": _reads_trial,
     "resize": _resize_trial,

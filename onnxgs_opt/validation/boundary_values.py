@@ -13,7 +13,7 @@ from onnxgs_opt.runtime.memory import require_array
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import Array, Layout, View, lay_out, spans
 
-Part = Literal["grid", "x", "y"]
+Part = Literal["grid", "x", "y", "z"]
 FAR = (1e4, 40_000.5)
 """How far outside points are put, in pixels: below and above 2^15; GridSample itself breaks down from 2^24 on."""
 
@@ -24,7 +24,7 @@ class Aim:
 
     Attributes:
         site: The sampler that reads them.
-        part: "grid" for x and y in one tensor, in the units of the site; "x" or "y" for one, in pixels.
+        part: "grid" for x and y in one tensor, in the units of the site; "x", "y" or "z" for one, in pixels.
     """
 
     site: Site
@@ -33,16 +33,16 @@ class Aim:
     @property
     def view(self) -> View:
         """How the canonical coordinates lie in the input."""
-        view = {"grid": self.site.grid, "x": self.site.x, "y": self.site.y}[self.part]
+        view = {"grid": self.site.grid, "x": self.site.x, "y": self.site.y, "z": self.site.z}[self.part]
         assert view is not None
         return view
 
 
 def coordinates_of(sites: Sequence[Site]) -> dict[str, Aim]:
-    """By name, the tensors in which each site's coordinates can be set: the grid where it has one, else x and y."""
+    """By name, the tensors in which each site's coordinates can be set: the grid where it has one, else x, y and z."""
     aims: dict[str, Aim] = {}
     for site in sites:
-        parts: tuple[tuple[Part, View | None], ...] = (("x", site.x), ("y", site.y))
+        parts: tuple[tuple[Part, View | None], ...] = (("x", site.x), ("y", site.y), ("z", site.z))
         for part, view in parts if site.grid is None else (("grid", site.grid),):
             if view is not None:
                 aims.setdefault(view.tensor, Aim(site, part))
@@ -63,6 +63,13 @@ def pixels(size: int, count: int, rng: np.random.Generator, dtype: Any = np.floa
     exact = _repeated(quarters, count // 4, rng)
     spread = (rng.random(count - len(near) - len(exact)) * (size + 4) - 2).astype(dtype)
     return rng.permutation(np.concatenate([near, exact, spread]))
+
+
+def beside_ties(p: Array, rng: np.random.Generator) -> Array:
+    """Coordinates of which a part of those halfway between two pixels is moved by an ulp, up or down."""
+    ends = rng.choice(np.array([-np.inf, np.nan, np.inf], p.dtype), p.shape)
+    halfway = (p - np.floor(p) == 0.5) & ~np.isnan(ends)
+    return np.asarray(np.where(halfway, np.nextafter(p, np.where(halfway, ends, p)), p))
 
 
 def _repeated(values: Array, count: int, rng: np.random.Generator) -> Array:
@@ -98,26 +105,36 @@ def layouts_of(site: Site, picks: Sequence[Layout]) -> list[Layout]:
     """Sizes to check a site at: its own where they are static, else those of `picks`."""
     out: list[Layout] = []
     for pick in picks:
-        image = (site.image_size[0] or pick.image[0], site.image_size[1] or pick.image[1])
-        samples = (site.sample_size[0] or pick.samples[0], site.sample_size[1] or pick.samples[1])
+        count = len(site.image_size)
+        image, samples = along(pick.image, count), along(pick.samples, count)
+        image = tuple(own or size for own, size in zip(site.image_size, image, strict=True))
+        samples = tuple(own or size for own, size in zip(site.sample_size, samples, strict=True))
         layout = Layout(site.batch or pick.batch, site.channels or pick.channels, image, samples)
         if layout not in out:
             out.append(layout)
     return out
 
 
+def along(sizes: tuple[int, ...], axes: int) -> tuple[int, ...]:
+    """Sizes of so many axes from those of two; a third one is none of the others."""
+    return (math.prod(sizes),) if axes == 1 else (*(sizes[1] % 5 + 3 + k for k in range(axes - 2)), *sizes)
+
+
 def layout_at(site: Site, shapes: Mapping[str, Sequence[int]]) -> Layout:
     """Sizes of a site where every tensor has the shape that `shapes` gives it."""
-    batch, channels, height, width = spans(site.image, shapes[site.image.tensor])
-    parts = [spans(view, shapes[view.tensor], shapes)[:3] for view in site.coordinate_views]
+    batch, channels, *image = spans(site.image, shapes[site.image.tensor])
+    parts = [spans(view, shapes[view.tensor], shapes)[: 1 + len(image)] for view in site.coordinate_views]
     samples = [max(sizes) for sizes in zip(*parts, strict=True)]
-    return Layout(max(batch, samples[0]), channels, (height, width), (samples[1], samples[2]))
+    return Layout(max(batch, samples[0]), channels, tuple(image), tuple(samples[1:]))
 
 
-def coordinate_values(aim: Aim, layout: Layout, x: Array, y: Array, shape: Sequence[int]) -> Array:
-    """The input that an aim describes, from canonical pixel coordinates [N, Ho, Wo]."""
+def coordinate_values(aim: Aim, layout: Layout, points: Sequence[Array], shape: Sequence[int]) -> Array:
+    """The input that an aim describes, from canonical pixel coordinates [N, Ho, Wo], x first."""
     if aim.part != "grid":
-        return lay_out(aim.view, x if aim.part == "x" else y, shape)
+        return lay_out(aim.view, points["xyz".index(aim.part)], shape)
+    if len(points) == 3:
+        return lay_out(aim.view, np.stack(points, axis=-1), shape)
+    x, y = points
     if aim.site.coordinates == "normalised":
         corners = bool(aim.site.align_corners)
         x, y = normalised(x, layout.image[1], corners), normalised(y, layout.image[0], corners)
@@ -132,14 +149,13 @@ def image_values(shape: Sequence[int], rng: np.random.Generator, dtype: Any) -> 
 
 def words_of(layout: Layout) -> str:
     """The sizes of a check, in words."""
-    (height, width), (rows, columns) = layout.image, layout.samples
-    image = f"{layout.batch}x{layout.channels}x{height}x{width}"
-    return f"an image of {image} and {layout.batch}x{rows}x{columns} points"
+    image, points = ("x".join(map(str, sizes)) for sizes in (layout.of_image(), layout.of_samples()))
+    return f"an image of {image} and {points} points"
 
 
 def describe(p: float, size: int, letter: str) -> str:
     """A coordinate in words: which edge it is on or beside, or where it lies."""
-    span = {"x": "W", "y": "H"}[letter]
+    span = {"x": "W", "y": "H", "z": "D"}[letter]
     marks: Mapping[str, float] = {
         "-1": -1,
         "-0.5": -0.5,

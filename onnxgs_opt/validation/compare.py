@@ -311,11 +311,11 @@ def _where(name: str, found: Difference, run: Run, site: Site | None) -> str:
     if not found.index and np.isinf(found.max_abs):
         return f"'{name}' has another shape or type"
     values = _apart(found.actual, found.expected)
-    if site is None or run.x is None or run.y is None:
+    if site is None or not run.points:
         return f"'{name}'[{', '.join(map(str, found.index))}] is {values}"
-    n, i, j = _point(site, found.index, run)
-    x, y = float(run.x[n, i, j]), float(run.y[n, i, j])
-    return f"{values} at {describe(x, run.image[1], 'x')}, {describe(y, run.image[0], 'y')}"
+    place = _point(site, found.index, run)
+    axes = zip(run.points, run.image[::-1], "xyz", strict=False)
+    return f"{values} at {', '.join(describe(float(p[place]), size, letter) for p, size, letter in axes)}"
 
 
 def _apart(actual: float, expected: float) -> str:
@@ -324,14 +324,13 @@ def _apart(actual: float, expected: float) -> str:
     return f"{actual:.{digits}g} instead of {expected:.{digits}g}"
 
 
-def _point(site: Site, index: Sequence[int], run: Run) -> tuple[int, int, int]:
+def _point(site: Site, index: Sequence[int], run: Run) -> tuple[int, ...]:
     """The canonical point (n, i, j) that an element of the site's output belongs to."""
-    assert run.x is not None
     places = []
-    for group, size in zip((site.output_groups[0], *site.output_groups[2:]), run.x.shape, strict=True):
+    for group, size in zip((site.output_groups[0], *site.output_groups[2:]), run.points[0].shape, strict=True):
         place = 0 if len(group) != 1 else index[group[0]]
         places.append(min(place, size - 1))
-    return places[0], places[1], places[2]
+    return tuple(places)
 
 
 def _shapes(run: Run) -> str:

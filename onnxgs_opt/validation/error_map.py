@@ -27,16 +27,16 @@ class Points:
     x: Array
     y: Array
     error: Array
-    image: tuple[int, int]
+    image: tuple[int, ...]
 
 
 def points_of(site: Site, run: Run, gap: Array) -> Points | None:
     """The points of a site's run from `gap`, the absolute differences in the layout of its output; else None."""
-    if run.x is None or run.y is None or gap.ndim != site.output_rank:
-        return None
+    if len(run.points) != 2 or gap.ndim != site.output_rank:
+        return None  # a map has two axes
     if not set(coordinates_of([site])) <= set(run.feeds):
         return None  # coordinates that are constants of the model are where they are
-    shape = run.x.shape
+    shape = run.points[0].shape
     groups = [site.output_groups[0], *site.output_groups[2:]]
     axes = [axis for group in groups for axis in group]
     sizes = [int(np.prod([gap.shape[a] for a in group], dtype=np.int64)) for group in groups]
@@ -50,11 +50,10 @@ def points_of(site: Site, run: Run, gap: Array) -> Points | None:
 
 def _used(site: Site, run: Run, shape: Sequence[int]) -> list[Array]:
     """The coordinates x and y that reached the site: one grid may serve a whole batch, one row of x every line."""
-    assert run.x is not None
-    assert run.y is not None
+    x, y = run.points
     aims = {aim.part: aim.view for aim in coordinates_of([site]).values()}
     out = []
-    views = (aims.get("grid") or aims.get("x"), run.x), (aims.get("grid") or aims.get("y"), run.y)
+    views = (aims.get("grid") or aims.get("x"), x), (aims.get("grid") or aims.get("y"), y)
     for view, values in views:
         if view is not None and view.repeats:
             out.append(held(view, values, run.feeds[view.tensor].shape))

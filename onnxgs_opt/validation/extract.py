@@ -37,7 +37,7 @@ def cone_of(graph: Graph, site: Site, scopes: dict[str, Scope] | None = None) ->
     tensors = scope.tensors if all(name in scope.tensors for name in names) else part.tensors()
     named = {site.image.tensor, *coordinates_of([site]), *site.affine.names}
     cuts = {name for name in named if constant_value(tensors[name]) is None}
-    views = (site.image, site.x, site.y, site.grid, site.mask, *site.affine.factors, *site.affine.addends)
+    views = (site.image, site.x, site.y, site.z, site.grid, site.mask, *site.affine.factors, *site.affine.addends)
     wanted = [tensors[name] for name in (site.output, *(v.tensor for v in views if v is not None))]
     nodes = scope.backward_slice((t.name for t in wanted), cuts)
     return _alone(graph, site, nodes, wanted, cuts)

@@ -19,6 +19,7 @@ from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import Array, Layout, Size, spans, tensor_shape
 from onnxgs_opt.validation.boundary_values import (
     Aim,
+    beside_ties,
     coordinate_values,
     coordinates_of,
     image_values,
@@ -33,16 +34,15 @@ MAX_ROUNDS = 6
 
 @dataclass(frozen=True)
 class Run:
-    """One set of inputs; for a site also its pixel coordinates x, y [N, Ho, Wo] and its image's (H, W).
+    """One set of inputs; for a site also its pixel coordinates [N, Ho, Wo], x first, and its image's (H, W).
 
     `beyond` says which sizes those are where nothing is claimed for them: what differs there is said, and no fault.
     `nearer` makes the inputs to take where a model does not run on these: its reads may fail far outside.
     """
 
     feeds: Mapping[str, Array]
-    x: Array | None = None
-    y: Array | None = None
-    image: tuple[int, int] = (0, 0)
+    points: tuple[Array, ...] = ()
+    image: tuple[int, ...] = (0, 0)
     beyond: str = ""
     nearer: Callable[[], Run] | None = None
 
@@ -118,36 +118,33 @@ def _site_run(
     aims = coordinates_of([site])
     types = {v.name: _type_of(v) for v in cone.graph.input}
     dtype = next((types[name][0] for name in aims if name in types), np.dtype(np.float32))
-    height, width = layout.image
-    x = pixels_of_items(width, layout, rng, dtype)
-    y = pixels_of_items(height, layout, rng, dtype)
+    sizes = layout.image[::-1]
+    points = tuple(pixels_of_items(size, layout, rng, dtype) for size in sizes)
+    if site.taps == 1:
+        points = tuple(beside_ties(p, rng) for p in points)
     if site.inside:
-        x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
-    feeds = site_feeds(cone, site, layout, x, y, rng, known)
+        points = tuple(np.clip(p, 0, size - 1) for p, size in zip(points, sizes, strict=True))
+    feeds = site_feeds(cone, site, layout, points, rng, known)
 
     @cache
     def nearer() -> Run:
         """No corner is behind the last pixel or more than one before the first."""
-        beside = [
-            np.clip(p, -1, np.nextafter(p.dtype.type(size - 1), p.dtype.type(0)))
-            for p, size in ((x, width), (y, height))
-        ]
-        moved = site_feeds(cone, site, layout, beside[0], beside[1], np.random.default_rng(0), known)
-        return Run(moved, beside[0], beside[1], layout.image)
+        pairs = zip(points, sizes, strict=True)
+        beside = tuple(np.clip(p, -1, np.nextafter(p.dtype.type(size - 1), p.dtype.type(0))) for p, size in pairs)
+        return Run(site_feeds(cone, site, layout, beside, np.random.default_rng(0), known), beside, layout.image)
 
-    return Run(feeds, x, y, layout.image, nearer=None if site.inside else nearer)
+    return Run(feeds, points, layout.image, nearer=None if site.inside else nearer)
 
 
 def site_feeds(
     cone: ModelProto,
     site: Site,
     layout: Layout,
-    x: Array,
-    y: Array,
+    points: Sequence[Array],
     rng: np.random.Generator,
     known: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, Array]:
-    """Inputs of a site's cone that put its points at pixels x, y [N, Ho, Wo]; `known` are shapes of tensors."""
+    """Inputs of a site's cone that put its points at pixels [N, Ho, Wo], x first; `known` are shapes of tensors."""
     aims = coordinates_of([site])
     given = known or {}
     types: dict[str, tuple[Any, list[Size]]] = {}
@@ -160,8 +157,8 @@ def site_feeds(
         kind, dims = types[name]
         if name in aims:
             aim = aims[name]
-            shape = tensor_shape(aim.view, dims, (*layout.of_samples(), 2))
-            feeds[name] = coordinate_values(aim, layout, x, y, shape).astype(kind)
+            shape = tensor_shape(aim.view, dims, (*layout.of_samples(), len(points)))
+            feeds[name] = coordinate_values(aim, layout, points, shape).astype(kind)
         elif name == site.image.tensor:
             shape = tensor_shape(site.image, dims, layout.of_image())
             feeds[name] = image_values(shape, rng, kind)
@@ -249,19 +246,19 @@ def _aimed(
 ) -> Array | None:
     """Coordinates at and around the borders of a site's image; None where the inputs do not tell its size."""
     image = sizes.get(aim.site.image.tensor)
-    height, width = aim.site.image_size
+    own = aim.site.image_size
     if image is not None and aim.site.image.split is None:
-        height, width = (int(np.prod([image[a] for a in group])) for group in aim.site.image.groups[2:])
-    if height is None or width is None or aim.view.split is not None:
+        own = tuple(int(np.prod([image[a] for a in group])) for group in aim.site.image.groups[2:])
+    known = tuple(size for size in own if size is not None)
+    if len(known) < len(own) or aim.view.split is not None:
         return None
-    held = spans(aim.view, shape)
-    if held[3:] not in ([], [2]):  # the input serves something else, too, that gives it another size
+    held, axes = spans(aim.view, shape), len(own)
+    if held[1 + axes :] not in ([], [axes]):  # the input serves something else, too, that gives it another size
         return None
-    canonical = tuple(held[:3])
+    canonical = tuple(held[: 1 + axes])
     count = math.prod(canonical)
-    x = pixels(width, count, rng, kind).reshape(canonical)
-    y = pixels(height, count, rng, kind).reshape(canonical)
-    return coordinate_values(aim, Layout(1, 1, (height, width), (1, 1)), x, y, shape)
+    points = [pixels(size, count, rng, kind).reshape(canonical) for size in reversed(known)]
+    return coordinate_values(aim, Layout(1, 1, known, axes * (1,)), points, shape)
 
 
 def _loose_values(

@@ -10,6 +10,7 @@ from onnx import ModelProto
 from onnxgs_opt.ir.constants import is_size
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.samplers.view import Layout
+from onnxgs_opt.validation.boundary_values import along
 
 PICKS = (
     Layout(2, 3, (7, 12), (18, 31)),
@@ -51,14 +52,15 @@ def own_layouts(
     """
     if not analysed or not _is_free(graph, cone):
         return
-    axes = list(zip(*map(_sizes, analysed), strict=True))
+    dims, count = list(zip(*map(_sizes, analysed), strict=True)), len(analysed[0].image)
     given: list[Layout] = []
     for pick in picks:
         wanted: dict[tuple[int, ...], int] = {}
-        for seen, size in zip(axes, _sizes(pick), strict=True):
+        own = Layout(pick.batch, pick.channels, *(along(sizes, count) for sizes in (pick.image, pick.samples)))
+        for seen, size in zip(dims, _sizes(own), strict=True):
             wanted.setdefault(seen, seen[0] if len(set(seen)) == 1 else size)
-        batch, channels, *ends = (wanted[seen] for seen in axes)
-        layout = Layout(batch, channels, (ends[0], ends[1]), (ends[2], ends[3]))
+        batch, channels, *ends = (wanted[seen] for seen in dims)
+        layout = Layout(batch, channels, tuple(ends[:count]), tuple(ends[count:]))
         if layout not in analysed and layout not in given:
             given.append(layout)
             yield layout

@@ -79,6 +79,7 @@ def _everywhere(compare: Callable[[Runtime | None], Comparison], terms: Terms) -
 
 CHECKS: dict[str, Callable[[Graph, Any, Terms], Check]] = {
     "bilinear": _of_sampler,
+    "sampler": _of_sampler,
     "grid-sample": _of_sampler,
     "structural": _of_sum,
     "resize": _of_resize,

@@ -553,7 +553,7 @@ def test_a_grid_that_is_added_after_the_floor_is_of_the_coordinate(step, static)
 )
 def test_another_grid_for_some_corners_is_of_none(change):
     assert ON_GRIDS.count(change[0]) == 1
-    assert not find(on_grid(ON_GRIDS.replace(*change), static=True))
+    assert all(site.kind != "bilinear" for site in find(on_grid(ON_GRIDS.replace(*change), static=True)))
 
 
 GRID = """
@@ -627,4 +627,5 @@ def test_rows_and_columns_that_do_not_fit_are_none(body, change):
     text = GRID.replace(*change).replace(
         "nv = Sub(unit, v)", "v = Mul(w, w)\n  nv = Sub(unit, v)" if "w =" in change[1] else "nv = Sub(unit, v)"
     )
-    assert not find(onnx.parser.parse_model(text + body))
+    found = find(onnx.parser.parse_model(text + body))  # what is right along one axis is a sampler of that axis
+    assert all(len(site.kernels) == 1 for site in found)

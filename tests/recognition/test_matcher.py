@@ -14,13 +14,13 @@ from onnxgs_opt.samplers.sampler import AxisSpec, Sampler, sample
 
 SIZES = (9, 11, 8)
 KINDS = [
-    Interpolation("nearest", KERNELS["nearest"], 1),
-    Interpolation("nearest", KERNELS["nearest"], 2),
-    Interpolation("linear", KERNELS["linear"], 1),
-    Interpolation("bilinear", KERNELS["linear"], 2),
-    Interpolation("trilinear", KERNELS["linear"], 3),
-    Interpolation("cubic", KERNELS["cubic"], 1),
-    Interpolation("bicubic", KERNELS["cubic"], 2),
+    Interpolation("nearest", 1 * (KERNELS["nearest"],)),
+    Interpolation("nearest", 2 * (KERNELS["nearest"],)),
+    Interpolation("linear", 1 * (KERNELS["linear"],)),
+    Interpolation("bilinear", 2 * (KERNELS["linear"],)),
+    Interpolation("trilinear", 3 * (KERNELS["linear"],)),
+    Interpolation("cubic", 1 * (KERNELS["cubic"],)),
+    Interpolation("bicubic", 2 * (KERNELS["cubic"],)),
 ]
 
 
@@ -40,7 +40,7 @@ def written(algebra: Algebra, sampler: Sampler, bound: int | None = None) -> Exp
 @pytest.mark.parametrize("border", ["zeros", "border"])
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind.name}-{kind.axes}")
 def test_each_kind_is_one_entry(kind: Interpolation, border: str) -> None:
-    algebra, sampler = Algebra(), kind.axes * (AxisSpec(kind.kernel, BORDERS[border]),)
+    algebra, sampler = Algebra(), tuple(AxisSpec(kernel, BORDERS[border]) for kernel in kind.kernels)
     root = written(algebra, sampler)
     found = recognise(algebra, root, [kind])
     assert isinstance(found, Match), found
@@ -57,7 +57,7 @@ def test_each_kind_is_one_entry(kind: Interpolation, border: str) -> None:
 @pytest.mark.parametrize("border", ["reflection", "symmetric", "wrap"])
 def test_a_border_is_one_entry(border: str) -> None:
     added = BORDERS[border]
-    kind = Interpolation("bilinear", KERNELS["linear"], 2, (*RECOGNISED[0].borders, added))
+    kind = Interpolation("bilinear", 2 * (KERNELS["linear"],), (*RECOGNISED[0].borders, added))
     algebra, sampler = Algebra(), 2 * (AxisSpec(KERNELS["linear"], added),)
     root = written(algebra, sampler, bound=5)
     found = recognise(algebra, root, [kind])
@@ -72,7 +72,7 @@ def test_a_border_is_one_entry(border: str) -> None:
 
 def _is_found_beside(kind: Interpolation, border: Border) -> None:
     """A sampler at coordinates that nothing bounds, where no period ends, is found with the new border beside it."""
-    algebra, sampler = Algebra(), kind.axes * (AxisSpec(kind.kernel, border),)
+    algebra, sampler = Algebra(), tuple(AxisSpec(kernel, border) for kernel in kind.kernels)
     found = recognise(algebra, written(algebra, sampler), [kind])
     assert isinstance(found, Match), found
     assert found.sampler == sampler
@@ -81,7 +81,7 @@ def _is_found_beside(kind: Interpolation, border: Border) -> None:
 def test_a_window_and_a_kernel_that_differ_are_told_apart() -> None:
     algebra = Algebra()
     windowed = 3 * (AxisSpec(window=WINDOWS["interior"]),)
-    trilinear = Interpolation("trilinear", KERNELS["linear"], 3)
+    trilinear = Interpolation("trilinear", 3 * (KERNELS["linear"],))
     found = recognise(algebra, written(algebra, windowed), [trilinear])
     assert isinstance(found, Match)
     assert found.policy.window == "interior"

@@ -71,7 +71,7 @@ def test_one_grid_for_a_batch_has_its_points_for_each_image() -> None:
     assert site.grid is not None
     shared = replace(site.grid, groups=((), *site.grid.groups[1:]), units=1)
     x, y = np.arange(8, dtype=np.float32).reshape(2, 2, 2), np.arange(8, 16, dtype=np.float32).reshape(2, 2, 2)
-    run = Run({site.grid.tensor: np.stack([x, y], -1)[:1]}, x, y, (5, 7))
+    run = Run({site.grid.tensor: np.stack([x, y], -1)[:1]}, (x, y), (5, 7))
     gap = np.zeros((2, 3, 2, 2))
     gap[1, 2, 0, 1] = 4
     found = points_of(replace(site, grid=shared, output_groups=((0,), (1,), (2,), (3,)), output_rank=4), run, gap)

@@ -17,8 +17,11 @@ from onnxgs_opt.samplers.site import Site
 
 def emit_planes(builder: Builder, image: Tensor) -> Tensor:
     """Write image [N, C, H, W] as [N, C, H*W]."""
-    plane = builder.dims_product([builder.dim(image, 2), builder.dim(image, 3)])
-    return builder.reshape(image, [0, builder.dim(image, 1), plane])
+    return builder.reshape(image, [0, builder.dim(image, 1), builder.dims_product(_sizes(builder, image))])
+
+
+def _sizes(builder: Builder, image: Tensor) -> list[Dim]:
+    return [builder.dim(image, axis) for axis in range(2, len(image.shape or [0] * 4))]
 
 
 def spread(builder: Builder, site: Site, image: Tensor, index: Tensor, planes: Dim | None = None) -> Tensor:
@@ -34,7 +37,8 @@ def spread(builder: Builder, site: Site, image: Tensor, index: Tensor, planes: D
 
 def emit_rows(builder: Builder, image: Tensor) -> Tensor:
     """Write image [N, C, H, W] as [N*H*W, C]."""
-    return builder.flatten(builder.transpose(image, [0, 2, 3, 1]), 3)
+    last = len(image.shape or [0] * 4) - 1
+    return builder.flatten(builder.transpose(image, [0, *range(2, last + 1), 1]), last)
 
 
 def emit_points(builder: Builder, site: Site, image: Tensor, cells: Cells) -> Tensor:
@@ -47,7 +51,7 @@ def plus_batch(builder: Builder, site: Site, image: Tensor, index: Tensor, rank:
     if site.batch == 1:
         return index
     column = [-1] + [1] * (rank - 1)
-    batch, plane = builder.dim(image, 0), builder.dims_product([builder.dim(image, 2), builder.dim(image, 3)])
+    batch, plane = builder.dim(image, 0), builder.dims_product(_sizes(builder, image))
     if isinstance(batch, int) and isinstance(plane, int) and batch <= SMALL:
         first = np.arange(batch, dtype=np.int64) * plane
         return cast(Tensor, builder.op("Add", index, first.astype(index_type(site)).reshape(column)))

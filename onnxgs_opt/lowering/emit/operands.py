@@ -24,7 +24,7 @@ from onnxgs_opt.samplers.view import View
 BORDERS = frozenset(("zeros", "border"))
 """The borders that all lowerings know."""
 
-IMAGE, POINTS = ((0,), (1,), (2,), (3,)), ((0,), (1,), (2,))
+POINTS = ((0,), (1,), (2,))
 
 
 def plain(site: Site, borders: Collection[str] = BORDERS) -> Site:
@@ -32,13 +32,12 @@ def plain(site: Site, borders: Collection[str] = BORDERS) -> Site:
     policy = replace(site.policy, fill=0)
     if policy.border in borders:
         return replace(site, policy=policy)
-    height, width = site.image_size
-    if policy.border == "wrap":
-        height, width = (None if size is None else size + 1 for size in (height, width))
+    more = policy.border == "wrap"
+    sizes = tuple(None if size is None else size + more for size in site.image_size)
     return replace(
         site,
         policy=Policy("border", policy.window),
-        image_size=(height, width),
+        image_size=sizes,
         coordinates="pixel",
         align_corners=None,
         inside=False,
@@ -63,7 +62,7 @@ def emit_plain(builder: Builder, site: Site, borders: Collection[str] = BORDERS)
     if site.policy.border == "wrap":
         for axis in (2, 3):
             image = builder.concat([image, builder.slice(image, axis, 0, 1)], axis)
-    return replace(left, image=View(image.name, IMAGE))
+    return replace(left, image=View(image.name, tuple((axis,) for axis in range(2 + len(site.image_size)))))
 
 
 def margin_of(site: Site) -> float | None:

@@ -11,6 +11,7 @@ import numpy as np
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.lowering.emit.cells import compare, float_type
+from onnxgs_opt.samplers.arithmetic import Arithmetic
 from onnxgs_opt.samplers.border import clamp
 from onnxgs_opt.samplers.sampler import Sampler, sample
 
@@ -65,10 +66,15 @@ class _Nodes:
         return cast(Tensor, self._builder.op(op_type, *inputs))
 
 
+def arithmetic(builder: Builder, dtype: np.dtype[Any]) -> Arithmetic[Tensor]:
+    """Arithmetic that writes nodes on tensors of one float type."""
+    return _Nodes(builder, dtype)
+
+
 def emit_taps(builder: Builder, sampler: Sampler, image: Tensor, points: Sequence[Tensor]) -> Tensor:
     """The samples [N, C, P] of image [N, C, *S] at points, one [N or 1, P] an axis of S, in the points' type."""
     dtype = float_type(points[0])
-    o = _Nodes(builder, dtype)
+    o = arithmetic(builder, dtype)
     dims = [builder.dim(image, axis) for axis in range(len(points) + 2)]
     sizes = [o.num(dim) if isinstance(dim, int) else builder.cast(dim, dtype) for dim in dims[2:]]
     planes = builder.cast(builder.reshape(image, [0, dims[1], -1]), dtype)

@@ -2,40 +2,103 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from fractions import Fraction
+
 from onnxgs_opt.report.model import SiteReport
+from onnxgs_opt.samplers.kernel import CUBICS, KERNELS, TORCH
 from onnxgs_opt.samplers.policy import WINDOWS, Policy, Window
+from onnxgs_opt.samplers.site import BILINEAR
 
-_CORNERS = r"\lfloor y\rfloor+a", r"\lfloor x\rfloor+b"
+_AXES = {"z": ("D", "s", "k"), "y": ("H", "r", "a"), "x": ("W", "q", "b")}
+"""Of each coordinate the size, the index that is read, and the number of the tap."""
+
 _OUTSIDE = {
-    "zeros": r"I_{n,c}(r,q)=0 \quad\text{unless}\quad 0\le r<H,\ 0\le q<W",
-    "border": r"I_{n,c}(r,q)=I_{n,c}(\min(\max(r,0),H-1),\ \min(\max(q,0),W-1))",
-    "reflection": r"I_{n,c}(r,q)=I_{n,c}(\text{mirror}(r,H),\ \text{mirror}(q,W))",
-    "symmetric": r"I_{n,c}(-1-r,\ q)=I_{n,c}(2H-1-r,\ q)=I_{n,c}(r,q),\quad\text{and so along}\ q",
-    "wrap": r"I_{n,c}(r,q)=I_{n,c}(r-H\lfloor r/H\rfloor,\ q-W\lfloor q/W\rfloor)",
+    "border": r"\min(\max({i},0),{s}-1)",
+    "reflection": r"\text{{mirror}}({i},{s})",
+    "symmetric": r"\text{{mirror at edges}}({i},{s})",
+    "wrap": r"{i}-{s}\lfloor {i}/{s}\rfloor",
 }
+_ROUNDED = {
+    "nearest": r"\lfloor {p}+\frac{{1}}{{2}}\rfloor",
+    "nearest-down": r"\lceil {p}-\frac{{1}}{{2}}\rceil",
+    "nearest-even": r"\text{{round}}({p})",
+    "nearest-away": r"\text{{round}}({p})",
+}
+_TIES = {
+    "nearest-even": r"\text{round: halves go to the even neighbour}",
+    "nearest-away": r"\text{round: halves go to the neighbour further from 0}",
+}
+_PARAMETERS: dict[str, Fraction] = dict(zip((kernel.name for kernel in CUBICS), (TORCH, Fraction(-1, 2)), strict=True))
 
 
-def formulas(site: SiteReport, policy: Policy | None) -> tuple[str, ...]:
+def formulas(site: SiteReport, policy: Policy | None, kernels: Sequence[str] = BILINEAR) -> tuple[str, ...]:
     """The lines of a site's definition, LaTeX in math mode; they hold no name of the model."""
     if policy is None:
         return (r"\mathrm{out}=\sum_{k} w_k\, T[\mathrm{index}_k]",)
-    row, column = _CORNERS
-    weights = r"w_a(y-\lfloor y\rfloor)\,w_b(x-\lfloor x\rfloor)"
-    pixel, fill = rf"I_{{n,c}}({row},\ {column})", f"{float(policy.fill):g}"
-    less = rf"({pixel}-({fill}))" if policy.fill else pixel
-    total = rf"\sum_{{a=0}}^{{1}}\sum_{{b=0}}^{{1}}{weights}\,{less}"
-    window = _window(WINDOWS[policy.window])
-    first = f"{fill}+" if policy.fill else ""
-    lines = [rf"\mathrm{{out}}_{{n,c,i,j}}={first}{window}{total}", r"w_0(t)=1-t,\quad w_1(t)=t"]
-    outside = _OUTSIDE[policy.border].replace("=0", f"={fill}")
-    lines.append(outside if window == "" or policy.border != "zeros" else "")
+    axes = list(zip("zyx"[-len(kernels) :], kernels, strict=True))
+    window = _window(WINDOWS[policy.window], [letter for letter, _ in axes])
+    lines = [
+        _total(axes, window, policy),
+        *_weights(kernels),
+        *(_TIES[name] for name in dict.fromkeys(kernels) if name in _TIES),
+    ]
+    if window == "" or policy.border != "zeros":
+        lines.append(_outside(policy, [letter for letter, _ in axes]))
     lines.append(_coordinates(site))
     return tuple(line for line in lines if line)
 
 
-def _window(window: Window) -> str:
+def _total(axes: Sequence[tuple[str, str]], window: str, policy: Policy) -> str:
+    sums, weights, indices = "", [], []
+    for letter, name in axes:
+        taps, tap = KERNELS[name].taps, _AXES[letter][2]
+        whole = _ROUNDED.get(name, r"\lfloor {p}\rfloor").format(p=letter)
+        indices.append(whole if taps == 1 else f"{whole}+{tap}")
+        if taps > 1:
+            begin = KERNELS[name].first
+            sums += rf"\sum_{{{tap}={begin}}}^{{{begin + taps - 1}}}"
+            weights.append(rf"{_weight(name)}_{tap}({letter}-{whole})")
+    place = "i,j" if len(axes) > 1 else "j"
+    separator = r",\ "
+    read, fill = rf"I_{{n,c}}({separator.join(indices)})", f"{float(policy.fill):g}"
+    read = rf"({read}-({fill}))" if policy.fill else read
+    first = f"{fill}+" if policy.fill else ""
+    product = "".join(rf"{weight}\," for weight in weights)
+    return rf"\mathrm{{out}}_{{n,c,{'l,' * (len(axes) > 2)}{place}}}={first}{window}{sums}{product}{read}"
+
+
+def _weight(name: str) -> str:
+    return "w" if name == "linear" else "c"
+
+
+def _weights(kernels: Sequence[str]) -> list[str]:
+    lines = [r"w_0(t)=1-t,\quad w_1(t)=t"] if "linear" in kernels else []
+    for name in dict.fromkeys(kernels):
+        if name in _PARAMETERS:
+            a = _PARAMETERS[name]
+            lines += [
+                rf"c_k(t)=h(|t-k|),\quad A=-\frac{{{-a.numerator}}}{{{a.denominator}}}",
+                r"h(d)=(A+2)d^3-(A+3)d^2+1\ \text{up to}\ d=1,\quad h(d)=A(d^3-5d^2+8d-4)\ \text{up to}\ d=2",
+            ]
+    return lines
+
+
+def _outside(policy: Policy, letters: Sequence[str]) -> str:
+    indices = [_AXES[letter][1] for letter in letters]
+    sizes = [_AXES[letter][0] for letter in letters]
+    read = rf"I_{{n,c}}({','.join(indices)})"
+    if policy.border == "zeros":
+        inside = r",\ ".join(rf"0\le {i}<{s}" for i, s in zip(indices, sizes, strict=True))
+        return rf"{read}={float(policy.fill):g} \quad\text{{unless}}\quad {inside}"
+    form = _OUTSIDE[policy.border]
+    placed = r",\ ".join(form.format(i=i, s=s) for i, s in zip(indices, sizes, strict=True))
+    return rf"{read}=I_{{n,c}}({placed})"
+
+
+def _window(window: Window, letters: Sequence[str]) -> str:
     """The condition as an Iverson bracket; empty where there is none."""
-    bounds = [text for letter, size in (("x", "W"), ("y", "H")) if (text := _bounds(window, letter, size))]
+    bounds = [text for letter in reversed(letters) if (text := _bounds(window, letter, _AXES[letter][0]))]
     inside = r",\ ".join(bounds)
     return rf"\left[\,{inside}\,\right]\," if bounds else ""
 

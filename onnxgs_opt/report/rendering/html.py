@@ -108,7 +108,7 @@ def section_of(site: SiteReport, evidence: Evidence | None, first: dict[object, 
     is_drawn = drawn_at == site.id
     return Section(
         site,
-        tuple(mathml(line) for line in formulas(site, evidence.policy)),
+        tuple(mathml(line) for line in formulas(site, evidence.policy, evidence.kernels)),
         bars(site),
         draw(evidence.before) if is_drawn else None,
         None if evidence.after is None or not is_drawn else draw(evidence.after),

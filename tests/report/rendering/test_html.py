@@ -27,6 +27,7 @@ from onnxgs_opt.report.rendering.formula import formulas
 from onnxgs_opt.report.rendering.heat import STEPS, bands, grade, heat_map, places
 from onnxgs_opt.report.rendering.html import bars, mathml, to_html
 from onnxgs_opt.samplers.border import BORDERS, BorderName
+from onnxgs_opt.samplers.kernel import KERNELS
 from onnxgs_opt.samplers.policy import WINDOWS, Policy
 from onnxgs_opt.validation.error_map import Points
 from tests.report.rendering.samples import FULL, SITE, evidence_of, hostile
@@ -187,6 +188,15 @@ def test_a_fill_value_is_in_the_formula() -> None:
     assert "-(2.5))" in first
     assert "=2.5 " in outside
     assert all(mathml(line).startswith("<math") for line in (first, outside))
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_every_kernel_has_a_formula(kernel: str) -> None:
+    for border, axes in (("symmetric", 1), ("wrap", 2), ("zeros", 3)):
+        lines = formulas(SITE, Policy(border), axes * (kernel,))
+        assert all(mathml(line).startswith("<math") for line in lines)
+        assert lines[0].count(r"\sum") == (axes if KERNELS[kernel].taps > 1 else 0)
+        assert len({line for name in KERNELS for line in formulas(SITE, Policy(border), (name,))}) > len(KERNELS)
 
 
 def test_a_structural_site_has_its_own_formula() -> None:

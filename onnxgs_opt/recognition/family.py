@@ -1,0 +1,209 @@
+"""Samplers of every kernel along one to three axes: the reads' indices say which it may be, the proof which it is.
+
+An index is a floor or a rounded coordinate and a number. Where an axis of the image has one such number, the sample
+takes one pixel along it; where it has two or four, it is linear or cubic. Unlike in `matcher`, no region has to show
+all pixels: of an image of two rows none does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, walk
+from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate, Resolver, Unresolved, partitions
+from onnxgs_opt.recognition.algebra.polynomial import Number, Poly, tidy
+from onnxgs_opt.recognition.coordinates import coordinates_of, domain, grids_of, pieces
+from onnxgs_opt.recognition.match import Axis, Match, Miss
+from onnxgs_opt.recognition.matcher import linear_split, on_grids, outside, reads_of
+from onnxgs_opt.recognition.proving import Interpolation, prove, sizes_of
+from onnxgs_opt.recognition.reasons import extent
+from onnxgs_opt.samplers.border import BORDERS
+from onnxgs_opt.samplers.kernel import CUBICS, FLOOR, LINEAR, TIES, Kernel
+from onnxgs_opt.samplers.kernel import half_even as to_even
+
+MAX_AXES = 3
+ROUNDED = ("floor", "round")
+Steps = frozenset[int]
+"""What is added to the floor of a coordinate, or to the rounded coordinate, for each pixel along an axis."""
+
+
+@dataclass(frozen=True)
+class _Along:
+    """An axis of the image, the coordinate that moves along it, and the pixels behind its floor."""
+
+    position: int
+    coordinate: Coordinate
+    steps: Steps
+    rounds: bool
+
+
+def recognise_any(algebra: Algebra, root: Expr, grids: bool = False) -> Match | Miss:
+    """Decide whether `root` samples one tensor by any kernel along one to three axes; see `matcher.recognise`."""
+    reads = reads_of(root)
+    if isinstance(reads, Miss):
+        return reads
+    found = coordinates_of(algebra, reads)
+    if isinstance(found, Miss):
+        return found
+    if any(c.leaf.integral for c in found):
+        return Miss("what is rounded is an integer, no coordinate", len(reads))
+    if len(found) > MAX_AXES:
+        return Miss(f"the reads depend on {len(found)} coordinates", len(reads), apart=True)
+    beside = grids_of(algebra, reads)
+    try:
+        result = _match(algebra, root, reads, on_grids(algebra, found, beside) if grids else found)
+    except Unresolved as reason:
+        result = Miss(str(reason), len(reads), reason.code, extents=reason.extents)
+    return replace(result, beside=True) if isinstance(result, Miss) and beside else result
+
+
+def _match(algebra: Algebra, root: Expr, reads: Sequence[Expr], found: Sequence[Coordinate]) -> Match | Miss:
+    image, count = str(reads[0].args[0]), len(reads)
+    indices = [read.args[1] for read in reads]
+    spatial = [axis for axis, column in enumerate(zip(*indices, strict=True)) if any(i.leaves for i in column)]
+    resolver = Resolver(found, algebra.effort)
+    if len(spatial) != len(found):
+        split = _split_of(resolver, root, found) if len(spatial) == 1 and len(found) > 1 else None
+        whole = None if split is None else (image, spatial[0], split)
+        return Miss(
+            f"the reads differ along {len(spatial)} axes of '{image}', not {len(found)}", count, "GSO102", whole
+        )
+    rest: list[Expr | None] = []
+    for axis, column in enumerate(zip(*indices, strict=True)):
+        same = set(column)
+        if axis not in spatial and len(same) > 1:
+            return Miss(f"axis {axis} of '{image}' is not indexed by one output axis", count, "GSO108")
+        rest.append(None if axis in spatial else next(iter(same)))
+    along = _along(algebra, found, {axis: [index[axis] for index in indices] for axis in spatial})  # type: ignore[index]
+    if along is None:
+        return Miss("an index is not the floor of one coordinate and a number", count, "GSO102")
+    if [len(a.steps) for a in along] == [2, 2]:
+        return Miss("it is bilinear sampling of a border that no bilinear sampler has", count, "GSO103")
+    affine = outside(algebra, resolver, *_fullest(resolver, root, found))
+    best = Miss("the reads are not the pixels that a kernel takes", count, "GSO102")
+    sizes = sizes_of(root, image)
+    for kernels in _kernels(along):
+        axes = [_axis(algebra, a, kernel, sizes[a.position]) for a, kernel in zip(along, kernels, strict=True)]
+        kind = Interpolation(_name(kernels), kernels, tuple(BORDERS.values()))
+        result = prove(algebra, root, image, kind, tuple(axes), tuple(rest), affine)
+        if isinstance(result, Match):
+            return result
+        best = result
+    return best
+
+
+def _axis(algebra: Algebra, along: _Along, kernel: Kernel, size: int) -> Axis:
+    shift = 0 if along.rounds else kernel.shift
+    offset = algebra.add(along.coordinate.offset, algebra.num(min(along.steps) - kernel.first - shift))
+    return Axis(along.coordinate.leaf, along.coordinate.slope, offset, along.position, size)
+
+
+def _kernels(along: Sequence[_Along]) -> Iterator[tuple[Kernel, ...]]:
+    """Kernels for each axis: along axes with as many pixels the same one."""
+    mixed = len({a.rounds for a in along}) > 1
+    cubics = CUBICS if any(len(a.steps) == 4 for a in along) else CUBICS[:1]
+    for cubic, *ways in product(cubics, *(_roundings(a) for a in along if len(a.steps) == 1)):
+        if mixed or len(set(ways)) <= 1:
+            nearest = iter(ways)
+            yield tuple(next(nearest) if len(a.steps) == 1 else LINEAR if len(a.steps) == 2 else cubic for a in along)
+
+
+def _roundings(along: _Along) -> tuple[Kernel, ...]:
+    ties = tuple(kernel for kernel in TIES if (kernel.rounds is to_even) == along.rounds)
+    return ties if along.rounds else (*ties, FLOOR)
+
+
+def _name(kernels: Sequence[Kernel]) -> str:
+    names = list(dict.fromkeys(kernel.name for kernel in kernels))
+    return " and ".join(names)
+
+
+def _along(algebra: Algebra, found: Sequence[Coordinate], columns: dict[int, list[Expr]]) -> list[_Along] | None:
+    """What each spatial axis is indexed by; None where an index is of another form."""
+    by_leaf = {c.leaf: c for c in found}
+    out = []
+    for position, column in columns.items():
+        leaves = frozenset[Expr]().union(*(index.leaves for index in column))
+        if len(leaves) != 1 or not leaves <= by_leaf.keys():
+            return None
+        coordinate = by_leaf[next(iter(leaves))]
+        # A cast rounds towards zero: of its floor and its ceil, which is one more, the floor counts.
+        each = [list(_steps(algebra, index)) for index in dict.fromkeys(column)]
+        if not all(each):
+            return None
+        steps = {tidy(min(found)) for found in each}
+        rounds = {e.op == "round" for e in walk(column) if e.op in ROUNDED}
+        low = math.floor(min(steps))
+        if len(rounds) != 1 or steps != set(range(low, low + len(steps))) or len(steps) not in (1, 2, 4):
+            return None
+        if rounds == {True} and len(steps) > 1:
+            return None
+        out.append(_Along(position, coordinate, frozenset(range(low, low + len(steps))), rounds == {True}))
+    return out if len({a.coordinate.leaf for a in out}) == len(found) else None
+
+
+def _steps(algebra: Algebra, index: Expr) -> Iterator[Number]:
+    """The numbers n where a piece of an index is floor(q) + n, q being the coordinate that `coordinates_of` has."""
+    if index.op == "select":
+        _, a, b = index.args
+        yield from _steps(algebra, a)  # type: ignore[arg-type]
+        yield from _steps(algebra, b)  # type: ignore[arg-type]
+        return
+    if index.op == "mul":
+        a, b = index.args
+        masked = [y for x, y in ((a, b), (b, a)) if x.integral and x.lo == 0 and x.hi == 1]  # type: ignore[attr-defined]
+        yield from _steps(algebra, masked[0]) if masked else ()  # type: ignore[arg-type]
+        return
+    repeats = [(t, c) for t, c in index.terms if t.op == "floor" and t.args[0].floored]  # type: ignore[attr-defined]
+    varying = [(t, c) for t, c in index.terms if t.leaves and (t, c) not in repeats]
+    if len(varying) != 1 or abs(varying[0][1]) != 1:
+        return
+    ((term, sign),) = varying
+    constant = index.constant
+    if repeats:  # the border is periodic: numbers count modulo its period
+        _, factor = repeats[0]
+        period = factor if factor > 0 else -factor
+        constant -= period if 2 * constant > period else 0
+    if term.op not in ROUNDED:
+        if term is not index:
+            yield from (constant + step for step in _steps(algebra, term) if sign == 1)
+        return
+    for piece in pieces(algebra, term.args[0]):  # type: ignore[arg-type]
+        step = _step(piece, sign, term.op == "round")
+        yield from () if step is None else (constant + step,)
+
+
+def _step(piece: Expr, sign: Number, rounds: bool) -> int | None:
+    """What sign * floor(piece) is more than the floor of the piece's coordinate, where that is not whole.
+
+    None where it falls as the coordinate rises.
+    """
+    slope = next(c for t, c in piece.terms if t.leaves)
+    if (slope > 0) != (sign > 0):
+        return None
+    return math.floor(piece.constant) if slope > 0 else math.floor(-piece.constant) + (not rounds)
+
+
+def _fullest(resolver: Resolver, root: Expr, found: Sequence[Coordinate]) -> tuple[Poly, set[int]]:
+    """The polynomial of the root on the region with most pixels, and these."""
+    best: tuple[tuple[int, int], Poly, set[int]] | None = None
+    region: tuple[Cell, ...]
+    for region in product(*partitions(resolver, [domain(c) for c in found], [root])):
+        poly = resolver.evaluate(root, region)
+        taps = {a for monomial, _ in poly for a in monomial if a in resolver.elements}
+        rank = len(taps), extent(region)
+        if best is None or rank > best[0]:
+            best = rank, poly, taps
+    assert best is not None
+    return best[1:]
+
+
+def _split_of(resolver: Resolver, root: Expr, found: Sequence[Coordinate]) -> tuple[int, ...] | None:
+    """The sizes to split an axis of the image into along which all coordinates move."""
+    _, taps = _fullest(resolver, root, found)
+    columns = zip(*(resolver.elements[t][1] for t in sorted(taps)), strict=True)
+    moving = [column for column in columns if any(resolver.moves(value) for value in column)]
+    return linear_split(moving[0], len(found)) if len(moving) == 1 else None

@@ -1,0 +1,130 @@
+"""Every kernel along every number of axes is told from its indices, and proven."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import product
+
+import pytest
+
+from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
+from onnxgs_opt.recognition.family import recognise_any
+from onnxgs_opt.recognition.match import Match, Miss
+from onnxgs_opt.samplers.border import BORDERS
+from onnxgs_opt.samplers.kernel import KERNELS, Kernel, cubic
+from onnxgs_opt.samplers.policy import WINDOWS
+from onnxgs_opt.samplers.sampler import AxisSpec, Sampler, sample
+
+SIZES = (9, 11, 8)
+
+
+def written(algebra: Algebra, sampler: Sampler, sizes: tuple[int, ...] = SIZES, bound: int | None = None) -> Expr:
+    """The sample of an image [C, *S] at as many tensors of coordinates, each within -bound and size + bound."""
+    axes, at = len(sampler), (algebra.idx(1, 50),)
+    limits = [(None, None) if bound is None else (-bound, size + bound) for size in sizes[:axes]]
+    points = [algebra.elem(f"p{k}", at, *limits[k], sizes=(50,)) for k in range(axes)]
+
+    def read(index: tuple[Expr, ...]) -> Expr:
+        return algebra.elem("image", (algebra.idx(0, 4), *index), sizes=(4, *sizes[:axes]))
+
+    return sample(algebra, sampler, points, [algebra.num(size) for size in sizes[:axes]], read)
+
+
+def proven(algebra: Algebra, root: Expr, offset: Fraction = Fraction(0)) -> Match:
+    found = recognise_any(algebra, root)
+    assert isinstance(found, Match), found
+    assert all(axis.slope == 1 and axis.offset.value == offset for axis in found.axes)
+    return found
+
+
+def told_as(kernel: str, border: str) -> tuple[str, Fraction]:
+    """What a kernel is found as, and what is added to its coordinates."""
+    if kernel == "floor":
+        return "nearest", Fraction(-1, 2)
+    same = kernel == "nearest-away" and border == "border"  # at -1/2 one reads pixel 0, and the other what is there
+    return "nearest" if same else kernel, Fraction(0)
+
+
+@pytest.mark.parametrize("axes", [1, 2])
+@pytest.mark.parametrize("border", ["zeros", "border"])
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_each_kernel_is_told(kernel: str, border: str, axes: int) -> None:
+    algebra, sampler = Algebra(), axes * (AxisSpec(KERNELS[kernel], BORDERS[border]),)
+    if (kernel, axes) == ("linear", 2):
+        assert isinstance(recognise_any(algebra, written(algebra, sampler)), Miss)  # `recognise` has that
+        return
+    name, offset = told_as(kernel, border)
+    found = proven(algebra, written(algebra, sampler), offset)
+    assert (found.kernels, found.policy.border) == (axes * (name,), border)
+
+
+@pytest.mark.parametrize("border", ["reflection", "symmetric", "wrap"])
+@pytest.mark.parametrize("kernel", ["nearest", "linear", "cubic"])
+def test_periodic_borders_where_coordinates_have_bounds(kernel: str, border: str) -> None:
+    algebra, sampler = Algebra(), (AxisSpec(KERNELS[kernel], BORDERS[border]),)
+    found = recognise_any(algebra, written(algebra, sampler, bound=4))
+    assert isinstance(found, Match), found
+    assert found.sampler == sampler
+    algebra = Algebra()
+    unbounded = recognise_any(algebra, written(algebra, sampler))
+    assert isinstance(unbounded, Miss)
+
+
+@pytest.mark.parametrize("border", ["zeros", "border"])
+def test_axes_with_kernels_of_their_own(border: str) -> None:
+    names = ("nearest-even", "cubic", "linear")
+    sampler = tuple(AxisSpec(KERNELS[name], BORDERS[border]) for name in names)
+    algebra = Algebra()
+    assert proven(algebra, written(algebra, sampler)).sampler == sampler
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("kernel", ["nearest", "nearest-even"])
+def test_windows_of_a_single_pixel(kernel: str, window: str) -> None:
+    algebra, sampler = Algebra(), 2 * (AxisSpec(KERNELS[kernel], BORDERS["border"], WINDOWS[window]),)
+    found = proven(algebra, written(algebra, sampler))
+    assert found.policy.window == window
+
+
+@pytest.mark.parametrize("sizes", list(product((2, 3), (2, 3))))
+@pytest.mark.parametrize("kernel", ["nearest", "nearest-even", "cubic"])
+def test_images_too_small_to_show_all_pixels(kernel: str, sizes: tuple[int, int]) -> None:
+    algebra, sampler = Algebra(), 2 * (AxisSpec(KERNELS[kernel], BORDERS["border"]),)
+    found = proven(algebra, written(algebra, sampler, sizes))
+    assert found.sampler == sampler
+
+
+WRONG = {
+    "a half too far": lambda o, p: o.floor(o.add(p, o.num(Fraction(3, 4)))),
+    "towards zero": lambda o, p: o.trunc(o.add(p, o.num(Fraction(1, 2)))),
+}
+
+
+@pytest.mark.parametrize("border", ["zeros", "border"])
+@pytest.mark.parametrize("name", WRONG)
+def test_a_rounding_of_its_own_is_what_it_comes_to(name: str, border: str) -> None:
+    """Cut off towards zero, what lies up to 1 before the first pixel is that pixel, whatever is beyond."""
+    algebra = Algebra()
+    kernel = Kernel("wrong", 0, 1, lambda o, t: (o.one,), WRONG[name])  # type: ignore[arg-type]
+    found = recognise_any(algebra, written(algebra, (AxisSpec(kernel, BORDERS[border]),)))
+    assert isinstance(found, Match)
+    told = found.kernels[0], found.axes[0].offset.value, found.policy.name
+    if name == "a half too far":
+        assert told == ("nearest", Fraction(1, 4), border)
+    else:
+        assert told == (("nearest", 0, "border") if border == "border" else ("floor", Fraction(1, 2), "border-reach"))
+
+
+def test_cubic_weights_of_another_parameter_are_none() -> None:
+    algebra, spec = Algebra(), AxisSpec(cubic(Fraction(-2, 3)), BORDERS["border"])
+    assert isinstance(recognise_any(algebra, written(algebra, (spec,))), Miss)
+
+
+def test_a_place_that_is_an_integer_is_looked_up() -> None:
+    algebra = Algebra()
+    number = algebra.elem("k", (algebra.idx(1, 50),), 0, 80, integral=True, sizes=(50,))
+    index = algebra.quotient(number, 9)
+    table = algebra.elem("table", (algebra.idx(0, 4), index), sizes=(4, 9))
+    found = recognise_any(algebra, table)
+    assert isinstance(found, Miss)
+    assert "integer" in found.condition
