@@ -19,6 +19,7 @@ def main() -> int:
     parser.add_argument("--cases", nargs="+", choices=tuple(SIZES), default=list(SIZES)[:3])
     parser.add_argument("--machine", default="this machine", help="how the tables name it")
     parser.add_argument("--rows", nargs="+", default=[], help="only these rows, beside exported")
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: time of all threads together")
     parser.add_argument("--budget", type=float, default=20.0, help="seconds for the rounds of a case")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--export", action="store_true", help="only make the models anew, with torch")
@@ -33,7 +34,7 @@ def main() -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     stem = options.out / f"{options.target}-{result['run']['date']}"
     for case in options.cases:
-        result["cases"][case] = alone(measure, case, options.target, options.budget, options.rows)
+        result["cases"][case] = alone(measure, case, options.target, options.budget, options.rows, options.clock)
         _write(result, stem)
     return 0
 

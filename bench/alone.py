@@ -16,12 +16,12 @@ def alone(function: Callable[..., Any], *arguments: Any) -> Any:
         return pool.submit(function, *arguments).result()
 
 
-def measure(case: str, target: str, budget_s: float, rows: list[str]) -> dict[str, Any]:
+def measure(case: str, target: str, budget_s: float, rows: list[str], clock: str) -> dict[str, Any]:
     """`bench.measure.measure`, which says on standard error what it has."""
     _find_cuda()
     from bench.measure import measure as found
 
-    return found(case, target, budget_s, _say, rows)
+    return found(case, target, budget_s, _say, rows, clock)
 
 
 def header(target: str, machine: str, command: list[str]) -> dict[str, Any]:

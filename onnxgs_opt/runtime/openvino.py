@@ -47,7 +47,10 @@ class OpenVino:
         """Say that the package is not installed, or that it finds no such device."""
         if util.find_spec("openvino") is None:
             return "openvino is not installed: pip install openvino"
-        found = _core().available_devices
+        try:
+            found = _core().available_devices
+        except (ImportError, RuntimeError) as reason:
+            return f"openvino is installed and does not load: {reason}"
         if any(name.partition(".")[0] == self.place or name == self.place for name in found):
             return None
         return f"OpenVINO finds no device {self.place} here, only {', '.join(found)}"
