@@ -254,7 +254,14 @@ class _Search:
 
     def _named(self, root: _Root, found: Sequence[Found], far: Mapping[str, int]) -> ResizeSite | Miss:
         """The site, by the first resampling whose number of samples can be said."""
-        for each in sorted(found, key=lambda f: f.scales.count(None)) if far else found:
+        ratios = [Fraction(axis.samples, axis.size) for axis in root.axes.spatial]
+
+        def rank(each: Found) -> tuple[int, int]:
+            """Scales that are samples over pixels first; of dynamic sizes, those that are numbers."""
+            others = sum(s not in (None, ratio) for s, ratio in zip(each.scales, ratios, strict=True))
+            return others, each.scales.count(None) if far else 0
+
+        for each in sorted(found, key=rank):
             axes = [self._axis(root, each, k) for k in range(len(root.axes.spatial))]
             if None not in axes:
                 return self._site(root, each, [axis for axis in axes if axis is not None], far)

@@ -30,6 +30,10 @@ def _structural(*codes: str) -> Found:
     return Found((("GSO003", "as read", "index", None),), codes)
 
 
+def _resize(attributes: str) -> Found:
+    return Found((("GSO004", attributes, "index", None),))
+
+
 FIRST: dict[str, tuple[Found, ...]] = {
     "already_merged": (_bilinear("border", "pixel"),),
     "clamped_after_floor": (_bilinear("interior", "pixel"),),
@@ -44,7 +48,7 @@ FIRST: dict[str, tuple[Found, ...]] = {
     "masked_interior": (_bilinear("interior", "pixel"),),
     "masked_interior_normalized": (_bilinear("interior", "normalised", align_corners=True),),
     "padded_by_one": (_bilinear("zeros", "normalised", align_corners=False),),
-    "resize_lookalike": (_structural("GSO111"),),
+    "resize_lookalike": (_resize("linear half_pixel"),),
     "rows_with_base": (_bilinear("border", "pixel"),),
     "trilinear": (_structural("GSO112"),),
     "unclipped": (_structural("GSO114"),),
@@ -68,7 +72,7 @@ SECOND: dict[str, tuple[Found, ...]] = {
     "isnan": (_bilinear("border", "pixel"),),
     "lut3d": (_structural("GSO112"),),
     "nearest_point_sample": (Found(()),),
-    "nearest_resize_index": (Found(()),),
+    "nearest_resize_index": (_resize("nearest asymmetric floor"),),
     "qwen3vl_pos_embed": (Found((), ("GSO113",)),),
     "reduce_prod_empty": (_bilinear("border", "pixel"),),
     "rfdetr_gather_msda_unopt": (_bilinear("zeros", "normalised", align_corners=False),),
