@@ -30,8 +30,8 @@ _ALL = (
     Code(
         "GSO002",
         "GridSample node",
-        "A bilinear GridSample over images: every lowering can replace it, with the rounding of coordinates of "
-        "onnxruntime's own. Reflection padding is left alone.",
+        "A GridSample of any mode, border and opset, over images or, where it is not cubic, volumes: a lowering for "
+        "its kernel can replace it, with the rounding of coordinates of onnxruntime's own.",
         "Nothing: it is kept unless another spelling is measured faster; --lowering NAME forces one.",
     ),
     Code(

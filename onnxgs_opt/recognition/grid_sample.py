@@ -12,17 +12,21 @@ from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.operators import operator
 from onnxgs_opt.samplers.border import BorderName
 from onnxgs_opt.samplers.policy import Policy
+from onnxgs_opt.samplers.site import BILINEAR as BILINEAR_KERNELS
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import View
 
 RULE = "GSO002"
+TORCH_CUBIC = "cubic"
 OP = "GridSample"
 BILINEAR = frozenset(("bilinear", "linear"))
 """The mode's name up to opset 19, and from 20 on."""
 
 BORDERS: dict[str, BorderName] = {"zeros": "zeros", "border": "border", "reflection": "reflection"}
-_IMAGE = ((0,), (1,), (2,), (3,))
-_RANK = 4
+KERNELS = {**dict.fromkeys(BILINEAR, "linear"), "nearest": "nearest-even", "bicubic": TORCH_CUBIC, "cubic": TORCH_CUBIC}
+"""The kernel of each mode, by the names up to opset 19 and from 20 on; the nearest pixel is the even one of two."""
+
+_RANK, _OF_VOLUMES = 4, 5
 
 
 def has_grid_samples(nodes: Iterable[Node]) -> bool:
@@ -31,8 +35,8 @@ def has_grid_samples(nodes: Iterable[Node]) -> bool:
 
 
 def grid_sample_sites(scope: Scope) -> list[Site]:
-    """The bilinear GridSample nodes over images (not volumes), in execution order, without ids."""
-    return [site_of(node) for node in scope.own if operator(node) == OP and is_bilinear(node)]
+    """The GridSample nodes over images and volumes, in execution order, without ids."""
+    return [site_of(node) for node in scope.own if operator(node) == OP and is_sampler(node)]
 
 
 def is_linear(node: Node) -> bool:
@@ -42,14 +46,24 @@ def is_linear(node: Node) -> bool:
 
 def is_bilinear(node: Node) -> bool:
     """Whether a node that has GridSample's inputs and attributes interpolates images, not volumes, bilinearly."""
-    if _text(node.attrs.get("mode", "bilinear")) not in BILINEAR or len(node.inputs) < 2:
+    return is_sampler(node) and _mode(node) in BILINEAR and len(node.inputs[0].shape) == _RANK
+
+
+def is_sampler(node: Node) -> bool:
+    """Whether a node that has GridSample's inputs and attributes samples images or volumes in a way that is known."""
+    if _mode(node) not in KERNELS or len(node.inputs) < 2:
         return False
     image, grid = node.inputs[:2]
-    if image.shape is None or len(image.shape) != _RANK:
+    rank = 0 if image.shape is None else len(image.shape)
+    if rank not in (_RANK, _OF_VOLUMES) or (rank != _RANK and KERNELS[_mode(node)] == TORCH_CUBIC):
         return False
     padding = _text(node.attrs.get("padding_mode", "zeros"))
-    known = grid.shape is not None and len(grid.shape) == _RANK and _is_float(image) and _is_float(grid)
-    return known and padding in BORDERS and all(_size(image, axis) not in (0, 1) for axis in (2, 3))
+    known = grid.shape is not None and len(grid.shape) == rank and _is_float(image) and _is_float(grid)
+    return known and padding in BORDERS and all(_size(image, axis) not in (0, 1) for axis in range(2, rank))
+
+
+def _mode(node: Node) -> str:
+    return _text(node.attrs.get("mode", "bilinear"))
 
 
 def _is_float(tensor: Tensor) -> bool:
@@ -58,33 +72,43 @@ def _is_float(tensor: Tensor) -> bool:
 
 
 def site_of(node: Node) -> Site:
-    """The site, without an id, of a node that `is_bilinear` holds of."""
+    """The site, without an id, of a node that `is_sampler` holds of."""
     image, grid = node.inputs[:2]
+    axes = tuple((axis,) for axis in range(len(image.shape)))
+    kernels = (KERNELS[_mode(node)],) * (len(axes) - 2)
     return Site(
         id="",
         rule=RULE,
-        policy=Policy(BORDERS[_text(node.attrs.get("padding_mode", "zeros"))]),
-        image=View(image.name, _IMAGE),
+        policy=Policy(_border(node, kernels)),
+        kernels=kernels,
+        image=View(image.name, axes),
         x=None,
         y=None,
-        grid=View(grid.name, _IMAGE),
+        grid=View(grid.name, axes),
         coordinates="normalised",
         align_corners=bool(node.attrs.get("align_corners", 0)),
         mask=None,
         output=node.outputs[0].name,
-        output_groups=_IMAGE,
-        output_rank=_RANK,
+        output_groups=axes,
+        output_rank=len(axes),
         reads=(node.name,),
         read_op=OP,
         cone=(node.name,),
         batch=_size(image, 0),
         channels=_size(image, 1),
-        image_size=(_size(image, 2), _size(image, 3)),
-        sample_size=(_size(grid, 1), _size(grid, 2)),
+        image_size=tuple(_size(image, 2 + k) for k in range(len(kernels))),
+        sample_size=tuple(_size(grid, 1 + k) for k in range(len(kernels))),
         dtype="unknown" if image.dtype is None else str(image.dtype),
-        layout="NCHW",
+        layout="NCHW" if len(axes) == _RANK else "NCDHW",
         kind="grid-sample",
     )
+
+
+def _border(node: Node, kernels: tuple[str, ...]) -> BorderName:
+    """What a node does outside; without `align_corners` it mirrors about the edges, which bilinear sites imply."""
+    border = BORDERS[_text(node.attrs.get("padding_mode", "zeros"))]
+    edges = border == "reflection" and not node.attrs.get("align_corners", 0) and kernels != BILINEAR_KERNELS
+    return "symmetric" if edges else border
 
 
 def _size(tensor: Tensor, axis: int) -> int | None:

@@ -14,7 +14,14 @@ from onnxgs_opt.runtime.openvino import OpenVino
 from onnxgs_opt.runtime.ort import OnnxRuntime
 from onnxgs_opt.runtime.tensorrt.runtime import TensorRt
 
-OF_ENGINES = frozenset({Quirk.SCAN_IS_A_LOOP, Quirk.ROI_ALIGN_IS_FOR_FEW_REGIONS, Quirk.NO_DOUBLES})
+OF_ENGINES = frozenset(
+    {
+        Quirk.SCAN_IS_A_LOOP,
+        Quirk.ROI_ALIGN_IS_FOR_FEW_REGIONS,
+        Quirk.NO_DOUBLES,
+        Quirk.NO_GRID_SAMPLE_OF_VOLUMES,
+    }
+)
 
 RUNTIMES: dict[str, Runtime] = {
     "ort-cpu": OnnxRuntime("ort-cpu"),

@@ -37,6 +37,9 @@ class Quirk(Enum):
     SCAN_SEES_NO_OUTER_TENSORS = auto()
     """A Scan whose body reads a tensor of the graph around it does not load."""
 
+    NO_GRID_SAMPLE_OF_VOLUMES = auto()
+    """A GridSample of rank 5 does not load."""
+
     NO_FUNCTIONS = auto()
     """Nodes of other domains do not load, although the model has their functions."""
 

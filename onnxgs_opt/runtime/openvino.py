@@ -33,7 +33,12 @@ class OpenVino:
 
     name: str = "openvino"
     quirks: frozenset[Quirk] = frozenset(
-        {Quirk.SHORT_FLOATS_BY_DEFAULT, Quirk.SCAN_SEES_NO_OUTER_TENSORS, Quirk.NO_FUNCTIONS}
+        {
+            Quirk.SHORT_FLOATS_BY_DEFAULT,
+            Quirk.SCAN_SEES_NO_OUTER_TENSORS,
+            Quirk.NO_FUNCTIONS,
+            Quirk.NO_GRID_SAMPLE_OF_VOLUMES,
+        }
     )
     least_call_s: float = 5e-4
     checks: bool = True

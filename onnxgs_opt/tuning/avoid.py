@@ -1,4 +1,4 @@
-"""Operators that must not stand in the result: which forms of a site have one."""
+"""Operators that must not stand in the result, or that the target lacks: which forms of a site have one."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from onnx import GraphProto, ModelProto, NodeProto
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.recognition import KINDS
+from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.samplers.site import AnySite
 from onnxgs_opt.tuning.plan import KEEP
 from onnxgs_opt.tuning.trial import Trial, trial_of
 from onnxgs_opt.validation.extract import NotRunnableError
 
+PLANE = 2
 Refusals = dict[str, str]
 
 
@@ -21,7 +23,9 @@ def avoided_forms(graph: Graph, sites: Sequence[AnySite], target: Target) -> dic
     """By site's id the forms that have an operator that the target is to do without, and a sentence that names it."""
     done: dict[str, Refusals] = {}
     out = {}
-    for site in sites if target.avoid else ():
+    for site in sites:
+        if not target.avoid and not _is_lacking(site, target):
+            continue
         trial = trial_of(graph, graph, site)
         if trial.signature not in done:
             done[trial.signature] = dict(_refused(graph, trial, target))
@@ -38,9 +42,18 @@ def _refused(graph: Graph, trial: Trial, target: Target) -> Iterator[tuple[str, 
     for name in LOWERINGS:
         if name in refusals:
             continue
+        if name == KEEP and _is_lacking(trial.site, target):
+            yield name, f"{target.runtime} has no GridSample of volumes (GSO210)"
+            continue
         model = cone if name == KEEP else trial.lowered(graph, cone, name)
         if found := sorted(operators_of(model) & target.avoid):
             yield name, f"it has {' and '.join(found)}, to be avoided (GSO210)"
+
+
+def _is_lacking(site: AnySite, target: Target) -> bool:
+    """Whether a site is a node that the target lacks."""
+    volumes = site.read_op == "GridSample" and len(site.kernels) > PLANE
+    return volumes and Quirk.NO_GRID_SAMPLE_OF_VOLUMES in target.quirks
 
 
 def operators_of(model: ModelProto) -> frozenset[str]:

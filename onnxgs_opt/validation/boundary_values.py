@@ -116,7 +116,9 @@ def layouts_of(site: Site, picks: Sequence[Layout]) -> list[Layout]:
 
 
 def along(sizes: tuple[int, ...], axes: int) -> tuple[int, ...]:
-    """Sizes of so many axes from those of two; a third one is none of the others."""
+    """Sizes of so many axes, from those of two where they are not as many; a third one is none of the others."""
+    if len(sizes) == axes:
+        return sizes
     return (math.prod(sizes),) if axes == 1 else (*(sizes[1] % 5 + 3 + k for k in range(axes - 2)), *sizes)
 
 
@@ -132,13 +134,10 @@ def coordinate_values(aim: Aim, layout: Layout, points: Sequence[Array], shape: 
     """The input that an aim describes, from canonical pixel coordinates [N, Ho, Wo], x first."""
     if aim.part != "grid":
         return lay_out(aim.view, points["xyz".index(aim.part)], shape)
-    if len(points) == 3:
-        return lay_out(aim.view, np.stack(points, axis=-1), shape)
-    x, y = points
     if aim.site.coordinates == "normalised":
-        corners = bool(aim.site.align_corners)
-        x, y = normalised(x, layout.image[1], corners), normalised(y, layout.image[0], corners)
-    return lay_out(aim.view, np.stack([y, x] if aim.site.flipped else [x, y], axis=-1), shape)
+        sizes = layout.image[::-1]
+        points = [normalised(p, size, bool(aim.site.align_corners)) for p, size in zip(points, sizes, strict=True)]
+    return lay_out(aim.view, np.stack(points[::-1] if aim.site.flipped else points, axis=-1), shape)
 
 
 def image_values(shape: Sequence[int], rng: np.random.Generator, dtype: Any) -> Array:

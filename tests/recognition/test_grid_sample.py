@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
 import pytest
 from onnx import parser
+from onnx.backend.test.case import node as node_tests
+from onnx.backend.test.case.node import gridsample
+from onnx.backend.test.case.test_case import TestCase
 
 from onnxgs_opt import find, optimize
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
+from onnxgs_opt.runtime.ort import open_session
+from onnxgs_opt.tuning.avoid import operators_of
 from onnxgs_opt.validation.check import SiteCheck
 
 WRITING = sorted(set(LOWERINGS) - {"keep", "grid-sample"})
@@ -42,19 +48,63 @@ def test_a_node_is_a_site(opset: int) -> None:
     assert [view.tensor for view in site.coordinate_views] == ["grid"]
 
 
+assert gridsample  # importing it collects its tests
+NODE_TESTS = [case for case in node_tests._NodeTestCases if case.name.startswith("test_gridsample")]
+VOLUME = {"image": "2,3,4,5,6", "grid": "2,7,8,9,3"}
+
+
+@pytest.mark.parametrize(
+    ("other", "kernels"),
+    [
+        (model(mode="nearest"), ("nearest-even", "nearest-even")),
+        (model(mode="bicubic"), ("cubic", "cubic")),
+        (model(20, mode="cubic"), ("cubic", "cubic")),
+        (model(20, **VOLUME), ("linear", "linear", "linear")),
+        (model(20, mode="nearest", **VOLUME), ("nearest-even",) * 3),
+    ],
+    ids=["nearest", "bicubic", "cubic", "volume", "nearest of a volume"],
+)
+def test_every_mode_is_a_site(other: onnx.ModelProto, kernels: tuple[str, ...]) -> None:
+    [site] = find(other)
+    assert (site.kernels, site.rule) == (kernels, "GSO002")
+
+
 @pytest.mark.parametrize(
     "other",
-    [
-        model(mode="nearest"),
-        model(mode="bicubic"),
-        model(20, mode="cubic"),
-        model(20, image="2,3,4,5,6", grid="2,7,8,9,3"),
-        model(image="2,3,1,40"),
-    ],
-    ids=["nearest", "bicubic", "cubic", "volume", "one row"],
+    [model(image="2,3,1,40"), model(20, mode="cubic", **VOLUME), model(mode="lanczos")],
+    ids=["one row", "cubic of a volume", "unknown"],
 )
-def test_other_kernels_volumes_and_single_rows_are_no_sites(other: onnx.ModelProto) -> None:
+def test_single_rows_and_what_onnxruntime_lacks_are_no_sites(other: onnx.ModelProto) -> None:
     assert find(other) == []
+
+
+@pytest.mark.parametrize("align", [0, 1])
+@pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
+@pytest.mark.parametrize("mode", ["nearest", "cubic", "volume", "nearest volume"])
+def test_every_mode_becomes_gathers(mode: str, padding: str, align: int) -> None:
+    sizes = VOLUME if "volume" in mode else {}
+    graph = Graph.from_proto(model(20, padding, align, mode=mode.replace("volume", "").strip() or "linear", **sizes))
+    [site] = find(graph.to_proto())
+    comparison = SiteCheck.of(graph, site).compare(LOWERINGS["merged-gather"])
+    assert comparison.status == "ok", comparison.worst
+    assert comparison.max_abs <= (0 if "nearest" in mode else 1e-5)
+
+
+@pytest.mark.parametrize("case", NODE_TESTS, ids=lambda case: case.name.removeprefix("test_gridsample"))
+def test_the_node_tests_of_onnx_hold_without_the_node(case: TestCase) -> None:
+    result = optimize(case.model, avoid=("GridSample",), measure=False, validate=False)
+    assert "GridSample" not in operators_of(result.model)
+    for given, expected in case.data_sets:
+        names = [value.name for value in case.model.graph.input]
+        [found] = open_session(result.model, threads=1).run(None, dict(zip(names, given, strict=True)))
+        np.testing.assert_allclose(found, expected[0], rtol=case.rtol, atol=1e-5)
+
+
+def test_a_target_without_volumes_gets_gathers() -> None:
+    result = optimize(model(20, **VOLUME), target="tensorrt", measure=False, validate=False)
+    assert "GridSample" not in operators_of(result.model)
+    assert "no GridSample of volumes" in result.report.sites[0].refusals["keep"]
+    assert "GridSample" in operators_of(optimize(model(16), target="tensorrt", measure=False, validate=False).model)
 
 
 @pytest.mark.parametrize("size", [("2,3,24,40", "2,9,11,2"), ("2,3,270,480", "2,9,11,2"), ("n,3,h,w", "n,p,q,2")])

@@ -120,7 +120,7 @@ def emit_pixels(builder: Builder, site: Site, sizes: tuple[Dim, Dim], axis: int)
     if site.coordinates == "pixel":
         return x, y
     height, width = sizes
-    return _pixels(builder, site, x, width), _pixels(builder, site, y, height)
+    return as_pixels(builder, site, x, width), as_pixels(builder, site, y, height)
 
 
 def _alike(builder: Builder, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -131,8 +131,8 @@ def _alike(builder: Builder, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return builder.cast(x, wide), builder.cast(y, wide)
 
 
-def _pixels(builder: Builder, site: Site, g: Tensor, size: Dim) -> Tensor:
-    """(g+1)/2*(S-1) with aligned corners, else ((g+1)*S-1)/2."""
+def as_pixels(builder: Builder, site: Site, g: Tensor, size: Dim) -> Tensor:
+    """The pixels of a grid's coordinate along an axis: (g+1)/2*(S-1) with aligned corners, else ((g+1)*S-1)/2."""
     shifted = builder.op("Add", g, 1.0)
     if site.align_corners:
         return cast(Tensor, builder.op("Mul", builder.op("Mul", shifted, 0.5), _bound(builder, size, -1, g.dtype)))

@@ -11,7 +11,15 @@ import numpy as np
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
-from onnxgs_opt.lowering.emit.cells import EXACT, as_own_mask, emit_corners, emit_pixels, float_type, index_type
+from onnxgs_opt.lowering.emit.cells import (
+    EXACT,
+    as_own_mask,
+    as_pixels,
+    emit_corners,
+    emit_pixels,
+    float_type,
+    index_type,
+)
 from onnxgs_opt.lowering.emit.taps import arithmetic
 from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.samplers.arithmetic import Arithmetic
@@ -89,7 +97,10 @@ def emit_axis_points(builder: Builder, site: Site, image: Tensor) -> list[Tensor
     if site.grid is not None and len(site.kernels) != len(BILINEAR):
         grid = emit_view(builder, site.grid.with_unit_axis(1))
         parts = builder.split(grid, 2 + len(site.kernels), len(site.kernels) * [1])
-        return [builder.squeeze(part, [2 + len(site.kernels)]) for part in reversed(parts)]
+        points = [builder.squeeze(part, [2 + len(site.kernels)]) for part in reversed(parts)]
+        if site.coordinates == "pixel":
+            return points
+        return [as_pixels(builder, site, p, builder.dim(image, 2 + k)) for k, p in enumerate(points)]
     return list(emit_pixels(builder, site, (builder.dim(image, 2), builder.dim(image, 3)), 1)[::-1])
 
 
