@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from fractions import Fraction
 
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, children, walk
@@ -12,6 +12,7 @@ from onnxgs_opt.recognition.algebra.polynomial import Number
 from onnxgs_opt.recognition.match import Miss
 from onnxgs_opt.recognition.reasons import source
 
+ROUNDINGS = ("floor", "round")
 PIECE = 8
 """Steps that an affine function counts for: each is added to several times."""
 
@@ -20,7 +21,7 @@ def coordinates_of(algebra: Algebra, reads: Sequence[Expr]) -> list[Coordinate] 
     """The coordinates that the reads' indices take the floor of, each up to an integer."""
     slopes: dict[Expr, dict[tuple[Number, Expr], None]] = {}
     for floor in walk(tuple(i for read in reads for i in read.args[1])):  # type: ignore[attr-defined]
-        if floor.op not in ("floor", "round"):
+        if floor.op not in ROUNDINGS:
             continue
         for piece in pieces(algebra, floor.args[0]):  # type: ignore[arg-type]
             key = _moved(algebra, piece)
@@ -28,7 +29,8 @@ def coordinates_of(algebra: Algebra, reads: Sequence[Expr]) -> list[Coordinate] 
                 slopes.setdefault(key[0], {})[key[1:]] = None
     leaves = {leaf for read in reads for leaf in read.leaves if not leaf.integral}
     if not slopes or leaves - set(slopes):
-        return _not_rounded(algebra, reads, leaves - set(slopes))
+        none = Miss("no coordinate is rounded to say where it reads", len(reads), "GSO109")
+        return not_rounded(algebra, reads, leaves - set(slopes)) or none
     out = []
     for leaf, found in slopes.items():
         if len(found) > 1:
@@ -38,16 +40,18 @@ def coordinates_of(algebra: Algebra, reads: Sequence[Expr]) -> list[Coordinate] 
     return sorted(out, key=lambda c: c.leaf.serial)
 
 
-def _not_rounded(algebra: Algebra, reads: Sequence[Expr], leaves: set[Expr]) -> Miss:
-    """Why no index is the floor of a coordinate, or that of `leaves` is none."""
+def not_rounded(algebra: Algebra, reads: Sequence[Expr], leaves: Set[Expr] = frozenset()) -> Miss | None:
+    """Why no index is the floor of a coordinate, or that of `leaves` is none; None where no reason is seen."""
     for floor in walk(tuple(i for read in reads for i in read.args[1])):  # type: ignore[attr-defined]
-        if floor.op in ("floor", "round") and (not leaves or floor.leaves & leaves):
+        if floor.op in ROUNDINGS and floor.leaves & leaves:
             mixed = " and ".join(source(leaf) for leaf in sorted(floor.leaves, key=lambda leaf: leaf.serial)[:3])
-            return Miss(
-                f"what is rounded is no coordinate by itself but made of {mixed}", len(reads), "GSO109", about=floor
-            )
-    (leaf, *_) = sorted(leaves or reads[0].leaves, key=lambda leaf: leaf.serial)
-    return Miss(f"{source(leaf)} is an index as it stands: no coordinate is rounded", len(reads), "GSO109", about=leaf)
+            condition = f"what is rounded is no coordinate by itself but made of {mixed}"
+            return Miss(condition, len(reads), "GSO109", about=floor)
+    whole = {leaf for read in reads for leaf in read.leaves if leaf.integral}
+    for leaf in sorted(leaves or whole, key=lambda leaf: leaf.serial):
+        condition = f"{source(leaf)} says where to read as it stands: no coordinate is rounded to it"
+        return Miss(condition, len(reads), "GSO109", about=leaf)
+    return None
 
 
 def choosers(root: Expr, coordinates: Sequence[Coordinate]) -> list[Coordinate]:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise, permutations, product
 
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, walk
+from onnxgs_opt.recognition.algebra.failures import UNBOUNDED
 from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate, Resolver, Unresolved, partitions
 from onnxgs_opt.recognition.algebra.polynomial import Monomial, Number, Poly
-from onnxgs_opt.recognition.coordinates import choosers, coordinates_of, domain, grids_of
+from onnxgs_opt.recognition.coordinates import choosers, coordinates_of, domain, grids_of, not_rounded
 from onnxgs_opt.recognition.match import Axis, Match, Miss, Stage
 from onnxgs_opt.recognition.periods import within_periods
 from onnxgs_opt.recognition.proving import Interpolation, prove, sizes_of
-from onnxgs_opt.recognition.reasons import extent, lettered, listed, quoted, source, sources
+from onnxgs_opt.recognition.reasons import (
+    apart_along,
+    extent,
+    in_rows,
+    lettered,
+    listed,
+    quoted,
+    source,
+    sources,
+    steps_of,
+)
 from onnxgs_opt.samplers.kernel import LINEAR, Kernel
 
 RECOGNISED = (Interpolation("bilinear", (LINEAR, LINEAR)),)
@@ -43,8 +53,11 @@ def recognise(
                 "and a sampler reads the item of a batch that it makes a sample of"
             )
             return Miss(condition, len(reads), apart=True, stage=Stage.TAPS)
-        condition = f"where it reads depends on {sources(found)}, and a sampler has {_either(counts)}"
+        condition = f"where it reads depends on {sources(found)}, and bilinear sampling has {_either(counts)}"
         miss = Miss(condition, len(reads), degenerate=len(found) < counts[0], apart=len(found) > counts[-1])
+        whole = not_rounded(algebra, reads) if miss.degenerate else None
+        if whole is not None:
+            miss = replace(miss, condition=whole.condition, about=whole.about, reported=whole.code)
         return replace(miss, stage=Stage.COORDINATES)
     beside = grids_of(algebra, reads)
     if grids:
@@ -88,7 +101,8 @@ def _match(algebra: Algebra, root: Expr, coordinates: list[Coordinate], known: S
         return _matched(algebra, root, coordinates, known)
     except Unresolved as reason:
         taps = sum(e.op == "elem" and e.leaves != frozenset((e,)) for e in walk((root,)))
-        miss = Miss(str(reason), taps, reason.code, extents=reason.extents, stage=Stage.REGIONS)
+        stage = Stage.COORDINATES if str(reason) == UNBOUNDED else Stage.REGIONS
+        miss = Miss(str(reason), taps, reason.code, extents=reason.extents, stage=stage)
         return replace(miss, about=reason.about)
 
 
@@ -107,7 +121,7 @@ def _matched(
             return _identify(algebra, root, kind, coordinates, rough, region, poly)
         if seen is None or found > seen.taps:
             at = f"{_where(region, 'pqr')} ({lettered('pqr', (c.leaf for c in coordinates))})"
-            condition = f"it adds up {found} pixels where {at}, and a sampler adds up {_either(counts)}"
+            condition = f"it adds up {found} pixels where {at}, and bilinear sampling adds up {_either(counts)}"
             seen = Miss(condition, found, stage=Stage.TAPS)
         if found > counts[-1]:
             break  # a sample takes as many pixels, wherever it is
@@ -146,7 +160,7 @@ def _identify(
         split = _linear(columns[spatial[0]], kind) if len(spatial) == 1 else None
         whole = None if split is None else (image, spatial[0], split)
         at = f"axis {spatial[0]} of '{image}'" if len(spatial) == 1 else ""
-        condition = _rows(columns[spatial[0]], split, at, sizes[spatial[0]]) if at else ""
+        condition = in_rows(columns[spatial[0]], split, at, sizes[spatial[0]]) if at else ""
         condition = (
             condition or f"{kind.reads} differ along {len(spatial)} of the axes of '{image}', and not {kind.axes}"
         )
@@ -160,7 +174,8 @@ def _identify(
         rest.append(plain)
     affine = outside(algebra, rough, poly, found)
     floors = [rough.floor_of(axis, cell) for axis, cell in enumerate(region)]
-    best = Miss(f"{kind.reads} are not the corners around the coordinate", kind.taps, "GSO102", stage=Stage.CORNERS)
+    condition = apart_along({p: columns[p] for p in spatial}, floors, image)
+    best = Miss(condition, kind.taps, "GSO102", stage=Stage.CORNERS)
     for order in permutations(range(kind.axes)):
         axes: list[Axis] = []
         for position, k in zip(spatial, order, strict=True):
@@ -214,24 +229,9 @@ def outside(algebra: Algebra, resolver: Resolver, poly: Poly, taps: set[int]) ->
     return (algebra.one, algebra.zero) if plain else (factor, addend)  # type: ignore[return-value]
 
 
-def _rows(column: Sequence[Poly], split: Sequence[int] | None, axis: str, size: int) -> str:
-    """Why what stands in one axis is no rows of images, in words; "" where it is."""
-    if split is not None and size % math.prod(split[1:]):
-        rows = f"rows of {split[-1]}" + (f" in images of {math.prod(split[1:])}" if len(split) > 2 else "")
-        return f"{axis} is read in {rows}, and {size} is no multiple of that"
-    steps = _steps(column)
-    if split is None and any(large % small for small, large in pairwise(steps)):
-        return f"{axis} is read in steps of {listed(map(str, steps))}, each of which would have to divide the next"
-    return ""
-
-
-def _steps(column: Sequence[Poly]) -> list[int]:
-    return sorted({abs(int(c)) for m, c in column[0] if m and c.denominator == 1})
-
-
 def linear_split(column: Sequence[Poly], axes: int) -> tuple[int, ...] | None:
     """The sizes to split an axis into whose index is base * H * W + y * W + x; None when it is not that."""
-    steps = _steps(column)
+    steps = steps_of(column)
     if len(steps) not in (axes, axes + 1) or steps[0] != 1:
         return None
     sizes = [large // small for small, large in pairwise(steps) if large % small == 0]

@@ -8,12 +8,13 @@ from dataclasses import replace
 from onnxgs_opt.diagnostics import Remark
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Scope
-from onnxgs_opt.ir.operators import READS, operator
+from onnxgs_opt.ir.operators import ELEMENTWISE, MOVES, READS, operator
 from onnxgs_opt.recognition.algebra.expression import walk
+from onnxgs_opt.recognition.algebra.failures import MIXED, UNBOUNDED
 from onnxgs_opt.recognition.candidates import TAPS, Join, is_rounded
 from onnxgs_opt.recognition.lifting.lift import Lift
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
-from onnxgs_opt.recognition.match import Miss
+from onnxgs_opt.recognition.match import Miss, Stage
 
 LATE = frozenset(("GSO101", "GSO103", "GSO107", "GSO114"))
 """Codes of sums that do read the pixels around two floors; these are reported of a single read of all corners too."""
@@ -21,19 +22,44 @@ LATE = frozenset(("GSO101", "GSO103", "GSO107", "GSO114"))
 UNSIZED = "GSO113"
 """That of a sum that could not be looked at, for its sizes are data: it may be anything that a rounded index reads."""
 
+UNKEPT = "an index into what was put into one axis may be any number: nothing keeps it inside"
+"""Told where the rows of an index that has no bounds cannot be told."""
 
-def placed(lift: Lift | None, miss: Miss) -> Miss:
+
+PAST_A_ROW = "an index into what was put into one axis goes past the end of a row"
+"""Told where the rows depend on the columns, too."""
+
+
+def placed(lift: Lift | None, miss: Miss, scope: Scope, output: str) -> Miss:
     """The miss with the node that it is about: the first that computes the expression, or something of it.
 
-    What is read is told at the read, not where the image's layout changes before.
+    What is read is told at the read, not where the image's layout changes before. Where the coordinates were not found
+    because a size before `output` is not known, that is told instead.
     """
+    if lift is not None and miss.stage <= Stage.COORDINATES:
+        told = unsized(scope, lift.facts, output) if _lacks_sizes(lift) else ""
+        miss = replace(miss, condition=told, reported=UNSIZED, about=None) if told else miss
     if lift is None or miss.about is None:
         return miss
     nodes = _makers(lift, (name for (name, _), value in lift.values.items() if value is miss.about))
     nodes = [node for node in nodes if operator(node) in READS] or nodes
     if not nodes:
         nodes = _makers(lift, (name for (name, _), value in lift.values.items() if miss.about in walk((value,))))
-    return replace(miss, node=nodes[0].name) if nodes else miss
+    if not nodes:
+        return miss
+    if miss.condition == UNBOUNDED and operator(nodes[0]) in MOVES:
+        return replace(miss, condition=UNKEPT, reported="GSO114", node=nodes[0].name)
+    if miss.condition == MIXED and operator(nodes[0]) in MOVES:
+        return replace(miss, condition=PAST_A_ROW, node=nodes[0].name)
+    return replace(miss, node=nodes[0].name)
+
+
+def _lacks_sizes(lift: Lift) -> bool:
+    """Whether a tensor that was looked at, or what it is computed from element by element, has no known shape."""
+    seen = {name for name, _ in lift.values}
+    makers = [node for name in seen if (node := lift.maker(name)) is not None and operator(node) in ELEMENTWISE]
+    seen.update(tensor.name for node in makers for tensor in node.inputs if tensor.name)
+    return any(lift.facts.get(name, UNKNOWN).shape is None for name in seen)
 
 
 def _makers(lift: Lift, names: Iterable[str]) -> list[Node]:
@@ -45,6 +71,8 @@ def _makers(lift: Lift, names: Iterable[str]) -> list[Node]:
 def unsized(scope: Scope, facts: Mapping[str, Fact], output: str) -> str:
     """The first node before a tensor whose result has no known shape though its inputs have one; "" for none."""
     for node in scope.backward_slice([output]):
+        if not node.inputs:  # an empty sequence
+            continue
         shapes = [facts.get(tensor.name, UNKNOWN).shape for tensor in node.inputs if tensor.name]
         made = next((t.name for t in node.outputs if facts.get(t.name, UNKNOWN).shape is None), None)
         if made is not None and None not in shapes:
@@ -60,9 +88,10 @@ def remarks(scope: Scope, misses: dict[str, tuple[Join, Miss]], claimed: Set[str
     kept: list[tuple[Join, Miss]] = []
     for join, miss in sorted(misses.values(), key=lambda entry: -len(entry[0].reads)):
         inside = any(join.reads <= other.reads for other, _ in kept)
-        told = len(join.reads) > 1 or miss.code == UNSIZED or (miss.code in LATE and miss.taps >= TAPS)
+        has_no_sizes = UNSIZED in (miss.code, miss.reported)
+        told = len(join.reads) > 1 or has_no_sizes or (miss.code in LATE and miss.taps >= TAPS)
         if not inside and told and not join.reads & claimed:
             kept.append((join, miss))
     for join, miss in kept:
         if any(is_rounded(scope, scope.producer[read][0].inputs[1].name) for read in join.reads):
-            yield Remark(miss.code, join.node.name, miss.told)
+            yield Remark(miss.reported or miss.code, join.node.name, miss.told)

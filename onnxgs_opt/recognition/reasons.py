@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from itertools import product
+from itertools import pairwise, product
 
 from onnxgs_opt.recognition.algebra.expression import Expr, walk
 from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate, Resolver
@@ -74,6 +74,33 @@ def sources(coordinates: Sequence[Coordinate]) -> str:
     told = [source(c.leaf) for c in coordinates[:FEW]]
     more = [f"{len(coordinates) - FEW} more"] if len(coordinates) > FEW else []
     return f"{len(coordinates)} coordinate{'s' * (len(coordinates) > 1)}, {listed([*told, *more])}"
+
+
+def in_rows(column: Sequence[Poly], split: Sequence[int] | None, axis: str, size: int) -> str:
+    """Why what stands in one axis is no rows of images, in words; "" where it is."""
+    if split is not None and size % math.prod(split[1:]):
+        rows = f"rows of {split[-1]}" + (f" in images of {math.prod(split[1:])}" if len(split) > 2 else "")
+        return f"{axis} is read in {rows}, and {size} is no multiple of that"
+    steps = steps_of(column)
+    if split is None and any(large % small for small, large in pairwise(steps)):
+        return f"{axis} is read in steps of {listed(map(str, steps))}, each of which would have to divide the next"
+    return ""
+
+
+def apart_along(columns: Mapping[int, Sequence[Poly]], floors: Sequence[Poly], image: str) -> str:
+    """That the pixels along some axis of an image are no neighbours behind one floor, and which they are."""
+    for axis, column in columns.items():
+        for floor in floors:
+            steps = {step for value in column if (step := (value - floor).constant) is not None}
+            gap = max((after - before for before, after in pairwise(sorted(steps))), default=1)
+            if len(steps) == len(set(column)) and gap > 1:
+                return f"along axis {axis} of '{image}' it reads pixels that lie {gap} apart, and are no neighbours"
+    return f"the pixels of '{image}' that it reads are not those around one point"
+
+
+def steps_of(column: Sequence[Poly]) -> list[int]:
+    """The whole numbers by which an index grows with each of what it is made of."""
+    return sorted({abs(int(c)) for m, c in column[0] if m and c.denominator == 1})
 
 
 def extent(region: Iterable[Cell]) -> int:

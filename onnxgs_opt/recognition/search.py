@@ -36,6 +36,9 @@ PLACEMENT = "GSO108"
 BOUND = "GSO116"
 """The miss of what takes more work than one look may; nothing else is tried then."""
 
+MASK = "GSO107"
+"""The miss of what a mask makes of a sum: of two that come as far, the one behind the mask is told."""
+
 LAYOUTS = MOVES | {"If"}
 
 
@@ -251,7 +254,8 @@ class _Search:
             if isinstance(result, Miss) and result.code == BOUND:
                 return result
             if isinstance(result, Miss):
-                miss = result if miss is None or result.is_further(miss) else miss
+                masked = result.code == MASK and miss is not None and not miss.is_further(result)
+                miss = result if miss is None or masked or result.is_further(miss) else miss
                 continue
             best = result
         return best or miss or Miss("nothing to lift")
@@ -281,7 +285,7 @@ class _Search:
             found, lift = result
             self._extents |= set() if found.extents is None else {found.extents}
             if len(seen) == 1 or (not cuts.through and found.is_further(miss)):
-                miss = placed(lift, found)
+                miss = placed(lift, found, self._scope, output)
             if lift is not None:
                 pending += other_cuts(cuts, found, lift)
         return miss

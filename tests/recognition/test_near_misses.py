@@ -30,7 +30,7 @@ UNCLIPPED = [s for s in curated().values() if s.policy == "interior" and s.read 
         (
             "output-mask-dropped",
             "GSO103",
-            "where y < -1 and x >= 7, it is the pixel (0, 0), and would have to be 0 or the",
+            "the pixel (0, 0) counts 1, and would have to count for nothing if it is the nearest",
         ),
         ("two-images", "GSO104", "it adds up reads of 'image' and 'other', and a sampler reads one tensor"),
         ("escape", "GSO105", "between the reads and the sum, is also read by 'escape'"),

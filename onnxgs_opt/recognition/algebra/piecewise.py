@@ -17,6 +17,7 @@ from typing import NamedTuple
 from onnxgs_opt.recognition.algebra.cells import MAX_CELLS, MAX_CELLS_OF_PERIODS, Cell, split_floor, split_fraction
 from onnxgs_opt.recognition.algebra.effort import Effort
 from onnxgs_opt.recognition.algebra.expression import Algebra, Bound, Expr, walk
+from onnxgs_opt.recognition.algebra.failures import MANY, MIXED, UNBOUNDED, outside
 from onnxgs_opt.recognition.algebra.polynomial import ONE, ZERO, Number, Poly
 
 __all__ = ["MAX_CELLS", "Cell", "Coordinate", "Reach", "Resolver", "Split", "Unresolved", "partitions"]
@@ -24,9 +25,6 @@ __all__ = ["MAX_CELLS", "Cell", "Coordinate", "Reach", "Resolver", "Split", "Unr
 
 HALF = Fraction(1, 2)
 DECISIONS = ("select", "ge", "floor", "round")
-
-
-MANY = f"it changes at more than {MAX_CELLS} places along one coordinate"
 
 
 class Unresolved(Exception):  # noqa: N818 (an answer, not a failure)
@@ -212,7 +210,7 @@ class Resolver:
             lo, hi = self._range(value)[:2]
             if lo is None or hi is None or lo < 0 or hi > size - 1:
                 extents = None if lo != 0 or hi is None else (int(hi) + 1, size)
-                raise Unresolved(_outside(f"axis {axis} of '{tensor}'", lo, hi, size - 1), "GSO114", extents)
+                raise Unresolved(outside(f"axis {axis} of '{tensor}'", lo, hi, size - 1), "GSO114", extents)
 
     def _leaf(self, axis: int) -> Poly:
         cell, coordinate = self._cells[axis], self._coordinates[axis]
@@ -319,7 +317,7 @@ class Resolver:
         rest = poly - whole
         lo, hi, _, hi_in = self._range(rest)
         if lo is None or hi is None:
-            raise Unresolved("a number without bounds is rounded down")
+            raise Unresolved(UNBOUNDED)
         low, high = math.floor(lo), math.floor(hi)
         if high == hi and not hi_in:
             high -= 1
@@ -361,7 +359,7 @@ class Resolver:
         odd = {m: c for m, c in terms.items() if len(m) == 1 and m[0] in self._parities}
         axes = {m[0] // 2 for m in terms if len(m) == 1 and m[0] < 2 * len(self._coordinates)}
         if len(axes) != 1 or any(m not in odd and (len(m) != 1 or m[0] // 2 not in axes) for m in terms):
-            return Unresolved("a condition depends on more than one coordinate", "GSO102")
+            return Unresolved(MIXED, "GSO102")
         axis = axes.pop()
         a_f, a_u = terms.get((2 * axis,), 0), terms.get((2 * axis + 1,), 0)
         cell = self._cells[axis]
@@ -370,13 +368,6 @@ class Resolver:
             return Unresolved("a condition depends on whether a coordinate is odd")
         cells = split_floor(cell, a_f, self._range(rest)) if a_f else split_fraction(cell, a_u, constant)
         return Split(axis, cells) if len(cells) > 1 else Unresolved("a condition changes at no fixed coordinate")
-
-
-def _outside(axis: str, lo: Bound, hi: Bound, last: int) -> str:
-    """How far an index between two bounds leaves an axis."""
-    low = "" if lo is not None and lo >= 0 else "below 0" if lo is None else f"at {lo}"
-    high = "" if hi is not None and hi <= last else f"beyond {last}" if hi is None else f"at {hi}, beyond {last}"
-    return f"{axis} may be read {' and '.join(filter(None, (low, high)))}: nothing keeps the index inside"
 
 
 def partitions(resolver: Resolver, cells: Sequence[list[Cell]], roots: Sequence[Expr]) -> tuple[list[Cell], ...]:
