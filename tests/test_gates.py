@@ -48,8 +48,9 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any]:
 def test_a_code_fails_the_run_or_is_left_out(
     capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, failed: list[str]
 ) -> None:
-    found, report = run(capsys, "found.onnx", *arguments)
+    found, report = run(capsys, "found.onnx", *arguments, "--save-plan", "plan.json")
     assert found == code == report["exit_code"]
+    assert Path("plan.json").exists() == all(failure["gate"] == "check" for failure in report["failures"])
     assert [failure["code"] for failure in report["failures"]] == failed
     assert Path("out.onnx").exists() == (arguments[0] == "out.onnx" and not code)
 

@@ -66,7 +66,8 @@ class Verdict:
     @property
     def is_no_failure(self) -> bool:
         """Whether the run did what was asked for; findings of a check are that."""
-        return self.status not in ("too-few", "too-slow", "mismatch")
+        by_check = all(failure.gate == "check" for failure in self.failures)
+        return by_check and self.status != "mismatch"
 
 
 def judge(job: Job, lowered: Graph, found: Survey, plan: Plan, proofs: SiteProofs, gates: Gates) -> Verdict:
