@@ -20,6 +20,9 @@ OPTIONAL_INPUTS_SINCE = 13
 PLANE = 2
 """Axes that a cubic Resize has in onnxruntime."""
 
+HALF_ROUNDINGS = 8 * 2.0**-10
+"""Of halves around 1, a rounding of every weight and product of a bilinear sample."""
+
 SLOPE = 6.0
 """Pixels of a unit-normal image differ by about this at the worst of a few million points."""
 
@@ -57,6 +60,8 @@ def resize_tolerance(site: ResizeSite, size: int) -> Tolerance:
     """What a Resize may differ by where its longest resampled axis has so many pixels or samples."""
     if site.resampling.mode == "nearest":
         return EXACT
+    if site.dtype == "float16":
+        return Tolerance(rtol=HALF_ROUNDINGS, atol=HALF_ROUNDINGS, reason="a few roundings to half precision")
     reason = "the places of the samples, computed in another order, which moves them by about S*1e-7 pixels"
     return Tolerance(rtol=1e-6, atol=1e-6 + 2 * SLOPE * size * 2.0**-24, reason=reason)
 

@@ -12,6 +12,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, parser
 
+from onnxgs_opt import optimize
 from onnxgs_opt.api import look
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import Target
@@ -178,6 +179,20 @@ def test_tables_of_a_resampling_are_that_resampling(resampling: Resampling, flat
         assert [np.array_equal(a, b) for a, b in zip(same, own, strict=True)] == [True, True]
     image = np.random.default_rng(1).standard_normal((1, 2, ROWS, COLUMNS)).astype(np.float32)
     np.testing.assert_allclose(run(after, image), run(model, image), atol=2e-5)
+
+
+def test_halves_are_resized_too() -> None:
+    """To twice the size, whose weights are sixteenths: of others, halves hold no product exactly enough."""
+    resampling = Resampling("linear", "half_pixel")
+    model = tabled(table(resampling, ROWS, 2 * ROWS), table(resampling, COLUMNS, 2 * COLUMNS))
+    for stored in model.graph.initializer:
+        value = onnx.numpy_helper.to_array(stored)
+        if value.dtype == np.float32:
+            stored.CopyFrom(onnx.numpy_helper.from_array(value.astype(np.float16), stored.name))
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.elem_type = TensorProto.FLOAT16
+    report = optimize(model, lowering="resize").report
+    assert (report.status, report.sites[0].lowering, report.validation.status) == ("optimised", "resize", "ok")
 
 
 def _swapped(index: Any, weights: Any) -> None:
