@@ -115,7 +115,7 @@ class _Search:
         """What was `found` at every size, and what more there is between sizes that are stated."""
         box = self._sizes.shared(ranges) if self._sizes.are_dynamic else {}
         wide = {name: (lo, hi) for name, (lo, hi) in box.items() if lo < hi}  # if need be, single values too
-        for stated in (each for each in (wide, box) if each):
+        for stated in (wide, box) if 0 < len(wide) < len(box) else (box,) if box else ():
             search = _Search(self._scope, self._proofs, self._equal, stated)
             more = search.run() if search._sizes.is_apart(self._sizes) else found
             if len(more.sites) > len(found.sites):

@@ -131,7 +131,7 @@ BETWEEN = {
     ),
     "one odd size": (EVEN, {"W": (33, 33), "H": (2, 50)}, "2 <= H <= 50, W = 33 and every N, C, P, Q >= 2"),
     "two branches alike": (Limits(PIECES), {"W": (50, 150)}, "50 <= W <= 150 and every N, C, H, P, Q >= 2"),
-    "each size by itself": (Limits(HALVED), {"W": (30, 50)}, "30 <= W <= 50 and every N, C, H, P, Q >= 2"),
+    "each size by itself": (Limits(HALVED), {"W": (30, 38)}, "30 <= W <= 38 and every N, C, H, P, Q >= 2"),
     "fewer items": (CHANGES["clipped batch"][0], {"N": (1, 7)}, "2 <= N <= 7 and every C, H, W, P, Q >= 2"),
     "no need": (Limits(), {"W": (20, 100)}, "every N, C, H, W, P, Q >= 2"),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Mapping
+from functools import cached_property
 from itertools import combinations
 
 from onnxgs_opt.ir.constants import is_size
@@ -253,9 +254,20 @@ class SizeSets:
                 out[name] = max(lo, 2), min(hi, LARGE)
         return out
 
+    @cached_property
+    def _without_box(self) -> list[Mapping[str, Fact]]:
+        """Facts where sizes that have a single value in the box have another one."""
+        if not any(lo == hi for lo, hi in self._box.values()):
+            return []
+        sizes = tied(self._asked, self.at(0), assignments(list(self._asked))[0])
+        return [settle(self._scope, sizes)[1]]
+
     def static_dims(self, tensor: str) -> list[int | None]:
-        """Dims that are the same at every small set; None for a dynamic one."""
-        shapes = [self.facts(k).get(tensor, UNKNOWN).shape or () for k in range(self._count)]
+        """Dims that are the same at every small set; None for a dynamic one, which may have one value in the box."""
+        known = [*map(self.facts, range(self._count)), *self._without_box]
+        shapes = [facts.get(tensor, UNKNOWN).shape or () for facts in known]
+        if len(shapes[-1]) != len(shapes[0]):
+            return [None] * len(shapes[0])
         return [dims[0] if len(set(dims)) == 1 else None for dims in zip(*shapes, strict=True)]
 
     def shapes(self, images: Container[int]) -> tuple[Mapping[str, Shape], ...]:

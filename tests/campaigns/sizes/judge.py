@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from onnxgs_opt.lowering import Target
 from onnxgs_opt.passes.lower_sites import lower
 from onnxgs_opt.recognition import KINDS
 from onnxgs_opt.runtime.ort import Session, open_session
-from tests.campaigns.sizes.models import USUAL, Generated
+from tests.campaigns.sizes.models import USUAL, Generated, Sizes
 
 FIRST = ("merged-gather", "row-gather", "lerp-gather", "plugin", "roi-align")
 """Lowerings that take every such model."""
@@ -32,8 +33,29 @@ TRIED = (
 
 def judged(case: Generated) -> tuple[str, str]:
     """("refused" or "lowered" or "wrong" or "fails", why); a generated model is only proven, not validated."""
+    return _judged(case, (*TRIED, *case.shows))
+
+
+def judged_between(case: Generated) -> tuple[str, str]:
+    """The same where only some sizes are asked for: about those at which the model shows what it changes, or few."""
+    rng = random.Random(case.name)
+    box = {}
+    for name in rng.choice(("WH", "WHN")):
+        near = rng.choice([*(sizes[name] for sizes in case.shows), rng.randint(2, 60)])
+        least = max(1, near + rng.choice((-30, -8, -3, -1, 0, 1, 2)))
+        box[name] = least, least + rng.choice((0, 0, 1, 2, 7, 25, 400))
+    ends = {name: box.get(name, (2, 40)) for name in "WHN"}
+    sets = [{name: rng.choice((lo, hi, rng.randint(lo, hi))) for name, (lo, hi) in ends.items()} for _ in range(8)]
+    shown = ({name: min(max(sizes[name], lo), hi) for name, (lo, hi) in ends.items()} for sizes in case.shows)
+    wanted = [USUAL | {"C": 1, "P": 3, "Q": 40} | sizes for sizes in (*shown, *sets)]
+    return _judged(case, [s for s in wanted if s["N"] * s["H"] * s["W"] < MOST], box)
+
+
+def _judged(
+    case: Generated, wanted: Iterable[Sizes], box: Mapping[str, tuple[int, int]] | None = None
+) -> tuple[str, str]:
     model = case.limits.model()
-    graph, found = look(Graph.from_proto(model))
+    graph, found = look(Graph.from_proto(model), ranges=box)
     if not found.samplers:
         return "refused", "; ".join(f"{miss.code} {miss.condition}" for miss in found.near_misses)
     (site,) = found.samplers
@@ -42,10 +64,14 @@ def judged(case: Generated) -> tuple[str, str]:
     name = next(n for n in (*FIRST[turn:], *FIRST) if n not in refusals)
     lowered = lower(graph, found.sites, {site.id: name}).to_proto()
     pair = Pair.of(model, lowered)
-    for sizes in (*TRIED, *case.shows):
+    for sizes in wanted:
         if gap := pair.differs(inputs(model, sizes)):
             return "wrong", f"{name} {gap} at {sizes}, proven for {site.domain and site.domain.words}"
     return "lowered", name
+
+
+MOST = 2**24
+"""Pixels of the images that are run."""
 
 
 def inputs(model: onnx.ModelProto, sizes: Mapping[str, int]) -> dict[str, Any]:

@@ -8,11 +8,14 @@ import onnx
 import pytest
 
 from tests.campaigns.sizes.files import SETS, judged_file
-from tests.campaigns.sizes.judge import Pair, inputs, judged
+from tests.campaigns.sizes.judge import Pair, inputs, judged, judged_between
 from tests.campaigns.sizes.models import USUAL, generated
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 EXPORTS = ("models/masked_interior.ts17.dyn.onnx", "words/far_outside.dyn.onnx")
+BETWEEN = (11, 21, 27)
+"""Of the first, those that change nothing at the sizes that are stated for them."""
+
 KINDS = ("at most", "branch", "half", "exactly", "smaller of two", "index at most", "batch at most")
 
 
@@ -20,6 +23,12 @@ KINDS = ("at most", "branch", "half", "exactly", "smaller of two", "index at mos
 def test_what_changes_at_a_size_is_refused_and_what_does_not_is_lowered(number: int) -> None:
     case = generated(number)
     assert judged(case)[0] == ("lowered" if case.is_harmless else "refused"), case.name
+
+
+@pytest.mark.parametrize("number", range(1, 30, 2))
+def test_between_stated_sizes_it_is_lowered_where_nothing_changes(number: int) -> None:
+    outcome, why = judged_between(generated(number))
+    assert outcome == ("lowered" if number in BETWEEN else "refused"), why
 
 
 @pytest.mark.parametrize("kind", KINDS)
