@@ -66,7 +66,7 @@ planted: $(VENV)/.installed-test
 	$(BIN)/python -m tests.campaigns.planted --write docs/reliability.md
 
 sizes: $(VENV)/.installed-test
-	$(BIN)/python -m tests.campaigns.sizes --models $(COUNT) --jobs $(JOBS) $(MODELS)
+	$(BIN)/python -m tests.campaigns.sizes --models $(COUNT) --jobs $(JOBS) --write docs/reliability.md $(MODELS)
 
 engines: $(VENV)/.installed-test
 	$(BIN)/python -m tests.campaigns.engines --jobs $(JOBS) $(MODELS)

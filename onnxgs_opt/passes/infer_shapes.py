@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -151,17 +151,37 @@ def _has_body(node: NodeProto) -> bool:
 def _bodies(node: Node, proto: NodeProto | None) -> list[bool]:
     attributes = {a.name: a.g for a in proto.attribute} if proto is not None else {}
     known = [(body, attributes.get(name)) for name, body in node.attrs.items() if isinstance(body, Body)]
-    for body, _ in known if operator(node) == "Loop" else ():
-        for carried, first in zip(body.inputs[2:], node.inputs[2:], strict=False):
-            carried.shape = _held(carried.shape, first.shape)
-    return [_take_over(body, inferred) for body, inferred in known if inferred is not None]
+    turned = [body for body, _ in known] if operator(node) in ("Loop", "Scan") else []
+    given = [_hold(own, first) for body in turned for own, first in _carried(node, body)]
+    return given + [_take_over(body, inferred) for body, inferred in known if inferred is not None]
 
 
-def _held(declared: Sequence[Any] | None, first: Sequence[Any] | None) -> list[Any] | None:
-    """What is believed of a shape that a loop's body says a tensor has in every turn: what it has in the first one."""
-    if declared is None or first is None or len(declared) != len(first):
-        return None
-    return [a if a == b else None for a, b in zip(declared, first, strict=True)]
+def _carried(node: Node, body: Body) -> Iterator[tuple[Tensor, Sequence[Any] | None]]:
+    """The inputs of a loop's body, each with the shape that it has in the first turn."""
+    if operator(node) == "Loop":
+        yield from ((own, first.shape) for own, first in zip(body.inputs[2:], node.inputs[2:], strict=False))
+        return
+    states = len(body.inputs) - int(node.attrs.get("num_scan_inputs", 0))
+    axes = list(node.attrs.get("scan_input_axes", ())) or [0] * len(body.inputs)
+    for place, (own, first) in enumerate(zip(body.inputs, node.inputs[-len(body.inputs) :], strict=False)):
+        shape = None if first.shape is None else list(first.shape)
+        if shape and states <= place < states + len(axes):
+            axis = axes[place - states] % len(shape)
+            del shape[axis]
+        yield own, shape
+
+
+def _hold(carried: Tensor, first: Sequence[Any] | None) -> bool:
+    """Believe of the shape that a body says a tensor has in every turn what it has in the `first` one.
+
+    Whether what the file says of it is wrong, and is not written again.
+    """
+    before = carried.shape
+    if before is None or first is None or len(before) != len(first):
+        carried.shape = None
+    else:
+        carried.shape = [a if a == b else None for a, b in zip(before, first, strict=True)]
+    return before != carried.shape and not describes(carried)
 
 
 def _refine(tensor: Tensor, known: Known, standard: bool) -> bool:

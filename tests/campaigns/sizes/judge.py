@@ -122,16 +122,3 @@ def _gap(a: Any, b: Any, atol: float) -> str:
         return ""
     same = np.isclose(a.astype(np.float64), b.astype(np.float64), rtol=1e-3, atol=atol, equal_nan=True)
     return "" if same.all() else f"is {b[~same][0]} instead of {a[~same][0]}"
-
-
-def counted(outcomes: Iterable[tuple[Generated, tuple[str, str]]]) -> dict[str, int]:
-    """How many models there were, and how many of those that are plain samplers are lowered."""
-    found = list(outcomes)
-    plain = [outcome for case, (outcome, _) in found if case.is_harmless]
-    return {
-        "models": len(found),
-        "wrong": sum(outcome == "wrong" for _, (outcome, _) in found),
-        "plain": len(plain),
-        "plain lowered": sum(outcome == "lowered" for outcome in plain),
-        "changing lowered": sum(outcome == "lowered" for case, (outcome, _) in found if not case.is_harmless),
-    }
