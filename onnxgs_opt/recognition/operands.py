@@ -73,6 +73,8 @@ def place(
     placement found at other sizes, whose tensors have to serve here too: at size 2, where S-1 is 1, several tensors may
     be equal that are not so at others.
     """
+    if like is not None and len(like.image.groups) - 2 != len(match.axes):
+        return Miss("at these sizes it samples along another number of axes", 4, "GSO113")
     roles = roles_of(index, match)
     if isinstance(roles, Miss):
         return roles

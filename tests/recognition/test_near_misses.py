@@ -63,3 +63,15 @@ def test_the_read_and_the_coordinates_are_named() -> None:
     x, y, read = told.groups()
     assert {x, y} <= {tensor.name for tensor in graph.inputs}
     assert [node.op for node in graph.nodes if node.name == read] == ["Gather"]
+
+
+def test_what_samples_along_fewer_axes_at_other_sizes_is_none() -> None:
+    """The tensors of two coordinates were asked for where there was one: an internal error."""
+    (mutant,) = (mutant for mutant in MUTANTS if mutant.name == "two-images")
+    elements = [
+        s for s in curated().values() if (s.policy, s.read, s.dims) == ("border-index", "elements-last", "dynamic")
+    ]
+    models = [mutant.build(spelling) for spelling in elements if mutant.fits(spelling)]
+    assert models
+    for model in models:
+        assert not look(load(model))[1].samplers
