@@ -298,3 +298,18 @@ def test_a_browser_shows_it(tmp_path: Path, report: Report) -> None:
     ).count("<math")
     if shot.exists():
         assert shot.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, e.g. the Debian package chromium")
+def test_the_search_leaves_what_holds_the_name(tmp_path: Path) -> None:
+    """As a reader types it: the script's own words say what it found; the page's policy is opened for that alone."""
+    assert CHROMIUM is not None
+    text = re.sub(r"script-src '[^']*'", "script-src 'unsafe-inline'", to_html(FULL, evidence_of(FULL)))
+    typed = 'search.value = "/ADD_3"; search.dispatchEvent(new Event("input"));'
+    left = 'document.title = all("main section").filter((part) => !part.hidden).map((part) => part.id);'
+    path = tmp_path / "r.html"
+    path.write_text(text.replace("</body>", f"<script>{typed}{left}</script></body>"), encoding="utf-8")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
+    done = subprocess.run([CHROMIUM, *options, path.as_uri()], capture_output=True, text=True, check=True, timeout=120)
+    assert re.findall("<title>(.*?)</title>", done.stdout)[0] == "near-misses"
+    assert '<span id="found" class="soft">1 found</span>' in done.stdout
