@@ -1,6 +1,6 @@
 """Where models run, by the names that `--target` takes. The dict is written by hand.
 
-A new runtime is one file with a `Runtime`, its line here, and its name in `TARGETS` of options; a test compares the
+A new runtime is one file with a `Runtime`, its line here, and its name in `TargetName` of options; a test compares the
 two. docs/writing-a-runtime.md shows one.
 """
 

@@ -57,7 +57,8 @@ class Mnn:
         with as_file(model, folder) as path:
             made = path.with_suffix(".mnn")
             command = [sys.executable, "-c", CONVERT, str(path), str(made)]
-            said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+            # It leaves a file of weights in the folder that it runs in.
+            said = subprocess.run(command, capture_output=True, text=True, check=False, cwd=path.parent).stdout
             if not made.exists():
                 raise RunError(f"MNN does not convert it: {' '.join(said.split())[-100:]}")
             inputs, outputs = [value.name for value in model.graph.input], Outputs.of(model)
