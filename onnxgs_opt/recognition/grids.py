@@ -16,6 +16,9 @@ from onnxgs_opt.recognition.match import Axis, Match
 from onnxgs_opt.samplers.coordinates import COORDINATES, PIXEL, CoordinateName, Coordinates
 from onnxgs_opt.samplers.view import View
 
+Units = tuple[CoordinateName, bool | None]
+"""The name of the units, and which normalised ones they are."""
+
 
 def _close(a: Number, b: Number) -> bool:
     return abs(float(a) - float(b)) <= 1e-6 * max(1.0, abs(float(b)))
@@ -25,12 +28,14 @@ def _is_pixel(match: Match) -> bool:
     return all(a.slope == 1 and a.offset.value == 0 for a in match.axes)
 
 
-def units(algebra: Algebra, match: Match) -> Coordinates:
-    """The units that a model's coordinates are in; pixels where they are in none that has a name.
+def units(algebra: Algebra, match: Match, first: Units | None = None) -> Coordinates:
+    """The units that a model's coordinates are in, `first` if they are; pixels where they are in none that has a name.
 
-    The scale is compared to one part in a million, since exporters round 2/(W-1) to fp32.
+    The scale is compared to one part in a million, since exporters round 2/(W-1) to fp32. At some size the scale of
+    other units is the same: of two pixels, the unit is one.
     """
-    for found in COORDINATES.values():
+    known = [] if first is None else [COORDINATES[first]]
+    for found in (*known, *COORDINATES.values()):
         if all(_is_in(algebra, axis, found) for axis in match.axes):
             return found
     return PIXEL
@@ -53,16 +58,19 @@ class Grid:
     flipped: bool = False
 
 
-def grid_of(lift: Lift, match: Match, roles: Roles, needed: bool) -> Grid | None:
+def grid_of(lift: Lift, match: Match, roles: Roles, needed: bool, like: Units | None = None) -> Grid | None:
     """The tensor that holds both coordinates; None where one of pixels is `needed` and the model has none.
 
     It is needed where no tensors hold x and y alone. Normalised coordinates do not serve: made pixels anew, a point on
-    a border may round to its other side.
+    a border may round to its other side. `like` are the units at other sizes.
     """
-    found = units(lift.algebra, match)
     if len(match.axes) != 2:
+        found = units(lift.algebra, match, like)
         view = pixel_triple(lift, match, roles) if needed else None
-        return None if needed and view is None else Grid(view, "pixel" if needed else found.name, None)
+        if needed:
+            return None if view is None else Grid(view, "pixel", None)
+        return Grid(None, found.name, found.align_corners)
+    found = units(lift.algebra, match)
     if needed:
         pair = pixel_pair(lift, match, roles)
         return None if pair is None else Grid(pair[0], "pixel", None, pair[1])

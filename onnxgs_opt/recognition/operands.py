@@ -84,7 +84,7 @@ def place(
         runs = ((int(i.hi or 0) + 1, s) for i, s in zip(match.index, match.sizes, strict=True) if i and i.op == "idx")
         extents = next((run for run in runs if run[0] != run[1]), None)
         return Miss(f"the axes of '{match.image}' are not axes of the output", 4, "GSO108", extents=extents)
-    grid = grid_of(lift, match, roles, not views)
+    grid = grid_of(lift, match, roles, not views, None if like is None else (like.coordinates, like.align_corners))
     if grid is None:
         return Miss("no tensor holds the pixel coordinates by themselves", 4, "GSO108")
     by_letter = dict(zip("xyz", views, strict=False))

@@ -1,0 +1,62 @@
+"""A part of the campaign over samplers of every kernel, and what looks like one and is none."""
+
+from __future__ import annotations
+
+import itertools
+
+import onnx.parser
+import pytest
+
+import onnxgs_opt
+from tests.campaigns.soundness.kernels import judge
+from tests.fixtures.kernels import Spelling, build, mutants, spellings
+
+LOOKUPS = {
+    "an embedding": (
+        "int64[4, 5] ids, float[7, 3] other",
+        "out = Gather <axis = 0> (table, ids)",
+    ),
+    "a palette by one number": (
+        "float[4, 5] ids, float[7, 3] other",
+        """big = Constant <value = float {{15.0}}> ()  scaled = Mul (ids, big)  near = Round (scaled)
+   low = Constant <value = float {{0.0}}> ()  held = Clip (near, low, big)  k = Cast <to = 7> (held)
+   out = Gather <axis = 0> (table, k)""",
+    ),
+    "a bucket of a distance": (
+        "float[4, 5] ids, float[7, 3] other",
+        """size = Abs (ids)  way = Log (size)  k0 = Cast <to = 7> (way)  zero = Constant <value = int64 {{0}}> ()
+   last = Constant <value = int64 {{15}}> ()  k1 = Max (k0, zero)  k = Min (k1, last)
+   out = Gather <axis = 0> (table, k)""",
+    ),
+}
+
+
+@pytest.mark.parametrize("spelling", list(itertools.islice(spellings(5), 14)), ids=lambda s: s.name)
+def test_each_is_found_and_stays_equal(spelling: Spelling) -> None:
+    assert judge(spelling) == "found"
+
+
+@pytest.mark.parametrize("mutant", list(itertools.islice(mutants(6), 14)), ids=lambda s: s.name)
+def test_no_mutant_is_taken_for_what_it_is_not(mutant: Spelling) -> None:
+    assert not judge(mutant).startswith("wrong")
+
+
+@pytest.mark.parametrize("name", LOOKUPS)
+def test_a_table_that_is_looked_up_is_no_image(name: str) -> None:
+    inputs, body = LOOKUPS[name]
+    values = ", ".join(["0.5"] * 48)
+    model = onnx.parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["": 17]>
+g ({inputs}) => (float[4, 5, 3] out) <float[16, 3] table = {{{values}}}> {{
+   {body.format()}
+}}"""
+    )
+    assert onnxgs_opt.find(model) == []
+
+
+def test_the_whole_job_checks_at_halves_and_says_what_it_found() -> None:
+    report = onnxgs_opt.optimize(build(Spelling("nearest-even", rounded="round")), lowering="merged-gather").report
+    (site,) = report.sites
+    assert (site.rule, site.policy.kind, site.policy.border) == ("GSO005", "nearest (halves to even)", "border")
+    assert (report.status, site.error.max_abs, report.validation.status) == ("optimised", 0.0, "ok")
+    assert {"grid-sample", "plugin", "lerp-gather"} <= set(site.refusals)
