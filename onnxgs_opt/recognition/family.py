@@ -87,7 +87,7 @@ def _match(algebra: Algebra, root: Expr, reads: Sequence[Expr], found: Sequence[
     sizes = sizes_of(root, image)
     for kernels in _kernels(along):
         axes = [_axis(algebra, a, kernel, sizes[a.position]) for a, kernel in zip(along, kernels, strict=True)]
-        kind = Interpolation(_name(kernels), kernels, tuple(BORDERS.values()))
+        kind = Interpolation(_name(kernels), kernels, tuple(BORDERS.values()), narrow=True)
         result = prove(algebra, root, image, kind, tuple(axes), tuple(rest), affine)
         if isinstance(result, Match):
             return result

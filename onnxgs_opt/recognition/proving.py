@@ -27,11 +27,15 @@ Sides = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Interpolation:
-    """A kernel for each axis, and the borders that are tried with them."""
+    """A kernel for each axis, and the borders that are tried with them.
+
+    `narrow`: only with those that agree with what is proven on the lines through the middle of the image.
+    """
 
     name: str
     kernels: tuple[Kernel, ...]
     borders: tuple[Border, ...] = (ZEROS, BORDER)
+    narrow: bool = False
 
     @property
     def axes(self) -> int:
@@ -81,7 +85,7 @@ def prove(
 
     bounded = all(axis.leaf.lo is not None and axis.leaf.hi is not None for axis in axes)
     turning = [border for border in PERIODIC if all(repeats_so(border, algebra, axis) for axis in axes)]
-    borders = [*(border for border in kind.borders if bounded or not border.periodic), *turning]
+    borders = list(dict.fromkeys([*(b for b in kind.borders if bounded or not b.periodic), *turning]))
     first = {_sides(sampler): sampler for sampler in candidates(kind.kernels, borders)}
     forms = {sides: algebra.mul(factor, taps(algebra, sampler, pixels, size, read)) for sides, sampler in first.items()}
     words = Words(resolver, axes, AXES[-kind.axes :], kind.kernels)
@@ -89,6 +93,12 @@ def prove(
     early = _differs_far_outside(resolver, root, forms, domains, words)
     if early is not None:
         return Miss(early, kind.taps, "GSO103", stage=Stage.OUTSIDE, like=like)
+    if kind.narrow:
+        kept = _agreeing(resolver, root, forms, domains)
+        if not kept:
+            return Miss(f"it is no {kind.name} sampling of '{image}'", kind.taps, "GSO101", stage=Stage.PROOF)
+        forms = {sides: forms[sides] for sides in kept}
+        borders = [border for border in borders if kind.axes * (border.name,) in kept]
     table = _Table(resolver, root, kind, forms, partitions(resolver, domains, [root, *forms.values()]))
     borders.sort(key=lambda border: bounded and border is not BORDER)  # which is told where all are equal
     for sampler in candidates(kind.kernels, borders):
@@ -123,6 +133,27 @@ def _differs_far_outside(
     except Split:
         return None
     return None
+
+
+def _agreeing(
+    resolver: Resolver, root: Expr, forms: dict[Sides, Expr], cells: Sequence[list[Cell]]
+) -> dict[Sides, None]:
+    """The forms that are the root, where it is not 0, on every line through the middle; all that cannot be looked at."""
+    roots = [root, *forms.values()]
+    kept = dict.fromkeys(forms)
+    try:
+        axes = [resolver.partition(axis, part, roots) for axis, part in enumerate(cells)]
+        middle = [max(part, key=width) for part in axes]
+        for axis, part in enumerate(axes):
+            for cell in part:
+                region = [*middle[:axis], cell, *middle[axis + 1 :]]
+                actual = resolver.evaluate(root, region)
+                for sides in list(kept) if actual else ():
+                    if resolver.evaluate(forms[sides], region) != actual:
+                        del kept[sides]
+    except Split:
+        return dict.fromkeys(forms)
+    return kept
 
 
 class _Table:

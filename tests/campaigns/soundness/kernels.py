@@ -63,8 +63,9 @@ def main() -> int:
             counts["wrong" if became.startswith("wrong") else became] += 1
             if failed:
                 failures += 1
-                print(f"{spelling.name}: {became}", file=sys.stderr)
-        print(f"{what}: {sum(counts.values())} judged, " + ", ".join(f"{n} {name}" for name, n in counts.items()))
+                sys.stderr.write(f"{spelling.name}: {became}\n")
+        told = ", ".join(f"{number} {name}" for name, number in counts.items())
+        sys.stdout.write(f"{what}: {sum(counts.values())} judged, {told}\n")
     return 1 if failures else 0
 
 
