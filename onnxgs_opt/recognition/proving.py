@@ -63,13 +63,11 @@ def prove(
     affine: tuple[Expr, Expr],
 ) -> Match | Miss:
     """Compare `root` with every candidate on every region, `affine` being the factor and the addend of the sample."""
-    factor, addend = affine
-    root = algebra.sub(root, addend)
+    factor, root = affine[0], algebra.sub(root, affine[1])
     pixels = [axis.pixel(algebra) for axis in axes]
     size = [algebra.num(axis.size) for axis in axes]
     if min(axis.size for axis in axes) < 2:
-        is_, needs = (" x ".join(map(str, n)) for n in ([axis.size for axis in axes], [2] * kind.axes))
-        return Miss(f"'{image}' is {is_}, and a sampler needs {needs} pixels", kind.taps, "GSO113")
+        return _too_small(image, kind, axes)
     sizes = sizes_of(root, image)
     resolver = Resolver([axis.coordinate for axis in axes], algebra.effort)
     domains = [domain(axis.coordinate) for axis in axes]
@@ -94,18 +92,22 @@ def prove(
     if early is not None:
         return Miss(early, kind.taps, "GSO103", stage=Stage.OUTSIDE, like=like)
     if kind.narrow:
-        kept = _agreeing(resolver, root, forms, domains)
-        if not kept:
-            return Miss(f"it is no {kind.name} sampling of '{image}'", kind.taps, "GSO101", stage=Stage.PROOF)
-        forms = {sides: forms[sides] for sides in kept}
-        borders = [border for border in borders if kind.axes * (border.name,) in kept]
+        forms = _agreeing(resolver, root, forms, domains)
+        borders = [border for border in borders if kind.axes * (border.name,) in forms]
+    if not forms:
+        return Miss(f"it is no {kind.name} sampling of '{image}'", kind.taps, "GSO101", stage=Stage.PROOF)
     table = _Table(resolver, root, kind, forms, partitions(resolver, domains, [root, *forms.values()]))
     borders.sort(key=lambda border: bounded and border is not BORDER)  # which is told where all are equal
     for sampler in candidates(kind.kernels, borders):
         conditions = [spec.window.condition(algebra, p, s) for spec, p, s in zip(sampler, pixels, size, strict=True)]
         if table.agrees(sampler, conditions):
-            return Match(sampler, image, axes, rest, sizes, factor, addend, fill=fill)
+            return Match(sampler, image, axes, rest, sizes, *affine, fill=fill)
     return replace(table.first_difference(words), like=like)
+
+
+def _too_small(image: str, kind: Interpolation, axes: Sequence[Axis]) -> Miss:
+    is_, needs = (" x ".join(map(str, n)) for n in ([axis.size for axis in axes], [2] * kind.axes))
+    return Miss(f"'{image}' is {is_}, and a sampler needs {needs} pixels", kind.taps, "GSO113")
 
 
 def _sides(sampler: Sampler) -> Sides:
@@ -137,10 +139,10 @@ def _differs_far_outside(
 
 def _agreeing(
     resolver: Resolver, root: Expr, forms: dict[Sides, Expr], cells: Sequence[list[Cell]]
-) -> dict[Sides, None]:
-    """The forms that are the root, where it is not 0, on every line through the middle; all that cannot be looked at."""
+) -> dict[Sides, Expr]:
+    """The forms that are the root, where it is not 0, on every line through the middle; all if these cannot be seen."""
     roots = [root, *forms.values()]
-    kept = dict.fromkeys(forms)
+    kept = dict(forms)
     try:
         axes = [resolver.partition(axis, part, roots) for axis, part in enumerate(cells)]
         middle = [max(part, key=width) for part in axes]
@@ -152,7 +154,7 @@ def _agreeing(
                     if resolver.evaluate(forms[sides], region) != actual:
                         del kept[sides]
     except Split:
-        return dict.fromkeys(forms)
+        return forms
     return kept
 
 
