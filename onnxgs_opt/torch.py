@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,8 @@ def export(
         given = {"inputs": feeds, "shapes": {name: value.shape for name, value in feeds.items()}, **options}
         result = optimize(plain, path, accept=accept, raise_on_mismatch=True, **given)
     logging.getLogger(__name__).info("difference from the module: %g exported, %g optimised", before, after[-1])
-    return Exported(result, before, after[-1])
+    named = replace(result, report=replace(result.report, input=str(Path(path))))  # the export itself is gone
+    return Exported(named, before, after[-1])
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,7 @@ def test_a_pipeline(tmp_path: Path, arguments: tuple[Any, ...], dynamo: bool) ->
         np.testing.assert_allclose(found, wanted.detach().numpy(), rtol=1e-4, atol=1e-5)
     for ending in ("sarif", "xml"):
         made.result.save_report(tmp_path / f"r.{ending}")
+    assert made.result.report.input == made.result.report.output == str(path)
     [run] = json.loads((tmp_path / "r.sarif").read_text(encoding="utf-8"))["runs"]
     assert [result["ruleId"] for result in run["results"]].count("GSO001") == 3
     assert ET.parse(tmp_path / "r.xml").getroot().attrib["failures"] == "0"
