@@ -46,6 +46,8 @@ class RoiAlign:
             return f"onnxruntime has no RoiAlign of opset >= {LAST_OPSET + 1}, and the model has {target.opset}"
         if Quirk.ROI_ALIGN_IS_FOR_FEW_REGIONS in target.quirks:
             return "TensorRT runs RoiAlign by a plugin for a few hundred regions, not for one a point"
+        if Quirk.OLD_ROI_ALIGN_IS_HALF_PIXEL in target.quirks and target.opset < HALF_PIXELS_SINCE:
+            return f"the target moves the regions of a RoiAlign of opset < {HALF_PIXELS_SINCE} by half a pixel"
         if site.dtype != "float32" or "float64" in site.types:
             own = "float64" if "float64" in site.types else site.dtype
             return f"RoiAlign is used in float32 only, the sampler computes in {own}"

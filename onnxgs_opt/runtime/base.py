@@ -25,6 +25,9 @@ class Quirk(Enum):
     ROI_ALIGN_IS_FOR_FEW_REGIONS = auto()
     """RoiAlign is a plugin that takes a few hundred regions."""
 
+    OLD_ROI_ALIGN_IS_HALF_PIXEL = auto()
+    """A RoiAlign of an opset before 16, which has no choice, moves its regions by half a pixel."""
+
     SCAN_IS_A_LOOP = auto()
     """A Scan starts its body's kernels anew for every step."""
 

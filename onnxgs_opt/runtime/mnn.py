@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib import metadata, util
@@ -36,7 +38,9 @@ class Mnn:
     """MNN on the CPU, in one thread a core."""
 
     name: str = "mnn"
-    quirks: frozenset[Quirk] = frozenset({Quirk.SCAN_SEES_NO_OUTER_TENSORS, Quirk.NO_FUNCTIONS})
+    quirks: frozenset[Quirk] = frozenset(
+        {Quirk.SCAN_SEES_NO_OUTER_TENSORS, Quirk.NO_FUNCTIONS, Quirk.OLD_ROI_ALIGN_IS_HALF_PIXEL}
+    )
     least_call_s: float = 5e-4
     checks: bool = True
 
@@ -83,11 +87,12 @@ class Module:
 
     def run(self, names: Sequence[str] | None, feeds: Feeds) -> list[Array]:
         """The outputs of these names, or all; RunError where the model does not run on these inputs."""
-        try:
-            made = self.raw.onForward([_variable(feeds[name]) for name in self.inputs])
-            return self.outputs.named(names, [value.read() for value in made])
-        except Exception as reason:  # its errors have no common base
-            raise RunError(f"MNN does not run it: {reason}") from reason
+        with _silence():
+            try:
+                made = self.raw.onForward([_variable(feeds[name]) for name in self.inputs])
+                return self.outputs.named(names, [value.read() for value in made])
+            except Exception as reason:  # its errors have no common base
+                raise RunError(f"MNN does not run it: {reason}") from reason
 
 
 def _variable(value: Array) -> Any:
@@ -99,13 +104,20 @@ def _variable(value: Array) -> Any:
 
 @lru_cache(maxsize=1)
 def _mnn() -> Any:
-    """The package; what it prints when it is imported goes nowhere, since a report may be on standard output."""
+    with _silence():
+        return importlib.import_module("MNN")
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Let nothing that MNN prints, when it is imported and of shapes that it does not take, reach standard output."""
     sys.stdout.flush()
     own = os.dup(1)
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
-        try:
-            return importlib.import_module("MNN")
-        finally:
-            os.dup2(own, 1)
-            os.close(own)
+    try:
+        yield
+    finally:
+        ctypes.CDLL(None).fflush(None)  # what C's own buffers hold would come later
+        os.dup2(own, 1)
+        os.close(own)

@@ -15,6 +15,7 @@ from onnx import parser
 
 from onnxgs_opt import optimize
 from onnxgs_opt.errors import RunError
+from onnxgs_opt.runtime import RUNTIMES, Quirk
 from onnxgs_opt.runtime.mnn import Mnn
 
 EXPORT = Path(__file__).parents[1] / "fixtures/models/masked_interior.ts17.dyn.onnx"
@@ -44,6 +45,13 @@ def test_what_it_does_not_take_is_said() -> None:
         run("g (float[2, 0] a) => (float[2, 0] b) { b = Neg (a) }", a=np.zeros((2, 0), F32))
 
 
+def test_what_it_prints_of_shapes_that_it_does_not_take_is_not_seen(capfd: pytest.CaptureFixture[str]) -> None:
+    text = "g (float[n] a, int64[2] s) => (float[p, q] b) { b = Reshape (a, s) }"
+    with pytest.raises(RunError, match="does not run it"):
+        run(text, a=np.zeros(5, F32), s=np.array([2, 3]))
+    assert capfd.readouterr().out == ""
+
+
 def test_lowerings_are_right_in_it_and_nothing_but_the_report_and_the_model_is_left(tmp_path: Path) -> None:
     command = [
         sys.executable,
@@ -59,9 +67,19 @@ def test_lowerings_are_right_in_it_and_nothing_but_the_report_and_the_model_is_l
     where = {**os.environ, "PYTHONPATH": os.pathsep.join([str(EXPORT.parents[3]), *sys.path])}
     said = subprocess.run(command, capture_output=True, check=True, cwd=tmp_path, env=where)
     assert [path.name for path in tmp_path.iterdir()] == ["out.onnx"]
+    assert said.stdout.startswith(b"{"), said.stdout[:300]
     target = json.loads(said.stdout)["validation"]["target"]
     assert target["runtime"] == "mnn"
     assert target["max_abs"] < 1e-5
+
+
+def test_an_old_roi_align_is_half_a_pixel_off_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = EXPORT.with_name("masked_interior.ts13.st.onnx")
+    (site,) = optimize(model, lowering="roi-align", target="mnn", dry_run=True).report.sites
+    assert site.reason == "roi-align refused: the target moves the regions of a RoiAlign of opset < 16 by half a pixel"
+    monkeypatch.setitem(RUNTIMES, "mnn", Mnn(quirks=Mnn().quirks - {Quirk.OLD_ROI_ALIGN_IS_HALF_PIXEL}))
+    (site,) = optimize(model, lowering="roi-align", target="mnn").report.sites
+    assert site.reason.startswith("its check failed on mnn: ")
 
 
 def test_it_is_measured_in() -> None:
