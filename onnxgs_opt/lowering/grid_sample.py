@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil, log2
 from typing import Any, cast
@@ -10,14 +11,17 @@ import numpy as np
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
-from onnxgs_opt.lowering.base import Emitted, Tolerance, bilinear_refusal
+from onnxgs_opt.lowering.base import Emitted, Tolerance
+from onnxgs_opt.lowering.emit.axis_grids import emit_axis_grid
 from onnxgs_opt.lowering.emit.cells import float_type, is_inside_image
 from onnxgs_opt.lowering.emit.coordinates import emit_pixel_grid, for_batch
+from onnxgs_opt.lowering.emit.operands import BORDERS
 from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.lowering.emit.windows import as_own_mask, both_sides, emit_sides, far_where_outside
 from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.target import Target
-from onnxgs_opt.samplers.site import Site
+from onnxgs_opt.samplers.kernel import TORCH, cubic
+from onnxgs_opt.samplers.site import BILINEAR, Site
 
 FIRST_OPSET = 16
 RENAMED_IN = 20  # mode "bilinear" became "linear"
@@ -40,11 +44,12 @@ class GridSample:
 
     def refusal(self, site: Site, target: Target) -> str | None:
         """Refuse what GridSample cannot say, and what it would say too imprecisely."""
-        if (other := bilinear_refusal(self.name, site)) is not None:
+        if (other := _kernel_refusal(site, target)) is not None:
             return other
         if target.opset < FIRST_OPSET:
             return f"GridSample needs opset >= {FIRST_OPSET}, the model has {target.opset}"
-        if Quirk.LINEAR_GRID_SAMPLE_IS_NEAREST in target.quirks and target.opset >= RENAMED_IN:
+        linear = "linear" in site.kernels and target.opset >= RENAMED_IN
+        if linear and Quirk.LINEAR_GRID_SAMPLE_IS_NEAREST in target.quirks:
             return "TensorRT before 11.2 runs a linear GridSample of opset >= 20 as nearest (GSO201)"
         if site.read_op == "GridSample":
             return "it is a GridSample node already"
@@ -60,8 +65,10 @@ class GridSample:
         """Write the sampler; see `Lowering.emit`."""
         image = emit_view(builder, site.image)
         sizes = (builder.dim(image, 2), builder.dim(image, 3))
+        by_axis = site.taps == 1 or len(site.kernels) != len(BILINEAR)
         normalised = site.grid is not None and site.coordinates == "normalised"
-        grid = _normalised_grid(builder, site, image, sizes)
+        corners = int(bool(site.align_corners)) if normalised else 1
+        grid = emit_axis_grid(builder, site, image) if by_axis else _normalised_grid(builder, site, image, sizes)
         # A point far outside samples 0 where the border is zeros: the window then acts on the grid, not on the samples.
         on_grid = site.policy.border == "zeros"
         points = None if site.policy.window == "all" else emit_pixel_grid(builder, site, image)
@@ -73,8 +80,8 @@ class GridSample:
             image,
             builder.cast(grid, float_type(image)),
             dtype=image.dtype,
-            align_corners=int(bool(site.align_corners)) if normalised else 1,
-            mode="linear" if builder.opset >= RENAMED_IN else "bilinear",
+            align_corners=int(site.taps > 1) if by_axis else corners,
+            mode=_mode(site, builder.opset),
             padding_mode=site.policy.border,
         )
         inside = None if points is None or on_grid else emit_sides(builder, site, points, sizes)
@@ -83,6 +90,33 @@ class GridSample:
         mask = as_own_mask(builder, site.mask, inside)
         window = builder.unsqueeze(builder.squeeze(both_sides(builder, inside, samples.dtype), [3]), [1])
         return Emitted(builder.op("Mul", samples, window), mask)
+
+
+def _mode(site: Site, opset: int) -> str:
+    if site.taps == 1:
+        return "nearest"
+    name = site.kernels[0]
+    return name if opset >= RENAMED_IN else f"bi{name}"
+
+
+def _kernel_refusal(site: Site, target: Target) -> str | None:
+    """Refuse kernels, numbers of axes and borders that GridSample has not, or has in another way."""
+    name, axes = site.kernels[0], len(site.kernels)
+    if site.kernels == BILINEAR:
+        return None
+    if len(set(site.kernels)) > 1 or axes == 1:
+        return f"GridSample has one kernel along two or three axes, and this sampler is {site.interpolation}"
+    if site.policy.border not in BORDERS:
+        return f"GridSample's own {site.policy.border} border differs from that of an index"
+    if axes > len(BILINEAR) and (target.opset < RENAMED_IN or site.policy.window != "all"):
+        return f"GridSample takes volumes from opset {RENAMED_IN} on, without a window, the model has {target.opset}"
+    if name.startswith("cubic") and name != cubic(TORCH).name:
+        return "GridSample's cubic weights have the parameter -3/4, those of the sampler -1/2"
+    if name.startswith("cubic") and axes > len(BILINEAR):
+        return "GridSample has no cubic volumes"
+    if name.startswith("cubic") and site.policy.border == "border" and not site.inside:
+        return "GridSample clamps a coordinate before its cubic weights, and the sampler an index behind them"
+    return None
 
 
 def _normalised_grid(builder: Builder, site: Site, image: Tensor, sizes: tuple[Dim, Dim]) -> Tensor:
@@ -105,10 +139,10 @@ def _half_spans(builder: Builder, sizes: tuple[Dim, Dim], dtype: Any) -> Tensor:
 
 def tolerance_of_round_trip(site: Site) -> Tolerance | None:
     """What normalising pixels costs where the image is too large for `ROUND_TRIP`; None where it is not."""
-    height, width = site.image_size
-    if _reads_normalised(site) or height is None or width is None:
+    known = [size for size in site.image_size if size is not None]
+    if _reads_normalised(site) or len(known) < len(site.image_size):
         return None
-    error = _round_trip_error(site, (height, width))
+    error = _round_trip_error(site, known)
     return replace(ROUND_TRIP, atol=error) if error > ROUND_TRIP.atol else None
 
 
@@ -116,23 +150,23 @@ def _reads_normalised(site: Site) -> bool:
     return site.coordinates == "normalised" and site.grid is not None
 
 
-def _round_trip_error(site: Site, sizes: tuple[int, int]) -> float:
+def _round_trip_error(site: Site, sizes: Sequence[int]) -> float:
     fades = site.policy.border == "zeros" and not (site.inside or is_inside_image(site.policy))
     return SLOPE * sum(displacement(size, fades) for size in sizes if size)
 
 
 def _too_imprecise(site: Site, target: Target, tolerance: Tolerance) -> str | None:
     """Measured: 7.7e-4 to 9.1e-4 at 1080x1920, 9e-5 at 135x240, 4e-5 at 64x64, 1e-5 at 24x40."""
-    if _reads_normalised(site):
+    if _reads_normalised(site) or site.taps == 1:
         return None
     allowed = tolerance.atol if target.atol is None else target.atol
-    height, width = (
-        own if own is not None else told for own, told in zip(site.image_size, target.image_size, strict=True)
-    )
-    if height is None or width is None:
+    told = target.image_size if len(target.image_size) == len(site.image_size) else (None,) * len(site.image_size)
+    sizes = [own if own is not None else size for own, size in zip(site.image_size, told, strict=True)]
+    known = [size for size in sizes if size is not None]
+    if len(known) < len(sizes):
         beyond = f"beyond H + W = {int(allowed / (SLOPE * 2.0**-24))} the error may exceed {allowed:g}"
         return f"the image's size is dynamic, and {beyond}; --shape tells it"
-    error = _round_trip_error(site, (height, width))
+    error = _round_trip_error(site, known)
     if error <= allowed:
         return None
     return f"normalising its pixel coordinates would cost about {error:.1e}, and {allowed:g} is allowed"

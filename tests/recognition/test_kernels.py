@@ -11,6 +11,25 @@ import onnxgs_opt
 from tests.campaigns.soundness.kernels import judge
 from tests.fixtures.kernels import Spelling, build, mutants, spellings
 
+AS_GRID_SAMPLE = {
+    "found": (
+        Spelling("nearest"),
+        Spelling("nearest-even", border="zeros", rounded="round", units="edges", dynamic=True),
+        Spelling("nearest-down", axes=3, rounded="ceil", opset=20),
+        Spelling("floor", border="zeros", rounded="floor", one_grid=True),
+        Spelling("cubic", border="zeros"),
+        Spelling("cubic", border="zeros", units="edges", one_grid=True, opset=20),
+        Spelling("linear", axes=3, opset=20),
+        Spelling("linear", axes=3, border="zeros", one_grid=True, opset=20),
+    ),
+    "kept": (
+        Spelling("cubic"),  # a clamped index, and GridSample clamps the coordinate
+        Spelling("cubic(-1/2)", border="zeros"),
+        Spelling("linear", axes=1),
+        Spelling("linear", axes=3),  # before opset 20
+    ),
+}
+
 LOOKUPS = {
     "an embedding": (
         "int64[4, 5] ids, float[7, 3] other",
@@ -41,6 +60,13 @@ def test_no_mutant_is_taken_for_what_it_is_not(mutant: Spelling) -> None:
     assert not judge(mutant).startswith("wrong")
 
 
+@pytest.mark.parametrize(
+    ("spelling", "became"), [(s, became) for became, each in AS_GRID_SAMPLE.items() for s in each], ids=str
+)
+def test_grid_sample_is_equal_or_refused(spelling: Spelling, became: str) -> None:
+    assert judge(spelling, "grid-sample") == became
+
+
 @pytest.mark.parametrize("name", LOOKUPS)
 def test_a_table_that_is_looked_up_is_no_image(name: str) -> None:
     inputs, body = LOOKUPS[name]
@@ -59,4 +85,4 @@ def test_the_whole_job_checks_at_halves_and_says_what_it_found() -> None:
     (site,) = report.sites
     assert (site.rule, site.policy.kind, site.policy.border) == ("GSO005", "nearest (halves to even)", "border")
     assert (report.status, site.error.max_abs, report.validation.status) == ("optimised", 0.0, "ok")
-    assert {"grid-sample", "plugin", "lerp-gather"} <= set(site.refusals)
+    assert {"plugin", "lerp-gather"} <= set(site.refusals)

@@ -30,7 +30,8 @@ def for_batch(builder: Builder, view: View, image: Tensor, grid: Tensor) -> Tens
     if isinstance(batch, int) and batch == 1:
         return grid
     first = batch if isinstance(batch, Tensor) else builder.const([batch], np.int64)
-    repeated: Tensor = builder.op("Expand", grid, builder.concat([first, builder.const([1, 1, 1], np.int64)], 0))
+    others = builder.const([1] * (len(grid.shape or [0] * 4) - 1), np.int64)
+    repeated: Tensor = builder.op("Expand", grid, builder.concat([first, others], 0))
     return repeated
 
 

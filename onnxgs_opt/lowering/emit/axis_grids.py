@@ -1,0 +1,58 @@
+"""GridSample's grids for single pixels and for volumes: an axis at a time, then side by side.
+
+Of a single pixel the rounded coordinate itself is normalised, so that GridSample, which rounds as it does, comes back
+to that very pixel: its error is some ulps of the size of the image, and a half is far away.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import cast
+
+import numpy as np
+
+from onnxgs_opt.ir import Tensor
+from onnxgs_opt.ir.builder import Builder, Dim
+from onnxgs_opt.lowering.emit.cells import float_type
+from onnxgs_opt.lowering.emit.coordinates import for_batch, has_one_item
+from onnxgs_opt.lowering.emit.stacked import emit_axis_points, specs_of
+from onnxgs_opt.lowering.emit.taps import arithmetic
+from onnxgs_opt.samplers.kernel import Kernel
+from onnxgs_opt.samplers.site import Site
+
+
+def emit_axis_grid(builder: Builder, site: Site, image: Tensor) -> Tensor:
+    """The grid [N, Ho, Wo, 2] or [N, Do, Ho, Wo, 3], x first; of single pixels for align_corners 0, else for 1."""
+    points = [builder.squeeze(p, [1]) for p in emit_axis_points(builder, site, image)]
+    sizes = [builder.dim(image, 2 + k) for k in range(len(points))]
+    parts = [
+        _rounded(builder, spec.kernel, p, size) if site.taps == 1 else _corners(builder, p, size)
+        for spec, p, size in zip(specs_of(site), points, sizes, strict=True)
+    ]
+    wide = np.result_type(*(float_type(part) for part in parts))
+    parts = [builder.cast(part, wide) for part in reversed(parts)]
+    shapes = {tuple(part.shape or ()) for part in parts}
+    if len(shapes) > 1 or not all(isinstance(size, int) for shape in shapes for size in shape):
+        whole = builder.op("Shape", reduce(lambda a, b: builder.op("Add", a, b), parts))
+        parts = [builder.op("Expand", part, whole) for part in parts]
+    last = 1 + len(parts)
+    grid = builder.concat([builder.unsqueeze(part, [last]) for part in parts], last)
+    shared = all(has_one_item(builder, view) for view in site.coordinate_views)
+    return for_batch(builder, site.coordinate_views[0], image, grid) if shared else grid
+
+
+def _rounded(builder: Builder, kernel: Kernel, p: Tensor, size: Dim) -> Tensor:
+    """(2r + 1) / S - 1 of the rounded coordinate r."""
+    ((index, _),) = kernel.at(arithmetic(builder, float_type(p)), p)
+    edges = builder.op("Add", builder.op("Mul", index, 2.0), 1.0)
+    return cast(Tensor, builder.op("Sub", builder.op("Div", edges, _real(builder, size, p)), 1.0))
+
+
+def _corners(builder: Builder, p: Tensor, size: Dim) -> Tensor:
+    """P / ((S-1)/2) - 1: the divisor is exact, so that this rounds twice only."""
+    half = builder.op("Mul", builder.op("Max", builder.op("Sub", _real(builder, size, p), 1.0), 1.0), 0.5)
+    return cast(Tensor, builder.op("Sub", builder.op("Div", p, half), 1.0))
+
+
+def _real(builder: Builder, size: Dim, p: Tensor) -> Tensor:
+    return builder.const(size, float_type(p)) if isinstance(size, int) else builder.cast(size, float_type(p))
