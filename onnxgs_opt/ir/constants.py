@@ -102,8 +102,10 @@ def read_table(tensor: gs.Constant, folder: Path) -> bool:
     runs the model says why.
     """
     values, count = tensor._values, element_count(tensor)
-    outside = isinstance(values, LazyValues) and values.tensor.data_location == TensorProto.EXTERNAL
-    if not outside or count is None or count > MAX_TABLE or tensor.dtype not in (np.int32, np.int64):
+    whole = isinstance(values, LazyValues) and isinstance(values.tensor, TensorProto)  # a sparse one lies in the model
+    if not whole or values.tensor.data_location != TensorProto.EXTERNAL:
+        return False
+    if count is None or count > MAX_TABLE or tensor.dtype not in (np.int32, np.int64):
         return False
     try:
         location_of(values.tensor)
