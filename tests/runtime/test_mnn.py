@@ -53,21 +53,11 @@ def test_what_it_prints_of_shapes_that_it_does_not_take_is_not_seen(capfd: pytes
 
 
 def test_lowerings_are_right_in_it_and_nothing_but_the_report_and_the_model_is_left(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "onnxgs_opt",
-        str(EXPORT),
-        "out.onnx",
-        "--target",
-        "mnn",
-        "--lowering",
-        "row-gather",
-    ]
+    options = ["--target", "mnn", "--lowering", "row-gather", "--format", "json"]
+    command = [sys.executable, "-m", "onnxgs_opt", str(EXPORT), "out.onnx", *options]
     where = {**os.environ, "PYTHONPATH": os.pathsep.join([str(EXPORT.parents[3]), *sys.path])}
     said = subprocess.run(command, capture_output=True, check=True, cwd=tmp_path, env=where)
     assert [path.name for path in tmp_path.iterdir()] == ["out.onnx"]
-    assert said.stdout.startswith(b"{"), said.stdout[:300]
     target = json.loads(said.stdout)["validation"]["target"]
     assert target["runtime"] == "mnn"
     assert target["max_abs"] < 1e-5
