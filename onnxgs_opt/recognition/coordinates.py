@@ -47,7 +47,7 @@ def not_rounded(algebra: Algebra, reads: Sequence[Expr], leaves: Set[Expr] = fro
             mixed = " and ".join(source(leaf) for leaf in sorted(floor.leaves, key=lambda leaf: leaf.serial)[:3])
             condition = f"what is rounded is no coordinate by itself but made of {mixed}"
             return Miss(condition, len(reads), "GSO109", about=floor)
-    whole = {leaf for read in reads for leaf in read.leaves if leaf.integral}
+    whole = {leaf for read in reads for leaf in read.leaves if leaf.integral and leaf.lo is None}  # no table's
     for leaf in sorted(leaves or whole, key=lambda leaf: leaf.serial):
         condition = f"{source(leaf)} says where to read as it stands: no coordinate is rounded to it"
         return Miss(condition, len(reads), "GSO109", about=leaf)

@@ -16,10 +16,10 @@ from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, walk
 from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate, Resolver, Unresolved, partitions
 from onnxgs_opt.recognition.algebra.polynomial import Number, Poly, tidy
 from onnxgs_opt.recognition.coordinates import coordinates_of, domain, grids_of, pieces
-from onnxgs_opt.recognition.match import Axis, Match, Miss
+from onnxgs_opt.recognition.match import Axis, Match, Miss, Stage
 from onnxgs_opt.recognition.matcher import linear_split, on_grids, outside, reads_of
 from onnxgs_opt.recognition.proving import Interpolation, prove, sizes_of
-from onnxgs_opt.recognition.reasons import extent
+from onnxgs_opt.recognition.reasons import extent, sources
 from onnxgs_opt.samplers.border import BORDERS
 from onnxgs_opt.samplers.kernel import CUBICS, FLOOR, LINEAR, TIES, Kernel
 from onnxgs_opt.samplers.kernel import half_even as to_even
@@ -56,7 +56,9 @@ def recognise_any(algebra: Algebra, root: Expr, grids: bool = False) -> Match | 
     try:
         result = _match(algebra, root, reads, on_grids(algebra, found, beside) if grids else found)
     except Unresolved as reason:
-        result = Miss(str(reason), len(reads), reason.code, extents=reason.extents)
+        result = Miss(str(reason), len(reads), reason.code, extents=reason.extents, about=reason.about)
+    if isinstance(result, Miss) and len(found) > 1:  # along one axis it may look any number up in a table
+        result = replace(result, stage=max(result.stage, Stage.TAPS))
     return replace(result, beside=True) if isinstance(result, Miss) and beside else result
 
 
@@ -68,18 +70,22 @@ def _match(algebra: Algebra, root: Expr, reads: Sequence[Expr], found: Sequence[
     if len(spatial) != len(found):
         split = _split_of(resolver, root, found) if len(spatial) == 1 and len(found) > 1 else None
         whole = None if split is None else (image, spatial[0], split)
-        return Miss(
-            f"the reads differ along {len(spatial)} axes of '{image}', not {len(found)}", count, "GSO102", whole
-        )
+        several = f"{len(spatial)} of the axes of '{image}'"
+        condition = f"{several} are read where {sources(found)} say, and each would have to have one of its own"
+        return Miss(condition, count, "GSO102", whole)
     rest: list[Expr | None] = []
     for axis, column in enumerate(zip(*indices, strict=True)):
         same = set(column)
         if axis not in spatial and len(same) > 1:
-            return Miss(f"axis {axis} of '{image}' is not indexed by one output axis", count, "GSO108")
+            return Miss(
+                f"axis {axis} of '{image}' is read neither at one index nor along an axis of the output",
+                count,
+                "GSO108",
+            )
         rest.append(None if axis in spatial else next(iter(same)))
     along = _along(algebra, found, {axis: [index[axis] for index in indices] for axis in spatial})  # type: ignore[index]
     if along is None:
-        return Miss("an index is not the floor of one coordinate and a number", count, "GSO102")
+        return Miss("an index is not simply a rounded coordinate and a whole number", count, "GSO102")
     if [len(a.steps) for a in along] == [2, 2]:
         return Miss("it is bilinear sampling of a border that no bilinear sampler has", count, "GSO103")
     affine = outside(algebra, resolver, *_fullest(resolver, root, found))

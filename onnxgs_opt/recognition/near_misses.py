@@ -89,7 +89,8 @@ def remarks(scope: Scope, misses: dict[str, tuple[Join, Miss]], claimed: Set[str
     for join, miss in sorted(misses.values(), key=lambda entry: -len(entry[0].reads)):
         inside = any(join.reads <= other.reads for other, _ in kept)
         has_no_sizes = UNSIZED in (miss.code, miss.reported)
-        told = len(join.reads) > 1 or has_no_sizes or (miss.code in LATE and miss.taps >= TAPS)
+        sampled = miss.stage >= Stage.TAPS or (miss.code in LATE and miss.taps >= TAPS)
+        told = len(join.reads) > 1 or has_no_sizes or sampled
         if not inside and told and not join.reads & claimed:
             kept.append((join, miss))
     for join, miss in kept:

@@ -152,8 +152,11 @@ class _Search:
             found = self._site_of(join)
             if not isinstance(found, Miss):
                 self._keep(join, *found)
-            elif not found.apart:
-                missed.append(join.reads)
+                continue
+            missed += [] if found.apart else [join.reads]
+            name = join.node.outputs[0].name
+            if len(join.reads) == 1 and found.stage >= Stage.TAPS:
+                self._misses.setdefault(name, (join, found))
         self._drop_stencils()
 
     def _drop_stencils(self) -> None:

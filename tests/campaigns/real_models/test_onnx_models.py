@@ -41,14 +41,8 @@ def rules(model: Any) -> list[str]:
 
 
 def expected_rules(model: onnx.ModelProto) -> list[str]:
-    """One for each bilinear GridSample over images."""
-    return ["GSO002" for node in model.graph.node if node.op_type == "GridSample" and is_image_sampler(model, node)]
-
-
-def is_image_sampler(model: onnx.ModelProto, node: onnx.NodeProto) -> bool:
-    mode = next((a.s for a in node.attribute if a.name == "mode"), b"linear")
-    ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in model.graph.input}
-    return mode in (b"linear", b"bilinear") and ranks[node.input[0]] == 4
+    """One for each GridSample."""
+    return ["GSO002" for node in model.graph.node if node.op_type == "GridSample"]
 
 
 def outputs(model: onnx.ModelProto, feeds: dict[str, Any]) -> list[Any] | None:
