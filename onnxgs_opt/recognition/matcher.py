@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise, permutations, product
+from itertools import pairwise, permutations
 
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, walk
 from onnxgs_opt.recognition.algebra.failures import UNBOUNDED
@@ -16,7 +16,6 @@ from onnxgs_opt.recognition.periods import within_periods
 from onnxgs_opt.recognition.proving import Interpolation, prove, sizes_of
 from onnxgs_opt.recognition.reasons import (
     apart_along,
-    extent,
     in_rows,
     lettered,
     listed,
@@ -25,6 +24,7 @@ from onnxgs_opt.recognition.reasons import (
     sources,
     steps_of,
 )
+from onnxgs_opt.recognition.regions import MAX_PROOFS, ascends, in_order
 from onnxgs_opt.samplers.kernel import LINEAR, Kernel
 
 RECOGNISED = (Interpolation("bilinear", (LINEAR, LINEAR)),)
@@ -113,12 +113,18 @@ def _matched(
     grid = partitions(rough, [domain(c) for c in coordinates], [root])
     counts = sorted(kind.taps for kind in known)
     seen: Miss | None = None
-    for region in sorted(product(*grid), key=_place):
+    turning, tried = any(coordinate.reach for coordinate in coordinates), 0
+    for region in in_order(grid, coordinates):
         poly = rough.evaluate(root, region)
         found = len(_taps(rough, poly))
         kind = next((kind for kind in known if kind.taps == found), None)
         if kind is not None:
-            return _identify(algebra, root, kind, coordinates, rough, region, poly)
+            result = _identify(algebra, root, kind, coordinates, rough, region, poly)
+            tried += isinstance(result, Miss) and result.stage > Stage.CORNERS
+            if isinstance(result, Match) or not turning or tried == MAX_PROOFS:
+                return result
+            seen = max((miss for miss in (seen, result) if miss), key=lambda miss: (miss.stage, miss.split is not None))
+            continue
         if seen is None or found > seen.taps:
             at = f"{_where(region, 'pqr')} ({lettered('pqr', (c.leaf for c in coordinates))})"
             condition = f"it adds up {found} pixels where {at}, and bilinear sampling adds up {_either(counts)}"
@@ -130,11 +136,6 @@ def _matched(
 
 def _where(region: Sequence[Cell], names: str) -> str:
     return " and ".join(cell.describe(name) for cell, name in zip(region, names, strict=False))
-
-
-def _place(region: Sequence[Cell]) -> tuple[int, int]:
-    """Wide regions first; of mirror images, and of repeated ones, that which begins at pixel 0."""
-    return -extent(region), sum(abs(cell.lo) for cell in region if cell.lo is not None)
 
 
 def _taps(resolver: Resolver, poly: Poly) -> set[int]:
@@ -179,11 +180,11 @@ def _identify(
     for order in permutations(range(kind.axes)):
         axes: list[Axis] = []
         for position, k in zip(spatial, order, strict=True):
-            offset = _offset(algebra, kind.kernels[0], coordinates[k], [v - floors[k] for v in columns[position]])
-            if offset is not None:
-                own = replace(coordinates[k], offset=offset, reach=None)
-                reach = None if coordinates[k].reach is None else within_periods(root, own).reach
-                axes.append(Axis(own.leaf, own.slope, offset, position, sizes[position], reach))
+            steps = [v - floors[k] for v in columns[position]]
+            offset = _offset(algebra, kind.kernels[0], coordinates[k], steps)
+            straight = coordinates[k].reach is None or kind.kernels[0] is not LINEAR
+            if offset is not None and (straight or ascends(poly, sorted(found), steps, 2 * k + 1)):
+                axes.append(_axis(root, replace(coordinates[k], offset=offset), position, sizes[position]))
         if len(axes) < kind.axes:
             continue
         result = prove(algebra, root, image, kind, tuple(axes), tuple(rest), affine)
@@ -191,6 +192,12 @@ def _identify(
             return result
         best = result if result.stage else replace(result, stage=Stage.PROOF)
     return best
+
+
+def _axis(root: Expr, coordinate: Coordinate, position: int, size: int) -> Axis:
+    """An axis of the image; the offset of the coordinate is known by now, and so is where it is to be looked at."""
+    own = coordinate if coordinate.reach is None else within_periods(root, replace(coordinate, reach=None))
+    return Axis(own.leaf, own.slope, own.offset, position, size, own.reach)
 
 
 def _varies(resolver: Resolver, column: Sequence[Poly]) -> bool:

@@ -9,9 +9,9 @@ other. Whether a whole expression is, is told by what each part of it gains whil
 * A comparison with something that gains is decided for good from some p on: the choice that hangs on it is one of two.
 * All else has to be made of what gains nothing, and then it is periodic itself.
 
-So it suffices to look at all points up to where the last comparison is decided, and at a period more on either side. A
-sampler that agrees there has the same period, or is constant there already: otherwise it reads two different pixels one
-period apart, where the expression reads the same one twice.
+So it suffices to look at all points up to where the last comparison is decided, and at a period more on either side;
+at one period where nothing is compared so. A sampler that agrees there has the same period, or is constant there
+already: otherwise it reads two different pixels one period apart, where the expression reads the same one twice.
 """
 
 from __future__ import annotations
@@ -42,11 +42,15 @@ def within_periods(root: Expr, coordinate: Coordinate) -> Coordinate:
     """
     for period in _periods(root, coordinate.leaf):
         try:
-            decided = max(_Tail(coordinate, period, side).decided_from(root) for side in (1, -1))
+            decided = [_Tail(coordinate, period, side).decided_from(root) for side in (1, -1)]
         except _NotPeriodicError:
             continue
-        reach = math.ceil(decided) + period + MARGIN
-        return replace(coordinate, reach=Reach(-reach, reach, period))
+        first = -MARGIN
+        last = period + MARGIN
+        if found := [distance for distance in decided if distance is not None]:
+            last += math.ceil(max(found))
+            first = -last
+        return replace(coordinate, reach=Reach(first, last, period))
     return coordinate
 
 
@@ -90,11 +94,15 @@ class _Tail:
         self._coordinate = coordinate
         self._period = period
         self._side = side
-        self._decided = NONE
+        self._decided: Fraction | None = None
         self._ways: dict[Expr, _Way] = {}
 
-    def decided_from(self, root: Expr) -> Fraction:
-        """The distance from pixel 0 from which on `root` is periodic; _NotPeriodicError where it is not."""
+    def decided_from(self, root: Expr) -> Fraction | None:
+        """The distance from pixel 0 from which on `root` is periodic, None where it is everywhere.
+
+        Raises:
+            _NotPeriodicError: It is not.
+        """
         for expr in walk((root,)):
             self._ways[expr] = self._of(expr)
         if self._ways[root].gain:
@@ -148,7 +156,7 @@ class _Tail:
             return _Way(NONE, ONE)
         if way.spread is None:
             raise _NotPeriodicError
-        self._decided = max(self._decided, way.spread * self._period / abs(way.gain))
+        self._decided = max(self._decided or NONE, way.spread * self._period / abs(way.gain))
         return _Way(NONE, ONE, Fraction(way.gain * self._side > 0))
 
     def _choice(self, condition: _Way, a: _Way, b: _Way) -> _Way:

@@ -83,7 +83,7 @@ def prove(
 
     bounded = all(axis.leaf.lo is not None and axis.leaf.hi is not None for axis in axes)
     turning = [border for border in PERIODIC if all(repeats_so(border, algebra, axis) for axis in axes)]
-    borders = list(dict.fromkeys([*(b for b in kind.borders if bounded or not b.periodic), *turning]))
+    borders = turning or [border for border in kind.borders if bounded or not border.periodic]
     first = {_sides(sampler): sampler for sampler in candidates(kind.kernels, borders)}
     forms = {sides: algebra.mul(factor, taps(algebra, sampler, pixels, size, read)) for sides, sampler in first.items()}
     words = Words(resolver, axes, AXES[-kind.axes :], kind.kernels)
@@ -96,7 +96,7 @@ def prove(
         borders = [border for border in borders if kind.axes * (border.name,) in forms]
     if not forms:
         return Miss(f"it is no {kind.name} sampling of '{image}'", kind.taps, "GSO101", stage=Stage.PROOF)
-    table = _Table(resolver, root, kind, forms, partitions(resolver, domains, [root, *forms.values()]))
+    table = _Table(resolver, root, forms, partitions(resolver, domains, [root, *forms.values()]), brief=bool(turning))
     borders.sort(key=lambda border: bounded and border is not BORDER)  # which is told where all are equal
     for sampler in candidates(kind.kernels, borders):
         conditions = [spec.window.condition(algebra, p, s) for spec, p, s in zip(sampler, pixels, size, strict=True)]
@@ -159,25 +159,27 @@ def _agreeing(
 
 
 class _Table:
-    """The root's and each border's polynomial on every region."""
+    """The polynomials of the root and of each border on every region, or up to the first difference where `brief`."""
 
     def __init__(
         self,
         resolver: Resolver,
         root: Expr,
-        kind: Interpolation,
         forms: dict[Sides, Expr],
         cells: tuple[list[Cell], ...],
+        brief: bool,
     ) -> None:
         self._resolver = resolver
         self._root = root
-        self._kind = kind
         self._cells = cells
         self._rows: dict[tuple[int, ...], tuple[Poly, dict[Sides, Poly]]] = {}
         for place in product(*map(range, map(len, cells))):
             region = self._region(place)
             actual = resolver.evaluate(root, region)
-            self._rows[place] = actual, {sides: resolver.evaluate(e, region) for sides, e in forms.items()}
+            wanted = {sides: resolver.evaluate(e, region) for sides, e in forms.items()}
+            self._rows[place] = actual, wanted
+            if brief and actual not in wanted.values():
+                break
 
     def _region(self, place: tuple[int, ...]) -> tuple[Cell, ...]:
         return tuple(part[k] for part, k in zip(self._cells, place, strict=True))

@@ -69,7 +69,7 @@ def test_cells_side_by_side_are_pixels_of_the_image():
 )
 def test_other_cells_are_none(old, new):
     assert CELLS.count(old) == 1
-    assert not find(onnx.parser.parse_model(CELLS.replace(old, new)))
+    assert not [site for site in find(onnx.parser.parse_model(CELLS.replace(old, new))) if site.rule == "GSO001"]
 
 
 def test_an_image_of_bytes_is_sampled():

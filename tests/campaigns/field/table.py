@@ -84,5 +84,64 @@ SECOND: dict[str, tuple[Found, ...]] = {
 }
 """What was tried second: exports of other frameworks, boxes, fill values, repeated images, other kernels."""
 
-TABLE: dict[str, tuple[Found, ...]] = FIRST | SECOND
+_ONE_BORDER = (_bilinear("border", "pixel"),)
+_TWO_BORDERS = (_bilinear("border", "pixel", count=2),)
+THIRD: dict[str, tuple[Found, ...]] = {
+    "addons_interpolate": _ONE_BORDER,
+    "along_dim": _ONE_BORDER,
+    "averaged_flows": _TWO_BORDERS,
+    "bytes_rotated": (_bilinear("zeros", "pixel"),),
+    "camera_features": _ONE_BORDER,
+    "clamped_by_relu": _ONE_BORDER,
+    "clamped_grid": (_bilinear("border", "normalised", align_corners=True), *_ONE_BORDER),
+    "correlation_lookup": (_bilinear("zeros", "pixel"),),
+    "crop_with_extrapolation": (_bilinear("interior-closed, constant -1", "pixel"),),
+    "depth_warp": (_bilinear("zeros", "pixel"),),
+    "descriptors": _ONE_BORDER,
+    "embedded": (_bilinear("border", "unit", align_corners=True), *_ONE_BORDER),
+    "every_second": _ONE_BORDER,
+    "floor_and_ceil": (_structural("GSO107"),),  # 0 where a coordinate is whole: not bilinear
+    # TorchScript writes // as a cast, which rounds to zero: what it exports is another function between -1 and 0.
+    "floor_divided": (*_ONE_BORDER, _structural("GSO103")),
+    "fractions": _ONE_BORDER,
+    "half_integer_hats": _ONE_BORDER,
+    "heatmap_scores": _ONE_BORDER,
+    "homography": _ONE_BORDER,
+    "in_doubles": _ONE_BORDER,
+    "mapped_items": _ONE_BORDER,
+    # Where ones are constants, what is summed of them is a number; a table of ones is read as any other.
+    "mask_of_ones": (
+        _bilinear("zeros", "pixel", count=2),
+        Found((("GSO001", "zeros", "pixel", None), ("GSO003", "as read", "index", None)), ("GSO111",)),
+    ),
+    "mirrored_repeat": (_bilinear("symmetric", "pixel"),),
+    "out_of_map": (_bilinear("interior-closed, constant -10", "pixel"),),
+    "outer_corners": _ONE_BORDER,
+    "painted_points": (_bilinear("interior, constant -1", "pixel"),),
+    "panorama": (_bilinear("wrap", "pixel", count=2),),
+    "patches": _ONE_BORDER,
+    "plane_sweep": (_bilinear("border", "pixel", count=3),),
+    "polar": (_bilinear("zeros", "pixel"),),
+    "pyramid": _TWO_BORDERS,
+    "quadratic_form": _ONE_BORDER,
+    "remap_constant": (_bilinear("constant 127", "pixel"),),
+    "remap_reflect_101": (_bilinear("reflection", "pixel"),),
+    "replicated_margin": _ONE_BORDER,
+    "roi_align_averaged": _ONE_BORDER,
+    "rows_then_columns": _ONE_BORDER,
+    "safe_corners": (_bilinear("interior", "pixel"),),
+    "shifted_copies": _ONE_BORDER,
+    "sixteenths": _ONE_BORDER,
+    "smoothstep": (_structural("GSO101"),),
+    "table_of_corners": _ONE_BORDER,
+    "taken": _ONE_BORDER,
+    "texture_repeat": (_bilinear("wrap", "unit", align_corners=False), _bilinear("wrap", "pixel")),
+    "two_images": _TWO_BORDERS,
+    "two_triangles": (_structural("GSO112", "GSO112"), _structural("GSO112")),
+    "unfolded_cells": _ONE_BORDER,
+    "video_flow": (_bilinear("zeros", "pixel"),),
+}
+"""What `forms` exports."""
+
+TABLE: dict[str, tuple[Found, ...]] = FIRST | SECOND | THIRD
 """By the first part of a file's name; one of several, where what is left of a sampler is not always the same."""

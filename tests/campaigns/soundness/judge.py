@@ -16,6 +16,7 @@ from tests.fixtures.mutants import Mutant
 from tests.fixtures.point_mutants import point_mutant, visible
 from tests.fixtures.spellings import Spelling, build, expected, feeds
 from tests.fixtures.spellings.check import allowed, run, trusted
+from tests.fixtures.spellings.spelling import FILL
 from tests.fixtures.truth import site_gap
 
 LOWERINGS = ("merged-gather", "grid-sample", "plugin")
@@ -47,6 +48,8 @@ def judge_spelling(spelling: Spelling, seed: int) -> Judgement:
     for site in sites:
         border = "reflection" if site.policy.mirrored else site.policy.border
         if (border, site.policy.window) not in wanted.policies:
+            return Judgement("misnamed", wrong=True, detail=str(site.policy))
+        if float(site.policy.fill) != (FILL if spelling.policy == "fill" else 0):
             return Judgement("misnamed", wrong=True, detail=str(site.policy))
         if untrue := _untrue(model, site, spelling, inputs):
             return Judgement("false", wrong=True, detail=untrue)

@@ -1,0 +1,36 @@
+"""Which regions of the coordinates tell best what an expression reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate
+from onnxgs_opt.recognition.algebra.polynomial import Poly
+from onnxgs_opt.recognition.reasons import extent
+
+MAX_PROOFS = 3
+"""Regions of a mirrored or repeated image from which a proof is tried."""
+
+
+def in_order(cells: Sequence[Sequence[Cell]], coordinates: Sequence[Coordinate]) -> list[tuple[Cell, ...]]:
+    """All regions: wide ones first; of mirror images, and of repeated ones, that which begins at pixel 0."""
+    turning = any(coordinate.reach for coordinate in coordinates)
+    return sorted(product(*cells), key=_from_zero if turning else lambda region: (False, -extent(region), 0))
+
+
+def _from_zero(region: Sequence[Cell]) -> tuple[bool, int, int]:
+    """Near pixel 0 first, and better behind it than before it."""
+    width = extent(region)
+    distance = sum(2 * abs(cell.lo) + (cell.lo < 0) for cell in region if cell.lo is not None)
+    return not width, distance, -width
+
+
+def ascends(poly: Poly, taps: Sequence[int], steps: Sequence[Poly], fraction: int) -> bool:
+    """Whether the taps further along an axis, `steps` behind its floor, count for nothing where the `fraction` is 0.
+
+    In a mirror image it is the other way round.
+    """
+    places = [step.constant or 0 for step in steps]
+    later = {tap for tap, place in zip(taps, places, strict=True) if place != min(places)}
+    return all(fraction in monomial for monomial, _ in poly if not later.isdisjoint(monomial))
