@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import cloup
 
 from onnxgs_opt._version import __version__
 from onnxgs_opt.cli.config import read_config
-from onnxgs_opt.cli.given import GroupedCommand, explicit, options_given, with_options
+from onnxgs_opt.cli.given import Command, explicit, options_given, with_options
 from onnxgs_opt.cli.mistakes import said_of
 from onnxgs_opt.errors import OptError, UsageError
 from onnxgs_opt.files.atomic import is_stdout
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from onnxgs_opt.report.model import Report
 
 INTERRUPTED = 130
+HELP = cloup.HelpFormatter.settings(col1_max_width=30, row_sep=None)
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,15 @@ class Voice:
     on_stderr: bool = False
 
 
-@click.command(cls=GroupedCommand, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.argument("named", metavar="IN.onnx [OUT.onnx] | MODEL...", nargs=-1, type=click.Path())
+@cloup.command(
+    cls=Command,
+    align_option_groups=False,
+    formatter_settings=HELP,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@cloup.argument("named", metavar="IN.onnx [OUT.onnx] | MODEL...", nargs=-1, type=click.Path())
 @with_options
-@click.version_option(__version__, prog_name="onnxgs-opt", message="%(prog)s %(version)s")
+@cloup.version_option(__version__, prog_name="onnxgs-opt", message="%(prog)s %(version)s")
 @click.pass_context
 def command(context: click.Context, /, **given: Any) -> int:
     """Find hand-written bilinear samplers, replace them, prove it, write OUT.onnx."""

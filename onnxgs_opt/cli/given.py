@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cloup
 from click.core import ParameterSource
 
 from onnxgs_opt.cli.config import Config
@@ -23,43 +24,28 @@ GROUPS = tuple(dict.fromkeys(each.metadata["spec"].group for each in OPTIONS if 
 """Headings of --help, in order."""
 
 
-class GroupedCommand(click.Command):
-    """A command whose --help lists its options under the headings of `GROUPS`; the rest come last.
-
-    The context's `obj` is what was written on the command line.
-    """
+class Command(cloup.Command):
+    """A command that keeps, as its context's `obj`, what was written on the command line: reports name it."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Keep the arguments as they were written: reports name them."""
+        """Keep the arguments, then read them."""
         ctx.obj = tuple(args)
         return super().parse_args(ctx, args)
 
-    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write what the command does, right under its usage: all of --help fits one screen."""
-        formatter.write(f"  {self.help}\n")
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write one definition list a group."""
-        rest = [param for param in self.params if isinstance(param, click.Option)]  # not --help: it was found
-        for heading in GROUPS:
-            names = {option.name for option in options_of(heading)}
-            shown = rest if heading == GROUPS[-1] else [param for param in rest if param.name in names]
-            rest = [param for param in rest if param not in shown]
-            with formatter.section(heading):
-                formatter.write_dl([record for param in shown if (record := _record(param, ctx))])
+class Option(cloup.Option):
+    """An option whose help says nothing of its range: an error does."""
 
-
-def _record(option: click.Option, ctx: click.Context) -> tuple[str, str] | None:
-    """An option's names and help, without what click says of ranges: an error does."""
-    found = option.get_help_record(ctx)
-    return found and (found[0], re.sub(r"  \[x>=\d+\]|; x>=\d+", "", found[1]))
+    def get_help_extra(self, ctx: click.Context) -> Any:
+        """What click adds to the help, without the range."""
+        return {name: value for name, value in super().get_help_extra(ctx).items() if name != "range"}
 
 
 def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command every option that has a name on the command line."""
-    for each in reversed(OPTIONS):
-        if each.metadata["spec"].flags:
-            command = _click_option(each)(command)
+    """Give a command every option that has a name on the command line, under the heading of its group."""
+    for heading in reversed(GROUPS):
+        listed = [_click_option(each) for each in options_of(heading) if each.metadata["spec"].flags]
+        command = cloup.option_group(heading, *listed)(command)
     return command
 
 
@@ -77,7 +63,7 @@ def _click_option(option: Field[Any]) -> Callable[[Callable[..., Any]], Callable
     else:
         repeats = str(option.type).startswith(("Sequence", "Shapes"))
         how |= {"type": _type(option, spec), "multiple": repeats, "default": () if repeats else option.default}
-    return click.option(*spec.flags, option.name, **how)
+    return cloup.option(*spec.flags, option.name, cls=Option, **how)
 
 
 def _type(option: Field[Any], spec: Spec) -> Any:
