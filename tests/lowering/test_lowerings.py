@@ -174,7 +174,7 @@ def test_the_displacement_is_what_single_precision_makes_of_a_coordinate(size: i
 def test_what_is_not_refused() -> None:
     _, site = graph_and_site(Case())
     refused = {name for name, lowering in LOWERINGS.items() if lowering.refusal(site, Target(17)) is not None}
-    assert refused == {"blocked-gather"}  # too few points
+    assert refused == {"blocked-gather", "resize"}  # too few points; points of data
     _, site = graph_and_site(Case(dynamic=True))
     assert LOWERINGS["grid-sample"].refusal(site, Target(17, image_size=(64, 64))) is None
     _, site = graph_and_site(Case(dynamic=True, coordinates="normalised", align_corners=True))

@@ -100,6 +100,29 @@ def test_the_node_tests_of_onnx_hold_without_the_node(case: TestCase) -> None:
         np.testing.assert_allclose(found, expected[0], rtol=case.rtol, atol=1e-5)
 
 
+@pytest.mark.parametrize("align", [0, 1])
+@pytest.mark.parametrize("padding", ["zeros", "border"])
+@pytest.mark.parametrize("mode", ["linear", "nearest", "cubic"])
+def test_gathers_become_the_node_again(mode: str, padding: str, align: int) -> None:
+    there = optimize(model(20, padding, align, mode=mode), avoid=("GridSample",), measure=False, validate=False)
+    back = optimize(there.model, lowering="grid-sample", measure=False)
+    assert (back.report.status, back.report.validation.status) == ("optimised", "ok")
+    assert [n.op_type for n in back.model.graph.node if n.op_type.startswith("Gather")] == []
+    [node] = [node for node in back.model.graph.node if node.op_type == "GridSample"]
+    made = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    assert (made["mode"].decode(), made["padding_mode"].decode()) == (mode, padding)
+
+
+@pytest.mark.parametrize("opset", [16, 20])
+def test_a_cubic_node_repeats_the_edge_of_indices(opset: int) -> None:
+    """Beside the first pixel it still mixes two of them; onnx's reference, which clamps the coordinate, does not."""
+    node = model(opset, "border", 1, "1,1,2,6", "1,1,1,2", mode="bicubic" if opset < 20 else "cubic")
+    image = np.tile(np.array([5, 1, 0, 2, 7, 3], np.float32), (2, 1))[None, None]
+    point = np.array([[[[2 * -0.6 / 5 - 1, 0]]]], np.float32)
+    [found] = open_session(node, threads=1).run(None, {"image": image, "grid": point})
+    assert abs(found.item() - 5.288) < 1e-4
+
+
 def test_a_target_without_volumes_gets_gathers() -> None:
     result = optimize(model(20, **VOLUME), target="tensorrt", measure=False, validate=False)
     assert "GridSample" not in operators_of(result.model)
