@@ -45,6 +45,8 @@ def judged_file(path: Path, lowering: str) -> tuple[str, str]:
             result = optimize(path, lowering=lowering, measure=False)
         except OptError as error:
             return "kept", str(error)
+        except Exception as error:
+            return "wrong", f"internal error: {error!r}"
     report = result.report
     if report.status != "optimised":
         return "kept", report.status
