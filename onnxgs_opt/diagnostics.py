@@ -113,10 +113,10 @@ _ALL = (
     ),
     Code(
         "GSO109",
-        "corner is not a proven floor",
-        "The corner is made by ceil, round, or a cast that truncates, and the coordinate is not proven to "
-        "be >= 0, where truncation and floor are the same.",
-        "Use floor, or clamp the coordinate to >= 0 before the cast.",
+        "an index is no rounded coordinate",
+        "What says where to read is a whole number as it comes, or is rounded of several tensors at once: there is no "
+        "coordinate whose floor it is, and whose fraction the weights could be made of.",
+        "Make the corners by floor, of the coordinate whose fractions are the weights.",
     ),
     Code(
         "GSO110",
@@ -134,16 +134,17 @@ _ALL = (
     ),
     Code(
         "GSO112",
-        "not four reads",
-        "A weighted sum of reads with a number of taps that is not four, or of coordinates that is not two.",
-        "Nothing: no sampler is known to be it, but its reads may merge into one (GSO003).",
+        "another number of pixels or coordinates",
+        "A weighted sum of another number of pixels, or at another number of coordinates, than a sampler has: one "
+        "pixel is read twice, say, or data choose what is sampled.",
+        "Check that each read is of another corner; if it is meant so, nothing: its reads may merge into one (GSO003).",
     ),
     Code(
         "GSO113",
         "image size is not known",
-        "The size that bounds, strides or normalises the coordinates could not be traced to the image, "
-        "what is computed changes with the dynamic sizes, an axis has less than 2 pixels, or the sizes are more "
-        "than any memory holds.",
+        "The size that bounds, strides or normalises the coordinates could not be traced to the image or follows from "
+        "what an input holds, what is computed changes with the dynamic sizes, an axis has less than 2 pixels, or the "
+        "sizes are more than any memory holds.",
         "Export with a static size, or derive the size from the shape of the image that is read.",
     ),
     Code(
