@@ -8,7 +8,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -74,7 +74,7 @@ class Mnn:
         self, model: ModelProto, feeds: Feeds, folder: Path | None = None, custom_ops: Sequence[str] = ()
     ) -> Call:
         """Convert and load it; see `Runtime.prepare`."""
-        return partial(self.load(model, folder).run, None, feeds)
+        return self.load(model, folder).call(feeds)
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,24 @@ class Module:
 
     def run(self, names: Sequence[str] | None, feeds: Feeds) -> list[Array]:
         """The outputs of these names, or all; RunError where the model does not run on these inputs."""
+        values = self.call(feeds)()
+        return self.outputs.named(names, [np.array(value.read()) for value in values])  # theirs goes with the variables
+
+    def call(self, feeds: Feeds) -> Callable[[], list[Any]]:
+        """A call whose inputs stay where they are; it returns the variables of the outputs, which are computed."""
+        return partial(self._computed, [_variable(feeds[name]) for name in self.inputs])
+
+    def _computed(self, given: list[Any]) -> list[Any]:
         with _silence():
             try:
-                made = self.raw.onForward([_variable(feeds[name]) for name in self.inputs])
-                return self.outputs.named(names, [value.read() for value in made])
+                made = self.raw.onForward(given)
+                for value in made:
+                    value.read()
             except Exception as reason:  # its errors have no common base
                 raise RunError(f"MNN does not run it: {reason}") from reason
+        if len(made) != len(self.outputs.types):
+            raise RunError("MNN does not run it: it gives no outputs")
+        return list(made)
 
 
 def _variable(value: Array) -> Any:

@@ -76,3 +76,9 @@ def test_it_is_measured_in() -> None:
     shapes = {"img": (1, 3, 64, 64), "grid": (1, 200, 200, 2)}
     (site,) = optimize(EXPORT, target="mnn", shapes=shapes).report.sites
     assert {"keep", "row-gather"} <= {row.lowering for row in site.measurements if row.status == "ok"}
+
+
+def test_outputs_outlive_what_made_them() -> None:
+    ones = np.ones((1 << 10, 1 << 10), F32)
+    found = [run("g (float[n, m] a) => (float[n, m] b) { b = Neg (a) }", a=k * ones)[0] for k in range(1, 5)]
+    assert [(value.min(), value.max()) for value in found] == [(-k, -k) for k in range(1, 5)]
