@@ -11,8 +11,9 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import NamedTuple
 
-from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, walk
+from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
 from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate, Resolver, Unresolved, partitions
 from onnxgs_opt.recognition.algebra.polynomial import Number, Poly, tidy
 from onnxgs_opt.recognition.coordinates import coordinates_of, domain, grids_of, pieces
@@ -132,16 +133,13 @@ def _along(algebra: Algebra, found: Sequence[Coordinate], columns: dict[int, lis
     by_leaf = {c.leaf: c for c in found}
     out = []
     for position, column in columns.items():
-        leaves = frozenset[Expr]().union(*(index.leaves for index in column))
-        if len(leaves) != 1 or not leaves <= by_leaf.keys():
+        each = [list(_steps(algebra, index)) for index in dict.fromkeys(column)]
+        leaves, rounds = {s.leaf for own in each for s in own}, {s.rounds for own in each for s in own}
+        if not all(each) or len(leaves) != 1 or not leaves <= by_leaf.keys():
             return None
         coordinate = by_leaf[next(iter(leaves))]
         # A cast rounds towards zero: of its floor and its ceil, which is one more, the floor counts.
-        each = [list(_steps(algebra, index)) for index in dict.fromkeys(column)]
-        if not all(each):
-            return None
-        steps = {tidy(min(found)) for found in each}
-        rounds = {e.op == "round" for e in walk(column) if e.op in ROUNDED}
+        steps = {tidy(min(s.number for s in own)) for own in each}
         low = math.floor(min(steps))
         if len(rounds) != 1 or steps != set(range(low, low + len(steps))) or len(steps) not in (1, 2, 4):
             return None
@@ -151,8 +149,16 @@ def _along(algebra: Algebra, found: Sequence[Coordinate], columns: dict[int, lis
     return out if len({a.coordinate.leaf for a in out}) == len(found) else None
 
 
-def _steps(algebra: Algebra, index: Expr) -> Iterator[Number]:
-    """The numbers n where a piece of an index is floor(q) + n, q being the coordinate that `coordinates_of` has."""
+class _Step(NamedTuple):
+    """A piece of an index: floor(q) + number, or the rounded q, q being the coordinate that a leaf is made."""
+
+    leaf: Expr
+    number: Number
+    rounds: bool
+
+
+def _steps(algebra: Algebra, index: Expr) -> Iterator[_Step]:
+    """The pieces of an index that move with a coordinate; what they are chosen by, a mask of all axes say, is none."""
     if index.op == "select":
         _, a, b = index.args
         yield from _steps(algebra, a)  # type: ignore[arg-type]
@@ -175,11 +181,11 @@ def _steps(algebra: Algebra, index: Expr) -> Iterator[Number]:
         constant -= period if 2 * constant > period else 0
     if term.op not in ROUNDED:
         if term is not index:
-            yield from (constant + step for step in _steps(algebra, term) if sign == 1)
+            yield from (s._replace(number=s.number + constant) for s in _steps(algebra, term) if sign == 1)
         return
     for piece in pieces(algebra, term.args[0]):  # type: ignore[arg-type]
-        step = _step(piece, sign, term.op == "round")
-        yield from () if step is None else (constant + step,)
+        step, leaf = _step(piece, sign, term.op == "round"), next(t for t, _ in piece.terms if t.leaves)
+        yield from () if step is None else (_Step(leaf, constant + step, term.op == "round"),)
 
 
 def _step(piece: Expr, sign: Number, rounds: bool) -> int | None:
