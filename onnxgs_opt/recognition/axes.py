@@ -31,7 +31,8 @@ def roles_of(index: Index, match: Match) -> Roles | Miss:
     in_coordinates = {i for axis in match.axes for i in _variables(axis)}
     lost = [i for i in variables if i not in in_image | in_coordinates]
     if lost:
-        return Miss(f"output axis {lost[0].args[0]} repeats the samples", 4, "GSO108")
+        condition = f"along axis {lost[0].args[0]} of the output neither the image nor a coordinate changes"
+        return Miss(condition, 4, "GSO108")
     samples = tuple(i for i in variables if i not in in_image)
     first = len(samples) - len(match.axes) + 1
     return Roles(

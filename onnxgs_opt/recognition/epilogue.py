@@ -35,13 +35,15 @@ def affine_of(lift: Lift, index: Index, match: Match, like: Affine | None = None
     try:
         factor, addend = (resolver.evaluate(expr, ()) for expr in (match.factor, match.addend))
     except (Split, Unresolved):
-        return Miss("what scales the taps has no formula", 4, "GSO108")
+        return Miss("what scales the pixels has no formula", 4, "GSO108")
     product = _product(factor, list(_candidates(lift, index, match.factor, resolver, names)))
     if product is None:
-        return Miss("no tensor that lies as the output does holds a factor of all taps", 4, "GSO108")
+        return Miss(
+            "every pixel is scaled alike, and no tensor along axes of the output holds that factor", 4, "GSO108"
+        )
     addends = _sum(addend, list(_candidates(lift, index, match.addend, resolver, names)))
     if addends is None:
-        return Miss("no tensor that lies as the output does holds what is added to the taps", 4, "GSO108")
+        return Miss("something is added to the sample, and no tensor along axes of the output holds it", 4, "GSO108")
     return Affine(product[0], product[1], addends)
 
 

@@ -15,6 +15,7 @@ from onnxgs_opt.recognition.grids import grid_of, pixel_pair
 from onnxgs_opt.recognition.lifting.lift import Lift
 from onnxgs_opt.recognition.lifting.rule import Index
 from onnxgs_opt.recognition.match import Axis, Match, Miss
+from onnxgs_opt.recognition.reasons import listed, source
 from onnxgs_opt.samplers.coordinates import CoordinateName
 from onnxgs_opt.samplers.sampler import in_window
 from onnxgs_opt.samplers.site import Affine
@@ -83,10 +84,13 @@ def place(
     if image is None:
         runs = ((int(i.hi or 0) + 1, s) for i, s in zip(match.index, match.sizes, strict=True) if i and i.op == "idx")
         extents = next((run for run in runs if run[0] != run[1]), None)
-        return Miss(f"the axes of '{match.image}' are not axes of the output", 4, "GSO108", extents=extents)
+        condition = f"'{match.image}' is not read over its whole batch and all of its channels along axes of the output"
+        return Miss(condition, 4, "GSO108", extents=extents)
     grid = grid_of(lift, match, roles, not views, None if like is None else (like.coordinates, like.align_corners))
     if grid is None:
-        return Miss("no tensor holds the pixel coordinates by themselves", 4, "GSO108")
+        made_of = listed(source(axis.leaf) for axis in reversed(match.axes))
+        condition = f"no tensor holds the pixel coordinates by themselves, which are made of {made_of}"
+        return Miss(condition, 4, "GSO108")
     by_letter = dict(zip("xyz", views, strict=False))
     inside = _stays_inside(match)
     if inside and any(view is not None and any(view.steps) for view in views or (grid.view,)):

@@ -8,19 +8,18 @@ from onnxgs_opt.recognition.lifting.elementwise import EXACT_BELOW
 from onnxgs_opt.recognition.lifting.lift import Lift
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN
 from onnxgs_opt.recognition.match import Match, Miss
+from onnxgs_opt.recognition.reasons import source
 
 
 def inexact(lift: Lift, match: Match) -> Miss | None:
     """The miss of indices or coordinates whose float type does not hold every integer up to the sizes; else None."""
     pixels = math.prod(s for s, i in zip(match.sizes, match.index, strict=True) if i is None)
     if pixels > lift.exact_below:
-        return Miss(
-            f"a linear index up to {pixels} is computed in a type that is exact to {lift.exact_below}", 4, "GSO110"
-        )
+        condition = f"its linear index goes up to {pixels}, and is computed in a type that is exact up to"
+        return Miss(f"{condition} {lift.exact_below}", 4, "GSO110")
     for axis in reversed(match.axes):
         dtype = lift.facts.get(str(axis.leaf.args[0]), UNKNOWN).dtype
         if dtype is not None and axis.size > EXACT_BELOW.get(dtype.itemsize, axis.size):
-            return Miss(
-                f"a coordinate up to {axis.size} is {dtype}, exact to {EXACT_BELOW[dtype.itemsize]}", 4, "GSO110"
-            )
+            exact = f"{dtype}, which is exact up to {EXACT_BELOW[dtype.itemsize]}"
+            return Miss(f"{source(axis.leaf)} is a coordinate up to {axis.size} in {exact}", 4, "GSO110")
     return None
