@@ -143,7 +143,8 @@ class _Search:
         """Look for every other kernel and number of axes in what is left, single reads included, the widest first."""
         self._whole_family = True
         self._tried.clear()
-        missed: list[frozenset[str]] = []
+        # What has the corners of a bilinear sampler is nothing else, whatever is wrong with it.
+        missed = [join.reads for join, miss in self._misses.values() if miss.stage >= Stage.OUTSIDE]
         for join in sorted((*self._joins, *single_reads(self._scope, self._facts_at(0))), key=lambda j: -len(j.reads)):
             if not join.reads.isdisjoint(self._claimed.keys() | self._endless) or self._is_inside(join):
                 continue

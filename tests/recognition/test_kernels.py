@@ -18,12 +18,12 @@ AS_GRID_SAMPLE = {
         Spelling("nearest-down", axes=3, rounded="ceil", opset=20),
         Spelling("floor", border="zeros", rounded="floor", one_grid=True),
         Spelling("cubic", border="zeros"),
+        Spelling("cubic"),
         Spelling("cubic", border="zeros", units="edges", one_grid=True, opset=20),
         Spelling("linear", axes=3, opset=20),
         Spelling("linear", axes=3, border="zeros", one_grid=True, opset=20),
     ),
     "kept": (
-        Spelling("cubic"),  # a clamped index, and GridSample clamps the coordinate
         Spelling("cubic(-1/2)", border="zeros"),
         Spelling("linear", axes=1),
         Spelling("linear", axes=3),  # before opset 20

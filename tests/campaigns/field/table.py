@@ -30,6 +30,10 @@ def _structural(*codes: str) -> Found:
     return Found((("GSO003", "as read", "index", None),), codes)
 
 
+def _sampler(border: str, coordinates: str, align_corners: bool | None = None, count: int = 1) -> Found:
+    return Found((("GSO005", border, coordinates, align_corners),) * count)
+
+
 def _resize(attributes: str) -> Found:
     return Found((("GSO004", attributes, "index", None),))
 
@@ -43,21 +47,21 @@ FIRST: dict[str, tuple[Found, ...]] = {
     "deform_conv": (_structural("GSO108"),),
     "deformable_attention": (_bilinear("zeros", "unit", align_corners=False, count=2),),
     "grid_sample": (Found((("GSO002", "zeros", "normalised", False),)),),
-    "linear_1d": (_structural("GSO112"),),
+    "linear_1d": (_sampler("border", "pixel"),),
     "map_coordinates": (_bilinear("border", "pixel"),),
     "masked_interior": (_bilinear("interior", "pixel"),),
     "masked_interior_normalized": (_bilinear("interior", "normalised", align_corners=True),),
     "padded_by_one": (_bilinear("zeros", "normalised", align_corners=False),),
     "resize_lookalike": (_resize("linear half_pixel"),),
     "rows_with_base": (_bilinear("border", "pixel"),),
-    "trilinear": (_structural("GSO112"),),
+    "trilinear": (_sampler("border", "pixel"),),
     "unclipped": (_structural("GSO114"),),
 }
 SECOND: dict[str, tuple[Found, ...]] = {
     "auto_shape_other_inputs": (_bilinear("border", "pixel"),),
     "base_plus_floor_of_flow": (_bilinear("border", "pixel"),),
     "batch_of_coordinates": (_bilinear("interior", "pixel"),),
-    "bicubic_hand": (_structural("GSO112"),),
+    "bicubic_hand": (_sampler("border", "pixel"),),
     "boxes_separable": (_bilinear("border", "pixel"),),
     "chain2": (_bilinear("border", "pixel", count=2),),
     "constant_fill": (_bilinear("constant 0.5", "pixel"),),
@@ -68,19 +72,19 @@ SECOND: dict[str, tuple[Found, ...]] = {
     "half_image_half_weights": (_bilinear("border", "normalised", align_corners=True),),
     "image_ceil_corners_unopt": (_bilinear("border", "pixel"),),
     "index_modes_jax": (_bilinear("constant 2.5", "pixel"), _bilinear("reflection", "pixel")),
-    "interp1d_time": (_structural("GSO112"),),
+    "interp1d_time": (_sampler("border", "pixel"),),
     "isnan": (_bilinear("border", "pixel"),),
-    "lut3d": (_structural("GSO112"),),
-    "nearest_point_sample": (Found(()),),
+    "lut3d": (_sampler("border", "pixel"),),
+    "nearest_point_sample": (_sampler("zeros", "normalised", align_corners=False),),
     "nearest_resize_index": (_resize("nearest asymmetric floor"),),
     "qwen3vl_pos_embed": (Found((), ("GSO113",)),),
     "reduce_prod_empty": (_bilinear("border", "pixel"),),
     "rfdetr_gather_msda_unopt": (_bilinear("zeros", "normalised", align_corners=False),),
     "roi_separable": (_bilinear("border", "pixel"),),
-    "rtdetrv2_discrete": (Found((), ("GSO112",)),),
+    "rtdetrv2_discrete": (_sampler("border", "pixel", count=2),),
     "sq21": (_bilinear("border", "pixel", count=3),),
     "torchvision_roi_align_py": (_structural("GSO112"),),
-    "volume_5d_gather": (_structural("GSO112"),),
+    "volume_5d_gather": (_sampler("zeros", "normalised", align_corners=False),),
 }
 """What was tried second: exports of other frameworks, boxes, fill values, repeated images, other kernels."""
 
