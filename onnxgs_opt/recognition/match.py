@@ -143,6 +143,11 @@ class Miss:
         at = f"at '{self.node}', " if self.node else ""
         return f"{self.like}, but {at}{self.condition}" if self.like else f"{at}{self.condition}"
 
+    def saying(self, other: Miss) -> Miss:
+        """This miss, by which the search goes on, with the reason of another look at the same."""
+        said = {"condition": other.condition, "like": other.like, "reported": other.reported or other.code}
+        return replace(self, **said, about=other.about, stage=other.stage)  # type: ignore[arg-type]
+
     def is_further(self, other: Miss) -> bool:
         """Whether it is the better reason: the one of a later stage, or of more reads."""
         return (self.stage, self.taps) > (other.stage, other.taps)

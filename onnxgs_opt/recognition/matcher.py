@@ -65,7 +65,8 @@ def recognise(
     result = _match(algebra, root, found, fitting)
     if isinstance(result, Miss):
         around = [within_periods(root, coordinate) for coordinate in found]
-        result = result if around == found else _match(algebra, root, around, fitting)
+        turning = result if around == found else _match(algebra, root, around, fitting)
+        result = turning.saying(result) if isinstance(turning, Miss) and result.is_further(turning) else turning
     return replace(result, beside=True) if isinstance(result, Miss) and beside else result
 
 
