@@ -311,11 +311,15 @@ def test_a_merge_that_changes_an_element_is_found() -> None:
         assert check_reads(graph, site).status == "mismatch"
 
 
+OUTSIDE = ("other-period",)
+"""Mutants that read past the end of the image: they have no result that could stay the same."""
+
+
 def test_wrong_samplers_of_every_spelling_merge_exactly() -> None:
     """What no policy was proven of is where merges happen: mutants of random spellings, layouts and opsets."""
     merges = 0
     for number, spelling in enumerate(islice(spellings(seed=31), 40)):
-        fitting = [mutant for mutant in MUTANTS if mutant.fits(spelling)]
+        fitting = [mutant for mutant in MUTANTS if mutant.fits(spelling) and mutant.name not in OUTSIDE]
         model = fitting[number % len(fitting)].build(spelling)
         graph = Graph.from_proto(onnx.ModelProto.FromString(model.SerializeToString()))
         CANONICALISE.run(graph)
