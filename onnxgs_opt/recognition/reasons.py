@@ -14,7 +14,7 @@ from onnxgs_opt.recognition.match import Axis, Miss
 from onnxgs_opt.samplers.kernel import Kernel
 
 FRACTIONS = {"x": "u", "y": "v", "z": "w"}
-"""Letters of x - floor(x), and of the others, as docs/bilinear.md has them."""
+"""Letters of x - floor(x), and of the others, as docs/samplers.md has them."""
 
 FEW = 5
 """Coordinates that are listed."""

@@ -42,7 +42,7 @@ def test_parts_made_from_the_code_are_what_the_code_says() -> None:
     assert by_code == {page.name for page in (REPOSITORY / "docs" / "codes").iterdir()}
     assert {page.name for page in made} - by_code == {
         "usage.md",
-        "bilinear.md",
+        "samplers.md",
         "codes.md",
         "runtimes.md",
         *(p.name for p in GUIDES),

@@ -25,7 +25,7 @@ Box = Mapping[str, tuple[int, int]]
 def assignments(names: list[str], box: Box | None = None) -> list[dict[str, int]]:
     """Sizes to analyse dynamic dims at: distinct ones, so that no two dims are confused, the small ones included.
 
-    Those of `box` are of its ranges. Proofs have a fourth set, `far`; docs/bilinear.md says what the four prove
+    Those of `box` are of its ranges. Proofs have a fourth set, `far`; docs/samplers.md says what the four prove
     together.
     """
     count = len(names)
