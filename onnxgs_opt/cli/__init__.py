@@ -54,7 +54,7 @@ class Voice:
     formatter_settings=HELP,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@cloup.argument("named", metavar="IN.onnx [OUT.onnx] | MODEL...", nargs=-1, type=click.Path())
+@cloup.argument("named", metavar="IN.onnx [OUT.onnx] | MODEL...", nargs=-1, type=click.Path(readable=False))
 @with_options
 @cloup.version_option(__version__, prog_name="onnxgs-opt", message="%(prog)s %(version)s")
 @click.pass_context

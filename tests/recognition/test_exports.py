@@ -15,7 +15,7 @@ from onnxgs_opt.validation.check import check_model
 MODELS = sorted((Path(__file__).parents[1] / "fixtures" / "models").glob("masked_interior*.onnx"))
 IDS = [path.stem for path in MODELS]
 EXACT = 1e-6
-MOST_NODES = {True: 70, False: 40}  # dynamic, static
+MOST_NODES = {True: 80, False: 40}  # dynamic, ten of them for images of a single row or column; static
 
 each_model = pytest.mark.parametrize("path", MODELS, ids=IDS)
 
