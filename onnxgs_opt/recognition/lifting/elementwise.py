@@ -181,7 +181,20 @@ def _where(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     taken = lift.value(*condition)
     if taken.value is not None:
         return lift.value(*(a if taken.value else b))
-    return lift.algebra.select(taken, lift.value(*a), lift.value(*b))
+    first, second = lift.value(*a), lift.value(*b)
+    return _floored(lift.algebra, taken, first, second) or lift.algebra.select(taken, first, second)
+
+
+def _floored(algebra: Algebra, taken: Expr, first: Expr, second: Expr) -> Expr | None:
+    """R + n where r < 0, else r: what x - n*trunc(x/n) is made to, so that it is x - n*floor(x/n); None of else."""
+    size = algebra.sub(first, second).value
+    if size is None or size <= 0 or taken is not algebra.sub(algebra.one, algebra.ge(second)):
+        return None
+    for term, factor in second.terms:
+        whole = algebra.add(second, term, -factor)
+        if factor == -size and term is algebra.trunc(algebra.scale(whole, Fraction(1) / size)):
+            return algebra.add(whole, algebra.floor(algebra.scale(whole, Fraction(1) / size)), -size)
+    return None
 
 
 def _clip(lift: Lift, node: Node, position: int, index: Index) -> Expr:
