@@ -28,6 +28,7 @@ from onnxgs_opt.recognition.precision import inexact
 from onnxgs_opt.recognition.proofs import Proofs
 from onnxgs_opt.recognition.reflection import mirrors_coordinates
 from onnxgs_opt.recognition.size_claims import SizeClaims
+from onnxgs_opt.samplers.kernel import FLOOR
 from onnxgs_opt.samplers.site import Site
 
 PLACEMENT = "GSO108"
@@ -40,6 +41,9 @@ MASK = "GSO107"
 """The miss of what a mask makes of a sum: of two that come as far, the one behind the mask is told."""
 
 LAYOUTS = MOVES | {"If"}
+
+MAX_OTHERS = 16
+"""Sums and reads that the look for other kernels may miss: unrolled tables have hundreds, and no sampler."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ class _Search:
         self._claimed: dict[str, str] = {}
         self._endless: set[str] = set()
         self._whole_family = False
+        self._sums = {join.node.outputs[0].name for join in self._joins}
         self._samples: frozenset[str] = frozenset()
 
     def run(self) -> Found:
@@ -143,6 +148,7 @@ class _Search:
         """Look for every other kernel and number of axes in what is left, single reads included, the widest first."""
         self._whole_family = True
         self._tried.clear()
+        looks = MAX_OTHERS
         # What has the corners of a bilinear sampler is nothing else, whatever is wrong with it.
         missed = [join.reads for join, miss in self._misses.values() if miss.stage >= Stage.OUTSIDE]
         for join in sorted((*self._joins, *single_reads(self._scope, self._facts_at(0))), key=lambda j: -len(j.reads)):
@@ -154,6 +160,9 @@ class _Search:
             if not isinstance(found, Miss):
                 self._keep(join, *found)
                 continue
+            looks -= 1
+            if not looks:
+                break
             missed += [] if found.apart else [join.reads]
             name = join.node.outputs[0].name
             if len(join.reads) == 1 and found.stage >= Stage.TAPS:
@@ -172,6 +181,9 @@ class _Search:
             inside = {self._claimed[read] for read in reads if read in self._claimed} & single.keys()
             apart = {_points(single[name]) for name in inside}
             dropped |= inside if len(apart) < len(reads) else set()
+            floors = {self._claimed[read] for read in reads if read in self._claimed}
+            if any(self._claimed.get(read, "") in {"", *dropped} for read in reads):
+                dropped |= {name for name in floors if FLOOR.name in self._sites[name][1].kernels}
         for name in dropped:
             self._drop(name)
 
@@ -246,7 +258,8 @@ class _Search:
         best: Claim | None = None
         miss: Miss | None = None
         for node, midway in _through_layouts(reach(self._scope, join.node)):
-            if miss is not None and node.outputs[0].name in self._crowded:
+            sums = self._sums if self._whole_family else self._crowded  # a miss that is summed is no other kernel
+            if miss is not None and node.outputs[0].name in sums | self._crowded:
                 break
             if midway and best is None and miss is not None and miss.code != PLACEMENT:
                 continue  # the same elements elsewhere: the same miss, but where rows get the output's axes
@@ -290,6 +303,8 @@ class _Search:
             self._extents |= set() if found.extents is None else {found.extents}
             if len(seen) == 1 or (not cuts.through and found.is_further(miss)):
                 miss = placed(lift, found, self._scope, output)
+            if self._whole_family and found.taps > 2 * TAPS and found.code == PLACEMENT and not found.stage:
+                continue  # of many reads each look costs much, and which image is read no cut tells
             if lift is not None:
                 pending += other_cuts(cuts, found, lift)
         return miss
