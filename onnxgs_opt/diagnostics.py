@@ -221,9 +221,10 @@ _ALL = (
     ),
     Code(
         "GSO208",
-        "sizes of 0 or 1 come out otherwise",
+        "sizes of 0 or 1 may come out otherwise",
         "The proof of a sampler begins at 2 rows and 2 columns. With one row, one column, no points, no batch or no "
-        "channels the lowered sampler was run beside the exported one, and it fails or gives something else.",
+        "channels the lowered sampler was run beside the exported one, and it fails or gives something else, or it "
+        "could not be run there.",
         "Nothing where no axis is that small at run time; else choose another lowering, as row-gather, or keep it by "
         "--lowering keep.",
     ),

@@ -35,7 +35,8 @@ class SiteCheck:
     """What the checks of a site's lowerings share: its exported cone, the inputs, and the cone's outputs for them.
 
     `seen` are the inputs that were made so far, `rest` makes the others. `form` is equal for sites of which each check
-    shows the same.
+    shows the same. `untried`: the image has sizes that are free, and none of 0 or 1 could be laid out, as where they
+    follow from other sizes.
     """
 
     site: Site
@@ -44,6 +45,7 @@ class SiteCheck:
     rest: Iterator[Run]
     seen: list[Run] = field(default_factory=list)
     form: Hashable | None = None
+    untried: bool = False
 
     @classmethod
     def of(
@@ -81,7 +83,8 @@ class SiteCheck:
         own, beyond = (tuple(own_layouts(graph, cone, analysed, picks)) for picks in (OWN, EDGES))
         form = form_of(cone, site, fitting, (tuple(layouts), own, beyond, seed, tuple(custom_ops)))
         runs = site_runs(cone, site, layouts, seed, fitting, own, beyond)
-        return cls(site, Original(cone, custom_ops=custom_ops, keeps=True), seed, runs, form=form)
+        untried = not beyond and None in site.image_size
+        return cls(site, Original(cone, custom_ops=custom_ops, keeps=True), seed, runs, form=form, untried=untried)
 
     def on(self, runtime: Runtime) -> SiteCheck:
         """The same check of results that run elsewhere; what the exported cone makes of inputs serves both."""
@@ -97,7 +100,8 @@ class SiteCheck:
             return tolerance(tolerance_of(lowering, replace(self.site, image_size=run.image)))
 
         lowered = lowered_cone(self.cone.model, self.site, lowering)
-        return compare_runs(self.cone, lowered, self._runs(), allowed, self.seed, self.site)
+        seen = compare_runs(self.cone, lowered, self._runs(), allowed, self.seed, self.site)
+        return replace(seen, untried=self.untried)
 
     def _runs(self) -> Iterator[Run]:
         yield from self.seen

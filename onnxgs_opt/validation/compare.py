@@ -55,6 +55,7 @@ class Comparison:
         runtime: Where the result ran; "" for onnxruntime on a CPU, which makes the reference.
         points: Of a site's check, the differences point by point, a record a run.
         beyond: Sizes of which nothing is claimed, in words, at which the original runs and the result differs or fails.
+        untried: Whether the image's sizes are free and none of 0 or 1 could be tried.
     """
 
     status: Status
@@ -66,6 +67,7 @@ class Comparison:
     from_double: tuple[float, float] | None = None
     points: tuple[Points, ...] = field(default=(), repr=False, compare=False)
     beyond: tuple[str, ...] = ()
+    untried: bool = False
     runtime: str = ""
 
 

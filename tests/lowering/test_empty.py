@@ -86,3 +86,12 @@ def test_what_differs_at_one_row_is_said(tmp_path: Path) -> None:
     said = {name: [h.hint for h in report.hazards if h.code == "GSO208"] for name, report in found.items()}
     assert said["row-gather"] == []
     assert [text.split(" and ")[0] for text in said["grid-sample"]] == ["Seen at an image of 2x3x1x5"]
+
+
+def test_what_could_not_be_tried_at_one_row_is_said() -> None:
+    """The points' sizes follow from those of another input, so that none of the sampler's own can be chosen."""
+    for lowering in ("merged-gather", "row-gather"):
+        report = optimize(MODELS.parent / "field" / "auto_shape_other_inputs.dyn.onnx", lowering=lowering).report
+        assert [site.lowering for site in report.sites] == [lowering]
+        [hazard] = [hazard for hazard in report.hazards if hazard.code == "GSO208"]
+        assert hazard.hint.startswith("Not tried")
