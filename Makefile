@@ -11,7 +11,7 @@
 # make real-models   looks for samplers in models that packages ship, which it fetches
 # make same-outputs   whether a change of the code changed what is written and said: ONLY=text of a run's name, JOBS=2
 # make reliability   fuzzes, kills and fills up the disk; writes docs/reliability.md: EXECUTIONS=1000000, JOBS=2
-# make lint   ruff, ruff format, mypy --strict, and stubtest of the public modules
+# make lint   ruff, ruff format, spelling, mypy --strict, and stubtest of the public modules
 # make torch  installs PyTorch and runs the tests of the export hook and of the export pipeline
 # make bench  time every lowering on this machine: tables and a chart in bench/results
 # make package   builds the source archive and, from it, the wheel; installs that in an empty environment and runs it
@@ -92,12 +92,12 @@ reliability: $(VENV)/.installed-test
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell *.md action.yml docs onnxgs_opt tests bench ops native examples
 	$(BIN)/mypy
 	$(BIN)/stubtest --concise --mypy-config-file pyproject.toml --allowlist tests/stubtest-allowlist.txt \
 		onnxgs_opt.api onnxgs_opt.errors onnxgs_opt.options onnxgs_opt.report.model onnxgs_opt.torch
 
-torch: $(VENV)/.installed-test
-	@$(PIP) install torch onnxscript
+torch: $(VENV)/.installed-torch
 	$(BIN)/python -m pytest tests/test_torch_export.py tests/repository/test_examples.py
 
 package: $(BIN)/python
@@ -150,6 +150,11 @@ $(BIN)/python:
 $(VENV)/.installed: pyproject.toml onnxgs_opt/_version.py $(CONSTRAINTS) | $(BIN)/python
 	@echo 'installing onnxgs-opt into $(VENV)'
 	@$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.installed-torch: $(VENV)/.installed-test
+	@echo 'installing PyTorch into $(VENV)'
+	@$(PIP) install torch onnxscript
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
