@@ -13,6 +13,7 @@ from onnxgs_opt.errors import UsageError
 from onnxgs_opt.report.model import SiteReport
 from onnxgs_opt.report.rendering.text import to_text
 from onnxgs_opt.runtime.ort import open_session
+from onnxgs_opt.tuning.race import INEXACT
 from tests.native.ops import build
 
 REPOSITORY = Path(__file__).parents[2]
@@ -45,7 +46,7 @@ def test_the_native_operator_is_measured_among_the_others(installed: None) -> No
     [site] = optimize(MODEL, ops=True).report.sites
     found = times_as_fast(site)
     assert "plugin" in found
-    assert max(found, key=lambda name: found[name] or 0) == site.lowering
+    assert (found[site.lowering] or 0) >= max(ratio or 0 for ratio in found.values()) / INEXACT
 
 
 def test_the_native_operator_is_written_and_said(installed: None) -> None:
