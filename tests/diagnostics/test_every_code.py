@@ -14,7 +14,7 @@ import pytest
 from onnxgs_opt import optimize
 from onnxgs_opt.diagnostics import CODES
 from tests.fixtures.size_limits import Limits
-from tests.fixtures.text import FIRST_THREE, INDICES, READS, TERMS, WEIGHTS
+from tests.fixtures.text import CELL, FIRST_THREE, INDICES, READS, TERMS, WEIGHTS
 
 TESTS = Path(__file__).parents[1]
 SAMPLER = (
@@ -23,13 +23,9 @@ g (float[6,7] image, float[20] x, float[20] y) => (float[20] out)
 <float one = {1}, float zero = {0}, float lx = {6}, float ly = {5}, int64 width = {7}, int64[1] flat = {-1}>
 {
  line = Reshape(image, flat)
- x0 = Floor(x)
- y0 = Floor(y)
- u = Sub(x, x0)
- v = Sub(y, y0)
- x1 = Add(x0, one)
- y1 = Add(y0, one)
- x0c = Clip(x0, zero, lx)
+"""
+    + CELL
+    + """ x0c = Clip(x0, zero, lx)
  x1c = Clip(x1, zero, lx)
  y0c = Clip(y0, zero, ly)
  y1c = Clip(y1, zero, ly)

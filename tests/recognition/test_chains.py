@@ -12,7 +12,7 @@ import pytest
 from onnxgs_opt import find, optimize
 from onnxgs_opt.recognition import search
 from tests.fixtures.spellings.check import run
-from tests.fixtures.text import FIRST_THREE, TERMS, WEIGHTS, four
+from tests.fixtures.text import CELL, FIRST_THREE, TERMS, WEIGHTS, four
 
 FIELD = [Path(__file__).parents[1] / "fixtures" / "chains" / name for name in ("chain2.onnx", "sq21.onnx")]
 HEAD = """
@@ -32,13 +32,9 @@ SAMPLE = (
   py = Add(row, oy)
   x = Reshape(px, flat)
   y = Reshape(py, flat)
-  x0 = Floor(x)
-  y0 = Floor(y)
-  u = Sub(x, x0)
-  v = Sub(y, y0)
-  x1 = Add(x0, one)
-  y1 = Add(y0, one)
-  xa = Clip(x0, zero, xl)
+"""
+    + CELL
+    + """  xa = Clip(x0, zero, xl)
   xb = Clip(x1, zero, xl)
   ya = Clip(y0, zero, yl)
   yb = Clip(y1, zero, yl)

@@ -8,24 +8,22 @@ import pytest
 
 from onnxgs_opt import find, optimize
 from tests.fixtures.spellings.check import run
-from tests.fixtures.text import four
+from tests.fixtures.text import CELL, four
 from tests.fixtures.truth import site_gap
 
-HEAD = """
+HEAD = (
+    """
 <ir_version: 8, opset_import: ["" : 17]>
 sampler (float[3,6,7] image, float[4,5] x, float[4,5] y, float[4,5] gain) => (float[3,4,5] out)
 <float zero = {0}, float one = {1}, float xl = {6}, float yl = {5}, float c = {2.5}, float other = {2},
  float[1] w = {7}, float[1] pw = {9}, int64[2] rows = {3, -1}, int64[6] pads = {0, 1, 1, 0, 1, 1}>
 {
-  x0 = Floor(x)
-  y0 = Floor(y)
-  u = Sub(x, x0)
-  v = Sub(y, y0)
-  nu = Sub(one, u)
-  nv = Sub(one, v)
-  x1 = Add(x0, one)
-  y1 = Add(y0, one)
 """
+    + CELL
+    + """  nu = Sub(one, u)
+  nv = Sub(one, v)
+"""
+)
 CLAMPED = """
   xa = Clip(x0, zero, xl)
   xb = Clip(x1, zero, xl)

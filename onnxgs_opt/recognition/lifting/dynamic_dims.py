@@ -59,7 +59,7 @@ Analysis = tuple[dict[str, int], dict[str, Fact]]
 
 def far(
     scope: Scope,
-    tie: Callable[[dict[str, int]], dict[str, int]],
+    tie: Tie,
     known: Mapping[str, Fact],
     first: int = 0,
     box: Box | None = None,
