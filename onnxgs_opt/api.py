@@ -176,10 +176,10 @@ def compare_targets(model: Model, targets: Sequence[str], **given: Any) -> tuple
     Raises:
         OptError: As `optimize` does, and for a target that is none.
     """
-    return compare(Options(model, compare_targets=tuple(targets), **given))
+    return run_on_each(Options(model, compare_targets=tuple(targets), **given))
 
 
-def compare(options: Options) -> tuple[TargetRun, ...]:
+def run_on_each(options: Options) -> tuple[TargetRun, ...]:
     """A run for each of `compare_targets`."""
     if options.target or options.lowering != AUTO or options.plan or options.engine or not options.writes:
         hint = "leave out --target, --lowering, --plan, --engine, --dry-run and --check"

@@ -95,13 +95,13 @@ def _one(options: Options, voice: Voice) -> int:
 
 def _compare(each: Sequence[Options], voice: Voice) -> int:
     """Measure one model on several targets, and print the table."""
-    from onnxgs_opt.api import compare
+    from onnxgs_opt.api import run_on_each
     from onnxgs_opt.report.targets import to_json, to_text
 
     if len(each) > 1 or voice.format not in ("text", "json"):
         raise UsageError("--compare-targets prints the table of one model", "name one, and --format text or json")
     with _progress(voice) as progress, _warnings():
-        runs = compare(replace(each[0], progress=progress))
+        runs = run_on_each(replace(each[0], progress=progress))
     _say(to_json(runs) if voice.format == "json" else to_text(runs), voice.colour)
     return 0
 

@@ -17,7 +17,7 @@ from onnxgs_opt.files.atomic import fill, followed, is_stream, put, reason_of, s
 from onnxgs_opt.files.foreign import what_else
 from onnxgs_opt.ir.external_data import external_tensors, location_of
 from onnxgs_opt.ir.importer import readable_text
-from onnxgs_opt.ir.verifier import check_model
+from onnxgs_opt.ir.verifier import verify
 
 _PROTOBUF_LIMIT = 2**31
 _CHUNK = 1 << 22
@@ -42,7 +42,7 @@ def parsed(raw: bytes, name: str) -> ModelProto:
     try:
         model.ParseFromString(raw)
         with readable_text():
-            check_model(model)
+            verify(model)
     except (DecodeError, RuntimeError, ModelError) as error:
         raise _refusal(name, raw, error) from error
     return model

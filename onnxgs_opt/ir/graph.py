@@ -21,7 +21,7 @@ from onnxgs_opt.ir.files import read_model, write_model
 from onnxgs_opt.ir.importer import import_function, import_model, paused_collector, readable_text, shell_of
 from onnxgs_opt.ir.operators import DEFAULT_DOMAINS, first_name, operator
 from onnxgs_opt.ir.traversal import captured, node_subgraphs, sort_nodes
-from onnxgs_opt.ir.verifier import check_model
+from onnxgs_opt.ir.verifier import verify
 
 
 class Graph:
@@ -67,7 +67,7 @@ class Graph:
             ModelError: The model is not a valid graph.
         """
         with readable_text():
-            check_model(model)
+            verify(model)
         return cls._wrap(model, None if folder is None else Path(folder))
 
     @classmethod

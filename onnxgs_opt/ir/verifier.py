@@ -36,7 +36,7 @@ _BITS: dict[int, int] = {
 _NEWER = "upgrade the onnx package, or export the model again"
 
 
-def check_model(model: ModelProto) -> None:
+def verify(model: ModelProto) -> None:
     """Check what every later step relies on: one linear walk, no weights read.
 
     Raises:

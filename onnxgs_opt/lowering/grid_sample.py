@@ -17,7 +17,7 @@ from onnxgs_opt.lowering.emit.cells import float_type, is_inside_image
 from onnxgs_opt.lowering.emit.coordinates import emit_pixel_grid, for_batch
 from onnxgs_opt.lowering.emit.operands import BORDERS
 from onnxgs_opt.lowering.emit.views import emit_view
-from onnxgs_opt.lowering.emit.windows import as_own_mask, both_sides, emit_sides, far_where_outside
+from onnxgs_opt.lowering.emit.windows import both_sides, emit_sides, far_where_outside, sides_as_own_mask
 from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.target import Target
 from onnxgs_opt.samplers.kernel import TORCH, cubic
@@ -87,7 +87,7 @@ class GridSample:
         inside = None if points is None or on_grid else emit_sides(builder, site, points, sizes)
         if inside is None:
             return Emitted(samples, mask)
-        mask = as_own_mask(builder, site.mask, inside)
+        mask = sides_as_own_mask(builder, site.mask, inside)
         window = builder.unsqueeze(builder.squeeze(both_sides(builder, inside, samples.dtype), [3]), [1])
         return Emitted(builder.op("Mul", samples, window), mask)
 

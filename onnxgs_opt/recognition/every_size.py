@@ -13,7 +13,7 @@ from onnxgs_opt.ir.operators import BOUNDED, ELEMENTWISE, MOVES, operator
 from onnxgs_opt.recognition.algebra.quantity import Quantity, Range
 from onnxgs_opt.recognition.lifting.elementwise import EXACT_BELOW
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
-from onnxgs_opt.recognition.lifting.size_values import ONE, Arithmetic, Break, Element
+from onnxgs_opt.recognition.lifting.size_values import ONE, Break, Element, SizeArithmetic
 from onnxgs_opt.recognition.lifting.symbolic_shapes import State
 from onnxgs_opt.recognition.lifting.symbolic_sizes import MOST, Sizes, of_claim
 from onnxgs_opt.recognition.match import Miss
@@ -81,7 +81,7 @@ class EverySize:
             values = [small_value(t) for t in node.inputs] if last and operator(node) in DECIDES else []
             fixed = {int(v) for value in values if value is not None and value.size for v in value.reshape(-1)}
             for number in sorted(abs(v) for v in fixed if abs(v) < MOST):
-                decides = Arithmetic(node, None, None, self._sizes.range_of, self._sizes.names)
+                decides = SizeArithmetic(node, None, None, self._sizes.range_of, self._sizes.names)
                 for end in last:
                     found = decides.larger(end, Quantity.of(number), True)
                     if isinstance(found, Break):

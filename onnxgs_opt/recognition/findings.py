@@ -19,7 +19,7 @@ from onnxgs_opt.recognition.lifting.dynamic_dims import Box
 from onnxgs_opt.recognition.lifting.shape_functions import Shape
 from onnxgs_opt.recognition.proofs import Proofs
 from onnxgs_opt.recognition.resize_search import FoundResizes, find_resizes
-from onnxgs_opt.recognition.search import Found, find_sites
+from onnxgs_opt.recognition.search import FoundSites, find_sites
 from onnxgs_opt.samplers.resize import ResizeSite
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
 
@@ -92,7 +92,7 @@ def _look(part: Graph, has_sums: bool, scopes: dict[str, Scope], proofs: Proofs,
     if not any(map(_reads_pixels, part.nodes)) and not has_grid_samples(part.nodes):
         return Survey()
     scope = Scope.at(part, scopes)
-    found = find_sites(scope, proofs, None if part.path else ranges) if has_sums else Found((), ())
+    found = find_sites(scope, proofs, None if part.path else ranges) if has_sums else FoundSites((), ())
     held = [*found.sites, *grid_sample_sites(scope)]
     samplers = [site for site in held if not _is_vast(scope, site)]
     claimed = {name for site in held for name in site.reads}
@@ -128,7 +128,7 @@ def _reads_pixels(node: Node) -> bool:
 
 
 def _unanswered(
-    scope: Scope, found: Found, sums: tuple[StructuralSite, ...], resizes: FoundResizes
+    scope: Scope, found: FoundSites, sums: tuple[StructuralSite, ...], resizes: FoundResizes
 ) -> tuple[Remark, ...]:
     """The near-misses, with only the best reason why it is no sampler for each sum whose reads merge.
 

@@ -47,7 +47,7 @@ MAX_OTHERS = 16
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundSites:
     """The sites of a graph, and its near-misses: what looks like a site and is not, each with its reason.
 
     `sizes` has, for each analysis, the values of the dynamic dims by name. `shapes` has every tensor's shape there, and
@@ -60,10 +60,10 @@ class Found:
     shapes: tuple[Mapping[str, Shape], ...] = ()
 
 
-def find_sites(scope: Scope, proofs: Proofs, ranges: Box | None = None) -> Found:
+def find_sites(scope: Scope, proofs: Proofs, ranges: Box | None = None) -> FoundSites:
     """Every sampler of one graph (not of its subgraphs); `ranges` suffice where not all sizes can be proven."""
     if not has_reads(scope.own):
-        return Found((), ())
+        return FoundSites((), ())
     search = _Search(scope, proofs)
     found, equal = search.run(), search.one_size()
     again = _Search(scope, proofs, equal) if equal else search
@@ -97,7 +97,7 @@ class _Search:
         self._sums = {join.node.outputs[0].name for join in self._joins}
         self._samples: frozenset[str] = frozenset()
 
-    def run(self) -> Found:
+    def run(self) -> FoundSites:
         """Try the joins of four reads first, then the smaller and the larger; a read belongs to one site only."""
         wide = self._wide()
         for join in sorted(self._joins, key=_rank):
@@ -114,9 +114,9 @@ class _Search:
         named = tuple(replace(site, id=f"site{k}") for k, site in enumerate(sites))
         kept = {size for site in named for size in self._image_sizes(site)}
         near = tuple(remarks(self._scope, self._misses, self._claimed.keys()))
-        return Found(named, near, self._sizes.near, self._sizes.shapes(kept))
+        return FoundSites(named, near, self._sizes.near, self._sizes.shapes(kept))
 
-    def between(self, ranges: Box, found: Found) -> Found:
+    def between(self, ranges: Box, found: FoundSites) -> FoundSites:
         """What was `found` at every size, and what more there is between sizes that are stated."""
         box = self._sizes.shared(ranges) if self._sizes.are_dynamic else {}
         wide = {name: (lo, hi) for name, (lo, hi) in box.items() if lo < hi}  # if need be, single values too

@@ -65,13 +65,15 @@ def evidence_of(
     for site in sites:
         check = comparisons.get(site.id, Comparison("not-run"))
         names = KINDS[site.kind].drawn(graph.at(site.body), site)
-        cone = cone_of([old[site.body][n] for n in names if n in old[site.body]], site.output, frozenset(site.reads))
+        cone = cone_between(
+            [old[site.body][n] for n in names if n in old[site.body]], site.output, frozenset(site.reads)
+        )
         after = _after(site, by_prefix.get(prefix_of(site), ()), [new[n] for n in names if n in new])
         out.append(Evidence(site.id, site.policy, cone, after, check.points, check.worst, site.kernels))
     return tuple(out)
 
 
-def cone_of(nodes: Sequence[Node], output: str, reads: frozenset[str]) -> Cone:
+def cone_between(nodes: Sequence[Node], output: str, reads: frozenset[str]) -> Cone:
     """The picture of some nodes: what they read from outside becomes inputs, `output` stands at their end."""
     boxes = [Box(n.name, n.op, "read" if n.name in reads else "node") for n in nodes]
     made = {t.name: k for k, n in enumerate(nodes) for t in n.outputs}
@@ -93,7 +95,7 @@ def _after(site: AnySite, new: Sequence[Node], left: Sequence[Node]) -> Cone | N
     if not new:
         return None
     kept = left if KINDS[site.kind].keeps_rest else ()
-    return cone_of([*new, *kept], site.output, _new_reads(new, KINDS[site.kind].operands(site)[0]))
+    return cone_between([*new, *kept], site.output, _new_reads(new, KINDS[site.kind].operands(site)[0]))
 
 
 def _variables(tensors: Iterable[Tensor]) -> list[Tensor]:

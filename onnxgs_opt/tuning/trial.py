@@ -19,7 +19,7 @@ from onnxgs_opt.runtime.timing import Feeds
 from onnxgs_opt.samplers.resize import ResizeSite
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
 from onnxgs_opt.samplers.view import Layout, View, spans
-from onnxgs_opt.validation.boundary_values import coordinates_of, layouts_of
+from onnxgs_opt.validation.boundary_values import aims_of, layouts_of
 from onnxgs_opt.validation.check_gather_sum import read_models, read_runs
 from onnxgs_opt.validation.check_resize import feeds_at, resize_cone, resized
 from onnxgs_opt.validation.extract import cone_of, lowered_cone
@@ -97,7 +97,7 @@ class SamplerTrial:
         """Unit-normal images; points uniform over the image and, where they may leave it, 2 pixels beyond."""
         rng = np.random.default_rng(seed)
         shape = self.layout.of_samples()
-        aimed = set(coordinates_of([self.site]))
+        aimed = set(aims_of([self.site]))
         kinds = {v.type.tensor_type.elem_type for v in cone.graph.input if v.name in aimed}
         dtype = tensor_dtype_to_np_dtype(kinds.pop()) if len(kinds) == 1 else np.dtype(np.float32)
         margin = 0.0 if self.site.inside else 2.0

@@ -38,7 +38,7 @@ class Aim:
         return view
 
 
-def coordinates_of(sites: Sequence[Site]) -> dict[str, Aim]:
+def aims_of(sites: Sequence[Site]) -> dict[str, Aim]:
     """By name, the tensors in which each site's coordinates can be set: the grid where it has one, else x, y and z."""
     aims: dict[str, Aim] = {}
     for site in sites:

@@ -134,13 +134,13 @@ def check_model(
         runtime: Where the result runs; onnxruntime on a CPU, as the original does, where it is None.
         moved: By how much tensors inside may be off, by name; what follows may carry that further.
     """
-    before, folder = proto_of(original)
-    after, result_folder = proto_of(result)
+    before, folder = proto_and_folder(original)
+    after, result_folder = proto_and_folder(result)
     reference = Original(before, folder, custom_ops, moved=moved or {}, runtime=runtime)
     return compare_runs(reference, after, inputs.runs(before), tolerance, inputs.seed, None, result_folder)
 
 
-def proto_of(model: Model) -> tuple[ModelProto, Path | None]:
+def proto_and_folder(model: Model) -> tuple[ModelProto, Path | None]:
     """The model, and the folder of its external weights where it has any."""
     if isinstance(model, ModelProto):
         return model, None

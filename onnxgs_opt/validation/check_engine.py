@@ -27,7 +27,7 @@ from onnxgs_opt.runtime.tensorrt.engine import Engine, EngineBefore
 from onnxgs_opt.runtime.tensorrt.session import EngineRun, error_logger
 from onnxgs_opt.runtime.timing import CLEAR
 from onnxgs_opt.samplers.site import Site
-from onnxgs_opt.validation.boundary_values import coordinates_of
+from onnxgs_opt.validation.boundary_values import aims_of
 from onnxgs_opt.validation.inputs import ModelInputs
 
 Array = np.ndarray[Any, Any]
@@ -128,7 +128,7 @@ def _measured(
             worst = 0.0
             for feeds, references in checks:
                 run = stack.enter_context(closing(EngineRun(trt, logger, built.path.read_bytes(), feeds)))
-                worst = max(worst, compare(run.outputs(), references))
+                worst = max(worst, largest_gap(run.outputs(), references))
             return run, worst
 
         runs, problem = {"after": checked(engines["after"])}, None
@@ -185,14 +185,14 @@ def _checks(task: Task, options: EngineOptions) -> Iterator[tuple[Feeds, Referen
 
 def _nudged(feeds: Feeds, sites: Sequence[Site], by: float) -> Feeds:
     """The inputs with every coordinate moved by `by` times its size, or 1 where that is less."""
-    aims = coordinates_of(sites)
+    aims = aims_of(sites)
     return {
         name: (value + by * np.maximum(np.abs(value), 1)).astype(value.dtype) if name in aims else value
         for name, value in feeds.items()
     }
 
 
-def compare(found: Mapping[str, Array], references: References) -> float:
+def largest_gap(found: Mapping[str, Array], references: References) -> float:
     """The largest difference of an engine's outputs from onnxruntime's.
 
     A value is between the references or as near to one as `LOOSE` allows: on the edge of a window, or between two

@@ -10,7 +10,7 @@ import numpy as np
 from onnxgs_opt.errors import RunError
 from onnxgs_opt.lowering import Tolerance
 from onnxgs_opt.runtime import Runtime
-from onnxgs_opt.validation.check import Model, check_model, proto_of
+from onnxgs_opt.validation.check import Model, check_model, proto_and_folder
 from onnxgs_opt.validation.compare import BROKEN, ROUNDINGS, Comparison, gaps
 from onnxgs_opt.validation.inputs import ModelInputs
 from onnxgs_opt.validation.original import Original
@@ -68,7 +68,7 @@ def check_elsewhere(
 
 def _distances(runtime: Runtime, before: Model, model: Model, inputs: ModelInputs) -> Iterator[float]:
     """For each run that the reference makes, how far a model is from it in a runtime; inf where that does not run."""
-    (source, folder), (proto, own) = proto_of(before), proto_of(model)
+    (source, folder), (proto, own) = proto_and_folder(before), proto_and_folder(model)
     reference = Original(source, folder)
     try:
         loaded = runtime.load(proto, own)

@@ -9,7 +9,7 @@ import numpy as np
 
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import Array, held, spans
-from onnxgs_opt.validation.boundary_values import coordinates_of
+from onnxgs_opt.validation.boundary_values import aims_of
 from onnxgs_opt.validation.inputs import Run
 
 
@@ -34,7 +34,7 @@ def points_of(site: Site, run: Run, gap: Array) -> Points | None:
     """The points of a site's run from `gap`, the absolute differences in the layout of its output; else None."""
     if len(run.points) != 2 or gap.ndim != site.output_rank:
         return None  # a map has two axes
-    if not set(coordinates_of([site])) <= set(run.feeds):
+    if not set(aims_of([site])) <= set(run.feeds):
         return None  # coordinates that are constants of the model are where they are
     shape = run.points[0].shape
     groups = [site.output_groups[0], *site.output_groups[2:]]
@@ -51,7 +51,7 @@ def points_of(site: Site, run: Run, gap: Array) -> Points | None:
 def _used(site: Site, run: Run, shape: Sequence[int]) -> list[Array]:
     """The coordinates x and y that reached the site: one grid may serve a whole batch, one row of x every line."""
     x, y = run.points
-    aims = {aim.part: aim.view for aim in coordinates_of([site]).values()}
+    aims = {aim.part: aim.view for aim in aims_of([site]).values()}
     out = []
     views = (aims.get("grid") or aims.get("x"), x), (aims.get("grid") or aims.get("y"), y)
     for view, values in views:

@@ -18,7 +18,7 @@ from onnxgs_opt.passes.infer_shapes import InferShapes
 from onnxgs_opt.recognition.fixed_values import SIZES, is_fixed
 from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
 from onnxgs_opt.samplers.site import AnySite, Site
-from onnxgs_opt.validation.boundary_values import coordinates_of
+from onnxgs_opt.validation.boundary_values import aims_of
 
 
 class NotRunnableError(Exception):
@@ -35,7 +35,7 @@ def cone_of(graph: Graph, site: Site, scopes: dict[str, Scope] | None = None) ->
     scope = Scope.at(part, {} if scopes is None else scopes)
     names = (site.output, *site.operands)
     tensors = scope.tensors if all(name in scope.tensors for name in names) else part.tensors()
-    named = {site.image.tensor, *coordinates_of([site]), *site.affine.names}
+    named = {site.image.tensor, *aims_of([site]), *site.affine.names}
     cuts = {name for name in named if constant_value(tensors[name]) is None}
     views = (site.image, site.x, site.y, site.z, site.grid, site.mask, *site.affine.factors, *site.affine.addends)
     wanted = [tensors[name] for name in (site.output, *(v.tensor for v in views if v is not None))]

@@ -19,9 +19,9 @@ from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import Array, Layout, Size, spans, tensor_shape
 from onnxgs_opt.validation.boundary_values import (
     Aim,
+    aims_of,
     beside_ties,
     coordinate_values,
-    coordinates_of,
     image_values,
     pixels,
     pixels_of_items,
@@ -69,7 +69,7 @@ class ModelInputs:
         """The user's inputs, or generated ones at several sizes."""
         if self.given is not None:
             return iter([Run(self.given)])
-        return model_runs(model, coordinates_of(self.sites), self.shapes, self.seed, self.fitting)
+        return model_runs(model, aims_of(self.sites), self.shapes, self.seed, self.fitting)
 
 
 def site_runs(
@@ -115,7 +115,7 @@ def _site_run(
     cone: ModelProto, site: Site, layout: Layout, rng: np.random.Generator, known: Mapping[str, Sequence[int]]
 ) -> Run:
     """Coordinates and image of one layout; any other input of the cone matters by its shape only."""
-    aims = coordinates_of([site])
+    aims = aims_of([site])
     types = {v.name: _type_of(v) for v in cone.graph.input}
     dtype = next((types[name][0] for name in aims if name in types), np.dtype(np.float32))
     sizes = layout.image[::-1]
@@ -145,7 +145,7 @@ def site_feeds(
     known: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, Array]:
     """Inputs of a site's cone that put its points at pixels [N, Ho, Wo], x first; `known` are shapes of tensors."""
-    aims = coordinates_of([site])
+    aims = aims_of([site])
     given = known or {}
     types: dict[str, tuple[Any, list[Size]]] = {}
     for value in cone.graph.input:

@@ -259,14 +259,14 @@ def _tests(builder: Builder, cell: AxisCell, window: Window) -> list[Tensor]:
     tests = []
     if window.lo is not None:
         low = builder.const(window.lo, cell.dtype)
-        tests.append(compare(builder, "Greater", "Less", cell.p, low, window.lo_closed))
+        tests.append(comparison(builder, "Greater", "Less", cell.p, low, window.lo_closed))
     if window.hi is not None:
         high = _bound(builder, cell.size, window.hi, cell.dtype)
-        tests.append(compare(builder, "Less", "Greater", cell.p, high, window.hi_closed))
+        tests.append(comparison(builder, "Less", "Greater", cell.p, high, window.hi_closed))
     return tests
 
 
-def compare(builder: Builder, op_type: str, opposite: str, p: Tensor, bound: Tensor, closed: bool) -> Tensor:
+def comparison(builder: Builder, op_type: str, opposite: str, p: Tensor, bound: Tensor, closed: bool) -> Tensor:
     """Compare p with a bound, by `op_type` where that is open, else by its opposite negated or a newer operator."""
     if not closed:
         return cast(Tensor, builder.op(op_type, p, bound))

@@ -10,7 +10,7 @@ import numpy as np
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
-from onnxgs_opt.lowering.emit.cells import compare, float_type
+from onnxgs_opt.lowering.emit.cells import comparison, float_type
 from onnxgs_opt.samplers.arithmetic import Arithmetic
 from onnxgs_opt.samplers.border import clamp
 from onnxgs_opt.samplers.sampler import Sampler, sample
@@ -54,10 +54,10 @@ class _Nodes:
         return self._op("Max", a, b)
 
     def ge(self, a: Tensor) -> Tensor:
-        return compare(self._builder, "Greater", "Less", a, self.zero, True)
+        return comparison(self._builder, "Greater", "Less", a, self.zero, True)
 
     def gt(self, a: Tensor) -> Tensor:
-        return compare(self._builder, "Greater", "Less", a, self.zero, False)
+        return comparison(self._builder, "Greater", "Less", a, self.zero, False)
 
     def select(self, condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
         return a if condition is self.one else self._op("Where", condition, a, b)

@@ -12,7 +12,7 @@ import numpy as np
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
-from onnxgs_opt.lowering.emit.cells import compare, float_type
+from onnxgs_opt.lowering.emit.cells import comparison, float_type
 from onnxgs_opt.samplers.policy import WINDOWS
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import View
@@ -32,7 +32,7 @@ def far_where_outside(
     inside = emit_sides(builder, site, points, sizes)
     if inside is None:
         return values, None
-    mask = as_own_mask(builder, site.mask, inside)
+    mask = sides_as_own_mask(builder, site.mask, inside)
     return builder.op("Where", inside, values, builder.const(OUTSIDE, float_type(values))), mask
 
 
@@ -42,10 +42,10 @@ def emit_sides(builder: Builder, site: Site, points: Tensor, sizes: Sizes) -> Te
     tests = []
     if window.lo is not None:
         low = builder.const(window.lo, float_type(points))
-        tests.append(compare(builder, "Greater", "Less", points, low, window.lo_closed))
+        tests.append(comparison(builder, "Greater", "Less", points, low, window.lo_closed))
     if window.hi is not None:
         high = bounds(builder, sizes, window.hi, float_type(points))
-        tests.append(compare(builder, "Less", "Greater", points, high, window.hi_closed))
+        tests.append(comparison(builder, "Less", "Greater", points, high, window.hi_closed))
     if not tests:
         return None
     return tests[0] if len(tests) == 1 else cast(Tensor, builder.op("And", *tests))
@@ -65,7 +65,7 @@ def both_sides(builder: Builder, inside: Tensor, dtype: Any) -> Tensor:
     return cast(Tensor, builder.op("Mul", across, down))
 
 
-def as_own_mask(builder: Builder, view: View | None, inside: Tensor) -> Tensor | None:
+def sides_as_own_mask(builder: Builder, view: View | None, inside: Tensor) -> Tensor | None:
     """The window `inside` [N, Ho, Wo, 2] as the model's own mask has it, where that has the axes N, Ho, Wo in order."""
     if view is None or view.split is not None or list(view.order) != sorted(view.order):
         return None

@@ -35,7 +35,7 @@ ZERO, ONE = Quantity.of(0), Quantity.of(1)
 
 
 @dataclass(frozen=True)
-class Arithmetic:
+class SizeArithmetic:
     """What one node computes of elements: `source` and `target` are the types before and after, `names` the sizes'."""
 
     node: Node
@@ -126,11 +126,11 @@ def _holds(always: bool, never: bool) -> bool | None:
     return True if always else False if never else None
 
 
-Rule = Callable[[Arithmetic, Sequence[Quantity]], Element]
+Rule = Callable[[SizeArithmetic, Sequence[Quantity]], Element]
 
 
-def _fold(step: Callable[[Arithmetic, Quantity, Quantity], Element]) -> Rule:
-    def rule(own: Arithmetic, operands: Sequence[Quantity]) -> Element:
+def _fold(step: Callable[[SizeArithmetic, Quantity, Quantity], Element]) -> Rule:
+    def rule(own: SizeArithmetic, operands: Sequence[Quantity]) -> Element:
         total: Element = operands[0]
         for operand in operands[1:]:
             if isinstance(total, Break):
@@ -145,7 +145,7 @@ def _extreme(most: bool) -> Rule:
     return _fold(lambda own, a, b: own.larger(a, b, most))
 
 
-def _divide(own: Arithmetic, operands: Sequence[Quantity]) -> Element:
+def _divide(own: SizeArithmetic, operands: Sequence[Quantity]) -> Element:
     a, b = operands
     at_least, above = own.sign(b)
     if not above and at_least is not False:
@@ -160,7 +160,7 @@ def _divide(own: Arithmetic, operands: Sequence[Quantity]) -> Element:
     return own.broken("a quotient is rounded", a, b)
 
 
-def _mod(own: Arithmetic, operands: Sequence[Quantity]) -> Element:
+def _mod(own: SizeArithmetic, operands: Sequence[Quantity]) -> Element:
     a, b = operands
     if own.sign(a)[0] and own.sign(b.plus(a, -1))[1]:
         return a
@@ -170,7 +170,7 @@ def _mod(own: Arithmetic, operands: Sequence[Quantity]) -> Element:
     return ZERO if above and a.by(b).is_integral else own.broken("a remainder changes with a size", a, b)
 
 
-def _equal(own: Arithmetic, operands: Sequence[Quantity]) -> Element:
+def _equal(own: SizeArithmetic, operands: Sequence[Quantity]) -> Element:
     a, b = operands
     if a == b:
         return ONE
@@ -179,31 +179,31 @@ def _equal(own: Arithmetic, operands: Sequence[Quantity]) -> Element:
 
 
 def _compare(strict: bool, swapped: bool) -> Rule:
-    def rule(own: Arithmetic, operands: Sequence[Quantity]) -> Element:
+    def rule(own: SizeArithmetic, operands: Sequence[Quantity]) -> Element:
         a, b = operands[::-1] if swapped else operands
         return own.compared(own.sign(a.plus(b, -1))[strict], a, b)
 
     return rule
 
 
-def _absolute(own: Arithmetic, operands: Sequence[Quantity]) -> Element:
+def _absolute(own: SizeArithmetic, operands: Sequence[Quantity]) -> Element:
     (a,) = operands
     return own.larger(a, ZERO.plus(a, -1), True)
 
 
-def _power(own: Arithmetic, operands: Sequence[Quantity]) -> Element:
+def _power(own: SizeArithmetic, operands: Sequence[Quantity]) -> Element:
     a, b = operands
     if b.constant not in (0, 1, 2):
         return own.broken("a power of a size is no polynomial", a, b)
     return (ONE, a, a.times(a))[int(b.constant)]
 
 
-def _where(own: Arithmetic, operands: Sequence[Quantity]) -> Element:
+def _where(own: SizeArithmetic, operands: Sequence[Quantity]) -> Element:
     condition, a, b = operands
     return a if condition.constant else b
 
 
-def _clip(own: Arithmetic, operands: Sequence[Quantity]) -> Element:
+def _clip(own: SizeArithmetic, operands: Sequence[Quantity]) -> Element:
     value: Element = operands[0]
     for k, most in ((1, True), (2, False)):
         bound = operands[k] if k < len(operands) and own.node.inputs[k].name else None
@@ -214,7 +214,7 @@ def _clip(own: Arithmetic, operands: Sequence[Quantity]) -> Element:
     return value
 
 
-def _cast(own: Arithmetic, operands: Sequence[Quantity]) -> Element:
+def _cast(own: SizeArithmetic, operands: Sequence[Quantity]) -> Element:
     (a,) = operands
     kind = "f" if own.target is None else own.target.kind
     if kind == "b":
@@ -224,7 +224,7 @@ def _cast(own: Arithmetic, operands: Sequence[Quantity]) -> Element:
 
 
 def _logic(function: Callable[[Number, Number], bool]) -> Rule:
-    def step(own: Arithmetic, a: Quantity, b: Quantity) -> Element:
+    def step(own: SizeArithmetic, a: Quantity, b: Quantity) -> Element:
         return ONE if function(a.constant or 0, b.constant or 0) else ZERO
 
     return _fold(step)

@@ -21,7 +21,7 @@ from onnxgs_opt.recognition.algebra.polynomial import Poly
 from onnxgs_opt.recognition.algebra.quantity import Quantity, Range
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
 from onnxgs_opt.recognition.lifting.shape_inference import dim_name, infer, plain_attributes
-from onnxgs_opt.recognition.lifting.size_values import REDUCTIONS, Arithmetic, Break, Element, element
+from onnxgs_opt.recognition.lifting.size_values import REDUCTIONS, Break, Element, SizeArithmetic, element
 from onnxgs_opt.recognition.lifting.symbolic_shapes import DIMS, State
 
 SHAPES = ("Shape", "Size")
@@ -176,7 +176,7 @@ class Sizes:
         given = [np.empty(0) if a is None else a for a in arrays]
         if (op in COPIES and op not in ELEMENTWISE) or op == "Identity":
             return self._moved(node, arrays)
-        arithmetic = Arithmetic(node, *self._types(node), self.range_of, self.names)
+        arithmetic = SizeArithmetic(node, *self._types(node), self.range_of, self.names)
         if op in REDUCTIONS:
             return [_reduced(arithmetic, node, given)]
         if op not in ELEMENTWISE or max(a.size for a in given) > LONGEST:
@@ -346,7 +346,7 @@ def _objects_like(array: Array) -> Array:
     return _objects([element(v) for v in array.reshape(-1)]).reshape(array.shape)
 
 
-def _reduced(arithmetic: Arithmetic, node: Node, arrays: Sequence[Array]) -> Array:
+def _reduced(arithmetic: SizeArithmetic, node: Node, arrays: Sequence[Array]) -> Array:
     """A reduction of a list of numbers to one."""
     if arrays[0].ndim != 1:
         raise ValueError("a reduction of a table")

@@ -18,7 +18,7 @@ from onnxgs_opt.runtime.tensorrt.build import Built, EngineOptions, Profile, Sha
 from onnxgs_opt.runtime.tensorrt.prepare import for_engine
 from onnxgs_opt.tuning.plan import choose
 from onnxgs_opt.tuning.trial import image_sizes
-from onnxgs_opt.validation.boundary_values import coordinates_of
+from onnxgs_opt.validation.boundary_values import aims_of
 from onnxgs_opt.validation.inputs import model_runs
 
 CAPABILITIES = ("8.9",)
@@ -66,7 +66,7 @@ def _shapes(model: ModelProto, found: Survey) -> dict[str, Shape]:
     inputs = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in model.graph.input}
     if all(0 not in dims for dims in inputs.values()):
         return {}
-    run = next(model_runs(model, coordinates_of(found.samplers), {}, 0, found.fitting))
+    run = next(model_runs(model, aims_of(found.samplers), {}, 0, found.fitting))
     return {name: tuple(value.shape) for name, value in run.feeds.items() if 0 in inputs[name]}
 
 
