@@ -124,7 +124,7 @@ def _matched(
             tried += isinstance(result, Miss) and result.stage > Stage.CORNERS
             if isinstance(result, Match) or not turning or tried == MAX_PROOFS:
                 return result
-            seen = max((miss for miss in (seen, result) if miss), key=lambda miss: (miss.stage, miss.split is not None))
+            seen = max((miss for miss in (seen, result) if miss), key=_telling)
             continue
         if seen is None or found > seen.taps:
             at = f"{_where(region, 'pqr')} ({lettered('pqr', (c.leaf for c in coordinates))})"
@@ -133,6 +133,11 @@ def _matched(
         if found > counts[-1]:
             break  # a sample takes as many pixels, wherever it is
     return seen or Miss("no region is read")
+
+
+def _telling(miss: Miss) -> tuple[Stage, int]:
+    """How much the miss of one region of a mirrored or repeated image says; in some one axis stands still."""
+    return miss.stage, 0 if miss.split is None else len(miss.split[2])
 
 
 def _where(region: Sequence[Cell], names: str) -> str:
