@@ -59,7 +59,7 @@ soundness: $(VENV)/.installed-test
 	$(BIN)/python -m tests.campaigns.soundness --spellings $(COUNT) --mutants $(COUNT) --jobs $(JOBS)
 
 mutants: $(VENV)/.installed-test
-	@$(PIP) install 'cosmic-ray>=8.7'
+	@$(PIP) install 'cosmic-ray>=8.7' 'coverage>=7.6'
 	$(BIN)/python -m tests.campaigns.mutation --count $(MUTANTS) --jobs $(JOBS)
 
 planted: $(VENV)/.installed-test

@@ -1,26 +1,23 @@
 """`python -m tests.campaigns.mutation --count 300`: which small faults in the recogniser no test sees.
 
 cosmic-ray writes the faults (another comparison, operator, number or condition), a sample of which, drawn evenly from
-the modules, is tried: each in a copy of the tree, against the tests that stand for its module. A fault that they pass
-is a survivor: it is printed, and has to be killed by a new test or explained in survivors.md.
+the modules, is tried, each against the tests that run the line it is in, quick ones first. A fault that they pass is a
+survivor: it is printed, and has to be killed by a new test or explained in survivors.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from difflib import unified_diff
 from pathlib import Path
-from queue import SimpleQueue
 
 import click
 from cosmic_ray.mutating import mutate_code
@@ -28,67 +25,69 @@ from cosmic_ray.plugins import get_operator
 from cosmic_ray.work_db import WorkDB, use_db
 from cosmic_ray.work_item import MutationSpec
 
+from tests.campaigns.mutation.trial import Fault, known, preload, seen
+
 ROOT = Path(__file__).parents[3]
-RECOGNITION, VALIDATION = "onnxgs_opt/recognition", "onnxgs_opt/validation"
-ALGEBRA = "tests/recognition/algebra"
-TESTS = {
-    f"{RECOGNITION}/algebra/polynomial.py": (f"{ALGEBRA}/test_polynomial.py", "tests/recognition/test_matcher.py"),
-    f"{RECOGNITION}/algebra/expression.py": (f"{ALGEBRA}/test_expression.py", "tests/recognition/test_matcher.py"),
-    f"{RECOGNITION}/algebra/piecewise.py": (f"{ALGEBRA}/test_piecewise.py", "tests/recognition/test_matcher.py"),
-    f"{RECOGNITION}/algebra/quantity.py": ("tests/recognition/test_every_size.py",),
-    f"{RECOGNITION}/matcher.py": ("tests/recognition/test_matcher.py", "tests/recognition/test_mutants.py"),
-    f"{RECOGNITION}/operands.py": ("tests/recognition/test_coordinates.py", "tests/recognition/test_separable.py"),
-    f"{VALIDATION}/boundary_values.py": ("tests/validation/test_inputs.py", "tests/validation/test_check.py"),
-    f"{VALIDATION}/compare.py": ("tests/validation/test_check.py", "tests/validation/test_words.py"),
-}
-"""By module, the tests that stand for it; they are run in this order, up to the first that fails."""
+SURVIVORS = Path(__file__).with_name("survivors.md")
+ALGEBRA, RECOGNITION, VALIDATION = (
+    f"onnxgs_opt/{room}" for room in ("recognition/algebra", "recognition", "validation")
+)
+MODULES = (
+    *(f"{ALGEBRA}/{name}.py" for name in ("polynomial", "expression", "piecewise", "quantity")),
+    *(f"{RECOGNITION}/{name}.py" for name in ("matcher", "operands")),
+    *(f"{VALIDATION}/{name}.py" for name in ("boundary_values", "compare")),
+)
+TESTS = (
+    "tests/recognition/algebra",
+    *(f"tests/recognition/test_{name}.py" for name in ("matcher", "coordinates", "separable", "every_size")),
+    *(f"tests/validation/test_{name}.py" for name in ("boundary_values", "inputs", "words", "check")),
+)
+"""What is run of the suite: each of them sees faults of these modules, and all take half a minute."""
 
 NO_FAULTS = ("BitOr", "RemoveDecorator", "ExceptionReplacer")
 """Parts of the names of mutations that change nothing here: `|` of annotations, caches, errors that nobody raises."""
 
-LIMIT_S = 300.0
-"""Seconds that the tests of one fault may take; one that runs on for ever is seen."""
+BUDGET_S = 10.0
+"""CPU seconds of tests that one fault is tried against at most."""
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What became of one fault: "killed", "survived" or "none" (nothing to change), and its diff."""
-
-    module: str
-    outcome: str
-    diff: str
-
-
-def faults(folder: Path, module: str) -> list[MutationSpec]:
+def specs(folder: Path, module: str) -> list[MutationSpec]:
     """All faults that cosmic-ray knows for a module."""
     config, session = folder / "config.toml", folder / "session.sqlite"
     config.write_text(
-        f'[cosmic-ray]\nmodule-path = "{module}"\ntimeout = {LIMIT_S}\nexcluded-modules = []\n'
+        f'[cosmic-ray]\nmodule-path = "{module}"\ntimeout = 1.0\nexcluded-modules = []\n'
         'test-command = "true"\n[cosmic-ray.distributor]\nname = "local"\n',
         encoding="utf-8",
     )
     command = [str(Path(sys.executable).with_name("cosmic-ray")), "init", "--force", str(config), str(session)]
     subprocess.run(command, cwd=ROOT, check=True)
-    with use_db(session, mode=WorkDB.Mode.open) as known:
-        found = [spec for item in known.work_items for spec in item.mutations]
+    with use_db(session, mode=WorkDB.Mode.open) as listed:
+        found = [spec for item in listed.work_items for spec in item.mutations]
     return [spec for spec in found if not any(part in spec.operator_name for part in NO_FAULTS)]
 
 
-def sample(count: int, seed: int) -> list[tuple[str, MutationSpec]]:
+def sample(tree: Path, count: int, seed: int) -> list[Fault]:
     """As many faults of each module as of the others, or all that it has."""
     rng = random.Random(seed)
-    chosen: list[tuple[str, MutationSpec]] = []
+    chosen: list[Fault] = []
     with tempfile.TemporaryDirectory() as folder:
-        for module in TESTS:
-            known = faults(Path(folder), module)
-            some = rng.sample(known, min(len(known), -(-count // len(TESTS))))
-            chosen += [(module, spec) for spec in some]
+        for module in MODULES:
+            listed = specs(Path(folder), module)
+            some = rng.sample(listed, min(len(listed), -(-count // len(MODULES))))
+            chosen += filter(None, (written(tree, module, spec) for spec in some))
     rng.shuffle(chosen)
     return chosen[:count]
 
 
+def written(tree: Path, module: str, spec: MutationSpec) -> Fault | None:
+    """The module with the fault in it; None where that changes nothing."""
+    code = (tree / module).read_text(encoding="utf-8")
+    wrong = mutate_code(code, get_operator(spec.operator_name)(**spec.operator_args), spec.occurrence)
+    return None if wrong in (None, code) else Fault(module, spec.start_pos[0], wrong)
+
+
 def copied(folder: Path) -> Path:
-    """A copy of what git knows of the tree, and what it does not ignore."""
+    """A copy of what git knows of the tree, and what it does not ignore: nothing changes while faults are tried."""
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
     for name in filter(None, names):
@@ -98,66 +97,45 @@ def copied(folder: Path) -> Path:
     return folder
 
 
-def tried(tree: Path, module: str, spec: MutationSpec) -> Verdict:
-    """Write one fault into a copy, run its tests there, and take it out again."""
-    path = tree / module
-    code = path.read_text(encoding="utf-8")
-    wrong = mutate_code(code, get_operator(spec.operator_name)(**spec.operator_args), spec.occurrence)
-    if wrong is None:
-        return Verdict(module, "none", "")
-    path.write_text(wrong, encoding="utf-8")
-    try:
-        outcome = "survived" if passes(tree, TESTS[module]) else "killed"
-    finally:
-        path.write_text(code, encoding="utf-8")
-    return Verdict(module, outcome, "\n".join(unified_diff(code.splitlines(), wrong.splitlines(), module, n=1)))
-
-
-def passes(tree: Path, tests: Sequence[str]) -> bool:
-    """Whether the tests pass in time in a copy of the tree."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]
-    path = {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
-    try:
-        done = subprocess.run(
-            command, cwd=tree, env={**os.environ, **path}, check=False, capture_output=True, timeout=LIMIT_S
-        )
-    except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
-
-
-def verdicts(count: int, seed: int, jobs: int) -> Iterator[Verdict]:
-    """What became of each fault of a sample; `jobs` copies of the tree take turns."""
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(jobs) as pool:
-        trees: SimpleQueue[Path] = SimpleQueue()
-        for k in range(jobs):
-            trees.put(copied(Path(folder) / str(k)))
-
-        def one(fault: tuple[str, MutationSpec]) -> Verdict:
-            tree = trees.get()
-            try:
-                return tried(tree, *fault)
-            finally:
-                trees.put(tree)
-
-        yield from pool.map(one, sample(count, seed))
+def explained(diff: str, explanations: str) -> bool:
+    """Whether both lines of a fault are in a row of the list of survivors."""
+    changed = [line[1:].strip() for line in diff.splitlines() if line[:1] in "+-" and line[:3] not in ("---", "+++")]
+    return any(all(f"`{line}`" in row for line in changed) for row in explanations.splitlines())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print every survivor as it is found, and a table by module at the end; 1 where one survives."""
+    """Print every survivor as it is found, and a table by module at the end; 1 where one is not explained."""
     parser = argparse.ArgumentParser(prog="python -m tests.campaigns.mutation", description=__doc__)
     parser.add_argument("--count", type=int, default=300, help="faults to try")
     parser.add_argument("--seed", type=int, default=0, help="which ones")
-    parser.add_argument("--jobs", type=int, default=2, help="copies of the tree that are tried at once")
+    parser.add_argument("--jobs", type=int, default=2, help="faults that are tried at once")
     options = parser.parse_args(arguments)
+    preload()
+    with tempfile.TemporaryDirectory() as folder:
+        tree = copied(Path(folder))
+        sound = known(tree, MODULES, TESTS)
+        if sound is None:
+            click.echo("error: tests fail where nothing is wrong: mend that before looking for faults", err=True)
+            return 2
+        trials = ((fault, sound.of(fault, BUDGET_S)) for fault in sample(tree, options.count, options.seed))
+        return judged(tree, seen(tree, trials, options.jobs))
+
+
+def judged(tree: Path, verdicts: Iterator[tuple[Fault, bool]]) -> int:
+    """Say what became of the faults; 1 where one survived that is not explained."""
+    explanations = SURVIVORS.read_text(encoding="utf-8")
     found: Counter[tuple[str, str]] = Counter()
-    for number, verdict in enumerate(verdicts(options.count, options.seed, options.jobs), 1):
-        found[verdict.module, verdict.outcome] += 1
-        if verdict.outcome == "survived":
-            click.echo(f"survivor of {number} so far:\n{verdict.diff}\n")
-    click.echo("| module | killed | survived |\n|---|---|---|")
-    for module in TESTS:
-        numbers = [str(found[module, outcome]) for outcome in ("killed", "survived")]
+    started = time.monotonic()
+    for number, (fault, killed) in enumerate(verdicts, 1):
+        right = (tree / fault.module).read_text(encoding="utf-8").splitlines()
+        diff = "\n".join(unified_diff(right, fault.wrong.splitlines(), fault.module, n=1, lineterm=""))
+        outcome = "killed" if killed else "explained" if explained(diff, explanations) else "survived"
+        found[fault.module, outcome] += 1
+        if outcome == "survived":
+            click.echo(f"survivor, fault {number} after {time.monotonic() - started:.0f} s:\n{diff}\n")
+    click.echo("| module | killed | explained | survived |\n|---|---|---|---|")
+    for module in MODULES:
+        numbers = [str(found[module, outcome]) for outcome in ("killed", "explained", "survived")]
         click.echo(f"| {module} | {' | '.join(numbers)} |")
     return int(any(outcome == "survived" for _, outcome in found))
 
