@@ -14,6 +14,9 @@ constexpr char const* kName = "BilinearSample";
 constexpr char const* kVersion = "1";
 constexpr char const* kNamespace = "onnxgs";
 
+// Forms of the mask: [N, Ho, Wo], [N, 1, Ho, Wo], [N, Ho, Wo, 1].
+enum Mask { kNoMask, kMaskNHW, kMaskN1HW, kMaskNHW1 };
+
 // The attributes as plugin fields: int32, because that is how parsers hand over ONNX's INT.
 struct Attributes {
     static constexpr int kCount = 5;
@@ -23,7 +26,8 @@ struct Attributes {
 
     Codes codes() const { return {value[0], value[1], value[2], value[3]}; }
     // TensorRT asks for the number of outputs before it knows the node: an attribute says it.
-    bool has_mask() const { return value[4] != 0; }
+    bool has_mask() const { return value[4] != kNoMask; }
+    bool valid() const { return codes().valid() && value[4] >= kNoMask && value[4] <= kMaskNHW1; }
     int32_t outputs() const { return has_mask() ? 2 : 1; }
 
     // False when a field is no scalar int32 or a code is unknown. Other fields, such as plugin_version, are not read.
@@ -37,7 +41,7 @@ struct Attributes {
                 std::memcpy(&value[k], field.data, sizeof(int32_t));
             }
         }
-        return codes().valid();
+        return valid();
     }
 
     nvinfer1::PluginField field(int k, bool with_value) const {
@@ -70,10 +74,15 @@ inline nvinfer1::DimsExprs output_dims(Codes const& codes, nvinfer1::DimsExprs c
     return dims;
 }
 
-// [N, Ho, Wo]
-inline nvinfer1::DimsExprs mask_dims(nvinfer1::DimsExprs const* inputs) {
+inline nvinfer1::DimsExprs mask_dims(Attributes const& node, nvinfer1::DimsExprs const* inputs,
+                                     nvinfer1::IExprBuilder& builder) {
+    int32_t form = node.value[4];
     nvinfer1::DimsExprs dims = inputs[1];
-    dims.nbDims = 3;
+    int first = form == kMaskN1HW ? 2 : 1;
+    dims.nbDims = form == kMaskNHW ? 3 : 4;
+    dims.d[first] = inputs[1].d[1];
+    dims.d[first + 1] = inputs[1].d[2];
+    if (dims.nbDims == 4) dims.d[form == kMaskN1HW ? 1 : 3] = builder.constant(1);
     return dims;
 }
 

@@ -28,8 +28,8 @@ public:
 
     int32_t getNbOutputs() const noexcept override { return mAttributes.outputs(); }
     DataType getOutputDataType(int32_t, DataType const* inputs, int32_t) const noexcept override { return inputs[0]; }
-    DimsExprs getOutputDimensions(int32_t index, DimsExprs const* inputs, int32_t, IExprBuilder&) noexcept override {
-        return index == 1 ? mask_dims(inputs) : output_dims(mAttributes.codes(), inputs);
+    DimsExprs getOutputDimensions(int32_t index, DimsExprs const* inputs, int32_t, IExprBuilder& builder) noexcept override {
+        return index == 1 ? mask_dims(mAttributes, inputs, builder) : output_dims(mAttributes.codes(), inputs);
     }
     bool supportsFormatCombination(int32_t pos, PluginTensorDesc const* in_out, int32_t, int32_t) noexcept override {
         return supports(pos, in_out[0], in_out[pos]);
@@ -78,7 +78,7 @@ public:
         constexpr size_t kBeforeMasks = 4 * sizeof(int32_t);  // engines that were built before there was a mask
         if (length != sizeof(attributes.value) && length != kBeforeMasks) return nullptr;
         std::memcpy(attributes.value, data, length);
-        return attributes.codes().valid() ? made(attributes) : nullptr;
+        return attributes.valid() ? made(attributes) : nullptr;
     }
 
 private:

@@ -36,10 +36,10 @@ public:
         return 0;
     }
     int32_t getOutputShapes(DimsExprs const* inputs, int32_t count, DimsExprs const*, int32_t, DimsExprs* outputs,
-                            int32_t, IExprBuilder&) noexcept override {
+                            int32_t, IExprBuilder& builder) noexcept override {
         if (count != 2 || inputs[0].nbDims != 4 || inputs[1].nbDims != 4) return 1;
         outputs[0] = output_dims(mAttributes.codes(), inputs);
-        if (mAttributes.has_mask()) outputs[1] = mask_dims(inputs);
+        if (mAttributes.has_mask()) outputs[1] = mask_dims(mAttributes, inputs, builder);
         return 0;
     }
     bool supportsFormatCombination(int32_t pos, DynamicPluginTensorDesc const* in_out, int32_t,

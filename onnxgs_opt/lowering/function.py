@@ -21,6 +21,7 @@ from onnxgs_opt.samplers.op import ATTRIBUTES, BORDER_CODES, DOMAIN, NAME
 from onnxgs_opt.samplers.policy import WINDOWS, Window
 
 _FIRST_OPSET_WITH_AXES_INPUT = 13
+_FIRST_OPSET_WITH_LISTS_BY_REFERENCE = 12
 _TEMPLATE = """
 <domain: "{domain}", opset_import: ["": {opset}], doc_string: "Bilinear sampling of image at grid.">
 {name} <{attributes}> (image, grid) => (output{mask})
@@ -170,7 +171,13 @@ _AXIS = """
 """
 
 _MASK = """
-   {squeezed}
+   inside_first = Transpose <perm: ints = @mask_axes> (inside)
+   mask_value = Cast <to: int = @image_type> (inside_first)
+   mask_shape = Constant <value_ints: ints = @mask_shape> ()
+   mask = Reshape (mask_value, mask_shape)
+"""
+_MASK_BEFORE_12 = """
+   inside3 = Squeeze <axes = [0]> (inside)
    mask = Cast <to: int = @image_type> (inside3)
 """
 
@@ -200,8 +207,8 @@ def sample_function(opset: int, mirrors: bool = False, masks: bool = False) -> F
     """The function's body for models of this opset.
 
     `mirrors`: some of the model's nodes have a mirrored border; `masks`: some use their mask, and all then name it or
-    leave its name empty, because onnxruntime refuses a node with fewer outputs than its function. ReduceSum, Squeeze
-    and Unsqueeze are spelt differently before opset 13.
+    leave its name empty, because onnxruntime refuses a node with fewer outputs than its function. ReduceSum and
+    Unsqueeze are spelt differently before opset 13, and before opset 12 a mask is [N, Ho, Wo].
     """
     rows = [_row(window) for window in WINDOWS.values()]
     axes = _axis("x", "width", "zero", mirrors) + _axis("y", "height", "one", mirrors)
@@ -221,7 +228,7 @@ def sample_function(opset: int, mirrors: bool = False, masks: bool = False) -> F
         weights=_over(opset, "weights = Unsqueeze", "in_sum_type", 4),
         sum=_over(opset, "total = ReduceSum", "terms", 0, "keepdims = 0"),
         mask=", mask" if masks else "",
-        masks=_MASK.format(squeezed=_over(opset, "inside3 = Squeeze", "inside", 0)) if masks else "",
+        masks=(_MASK if opset >= _FIRST_OPSET_WITH_LISTS_BY_REFERENCE else _MASK_BEFORE_12) if masks else "",
     )
     function: FunctionProto = parser.parse_function(text)
     for node in function.node:  # onnxruntime 1.20 fuses nameless nodes into two of one name

@@ -26,6 +26,7 @@ from onnxgs_opt.samplers.op import (
     COORDINATE_CODES,
     DOMAIN,
     LAYOUT_CODES,
+    MASK_CODES,
     MIRRORED,
     NAME,
     VERSION,
@@ -33,9 +34,14 @@ from onnxgs_opt.samplers.op import (
 )
 from onnxgs_opt.samplers.policy import WINDOWS
 from onnxgs_opt.samplers.site import Site
+from onnxgs_opt.samplers.view import View
 
 FIRST_IR_WITH_FUNCTIONS = 8
+FIRST_WITH_FORMS_OF_MASKS = 12
+"""The first opset whose Constant takes an attribute by reference."""
 TO_ROWS, FROM_ROWS = (0, 2, 3, 1), (0, 3, 1, 2)
+FORMS_OF_MASKS = {(): "NHW", (1,): "N1HW", (3,): "NHW1"}
+"""By the axes of 1 that a mask has beside N, Ho and Wo."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,6 @@ class Plugin:
             window=WINDOW_CODES[site.policy.window],
             coordinates=COORDINATE_CODES[coordinates],
             layout=LAYOUT_CODES["NCHW"],
-            mask=0,
             **_for_body(element, np.dtype(grid.dtype)),
             plugin_namespace=DOMAIN,
             plugin_version="1",
@@ -138,16 +143,38 @@ def give_mask(builder: Builder, site: Site, node: Node) -> Tensor | None:
     if site.mask is None or WINDOWS[site.policy.window] == WINDOWS["all"]:
         return None
     image, grid = node.inputs
-    mask = Variable(builder.graph.fresh_name(f"{node.name}_mask"), image.dtype, list((grid.shape or [])[:3]) or None)
-    own = as_own_mask(builder, site.mask, mask)
+    form = _form_of_mask(builder.graph, site.mask, node)
+    mask = Variable(builder.graph.fresh_name(f"{node.name}_mask"), image.dtype, _with_ones(form or "NHW", grid.shape))
+    own = mask if form else as_own_mask(builder, site.mask, mask)
     if own is None:
         return None
     if len(node.outputs) > 1:
         node.outputs.pop()  # nameless, because another node of the model has a mask
     node.outputs.append(mask)
-    node.attrs["mask"] = 1
+    node.attrs.update(_mask_attributes(form or "NHW"))
     declare(builder.graph)
     return own
+
+
+def _form_of_mask(graph: Graph, view: View, node: Node) -> str | None:
+    """The form in which the node writes the model's own mask itself, if there is one."""
+    if graph.opset < FIRST_WITH_FORMS_OF_MASKS or view.split or view.repeats or any(len(g) != 1 for g in view.groups):
+        return None
+    ones = tuple(axis for axis in range(view.rank) if axis not in view.order)
+    form, old = FORMS_OF_MASKS.get(ones), graph.tensor(view.tensor)
+    if form is None or list(view.order) != sorted(view.order) or old.dtype != node.inputs[0].dtype:
+        return None
+    shape = _with_ones(form, node.inputs[1].shape)
+    return form if shape is not None and None not in shape and shape == old.shape else None
+
+
+def _with_ones(form: str, grid: Sequence[int | str | None] | None) -> list[int | str | None] | None:
+    return None if grid is None else [1 if axis == "1" else grid["NHW".index(axis)] for axis in form]
+
+
+def _mask_attributes(form: str) -> Mapping[str, Any]:
+    axes = [1, 0, 2, 3] if form == "N1HW" else [1, 2, 3, 0]
+    return {"mask": MASK_CODES[form], "mask_axes": axes, "mask_shape": [0] * len(form)}
 
 
 def declare(graph: Graph) -> None:
@@ -169,7 +196,7 @@ def declare(graph: Graph) -> None:
 def _for_body(image: np.dtype[Any], grid: np.dtype[Any]) -> Mapping[str, Any]:
     sums = np.promote_types(image, np.float32)
     types = {name: to_onnx_type(t) for name, t in (("image_type", image), ("grid_type", grid), ("sum_type", sums))}
-    return {**types, "to_rows": list(TO_ROWS), "from_rows": list(FROM_ROWS)}
+    return {**types, "to_rows": list(TO_ROWS), "from_rows": list(FROM_ROWS), **_mask_attributes("NHW"), "mask": 0}
 
 
 def tolerance_from_grid(site: Site) -> Tolerance | None:

@@ -7,13 +7,13 @@
 | image | [N, C, H, W] | [N, H, W, C] | T: float16, float32 or float64 |
 | grid | [N, Ho, Wo, 2], x then y | the same | G: float32 or float64 |
 | samples | [N, C, Ho, Wo] | [N, Ho, Wo, C] | T |
-| mask, optional | [N, Ho, Wo] | the same | T: 1 where both coordinates are in the window, else 0 |
+| mask, optional | [N, Ho, Wo] or as `MASK_CODES` has it | the same | T: 1 where both are in the window, else 0 |
 
 Coordinates, cells, window and weights are computed in G; products and sums in A, which is float64 for a float64 image
 and else float32; the sum is rounded to T once. Int attributes, 0 where absent, say what is sampled: `border`, `window`,
-`coordinates`, `layout`, and `mask`, 1 where the second output is used. Any size may be 0 or 1; an image without pixels
-samples 0. `BODY_ATTRIBUTES` and the strings `plugin_namespace` and `plugin_version` serve the function body and
-TensorRT's parser: a kernel reads neither. Version 1 has no mask, layout 0, borders 0 and 1, and float32 alone.
+`coordinates`, `layout`, and `mask`, the form of the second output where that is used. Any size may be 0 or 1; an image
+without pixels samples 0. `BODY_ATTRIBUTES` and the strings `plugin_namespace` and `plugin_version` serve the function
+body and TensorRT's parser: a kernel reads neither. Version 1 has no mask, layout 0, borders 0 and 1, and float32 alone.
 """
 
 from __future__ import annotations
@@ -31,14 +31,17 @@ MIRRORED = frozenset((2, 3))
 COORDINATE_CODES = {"pixel": 0, "normalised": 1, "normalised-corners": 2}
 WINDOW_CODES = {name: code for code, name in enumerate(WINDOWS)}
 LAYOUT_CODES = {"NCHW": 0, "NHWC": 1}
+MASK_CODES = {"NHW": 1, "N1HW": 2, "NHW1": 3}
+"""The form of the mask, by its axes."""
 KERNEL_CODES = {"linear": 0}
 """Attribute values; a library is compiled with them, so they may be added to and never changed.
 
 `kernel` is not written while it is linear. A library refuses a node with a code that it does not know.
 """
 
-BODY_ATTRIBUTES = ("image_type", "grid_type", "sum_type", "to_rows", "from_rows")
-"""ONNX's numbers of T, G and A, and the axes that bring the image to [N, H, W, C] and the samples back."""
+BODY_ATTRIBUTES = ("image_type", "grid_type", "sum_type", "to_rows", "from_rows", "mask_axes", "mask_shape")
+"""ONNX's numbers of T, G and A, the axes that bring the image to [N, H, W, C] and the samples back, and those that
+bring the window [1, N, Ho, Wo] to the mask's form; `mask_shape` has a 0, which copies a size, for each of its axes."""
 
 ATTRIBUTES = (
     *("border", "window", "coordinates", "layout", "mask"),

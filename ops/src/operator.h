@@ -27,12 +27,13 @@ inline int64_t attribute(const ort::Api* api, const ort::KernelInfo* info, const
 inline ort::Status* read_codes(const ort::Api* api, const ort::KernelInfo* info, Codes& codes) {
     auto known = [](int64_t code, int64_t count) { return code >= 0 && code < count; };
     codes = {attribute(api, info, "border"), attribute(api, info, "window"), attribute(api, info, "coordinates"),
-             attribute(api, info, "layout"), attribute(api, info, "kernel")};
+             attribute(api, info, "layout"), attribute(api, info, "kernel"), attribute(api, info, "mask")};
     if (!known(codes.border, kBorders)) return refusal(api, "onnxgs::BilinearSample: unknown code of `border`");
     if (!known(codes.window, kWindows)) return refusal(api, "onnxgs::BilinearSample: unknown code of `window`");
     if (!known(codes.coordinates, kCoordinates))
         return refusal(api, "onnxgs::BilinearSample: unknown code of `coordinates`");
     if (!known(codes.layout, kLayouts)) return refusal(api, "onnxgs::BilinearSample: unknown code of `layout`");
+    if (!known(codes.mask, kMasks)) return refusal(api, "onnxgs::BilinearSample: unknown code of `mask`");
     if (codes.kernel != 0) return refusal(api, "onnxgs::BilinearSample: unknown code of `kernel`");
     return nullptr;
 }
@@ -86,7 +87,12 @@ inline ort::Status* read_call(const ort::Api* api, ort::KernelContext* context, 
     size_t outputs = 0;
     ONNXGS_TRY(api->KernelContext_GetOutputCount()(context, &outputs));
     call.mask = nullptr;
-    return outputs < 2 ? nullptr : make_output(api, context, 1, rows, 3, call.mask);
+    if (outputs < 2) return nullptr;
+    const int64_t beside[4] = {call.batch, 1, grid[1], grid[2]};
+    const int64_t behind[4] = {call.batch, grid[1], grid[2], 1};
+    const bool between = call.codes.mask == kMaskN1HW;
+    return make_output(api, context, 1, between ? beside : behind, between || call.codes.mask == kMaskNHW1 ? 4 : 3,
+                       call.mask);
 }
 
 // Memory of onnxruntime's own arena on a device, for one call. It is given back before a stream is done with it, as

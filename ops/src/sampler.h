@@ -9,11 +9,12 @@ namespace onnxgs {
 enum Border { kZeros, kBorder, kReflection, kSymmetric, kBorders };
 enum Coordinates { kPixel, kNormalised, kNormalisedCorners, kCoordinates };
 enum Layout { kNCHW, kNHWC, kLayouts };
+enum Mask { kNoMask, kMaskNHW, kMaskN1HW, kMaskNHW1, kMasks };
 constexpr int64_t kWindows = 8;
 
 // The node's attributes; the codes are the operator's contract and may be added to, never changed.
 struct Codes {
-    int64_t border = kZeros, window = 0, coordinates = kPixel, layout = kNCHW, kernel = 0;
+    int64_t border = kZeros, window = 0, coordinates = kPixel, layout = kNCHW, kernel = 0, mask = kNoMask;
 };
 
 // Types of tensors, by onnxruntime's numbers.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import cycle, product
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from onnxgs_opt.samplers.op import (
     COORDINATE_CODES,
     DOMAIN,
     LAYOUT_CODES,
+    MASK_CODES,
     MIRRORED,
     NAME,
     VERSION,
@@ -53,6 +54,7 @@ class Node:
     image: str = "float32"
     grid: str = "float32"
     opset: int = 17
+    mask: str = "NHW"
 
     def model(self) -> onnx.ModelProto:
         """The node and its function, with sizes left open."""
@@ -65,13 +67,16 @@ class Node:
             "layout": LAYOUT_CODES[self.layout],
         }
         types = {"image_type": image, "grid_type": grid, "sum_type": 11 if self.image == "float64" else 1}
+        mask_axes = [1, 0, 2, 3] if self.mask == "N1HW" else [1, 2, 3, 0]
         node = helper.make_node(
             NAME,
             ["image", "grid"],
             ["samples", "mask"],
             domain=DOMAIN,
             **codes,
-            mask=1,
+            mask=MASK_CODES[self.mask],
+            mask_axes=mask_axes,
+            mask_shape=[0] * len(self.mask),
             **types,
             to_rows=to_rows,
             from_rows=from_rows,
@@ -108,6 +113,8 @@ def defined(node: Node, image: Array, pixels: Array) -> tuple[Array, Array]:
     planes = image if node.layout == "NCHW" else image.transpose(0, 3, 1, 2)
     samples = bilinear(planes, x, y, node.border, node.window)
     mask = inside(node.window, x.astype(float), planes.shape[3]) & inside(node.window, y.astype(float), planes.shape[2])
+    mask = np.broadcast_to(mask, x.shape)
+    mask = np.expand_dims(mask, node.mask.index("1")) if "1" in node.mask else mask
     return samples if node.layout == "NCHW" else samples.transpose(0, 2, 3, 1), mask
 
 
@@ -145,14 +152,16 @@ def test_the_body_is_the_definition(border: str, coordinates: str) -> None:
 
 @pytest.mark.parametrize("sizes", SIZES)
 def test_the_body_takes_any_size(sizes: tuple[int, int, int, int, int, int]) -> None:
+    forms = cycle(MASK_CODES)
     for border, window, layout in product(BORDER_CODES, ("all", "interior", "reach-closed"), LAYOUT_CODES):
-        assert_right(Node(sizes, border, window, "pixel", layout))
+        assert_right(Node(sizes, border, window, "pixel", layout, mask=next(forms)))
 
 
 @pytest.mark.parametrize("opset", [11, 12, 13, 18, 21])
 def test_the_body_is_right_at_every_opset(opset: int) -> None:
+    forms = cycle(MASK_CODES if opset > 11 else ["NHW"])
     for border, (image, grid) in product(BORDER_CODES, TYPES):
-        assert_right(Node(border=border, window="cells", image=image, grid=grid, opset=opset))
+        assert_right(Node(border=border, window="cells", image=image, grid=grid, opset=opset, mask=next(forms)))
 
 
 def test_infinite_coordinates_are_far_outside() -> None:
@@ -209,7 +218,7 @@ def test_a_mask_that_the_model_returns_is_the_nodes_second_output() -> None:
     """Nothing is computed beside the node, and a node without one has one output, as it had in version 1."""
     models = Path(__file__).parents[2] / "bench" / "models"
     result = optimize(models / "4x256x64x64.onnx", lowering="plugin", validate=False)
-    assert [node.op_type for node in result.model.graph.node] == ["BilinearSample", "Unsqueeze"]
+    assert [node.op_type for node in result.model.graph.node] == ["BilinearSample"]
     assert len(lower(Case(), LOWERINGS["plugin"]).to_proto().graph.node[0].output) == 1
 
 

@@ -13,7 +13,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
-from onnxgs_opt.samplers.op import DOMAIN, NAME, VERSION
+from onnxgs_opt.samplers.op import DOMAIN, MASK_CODES, NAME, VERSION
 from tests.native.sampling import Case, inputs, mask_of, reference
 
 SOURCES = Path(__file__).parents[2] / "ops" / "src"
@@ -44,17 +44,16 @@ def build(folder: Path, *, avx2: bool, options: Sequence[str] = ("-O2", "-ftree-
     return built
 
 
-def model(case: Case, *, mask: bool = True, **codes: int) -> bytes:
-    """One node of the case's attributes and types, with or without its second output."""
+def model(case: Case, *, form: str | None = "NHW", **codes: int) -> bytes:
+    """One node of the case's attributes and types, with its second output in a form, or without."""
     border, window, coordinates, layout = case.codes
     attributes = {"border": border, "window": window, "coordinates": coordinates, "layout": layout, **codes}
     image, grid = TYPES[case.dtype], TYPES[case.grid_dtype]
-    outputs = ["samples", "mask"] if mask else ["samples"]
-    node = helper.make_node(NAME, ["image", "grid"], outputs, domain=DOMAIN, mask=int(mask), **attributes)
-    tensors = [
-        helper.make_tensor_value_info(name, kind, [None] * rank)
-        for name, kind, rank in (("image", image, 4), ("grid", grid, 4), ("samples", image, 4), ("mask", image, 3))
-    ]
+    outputs = ["samples", "mask"] if form else ["samples"]
+    mask = MASK_CODES[form] if form else 0
+    node = helper.make_node(NAME, ["image", "grid"], outputs, domain=DOMAIN, **{"mask": mask, **attributes})
+    ranks = (("image", image, 4), ("grid", grid, 4), ("samples", image, 4), ("mask", image, len(form or "")))
+    tensors = [helper.make_tensor_value_info(name, kind, [None] * rank) for name, kind, rank in ranks]
     graph = helper.make_graph([node], "one", tensors[:2], tensors[2 : 2 + len(outputs)])
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid(DOMAIN, VERSION)]
     made: bytes = helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
@@ -74,12 +73,18 @@ def session(library: Path | None, made: bytes, threads: int = 2, providers: Sequ
 def check(library: Path, case: Case, seed: int = 0, providers: Sequence[str] = CPU) -> None:
     """Assert that samples and mask are what the definition says."""
     image, grid = inputs(case, np.random.default_rng(seed))
-    samples, mask = session(library, model(case), 2, providers).run(None, {"image": image, "grid": grid})
+    form = tuple(MASK_CODES)[(sum(case.sizes) + seed) % len(MASK_CODES)]
+    samples, mask = session(library, model(case, form=form), 2, providers).run(None, {"image": image, "grid": grid})
     tolerance = tolerance_of(case)
     wanted = reference(case, image, grid) if 0 not in case.sizes[2:4] else np.zeros_like(samples)
     np.testing.assert_allclose(samples.astype(np.float64), wanted, rtol=tolerance, atol=tolerance, err_msg=str(case))
-    np.testing.assert_array_equal(mask, mask_of(case, grid), err_msg=str(case))
+    np.testing.assert_array_equal(mask, in_form(form, mask_of(case, grid)), err_msg=str(case))
     assert mask.dtype == samples.dtype == image.dtype
+
+
+def in_form(form: str, mask: Any) -> Any:
+    """A mask [N, Ho, Wo] with the axis of 1 that a form has."""
+    return np.expand_dims(mask, form.index("1")) if "1" in form else mask
 
 
 def tolerance_of(case: Case) -> float:

@@ -175,4 +175,4 @@ def mask_of(case: Case, grid: Array) -> Array:
     """The window, by definition."""
     axes = ((grid[..., k], case.sizes[3 - k]) for k in (0, 1))
     within = [inside(case.window, _pixels(case, g, size), size) for g, size in axes]
-    return np.asarray(within[0] & within[1])
+    return np.broadcast_to(np.asarray(within[0] & within[1]), grid.shape[:3])

@@ -97,7 +97,7 @@ def test_the_mask_may_be_left_out(library: Path) -> None:
     image, grid = inputs(case, np.random.default_rng(0))
     feeds = {"image": image, "grid": grid}
     with_mask = ops.session(library, ops.model(case)).run(None, feeds)
-    (without,) = ops.session(library, ops.model(case, mask=False)).run(None, feeds)
+    (without,) = ops.session(library, ops.model(case, form=None)).run(None, feeds)
     np.testing.assert_array_equal(with_mask[0], without)
 
 
@@ -124,7 +124,7 @@ def test_every_finite_float16_is_read_and_written_as_it_is(library: Path) -> Non
     np.testing.assert_array_equal(samples, image)
 
 
-@pytest.mark.parametrize("name", ["border", "window", "coordinates", "layout", "kernel"])
+@pytest.mark.parametrize("name", ["border", "window", "coordinates", "layout", "mask", "kernel"])
 @pytest.mark.parametrize("code", [-1, 8])
 def test_an_unknown_code_is_refused_when_the_model_is_loaded(library: Path, name: str, code: int) -> None:
     with pytest.raises(Exception, match=f"unknown code of `{name}`"):

@@ -16,7 +16,7 @@ from onnxgs_opt.errors import UsageError
 from onnxgs_opt.runtime.tensorrt.cuda_driver import Driver
 from onnxgs_opt.runtime.tensorrt.nvrtc import compile_source
 from onnxgs_opt.runtime.tensorrt.plugin_build import sources
-from onnxgs_opt.samplers.op import DOMAIN, NAME
+from onnxgs_opt.samplers.op import DOMAIN, MASK_CODES, NAME
 
 FIELDS = ("border", "window", "coordinates", "layout", "mask")
 MASK = FIELDS.index("mask")
@@ -117,10 +117,14 @@ class _Plugin:
         output = self.trt.DimsExprs(4)
         for i, size in enumerate(output_shape(self.codes[3], inputs[0], inputs[1])):
             output[i] = size
-        mask = self.trt.DimsExprs(3)
-        for i in range(3):
-            mask[i] = inputs[1][i]
-        return [output, mask][: self.num_outputs]
+        return [output, self._mask_shape(inputs[1], builder)] if self.num_outputs == 2 else [output]
+
+    def _mask_shape(self, grid: Any, builder: Any) -> Any:
+        form = next(form for form, code in MASK_CODES.items() if code == self.codes[MASK])
+        mask = self.trt.DimsExprs(len(form))
+        for i, axis in enumerate(form):
+            mask[i] = builder.constant(1) if axis == "1" else grid["NHW".index(axis)]
+        return mask
 
     def supports_format_combination(self, pos: int, in_out: Any, num_inputs: int) -> bool:
         image, desc = in_out[0].desc, in_out[pos].desc
