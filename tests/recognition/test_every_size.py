@@ -23,6 +23,26 @@ IF = """k = Constant<value_int=100>()
 """
 TWICE = "k = Constant<value_float=2.0>()\n d = {op}\n f = Floor(d)\n W2 = Mul(f, k)\n H2 = Identity(Lh)\n"
 
+EVERY_SECOND = """n = Range(i0, Wi, i2)
+ s = Shape(n)
+ m = Squeeze(s)
+ d = Mul(m, i2)
+ t = Sub(d, i2)
+ W2 = Cast<to=1>(t)
+ H2 = Identity(Lh)
+"""
+POOLED = """p = MaxPool<kernel_shape=[1, {step}], strides=[1, {step}], ceil_mode={ceil}>(img)
+ s = Shape<start=3>(p)
+ m = Squeeze(s)
+ k = Constant<value_int={step}>()
+ d = Mul(m, k)
+ q = Constant<value_int={more}>()
+ t = Sub(d, q)
+ W2 = Cast<to=1>(t)
+ H2 = Identity(Lh)
+"""
+"""At widths that a pooling leaves no rest of, or one, the last column."""
+
 THROUGH = "b = Cast<to={type}>(Wi)\n c = Cast<to=1>(b)\n W2 = Sub(c, one)\n H2 = Identity(Lh)\n"
 
 CHANGES = {
@@ -36,6 +56,20 @@ CHANGES = {
         "W = 57",
     ),
     "even sizes": (Limits(TWICE.format(op="Div(Lw, k)")), "W"),
+    "quotient that floats round": (
+        Limits("a = Div(one, Wf)\n b = Mul(a, Wf)\n c = Mul(b, Wf)\n f = Floor(c)\n W2 = Sub(f, one)\n" + H_AS_IT_IS),
+        "floats round",
+    ),
+    "equal but for what floats round": (
+        Limits("a = Div(one, Wf)\n b = Mul(a, Wf)\n e = Equal(b, one)\n W2 = Where(e, Lw, one)\n" + H_AS_IT_IS),
+        "floats round",
+    ),
+    "not less but for what floats round": (
+        Limits("a = Div(one, Wf)\n b = Mul(a, Wf)\n e = Less(b, one)\n W2 = Where(e, one, Lw)\n" + H_AS_IT_IS),
+        "floats round",
+    ),
+    "as many as every second": (Limits(EVERY_SECOND), "W"),
+    "as many as a pooling leaves": (Limits(POOLED.format(step=2, more=2, ceil=1)), "W"),
     "remainder": (
         Limits(
             "k = Constant<value_int=16>()\n m = Mod(Wi, k)\n z = Equal(m, i0)\n h = Sub(Lw, one)\n"
@@ -80,6 +114,19 @@ STAYS = {
     "int32": Limits(THROUGH.format(type=6)),
     "area over width": Limits(
         "a = Mul(Hi, Wi)\n b = Div(a, Wi)\n c = Cast<to=1>(b)\n H2 = Sub(c, one)\n W2 = Identity(Lw)\n"
+    ),
+    "third and thrice": Limits(
+        "k = Constant<value_float=3.0>()\n a = Div(Wf, k)\n b = Mul(a, k)\n r = Round(b)\n W2 = Sub(r, one)\n"
+        + H_AS_IT_IS
+    ),
+    "halves": Limits(
+        TWICE.format(op="Mul(Lw, half)")
+        .replace("f = Floor(d)", "e = Mul(d, k)\n f = Floor(e)")
+        .replace("Mul(f, k)", "Identity(f)")
+        .replace("k =", "half = Constant<value_float=0.5>()\n k =")
+    ),
+    "as many as a range has": Limits(
+        "n = Range(unit, Wi, unit)\n s = Shape(n)\n m = Squeeze(s)\n W2 = Cast<to=1>(m)\n" + H_AS_IT_IS
     ),
     "same on both sides": Limits("b = Greater(Hi, Wi)\n W2 = Where(b, Lw, Lw)\n H2 = Identity(Lh)\n"),
 }
@@ -183,3 +230,10 @@ def test_the_smallest_and_the_largest_shape_are_the_domain() -> None:
             open_session(m, optimise=False, threads=1).run(None, feeds)[0] for m in (LIMIT.model(), result.model)
         )
         np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+def test_sizes_that_a_range_is_tried_at_share_no_divisor() -> None:
+    """What a pooling of four leaves is a quarter of 20, 40, 60 and 100 columns, and less than that of others."""
+    limits = Limits(POOLED.format(step=4, more=1, ceil=0))
+    _, found = look(Graph.from_proto(limits.model()), ranges={"W": (20, 100)})
+    assert found.samplers == ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import prod
 
@@ -12,15 +12,22 @@ from onnxgs_opt.recognition.algebra.polynomial import ONE, Monomial, Number, Pol
 Range = tuple[int, int | None]
 """The least and the largest value of a size; None where nothing bounds it."""
 
+FINEST = 256
+"""The denominator of the smallest binary fraction of a size that is taken to be exact in single precision."""
+
 Bounds = tuple[Number | None, Number | None]
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """`over` / `under`, polynomials whose atoms are sizes; `under` is not 0 at any size of the domain."""
+    """`over` / `under`, polynomials whose atoms are sizes; `under` is not 0 at any size of the domain.
+
+    `is_rounded` is for what floats, which do not hold it, give only nearly: a third of a size, and three times that.
+    """
 
     over: Poly
     under: Poly = ONE
+    is_rounded: bool = False
 
     @classmethod
     def of(cls, value: Number | float) -> Quantity:
@@ -39,6 +46,12 @@ class Quantity:
         return self.under == ONE and all(type(c) is int for _, c in self.over)
 
     @property
+    def is_binary(self) -> bool:
+        """Whether single precision holds it: an integer, halves, or some further binary digits."""
+        coefficients = [Fraction(c).denominator for _, c in self.over]
+        return self.under == ONE and all(d & (d - 1) == 0 and d <= FINEST for d in coefficients)
+
+    @property
     def atoms(self) -> frozenset[int]:
         """The sizes that it depends on."""
         return frozenset(atom for poly in (self.over, self.under) for monomial, _ in poly for atom in monomial)
@@ -46,17 +59,20 @@ class Quantity:
     def plus(self, other: Quantity, factor: Number = 1) -> Quantity:
         """The sum with `factor` times another one."""
         if self.under == other.under:
-            return _reduced(self.over + other.over.scale(factor), self.under)
+            return self._with(other, self.over + other.over.scale(factor), self.under)
         over = self.over * other.under + (other.over * self.under).scale(factor)
-        return _reduced(over, self.under * other.under)
+        return self._with(other, over, self.under * other.under)
 
     def times(self, other: Quantity) -> Quantity:
         """The product."""
-        return _reduced(self.over * other.over, self.under * other.under)
+        return self._with(other, self.over * other.over, self.under * other.under)
 
     def by(self, other: Quantity) -> Quantity:
         """The exact quotient by one that is never 0."""
-        return _reduced(self.over * other.under, self.under * other.over)
+        return self._with(other, self.over * other.under, self.under * other.over)
+
+    def _with(self, other: Quantity, over: Poly, under: Poly) -> Quantity:
+        return replace(_reduced(over, under), is_rounded=self.is_rounded or other.is_rounded)
 
     def at(self, sizes: Mapping[int, int]) -> Number:
         """The number that it is where each atom has its size."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Container, Mapping
 from functools import cached_property
 from itertools import combinations
+from math import gcd
 
 from onnxgs_opt.ir.constants import is_size
 from onnxgs_opt.ir.def_use import Scope
@@ -35,20 +36,26 @@ def assignments(names: list[str], box: Box | None = None) -> list[dict[str, int]
     mixed = {name: 4 + (3 * k) % (count + 3) + k for k, name in enumerate(names)}
     small = {name: 2 + (k % 2) for k, name in enumerate(names)}
     if box:
-        large, mixed = _within(large, box, 1 / 2), _within(mixed, box, 1 / 4)
         small |= {name: min(lo + k % 2, hi) for k, (name, (lo, hi)) in enumerate(box.items()) if name in small}
+        large, mixed = _within(large, box, 1 / 2), _within(mixed, box, 1 / 4, small)
     return [large, mixed, small]
 
 
-def _within(sizes: Mapping[str, int], box: Box, share: float) -> dict[str, int]:
-    """The sizes, those of `box` at a share of their range, and all distinct where there is room."""
+def _within(sizes: Mapping[str, int], box: Box, share: float, small: Mapping[str, int] | None = None) -> dict[str, int]:
+    """The sizes, those of `box` at a share of their range, and all distinct where there is room.
+
+    With `small`, the least of each: no number but 1 divides its distances from that and from the largest.
+    """
     out: dict[str, int] = {}
     for name in sorted(sizes, key=lambda name: name not in box):
         lo, hi = box.get(name, (2, LARGE))
         wanted = int(lo + (hi - lo) * share) if name in box else sizes[name]
-        near = (wanted + step for k in range(len(sizes) + 1) for step in (k, -k))
+        near = (wanted + step for k in range(max(len(sizes), FURTHEST) + 1) for step in (k, -k))
+        low = (small or {}).get(name, wanted) if name in box else wanted
         taken = set(out.values())
-        out[name] = next((size for size in near if lo <= size <= hi and size not in taken), wanted)
+        free = [size for size in near if lo <= size <= hi and size not in taken]
+        apart = (size for size in free if gcd(size - low, min(hi, PRIMES[0][0]) - low) == 1)
+        out[name] = next(apart, next(iter(free), wanted)) if low != wanted else next(iter(free), wanted)
     return {name: out[name] for name in sizes}
 
 
@@ -64,7 +71,7 @@ def far(
     first: int = 0,
     box: Box | None = None,
 ) -> Analysis:
-    """The largest sizes, each a prime, at which a model is consistent, and the facts there; `known` are those nearby.
+    """The largest sizes, of `PRIMES`, at which a model is consistent, and the facts there; `known` are those nearby.
 
     The largest that `box` has are taken where it has smaller ones.
 
@@ -85,12 +92,17 @@ def far(
 LARGE = 2**24
 """No axis is longer: beyond it, single precision does not have every coordinate."""
 
+FURTHEST = 8
+"""How far from where it is wanted a size of a box is looked for."""
+
 PRIMES = (
-    (4093, 3691, 3299, 3001, 2707, 2411, 2203, 2111, 2069, 2053, 2027, 2017),
-    (2039, 1801, 1601, 1409, 1213, 1013, 809, 601, 409, 313, 311, 307),
-    (251, 211, 179, 157, 131, 109, 101, 97, 83, 79, 73, 71),
+    (4093, 3694, 3299, 2986, 2707, 2402, 2203, 2102, 2083, 2062, 2027, 2018),
+    (2039, 1814, 1601, 1402, 1213, 1006, 809, 614, 409, 314, 311, 302),
+    (251, 214, 179, 166, 131, 106, 101, 94, 73, 62, 61, 58),
 )
-"""In falling order, for other sets rise. Single precision has products of two of the first row and all integers before;
+"""Primes, and doubled ones where the other sets of `assignments` are odd: no divisor leaves one remainder at all sets.
+
+In falling order, for other sets rise. Single precision has products of two of the first row and all integers before;
 half precision has those of the second; 32 bits hold a product of four of the last."""
 
 

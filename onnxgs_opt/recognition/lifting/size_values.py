@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, TypeAlias
 
@@ -31,6 +31,7 @@ class Break:
 
 Element: TypeAlias = Quantity | Break
 RangeOf: TypeAlias = Callable[[int], Range]
+ROUNDED = "floats round what is equal only in exact numbers, at some sizes up and at others down"
 ZERO, ONE = Quantity.of(0), Quantity.of(1)
 
 
@@ -57,6 +58,12 @@ class SizeArithmetic:
         result = rule(self, exact)
         return self._fitted(result) if isinstance(result, Quantity) else result
 
+    def same(self, a: Quantity, b: Quantity) -> Element:
+        """1 for two that are equal, where floats give them exactly."""
+        if a.is_rounded or b.is_rounded:
+            return self.broken(ROUNDED, a, b)
+        return ONE
+
     def broken(self, why: str, *operands: Quantity) -> Break:
         """A break at this node, with what it is about and the size at which two operands are equal, if there is one."""
         about = ", ".join(self.words(o.over) for o in operands)
@@ -74,6 +81,8 @@ class SizeArithmetic:
 
     def _fitted(self, value: Quantity) -> Element:
         """The number, where narrow and unsigned integers hold it at all sizes."""
+        if self.target is not None and self.target.kind == "f" and not value.is_binary:
+            return replace(value, is_rounded=True)
         if self.target is None or self.target.kind not in "iu" or self.target.name in ("int64", "int32"):
             return value
         held = np.iinfo(self.target)
@@ -109,8 +118,10 @@ class SizeArithmetic:
 
     def whole(self, value: Quantity) -> Element:
         """The number rounded to an integer, whichever way, which it is already."""
+        if value.is_rounded and operator(self.node) != "Round" and _is_near_whole(value):
+            return self.broken(ROUNDED, value)
         if value.is_integral:
-            return value
+            return replace(value, is_rounded=False)
         if value.constant is not None:
             return self.rounded(value.constant)
         return self.broken("what is rounded changes with a size", value)
@@ -120,6 +131,12 @@ class SizeArithmetic:
         ways: dict[str, Callable[[Number], int]] = {"Floor": math.floor, "Ceil": math.ceil, "Round": round}
         how = ways.get(operator(self.node), math.trunc)
         return Quantity.of(how(value))
+
+
+def _is_near_whole(value: Quantity) -> bool:
+    """Whether an error of a float may lead to another integer."""
+    number = value.constant
+    return value.is_integral or (number is not None and abs(number - Fraction(round(number))) < Fraction(1, 1000))
 
 
 def _holds(always: bool, never: bool) -> bool | None:
@@ -167,13 +184,15 @@ def _mod(own: SizeArithmetic, operands: Sequence[Quantity]) -> Element:
     at_least, above = own.sign(a)[0], own.sign(b)[1]
     if at_least and above and a.constant is not None and b.constant is not None:
         return Quantity.of(a.constant % b.constant)
+    if above and a.by(b).is_integral and (a.is_rounded or b.is_rounded):
+        return own.broken(ROUNDED, a, b)
     return ZERO if above and a.by(b).is_integral else own.broken("a remainder changes with a size", a, b)
 
 
 def _equal(own: SizeArithmetic, operands: Sequence[Quantity]) -> Element:
     a, b = operands
-    if a == b:
-        return ONE
+    if (a.over, a.under) == (b.over, b.under):
+        return own.same(a, b)
     above, below = own.sign(a.plus(b, -1))[1], own.sign(b.plus(a, -1))[1]
     return own.compared(False if above or below else None, a, b)
 
@@ -181,7 +200,10 @@ def _equal(own: SizeArithmetic, operands: Sequence[Quantity]) -> Element:
 def _compare(strict: bool, swapped: bool) -> Rule:
     def rule(own: SizeArithmetic, operands: Sequence[Quantity]) -> Element:
         a, b = operands[::-1] if swapped else operands
-        return own.compared(own.sign(a.plus(b, -1))[strict], a, b)
+        difference = a.plus(b, -1)
+        if difference.is_rounded and not difference.over:
+            return own.broken(ROUNDED, a, b)
+        return own.compared(own.sign(difference)[strict], a, b)
 
     return rule
 

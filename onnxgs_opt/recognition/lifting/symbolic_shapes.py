@@ -161,9 +161,12 @@ def _tile(node: Node, inputs: list[State], constants: list[Array | None]) -> lis
 
 def _range(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
     start, limit, step = (_numbers(node, inputs, constants, k)[0] for k in range(3))
-    if isinstance(limit, Quantity) and _is(start, 0) and _is(step, 1):
-        return [State((limit,))]
-    return [State((limit,))] if isinstance(limit, Break) else []
+    if isinstance(start, Break) or isinstance(limit, Break) or isinstance(step, Break):
+        return [State((next(n for n in (start, limit, step) if isinstance(n, Break)),))]
+    if not step.over:
+        return []
+    count = limit.plus(start, -1).by(step)
+    return [State((count,))] if count.is_integral and not count.is_rounded else []
 
 
 def _concat(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
