@@ -38,8 +38,14 @@ EDGES = (
     Layout(2, 3, (4, 5), (3, 0)),
     Layout(0, 3, (4, 5), (3, 2)),
     Layout(2, 0, (4, 5), (3, 2)),
+    Layout(2, 3, (4, 5), (0, 0)),
+    Layout(0, 3, (4, 5), (0, 2)),
+    Layout(0, 0, (4, 5), (3, 2)),
 )
-"""Sizes below those that proofs begin at: one row, one column, one pixel, no points, no batch, no channels."""
+"""Sizes below those that proofs begin at: one row, column or pixel; no points, no batch, no channels, two of them.
+
+Before opset 14 no Reshape makes two axes empty at once.
+"""
 
 
 def own_layouts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,15 +13,17 @@ import pytest
 
 from onnxgs_opt import optimize
 from onnxgs_opt.api import look
+from onnxgs_opt.errors import RunError
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.passes.lower_sites import lower
 from onnxgs_opt.recognition import KINDS
 from onnxgs_opt.runtime.ort import open_session
 from onnxgs_opt.samplers.policy import Policy
+from onnxgs_opt.validation.check import SiteCheck
 from tests.fixtures.oracle import bilinear
 from tests.fixtures.size_limits import Limits
-from tests.lowering.samplers import Case, feeds, site_of
+from tests.lowering.samplers import Case, feeds, graph_and_site, site_of
 from tests.lowering.samplers import lower as lowered_case
 
 MODELS = Path(__file__).parents[1] / "fixtures" / "models"
@@ -74,6 +77,24 @@ def test_dynamic_samplers_are_right_at_sizes_of_0_and_1(name: str, opset: int) -
             (got,) = session.run(None, inputs)
             assert got.shape == expected.shape, (policy, edge)
             np.testing.assert_allclose(got, expected, atol=1e-4, err_msg=f"{policy} {edge}")
+
+
+@pytest.mark.parametrize("name", ["lerp-gather", "roi-align"])
+def test_two_empty_axes_fail_before_opset_14_and_that_is_seen(name: str) -> None:
+    """A Reshape that has to make both knows no dim that is 0 there, and only one that follows from the others."""
+    for opset, seen in ((13, True), (14, False)):
+        case = Case(dynamic=True, opset=opset, policy=Policy("border", "all"), rows_and_columns=True)
+        session = open_session(lowered_case(case, LOWERINGS[name]).to_proto(), threads=1)
+        inputs, _, _ = feeds(replace(case, batch=0, samples=(0, 2)))
+        with pytest.raises(RunError) if seen else nullcontext():
+            session.run(None, inputs)
+        _, site = graph_and_site(case)
+        sizes = [case, replace(case, batch=3, channels=5, image=(6, 13), samples=(9, 40))]
+        shapes = [{"image": (at.batch, at.channels, *at.image), "x": at.x_shape, "y": at.y_shape} for at in sizes]
+        check = SiteCheck.of(lowered_case(case, LOWERINGS["plugin"]), site, shapes=shapes)
+        checked = check.compare(LOWERINGS[name])
+        assert checked.status == "ok", checked.worst
+        assert ("an image of 0x3x4x5 and 0x0x2 points" in checked.beyond) is seen, checked.beyond
 
 
 def test_what_differs_at_one_row_is_said(tmp_path: Path) -> None:
