@@ -16,7 +16,7 @@ from onnxgs_opt.runtime.tensorrt.build import EngineOptions, Profile
 from onnxgs_opt.runtime.tensorrt.engine import Engine, EngineBefore
 from onnxgs_opt.tuning.plan import Plan
 from onnxgs_opt.tuning.propose import propose
-from onnxgs_opt.validation.check_engine import Task, _checks, checked_engine, compare, why_slower
+from onnxgs_opt.validation.check_engine import Task, _checks, checked_engine, largest_gap, why_slower
 from tests.runtime.tensorrt.test_build import DYNAMIC, RTX, STATIC, lowered
 
 Array = np.ndarray[Any, Any]
@@ -28,12 +28,12 @@ def references(value: Array, *moved: Array) -> dict[str, list[Array]]:
 
 def test_equal_outputs_have_no_difference() -> None:
     value = np.array([[1.0, np.inf, -2.0, np.nan]], np.float32)
-    assert compare({"out": value.copy()}, references(value)) == 0.0
+    assert largest_gap({"out": value.copy()}, references(value)) == 0.0
 
 
 def test_the_largest_difference_is_told() -> None:
     value = np.linspace(-1, 1, 1000, dtype=np.float32)
-    assert compare({"out": value + np.float32(2e-3)}, references(value)) == pytest.approx(2e-3, rel=1e-3)
+    assert largest_gap({"out": value + np.float32(2e-3)}, references(value)) == pytest.approx(2e-3, rel=1e-3)
 
 
 @pytest.mark.parametrize("wrong", [0.5, np.nan, np.inf], ids=str)
@@ -41,22 +41,22 @@ def test_more_than_a_few_wrong_values_are_refused(wrong: float) -> None:
     value = np.zeros(1000, np.float32)
     found = value.copy()
     found[:5] = wrong  # half a percent may stray
-    compare({"out": found}, references(value))
+    largest_gap({"out": found}, references(value))
     found[:200] = wrong
     with pytest.raises(EngineError, match=r"'out' differs from onnxruntime's: 20\.0% of it"):
-        compare({"out": found}, references(value))
+        largest_gap({"out": found}, references(value))
 
 
 def test_what_hangs_on_an_ulp_of_a_coordinate_may_be_either() -> None:
     inside, outside = np.ones(100, np.float32), np.zeros(100, np.float32)
     with pytest.raises(EngineError, match=r"100\.0% of it"):
-        compare({"out": inside}, references(outside))
-    assert compare({"out": inside}, references(outside, inside, outside)) == 0.0
+        largest_gap({"out": inside}, references(outside))
+    assert largest_gap({"out": inside}, references(outside, inside, outside)) == 0.0
 
 
 def test_another_shape_is_refused() -> None:
     with pytest.raises(EngineError, match=r"'out' is \(3,\), the model's \(2,\)"):
-        compare({"out": np.zeros(3)}, references(np.zeros(2)))
+        largest_gap({"out": np.zeros(3)}, references(np.zeros(2)))
 
 
 def test_the_inputs_are_those_of_validation_at_the_best_shape() -> None:
@@ -79,7 +79,7 @@ def test_the_users_inputs_are_taken_instead() -> None:
     given = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
     [(feeds, wanted)] = _checks(Task(lowered(STATIC[0], "merged-gather"), model, STATIC[0], given), EngineOptions())
     assert feeds is given
-    assert compare({name: values[0] for name, values in wanted.items()}, wanted) == 0.0
+    assert largest_gap({name: values[0] for name, values in wanted.items()}, wanted) == 0.0
 
 
 @pytest.mark.parametrize(
