@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from onnxgs_opt.diagnostics import Remark
-from onnxgs_opt.ir import Constant, Node
-from onnxgs_opt.ir.def_use import Scope, reads_of
+from onnxgs_opt.ir import Node
+from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import READS, operator
 from onnxgs_opt.recognition.candidates import NO_PIXELS
+from onnxgs_opt.recognition.fixed_values import is_fixed
 from onnxgs_opt.recognition.gather_sums import structural_sites
 from onnxgs_opt.recognition.grid_sample import grid_sample_sites, has_grid_samples
 from onnxgs_opt.recognition.hazards import node_hazards, read_hazards
@@ -146,26 +147,11 @@ def _unanswered(
 
 def _of_sum(scope: Scope, site: StructuralSite, own: list[Remark], misses: Mapping[str, str]) -> list[Remark]:
     last = scope.producer[site.output][0].name
-    if all(_is_fixed(scope, name) for name in site.indices):
+    known: dict[str, bool] = {}
+    if all(is_fixed(scope, name, known) for name in site.indices):
         why = f", and it is no Resize: {misses[last]}" if last in misses else ""
         return [Remark(FIXED, last, f"no read has an index that depends on data{why}")]
     return [miss for miss in own if miss.node == last] or own[:1]
-
-
-def _is_fixed(scope: Scope, index: str) -> bool:
-    """Whether an index follows from constants and shapes alone."""
-    seen: set[str] = set()
-    pending = [index]
-    while pending:
-        name = pending.pop()
-        node, _ = scope.producer.get(name, (None, 0))
-        if node is None and not isinstance(scope.tensors[name], Constant):
-            return False
-        if node is None or name in seen or operator(node) == "Shape":
-            continue
-        seen.add(name)
-        pending += [t.name for t in reads_of(node)]
-    return True
 
 
 def _behind(scope: Scope, site: StructuralSite) -> set[str]:

@@ -235,6 +235,23 @@ def sums(text: str) -> Any:
 HEAD = '<ir_version: 8, opset_import: ["": 17]> g '
 
 
+@pytest.mark.parametrize(
+    ("positions", "code"),
+    [
+        ("i = Sub (h, j)", "GSO111"),
+        ("r = RandomUniformLike <dtype = 1> (j) i = Cast <to = 7> (r)", "GSO112"),
+    ],
+)
+def test_fixed_is_what_constants_and_sizes_decide(positions: str, code: str) -> None:
+    """Random positions depend on no input and are not fixed."""
+    head = HEAD + "(float[h, w] image) => (float[n, w] out) <int64 one = {1}>"
+    body = "s = Shape <start = 0, end = 1> (image) h = Squeeze (s) j = Range (one, h, one)"
+    body = f"{body} {positions} a = Gather (image, i) b = Gather (image, j) out = Add (a, b)"
+    graph = Graph.from_proto(parser.parse_model(f"{head} {{ {body} }}"))
+    CANONICALISE.run(graph)
+    assert [miss.code for miss in survey(graph).near_misses] == [code]
+
+
 def test_batched_reads_merge_behind_their_batch_dims() -> None:
     graph, [site] = sums(
         HEAD + "(float[2, 5, 6, 4] image, int64[2, n, 2] i, int64[2, n, 2] j) => (float[2, n, 4] out)"
