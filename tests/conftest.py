@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -23,3 +24,23 @@ def pytest_collection_finish() -> None:
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or leaves measurements in the user's cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def recognised_once() -> Iterator[None]:
+    """A run of a model that another test has run before does not look for its sites again."""
+    from onnxgs_opt import api
+    from tests.fixtures.recognised import remembering
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(api, "surveyed", remembering(api.surveyed))
+        yield
+
+
+@pytest.fixture
+def recognised_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of the recogniser's work, or with a recogniser that they change."""
+    from onnxgs_opt import api
+    from onnxgs_opt.recognition.find import surveyed
+
+    monkeypatch.setattr(api, "surveyed", surveyed)

@@ -128,6 +128,7 @@ def test_exports_of_chains(path: Path) -> None:
     lowers_all(model, {"chain2": 2, "sq21": 3}[path.stem])
 
 
+@pytest.mark.usefixtures("recognised_anew")
 @pytest.mark.parametrize("kind", STEPS)
 def test_the_order_in_which_sums_are_tried_does_not_matter(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = chain(kind, 3)

@@ -13,6 +13,8 @@ from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.recognition.algebra.effort import MAX_EFFORT
 from tests.fixtures.calls import calls
 
+pytestmark = pytest.mark.usefixtures("recognised_anew")
+
 
 def test_conditions_behind_conditions_are_looked_at_once_each() -> None:
     """A sampler whose x goes through 64 conditions is found: their number counts, not that of the ways through them."""
