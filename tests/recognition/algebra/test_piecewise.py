@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import random
 from fractions import Fraction
 
 import pytest
 
 from onnxgs_opt.recognition.algebra.expression import Algebra
-from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate, Resolver, Split, Unresolved
+from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate, Resolver, Split, Unresolved, partitions
+from tests.recognition.algebra.test_expression import build, value
 
 
 @pytest.fixture
@@ -40,6 +42,59 @@ def test_cells_cover_the_line_once(algebra, axes):
         for fraction in (0, 0.25, 0.75):
             inside = [c for c in cells if contains(c, whole, fraction)]
             assert len(inside) == 1, (whole, fraction)
+
+
+def some_tree(rng: random.Random, size: int) -> tuple:
+    """A tree of conditions, roundings and sums over one coordinate."""
+    if size < 2:
+        return ("x",) if rng.random() < 0.6 else ("c", Fraction(rng.randint(-12, 12), rng.randint(1, 4)))
+    match rng.randrange(5):
+        case 0 | 1:
+            return rng.choice(("floor", "round", "ceil", "trunc", "ge", "gt", "abs")), some_tree(rng, size - 1)
+        case 2 | 3:
+            return rng.choice(("+", "-", "max", "min")), some_tree(rng, size // 2), some_tree(rng, size - size // 2)
+        case _:
+            return ("select", *(some_tree(rng, size // 3) for _ in range(3)))
+
+
+@pytest.mark.parametrize("slope", [1, -1, 2, Fraction(1, 3)])
+def test_regions_are_polynomials_with_the_value_of_the_expression(slope):
+    """a(x) * b(y) + c(x) at random points; x is made the pixel slope * x + 1/2, y is a pixel."""
+    rng, resolved = random.Random(str(slope)), 0
+    for _ in range(60):
+        trees = [some_tree(rng, rng.randint(1, 9)) for _ in range(3)]
+        algebra = Algebra()
+        x, y = algebra.elem("x", ()), algebra.elem("y", ())
+        a, b, c = (build(algebra, of, tree) for of, tree in zip((x, y, x), trees, strict=True))
+        root = algebra.add(algebra.mul(a, b), c)
+        half = algebra.num(Fraction(1, 2))
+        resolver = Resolver([Coordinate(x, slope, half), Coordinate(y, 1, algebra.zero)])
+        try:
+            cells = partitions(resolver, [[Cell()], [Cell()]], [root])
+        except Unresolved:
+            continue
+        resolved += 1
+        for _ in range(8):
+            at = [Fraction(rng.randint(-54, 54), 6) for _ in range(2)]
+            left = (at[0] - Fraction(1, 2)) / slope
+            wanted = value(trees[0], left) * value(trees[1], at[1]) + value(trees[2], left)
+            found = polynomial_at(resolver, root, cells, at)
+            assert found is None or found == wanted, (trees, at, cells)
+    assert resolved > 30
+
+
+def polynomial_at(resolver, root, cells, at):
+    """The value of the region's polynomial at a point of pixels; None where it says of an integer whether it is odd."""
+    floors = [math.floor(p) for p in at]
+    region = []
+    for own, floor, p in zip(cells, floors, at, strict=True):
+        (cell,) = (cell for cell in own if contains(cell, floor, p - floor))
+        region.append(cell)
+    atoms = dict(enumerate((floors[0], at[0] - floors[0], floors[1], at[1] - floors[1])))
+    poly = list(resolver.evaluate(root, region))
+    if any(atom not in atoms for monomial, _ in poly for atom in monomial):
+        return None
+    return sum(c * math.prod(atoms[atom] for atom in monomial) for monomial, c in poly)
 
 
 @pytest.mark.parametrize("slope", [1, -1])

@@ -1,0 +1,203 @@
+"""What is said of two results: how far they are apart, where, and what the original's own errors allow for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import inf, isnan
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import ModelProto, parser
+
+from onnxgs_opt.lowering import Tolerance
+from onnxgs_opt.runtime.ort import OnnxRuntime
+from onnxgs_opt.validation.check import check_model
+from onnxgs_opt.validation.compare import BROKEN, Comparison, _moved, compare, compare_runs, gaps
+from onnxgs_opt.validation.inputs import ModelInputs, Run
+from onnxgs_opt.validation.original import Original
+from tests.lowering.samplers import Case, site_of
+
+F32 = np.float32
+TIGHT = Tolerance(1e-6, 1e-6, "test")
+WIDE = Tolerance(0.5, 1, "test")
+
+
+def told(a: Sequence[Any], b: Sequence[Any], tolerance: Tolerance = WIDE, slack: Any = None) -> tuple[Any, ...]:
+    found = compare(np.asarray(a), np.asarray(b), tolerance, slack)
+    return found.within, found.max_abs, found.max_rel, found.index, found.expected, found.actual
+
+
+def test_the_largest_differences_are_told_and_where() -> None:
+    """By the tolerance the worst is not where the numbers are largest."""
+    assert told([8.0, -2.0, 0.0], [4.0, -3.5, 0.75]) == (True, 4.0, 75.0, (2,), 0.0, 0.75)
+    assert told([8.0, -2.0, 0.5], [4.0, -4.5, 0.5]) == (False, 4.0, 1.25, (1,), -2.0, -4.5)
+    assert told([[1.0, 2.0], [3.0, 4.0]], [[1.0, 2.0], [3.0, 8.0]]) == (False, 4.0, 1.0, (1, 1), 4.0, 8.0)
+    assert told([True, False], [True, True], TIGHT) == (False, 1.0, 100.0, (1,), 0.0, 1.0)
+
+
+def test_what_is_expected_may_itself_be_off() -> None:
+    assert told([1.0, 1.0], [1.0, 4.0], TIGHT)[0] is False
+    assert told([1.0, 1.0], [1.0, 4.0], TIGHT, np.array([0.0, 3.0]))[0] is True
+    assert told([1.0, 1.0], [4.0, 1.0], TIGHT, np.array([0.0, 3.0]))[:1] == (False,)
+
+
+def test_infinite_pixels_allow_for_nothing_beside_them() -> None:
+    found = compare(np.array([inf, 1.0]), np.array([inf, 1.0]), TIGHT)
+    assert (found.within, found.max_abs, found.max_rel) == (True, 0.0, 0.0)
+    assert told([inf, 1.0], [-inf, 1.0], WIDE)[:2] == (False, inf)
+
+
+@pytest.mark.parametrize(
+    "other", [np.zeros((2, 1), F32), np.zeros(3, F32), np.zeros(2, np.float64)], ids=["rank", "size", "type"]
+)
+def test_another_shape_or_type_is_infinitely_far(other: Any) -> None:
+    found = compare(np.zeros(2, F32), other, WIDE)
+    assert (found.within, found.max_abs, found.max_rel, found.index) == (False, inf, inf, ())
+    assert isnan(found.expected)
+    assert isnan(found.actual)
+
+
+def test_nothing_and_words_are_equal_or_are_not() -> None:
+    assert told(np.zeros((0, 3)), np.zeros((0, 3)), TIGHT) == (True, 0.0, 0.0, (), 0.0, 0.0)
+    assert told(["a", "b"], ["a", "b"], TIGHT) == (True, 0.0, 0.0, (), 0.0, 0.0)
+    assert told([["a", "b"]], [["a", "c"]], TIGHT)[:4] == (False, inf, inf, (0, 1))
+
+
+def test_gaps_by_element() -> None:
+    a = np.array([1.0, np.nan, np.nan, inf, inf, inf, 0.5], F32)
+    b = np.array([3.5, np.nan, 0.0, inf, -inf, 1.0, 0.5], F32)
+    assert gaps(a, b).tolist() == [2.5, 0.0, inf, 0.0, inf, inf, 0.0]
+    assert gaps(np.float32(1), np.float32(4)) == 3
+
+
+def model(body: str, inputs: str = "float[3] a") -> ModelProto:
+    return parser.parse_model(f'<ir_version: 8, opset_import: ["": 17]> g ({inputs}) => (float[3] out) {{ {body} }}')
+
+
+SAME = model("out = Identity(a)")
+THREE = ModelInputs({"a": np.array([3.0, 0.25, -7.0], F32)})
+
+
+def times(factor: float, plus: float = 0.0) -> ModelProto:
+    numbers = f"k = Constant<value_float={float(factor)}>() p = Constant<value_float={float(plus)}>()"
+    return model(f"{numbers} m = Mul(a, k) out = Add(m, p)")
+
+
+def test_what_cancels_in_the_original_may_differ_by_twice_its_own_error() -> None:
+    """(a + 65536) - 65536 keeps 1/128 of a, so that the original is off by 1/512 at most here."""
+    steps = "big = Constant<value_float=65536.0>() s = Add(a, big) out = Sub(s, big)"
+    inputs = ModelInputs({"a": np.array([1 / 512, 1 / 512, 0.0], F32)})
+    found = check_model(model(steps), SAME, inputs, TIGHT)
+    assert (found.status, found.max_abs, found.from_double) == ("ok", 1 / 512, (1 / 512, 0.0))
+    for more, status in ((1 / 600, "ok"), (1 / 400, "mismatch")):
+        worse = check_model(model(steps), times(1, more), replace(inputs, given={"a": np.full(3, 1 / 512, F32)}), TIGHT)
+        assert worse.status == status
+        assert worse.from_double == pytest.approx((1 / 512, more), rel=1e-3)
+
+
+@pytest.mark.parametrize(("plus", "status"), [(0.0108, "ok"), (0.0118, "mismatch"), (-0.0108, "ok")])
+def test_a_chain_may_carry_an_error_as_far_as_it_carries_its_inputs(plus: float, status: str) -> None:
+    """1024 a, where a = 3 is moved by 1e-6 + 3e-6, moves by 0.0041; twice that may differ, beside 0.0031 of itself."""
+    inputs = ModelInputs({"a": np.full(3, 3.0, F32)})
+    carried = replace(TIGHT, carried=1e-6)
+    assert check_model(times(1024), times(1024, plus), inputs, carried).status == status
+    assert check_model(times(1024), times(1024, plus), inputs, TIGHT).status == "mismatch"
+
+
+def test_inputs_are_moved_up_and_down_by_as_much_as_is_said() -> None:
+    value = np.repeat(np.array([-4.0, 0.0, 2.0]), 40)
+    moved = _moved(value, 0.5, np.random.default_rng(3)) - value
+    assert np.abs(moved).tolist() == np.repeat([2.5, 0.5, 1.5], 40).tolist()
+    assert 20 < (moved > 0).sum() < 100
+    assert _moved(value.astype(F32), 0.5, np.random.default_rng(3)).dtype == F32
+    assert _moved(np.arange(3), 0.5, np.random.default_rng(3)).tolist() == [0, 1, 2]
+
+
+def compared(after: ModelProto, runs: Sequence[Run], before: ModelProto = SAME, **told: Any) -> Comparison:
+    return compare_runs(Original(before, **told), after, runs, lambda run: TIGHT, 5, None)
+
+
+def test_runs_are_added_up() -> None:
+    runs = [Run({"a": np.array(values, F32)}) for values in ([0, 0, 0], [1, 4, 2], [1, 1, 1])]
+    found = compared(times(1.5), runs)
+    assert (found.status, found.max_abs, found.max_rel, found.shapes) == ("mismatch", 2.0, 0.5, (((3,),),))
+    assert (found.worst, found.seed) == ("'out'[1] is 6 instead of 4", 5)
+    later = compared(times(1, 1e-7), [Run({"a": np.ones(3, F32)}), Run({"a": np.zeros(3, F32)})])
+    assert (later.status, later.worst) == ("ok", "'out'[0] is 1.0000001 instead of 1")
+
+
+def test_a_small_difference_that_is_too_much_is_named_before_a_larger_one_that_is_not() -> None:
+    """1000 is off by 1, 1 by 1/1000."""
+    runs = [Run({"a": np.full(3, size, F32)}) for size in (1000, 1)]
+    allowed = [Tolerance(0, 1e-2, ""), Tolerance(0, 1e-5, "")]
+    said = compare_runs(Original(SAME), times(1.001, 0), runs, lambda run: allowed[run is runs[1]], 0, None)
+    assert (said.status, said.worst) == ("mismatch", "'out'[0] is 1001 instead of 1000")
+    quiet = [Tolerance(0, 2, ""), Tolerance(0, 1e-5, "")]
+    said = compare_runs(Original(SAME), times(1.001, 0), runs, lambda run: quiet[run is runs[1]], 0, None)
+    assert (said.status, said.worst) == ("mismatch", "'out'[0] is 1.001 instead of 1")
+
+
+def test_nothing_is_said_where_nothing_was_run() -> None:
+    assert compared(SAME, []) == Comparison("not-run", seed=5, worst="no inputs were tried")
+    none = model("s = Constant<value_ints=[4]>() out = Reshape(a, s)")
+    found = compared(SAME, [Run(THREE.given or {})] * 2, none)
+    assert (found.status, found.shapes) == ("not-run", ())
+    assert found.worst.startswith("the original does not run at a 3: ")
+    broken = compared(none, [Run(THREE.given or {})])
+    assert (broken.status, broken.max_abs) == ("mismatch", inf)
+    assert broken.worst.startswith(f"{BROKEN}run: ")
+    elsewhere = compared(none, [Run(THREE.given or {})], runtime=OnnxRuntime("ort-cpu"))
+    assert elsewhere.worst.startswith(f"{BROKEN}run on ort-cpu: ")
+    assert elsewhere.runtime == "ort-cpu"
+
+
+def test_what_the_original_runs_on_counts() -> None:
+    """It fails at index 7: what is nearer is taken, and without that what the other inputs showed stays."""
+    gather = "i = Cast<to=7>(a) t = Constant<value_floats=[1.0, 2.0, 4.0]>() out = Gather(t, i)"
+    before, after = model(gather), model(gather.replace("4.0", "4.5"))
+    far, near = (Run({"a": np.array(values, F32)}) for values in ([0, 0, 7], [0, 0, 2]))
+    assert compared(after, [far], before).status == "not-run"
+    assert compared(after, [replace(far, nearer=lambda: near)], before).max_abs == 0.5
+    known = compared(after, [near, far], before)
+    assert (known.status, known.max_abs) == ("mismatch", 0.5)
+
+
+def test_sizes_of_which_nothing_is_claimed_are_noted_and_no_fault() -> None:
+    inputs = {"a": np.ones(3, F32)}
+    runs = [Run(inputs), Run(inputs, beyond="one row"), Run(inputs, beyond="no points")]
+    same, other = compared(SAME, runs), compared(times(2), runs[1:])
+    assert (same.status, same.beyond) == ("ok", ())
+    assert (other.status, other.beyond, other.shapes) == ("not-run", ("one row", "no points"), ())
+    none = model("s = Constant<value_ints=[4]>() out = Reshape(a, s)")
+    assert compared(none, runs[1:2]).beyond == ("one row",)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "words"),
+    [
+        (1.0, 2.0, "2 instead of 1"),
+        (1.0, 1 + 2**-23, "1.0000001 instead of 1"),
+        (0.1, 0.1 + 2**-27, "0.10000001 instead of 0.1"),
+        (1e6, 1000000.5, "1000000.5 instead of 1000000"),
+    ],
+)
+def test_numbers_have_as_many_digits_as_tell_them_apart(a: float, b: float, words: str) -> None:
+    found = compared(times(0, b), [Run({"a": np.ones(3, F32)})], times(0, a))
+    assert found.worst == f"'out'[0] is {words}"
+
+
+def test_a_point_is_named_by_its_coordinates() -> None:
+    """An output [N, C, Ho, Wo] differs in item 1 at row 2, column 3, whose point is x = 4.5, y = 7."""
+    site = site_of(Case(batch=2, channels=2, image=(9, 6), samples=(3, 4)))
+    x, y = (np.zeros((2, 3, 4), F32) for _ in "xy")
+    x[1, 2, 3], y[1, 2, 3] = 4.5, 7
+    inside = np.zeros((2, 2, 3, 4), F32)
+    inside[1, 0, 2, 3] = 1
+    shape = "float[2, 2, 3, 4]"
+    text = f'<ir_version: 8, opset_import: ["": 17]> g ({shape} a) => ({shape} out) {{ out = '
+    before, after = (parser.parse_model(text + f"{op}(a) }}") for op in ("Identity", "Neg"))
+    run = Run({"a": inside}, (x, y), (9, 6))
+    found = compare_runs(Original(before), after, [run], TIGHT, 0, site)
+    assert found.worst == "-1 instead of 1 at x = 4.5 (inside), y = H-2 exactly"
