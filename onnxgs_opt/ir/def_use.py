@@ -7,8 +7,9 @@ a loop, with everything outside as it is then.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from typing import Any
 
 import numpy as np
@@ -43,20 +44,18 @@ class Scope:
 
     @classmethod
     def of(cls, graph: gs.Graph, outer: Scope | None = None) -> Scope:
-        """The scope of a graphsurgeon graph, in the scope around it; nodes on a cycle are left out."""
+        """The scope of a graphsurgeon graph, in the scope around it."""
         producer: dict[str, tuple[gs.Node, int]] = {}
         consumers: dict[str, list[gs.Node]] = {}
         tensors: dict[str, gs.Tensor] = {t.name: t for t in graph.inputs}
-        read = [reads_of(node) for node in graph.nodes]
-        for node, reads in zip(graph.nodes, read, strict=True):
+        for node in graph.nodes:
             for position, tensor in enumerate(node.outputs):
                 producer[tensor.name] = (node, position)
                 tensors[tensor.name] = tensor
-            for tensor in reads:
+            for tensor in reads_of(node):
                 consumers.setdefault(tensor.name, []).append(node)
                 tensors[tensor.name] = tensor
-        waiting = {id(n): sum(t.name in producer for t in reads) for n, reads in zip(graph.nodes, read, strict=True)}
-        nodes = _by_depth(graph.nodes, waiting, consumers)
+        nodes = _by_depth(graph.nodes, consumers)
         own = cls(
             nodes=nodes,
             own=nodes,
@@ -125,21 +124,11 @@ def reads_of(node: gs.Node) -> list[gs.Tensor]:
     return list(found.values())
 
 
-def _by_depth(
-    nodes: list[gs.Node], waiting: dict[int, int], consumers: dict[str, list[gs.Node]]
-) -> tuple[gs.Node, ...]:
-    """Nodes by their distance from the inputs, which does not depend on the order that the file has them in.
-
-    `waiting` says how many tensors each reads that other nodes make.
-    """
-    ready = deque(n for n in nodes if not waiting[id(n)])
-    done: list[gs.Node] = []
-    while ready:
-        node = ready.popleft()
-        done.append(node)
-        for tensor in node.outputs:
-            for consumer in consumers.get(tensor.name, ()):
-                waiting[id(consumer)] -= 1
-                if not waiting[id(consumer)]:
-                    ready.append(consumer)
-    return tuple(done)
+def _by_depth(nodes: Sequence[gs.Node], consumers: Mapping[str, Sequence[gs.Node]]) -> tuple[gs.Node, ...]:
+    """Nodes by their distance from the inputs, which does not depend on the order that the file has them in."""
+    place = {id(node): k for k, node in enumerate(nodes)}
+    order = TopologicalSorter({k: () for k in place.values()})
+    for node in nodes:
+        for consumer in (c for tensor in node.outputs for c in consumers.get(tensor.name, ())):
+            order.add(place[id(consumer)], place[id(node)])
+    return tuple(nodes[k] for k in order.static_order())
