@@ -6,8 +6,6 @@ imported, so that --help answers at once.
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
@@ -17,6 +15,7 @@ from onnxgs_opt.errors import UsageError
 from onnxgs_opt.files.outputs import require_apart
 from onnxgs_opt.options.spec import Arrays, LoweringName, Model, PathLike, Shapes, TargetName
 from onnxgs_opt.options.spec import said as _said
+from onnxgs_opt.options.values import codes, paths, size_in_bytes, unknown_codes, words
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -31,8 +30,6 @@ ENGINE_ENDINGS = (".engine", ".trt", ".plan")
 """What nobody calls an ONNX model."""
 PRINTING = ("Output",)
 """Groups of options that only the command line has."""
-
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 MODEL = "model: A path, bytes, an ONNXProgram, an onnx_ir.Model, or a ModelProto (not to be changed afterwards)."
 OUTPUT = "output: Where to write; None writes nothing. It may be the path that was read."
@@ -276,7 +273,7 @@ class Options:
                 raise UsageError(f"no {each.name} '{value}'", f"one of {', '.join(spec.choices)}")
         self._refuse_contradictions()
         for name in ("fail_on", "ignore"):
-            if unknown := [each for each in _codes(getattr(self, name)) if not _begins_a_code(each)]:
+            if unknown := unknown_codes(getattr(self, name)):
                 what = f"--{name.replace('_', '-')}: there is no code {unknown[0]}"
                 raise UsageError(what, "onnxgs-opt --explain lists them")
         require_apart(self.files("in"), self.files("out"))
@@ -300,15 +297,15 @@ class Options:
     @property
     def avoided(self) -> frozenset[str]:
         """The operators that must not stand in the result."""
-        return frozenset(_listed(self.avoid))
+        return frozenset(words(self.avoid))
 
     def hides(self, code: str) -> bool:
         """Whether a code is left out."""
-        return code.startswith(_codes(self.ignore))
+        return code.startswith(codes(self.ignore))
 
     def fails_on(self, code: str) -> bool:
         """Whether a code must not occur."""
-        return code.startswith(_codes(self.fail_on))
+        return code.startswith(codes(self.fail_on))
 
     def files(self, use: Literal["in", "out"]) -> list[tuple[str, Path]]:
         """What is read or written: IN or OUT first, then what options name, each with what names it."""
@@ -316,16 +313,11 @@ class Options:
         named = [
             (flag(each), getattr(self, each.name)) for each in OPTIONS if each.metadata["spec"].path.startswith(use)
         ]
-        return [(what, Path(path)) for what, value in (whole, *named) for path in _paths(value)]
+        return [(what, Path(path)) for what, value in (whole, *named) for path in paths(value)]
 
     def workspace_bytes(self) -> int | None:
         """The most memory of a layer, in bytes."""
-        if self.workspace is None:
-            return None
-        found = re.fullmatch(r"(\d+)([KMG]?)i?B?", self.workspace, re.IGNORECASE)
-        if found is None:
-            raise UsageError(f"--workspace {self.workspace} is no size", "write it as 512M or 2G")
-        return int(found[1]) * _UNITS[found[2].upper()]
+        return None if self.workspace is None else size_in_bytes("--workspace", self.workspace)
 
     def _refuse_contradictions(self) -> None:
         if self.engine is None:
@@ -346,30 +338,6 @@ class Options:
                 f"--{makes[0].replace('_', '-')} needs the new model, which {look} does not make",
                 "leave one of them out",
             )
-
-
-def _codes(given: Sequence[str]) -> tuple[str, ...]:
-    """Codes that were given one by one or with commas between."""
-    return tuple(code.upper() for code in _listed(given))
-
-
-def _listed(given: Sequence[str]) -> tuple[str, ...]:
-    """Words that were given one by one or with commas between."""
-    listed = (given,) if isinstance(given, str) else given
-    return tuple(word.strip() for each in listed for word in each.split(",") if word.strip())
-
-
-def _begins_a_code(text: str) -> bool:
-    from onnxgs_opt.diagnostics import CODES
-
-    return any(code.startswith(text) for code in CODES)
-
-
-def _paths(value: Any) -> tuple[PathLike, ...]:
-    """The paths that are named: none, one, or several; a model in memory is no path."""
-    if isinstance(value, str | os.PathLike):
-        return (value,)
-    return tuple(value) if isinstance(value, tuple | list) else ()
 
 
 OPTIONS: tuple[Field[Any], ...] = tuple(each for each in fields(Options) if each.metadata)
