@@ -58,6 +58,15 @@ _ALL = (
         "exported.",
     ),
     Code(
+        "GSO007",
+        "RoIAlign spelt as reads",
+        "Bilinear samples on a regular grid in each of many boxes, or the means of such samples over bins. Where "
+        "samples stand, which are averaged, and what counts outside the image were proven to be those of one RoiAlign "
+        "node, unless the report says what that node would do otherwise.",
+        "Nothing: it becomes one RoiAlign where that is measured faster; --lowering roi-align forces it. Where the "
+        "node is refused because boxes may leave the image, clip them to the image before (boxes.clamp).",
+    ),
+    Code(
         "GSO101",
         "weights are not bilinear",
         "The four weights are not the products of (1-u, u) and (1-v, v), u and v being the fractions of "

@@ -31,6 +31,9 @@ REORDERED = Tolerance(
     rtol=1e-6, atol=1e-6, reason="the same four products, in another order of summation: a few roundings of fp32"
 )
 
+SLOPE = 6.0
+"""Pixels of a unit-normal image differ by about this at the worst of a few million points."""
+
 
 @dataclass(frozen=True)
 class Emitted:

@@ -10,7 +10,7 @@ import numpy as np
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
-from onnxgs_opt.lowering.base import EXACT, Emitted, Tolerance
+from onnxgs_opt.lowering.base import EXACT, SLOPE, Emitted, Tolerance
 from onnxgs_opt.runtime.target import Target
 from onnxgs_opt.samplers.resize import ResizedAxis, ResizeSite
 from onnxgs_opt.samplers.site import Site
@@ -22,9 +22,6 @@ PLANE = 2
 
 HALF_ROUNDINGS = 8 * 2.0**-10
 """Of halves around 1, a rounding of every weight and product of a bilinear sample."""
-
-SLOPE = 6.0
-"""Pixels of a unit-normal image differ by about this at the worst of a few million points."""
 
 
 @dataclass(frozen=True)

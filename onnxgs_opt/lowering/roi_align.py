@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -9,19 +10,23 @@ import numpy as np
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
-from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance, bilinear_refusal
+from onnxgs_opt.lowering.base import REORDERED, SLOPE, Emitted, Tolerance, bilinear_refusal
 from onnxgs_opt.lowering.emit.cells import is_inside_image
 from onnxgs_opt.lowering.emit.coordinates import emit_pixel_grid
-from onnxgs_opt.lowering.emit.views import emit_view
+from onnxgs_opt.lowering.emit.views import dim_of, emit_view, laid_out
 from onnxgs_opt.lowering.emit.windows import bounds, far_where_outside
 from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.target import Target
+from onnxgs_opt.samplers.roi_align import Line, RoiAlignSite
 from onnxgs_opt.samplers.site import Site
 
 FIRST_OPSET = 11
 LAST_OPSET = 21
 """The newest whose RoiAlign onnxruntime has: that of opset 22 takes bfloat16 too."""
 HALF_PIXELS_SINCE = 16
+
+REACH = 16
+"""What boxes may be beyond their image, in images, times the two roundings along each axis."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +45,12 @@ class RoiAlign:
         """Refuse other borders than RoiAlign's, other types than fp32, and runtimes that take a few regions only."""
         if (other := bilinear_refusal(self.name, site)) is not None:
             return other
-        if target.opset < FIRST_OPSET:
-            return f"roi-align needs opset >= {FIRST_OPSET}, the model has {target.opset}"
-        if target.opset > LAST_OPSET:
-            return f"onnxruntime has no RoiAlign of opset >= {LAST_OPSET + 1}, and the model has {target.opset}"
+        if (unknown := _opset_refusal(target)) is not None:
+            return unknown
         if Quirk.ROI_ALIGN_IS_FOR_FEW_REGIONS in target.quirks:
             return "TensorRT runs RoiAlign by a plugin for a few hundred regions, not for one a point"
-        if Quirk.OLD_ROI_ALIGN_IS_HALF_PIXEL in target.quirks and target.opset < HALF_PIXELS_SINCE:
-            return f"the target moves the regions of a RoiAlign of opset < {HALF_PIXELS_SINCE} by half a pixel"
-        if site.dtype != "float32" or "float64" in site.types:
-            own = "float64" if "float64" in site.types else site.dtype
-            return f"RoiAlign is used in float32 only, the sampler computes in {own}"
+        if (other := _type_refusal(site.dtype, site.types)) is not None:
+            return other
         if site.policy.border == "zeros" and not (site.inside or is_inside_image(site.policy)):
             return "RoiAlign repeats the outermost pixels, and the sampler fades to zero beyond them"
         return None
@@ -79,6 +79,23 @@ class RoiAlign:
         return Emitted(builder.transpose(samples, [0, 3, 1, 2]), mask)
 
 
+def _opset_refusal(target: Target) -> str | None:
+    if target.opset < FIRST_OPSET:
+        return f"roi-align needs opset >= {FIRST_OPSET}, the model has {target.opset}"
+    if target.opset > LAST_OPSET:
+        return f"onnxruntime has no RoiAlign of opset >= {LAST_OPSET + 1}, and the model has {target.opset}"
+    if Quirk.OLD_ROI_ALIGN_IS_HALF_PIXEL in target.quirks and target.opset < HALF_PIXELS_SINCE:
+        return f"the target moves the regions of a RoiAlign of opset < {HALF_PIXELS_SINCE} by half a pixel"
+    return None
+
+
+def _type_refusal(dtype: str, types: Sequence[str]) -> str | None:
+    if dtype == "float32" and "float64" not in types:
+        return None
+    own = "float64" if "float64" in types else dtype
+    return f"RoiAlign is used in float32 only, the sampler computes in {own}"
+
+
 def _clamped(builder: Builder, site: Site, points: Tensor, sizes: tuple[Dim, Dim]) -> Tensor:
     """The points, clamped to the image where the sampler clamps."""
     if site.inside or is_inside_image(site.policy):
@@ -96,3 +113,87 @@ def _items(builder: Builder, batch: Dim, points: Dim) -> Tensor:
     else:
         numbers = builder.unsqueeze(builder.op("Range", 0, builder.op("Squeeze", batch), 1), [1])
     return builder.reshape(builder.op("Expand", numbers, builder.concat(both, 0)), [-1])
+
+
+def region_refusal(site: RoiAlignSite, target: Target) -> str | None:
+    """Say why a RoIAlign by hand cannot be written as one node with a region a box; None when it can."""
+    if site.differs is not None:
+        return site.differs
+    if (other := _opset_refusal(target) or _type_refusal(site.dtype, site.types)) is not None:
+        return other
+    if Quirk.ROI_ALIGN_IS_FOR_FEW_REGIONS in target.quirks:
+        return "what TensorRT's plugin for RoiAlign computes has not been compared with the operator"
+    if target.opset < HALF_PIXELS_SINCE and not (site.rows.wide and site.columns.wide):
+        return f"a RoiAlign of opset < {HALF_PIXELS_SINCE} makes every box a pixel long, and the model does not"
+    return None
+
+
+def region_tolerance(site: RoiAlignSite, size: int) -> Tolerance:
+    """What one node may differ by where the image has so many rows or columns at most."""
+    reason = "the places of the samples, computed in another order, which moves them by about S*1e-7 pixels"
+    return Tolerance(rtol=1e-6, atol=1e-6 + REACH * SLOPE * size * 2.0**-24, reason=reason)
+
+
+def emit_regions(builder: Builder, site: RoiAlignSite) -> Tensor:
+    """The output of a site, as one RoiAlign of its image with a region a box."""
+    image = emit_view(builder, site.image)
+    regions = _regions(builder, site)
+    height, width = site.bins
+    modes = "half_pixel" if builder.opset >= HALF_PIXELS_SINCE else None
+    bins = builder.op(
+        "RoiAlign",
+        image,
+        regions,
+        _numbers(builder, site, image, regions),
+        dtype=image.dtype,
+        output_height=height,
+        output_width=width,
+        sampling_ratio=site.ratio,
+        coordinate_transformation_mode=modes,
+    )
+    bins = bins if site.scale == 1 else builder.op("Mul", bins, float(site.scale))
+    batch, boxes, *others = site.output_groups
+    return laid_out(
+        builder, bins, ((*batch, *boxes), *others), site.output_rank, lambda axis: _size(builder, site, axis)
+    )
+
+
+def _regions(builder: Builder, site: RoiAlignSite) -> Tensor:
+    """The boxes [K, 4] whose bins have the samples where the model has them: half a step beyond the outer ones."""
+    lines = site.columns, site.rows
+    first, last = (builder.concat(ends, 1) for ends in zip(*(_ends(builder, line) for line in lines), strict=True))
+    shares = [0.0 if line.samples == 1 else 0.5 / (line.samples - 1) for line in lines]
+    half = builder.op("Mul", builder.op("Sub", last, first), np.array([shares], np.float32))
+    if 0.0 in shares:
+        half = builder.op("Add", half, np.array([[0.0 if share else 0.5 for share in shares]], np.float32))
+    regions = builder.concat([builder.op("Sub", first, half), builder.op("Add", last, half)], 1)
+    return builder.op("Add", regions, 0.5) if builder.opset >= HALF_PIXELS_SINCE else regions
+
+
+def _ends(builder: Builder, line: Line) -> tuple[Tensor, Tensor]:
+    """The places [K, 1] of the first and of the last sample of every box."""
+    places = builder.cast(emit_view(builder, line.view), np.float32)
+    return builder.slice(places, 1, 0, 1), builder.slice(places, 1, line.samples - 1, line.samples)
+
+
+def _numbers(builder: Builder, site: RoiAlignSite, image: Tensor, regions: Tensor) -> Tensor:
+    """For every box the number of its image; negative ones count from the last, as in the reads."""
+    if site.items is not None:
+        numbers = builder.cast(emit_view(builder, site.items), np.int64)
+        return cast(Tensor, builder.op("Mod", numbers, builder.dim(image, 0)))
+    batch, boxes = site.output_groups[:2]
+    if not batch:
+        return _items(builder, 1, builder.dim(regions, 0))
+    return _items(builder, builder.dim(image, 0), builder.dims_product([_size(builder, site, axis) for axis in boxes]))
+
+
+def _size(builder: Builder, site: RoiAlignSite, axis: int) -> Dim:
+    """The size of one axis of the output."""
+    batch, boxes, channels, rows, columns = site.output_groups
+    for group, line in ((rows, site.rows), (columns, site.columns)):
+        if axis in group:
+            return line.bins[group.index(axis)]
+    if axis in channels:
+        return dim_of(builder, site.image, site.image.groups[1][channels.index(axis)])
+    view = site.rows.view
+    return dim_of(builder, view, view.groups[0][(*batch, *boxes).index(axis)])

@@ -8,13 +8,16 @@ from typing import Any
 
 from onnxgs_opt._version import __version__
 from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.lowering.resize import emit_resize
+from onnxgs_opt.lowering.roi_align import emit_regions
 from onnxgs_opt.passes import PASSES, EliminateDead, Pipeline
 from onnxgs_opt.passes.base import Pass
 from onnxgs_opt.passes.lower_bilinear import LowerBilinear
-from onnxgs_opt.passes.lower_resizes import LowerResizes
+from onnxgs_opt.passes.lower_whole import LowerWhole
 from onnxgs_opt.passes.merge_reads import MergeReads
 from onnxgs_opt.passes.raise_bilinear import RaiseBilinear
 from onnxgs_opt.samplers.resize import ResizeSite
+from onnxgs_opt.samplers.roi_align import RoiAlignSite
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
 
 METADATA = "onnxgs_opt"
@@ -22,6 +25,8 @@ METADATA = "onnxgs_opt"
 
 SHARE = PASSES["eliminate-common-subexpressions"]
 """Sites on one image or at the same points share what they have in common."""
+
+ROI_ALIGN = "roi-align"
 
 Lowerings = Mapping[str, str]
 """The lowering of every site, by the site's id."""
@@ -49,7 +54,8 @@ def still_read(lowered: Graph, sites: Sequence[AnySite], lowerings: Lowerings) -
 def lowering_passes(sites: Sequence[AnySite], lowerings: Lowerings) -> tuple[Pass, ...]:
     """Passes that together lower every one of `sites` as chosen; kinds that share passes go through them together."""
     ways = dict.fromkeys(LOWER.values())
-    return tuple(each for way in ways for each in way([s for s in sites if LOWER[s.kind] is way], lowerings))
+    shares = ((way, [site for site in sites if LOWER[site.kind] is way]) for way in ways)
+    return tuple(each for way, own in shares if own for each in way(own, lowerings))
 
 
 def _of_samplers(sites: Sequence[Site], lowerings: Lowerings) -> tuple[Pass, ...]:
@@ -61,7 +67,14 @@ def _of_sums(sites: Sequence[StructuralSite], lowerings: Lowerings) -> tuple[Pas
 
 
 def _of_resizes(sites: Sequence[ResizeSite], lowerings: Lowerings) -> tuple[Pass, ...]:
-    return (LowerResizes(tuple(sites)),)
+    return (LowerWhole(sites, emit_resize),)
+
+
+def _of_roi_aligns(sites: Sequence[RoiAlignSite], lowerings: Lowerings) -> tuple[Pass, ...]:
+    """One node for those that are lowered to it; the others are lowered as what they are made of."""
+    whole = [site for site in sites if lowerings[site.id] == ROI_ALIGN]
+    plain = [site.plain for site in sites if lowerings[site.id] != ROI_ALIGN]
+    return LowerWhole(whole, emit_regions), *lowering_passes(plain, lowerings)
 
 
 LOWER: dict[str, Callable[[Sequence[Any], Lowerings], tuple[Pass, ...]]] = {
@@ -70,5 +83,6 @@ LOWER: dict[str, Callable[[Sequence[Any], Lowerings], tuple[Pass, ...]]] = {
     "grid-sample": _of_samplers,
     "structural": _of_sums,
     "resize": _of_resizes,
+    "roi-align": _of_roi_aligns,
 }
 """What makes the passes of sites, by their kind."""

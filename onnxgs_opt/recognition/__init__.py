@@ -10,16 +10,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from onnxgs_opt.recognition import gather_sums, grid_sample, resizes
+from onnxgs_opt.recognition import gather_sums, grid_sample, resizes, roi_aligns
 from onnxgs_opt.recognition.kind import SiteKind
 from onnxgs_opt.recognition.sampler import Sampler
 
-KINDS: dict[str, SiteKind[Any]] = {
+_PLAIN: dict[str, SiteKind[Any]] = {
     "bilinear": Sampler("GSO001"),
     "sampler": Sampler("GSO005"),
     "grid-sample": Sampler(grid_sample.RULE),
     "structural": gather_sums.GatherSum(),
     "resize": resizes.Resizes(),
 }
+
+KINDS: dict[str, SiteKind[Any]] = {**_PLAIN, "roi-align": roi_aligns.RoiAligns(_PLAIN)}
 
 __all__ = ["KINDS", "SiteKind"]

@@ -20,8 +20,10 @@ from onnxgs_opt.recognition.lifting.dynamic_dims import Box
 from onnxgs_opt.recognition.lifting.shape_functions import Shape
 from onnxgs_opt.recognition.proofs import Proofs
 from onnxgs_opt.recognition.resize_search import FoundResizes, find_resizes
+from onnxgs_opt.recognition.roi_search import find_roi_aligns
 from onnxgs_opt.recognition.search import FoundSites, find_sites
 from onnxgs_opt.samplers.resize import ResizeSite
+from onnxgs_opt.samplers.roi_align import RoiAlignSite
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
 
 FIXED = "GSO111"
@@ -42,6 +44,8 @@ class Survey:
         samplers: Bilinear samplers: proven sums of reads (GSO001) and GridSample nodes (GSO002).
         sums: Other sums of reads of one tensor (GSO003).
         resizes: Reads at places that no data decides, each a Resize (GSO004).
+        roi_aligns: Samples on a regular grid in each box, and their means (GSO007); what they are made of is none of
+            the others.
         near_misses: What looks like a sampler and is not, each with its reason.
         hazards: What goes wrong in some runtime.
         shapes: Of every tensor, at each of several sizes of the dynamic dims that fit together; by the path of the
@@ -51,6 +55,7 @@ class Survey:
     samplers: tuple[Site, ...] = ()
     sums: tuple[StructuralSite, ...] = ()
     resizes: tuple[ResizeSite, ...] = ()
+    roi_aligns: tuple[RoiAlignSite, ...] = ()
     near_misses: tuple[Remark, ...] = ()
     hazards: tuple[Remark, ...] = ()
     shapes: Mapping[str, tuple[Mapping[str, Shape], ...]] = field(default_factory=dict)
@@ -63,7 +68,7 @@ class Survey:
     @property
     def sites(self) -> tuple[AnySite, ...]:
         """Every site, in the order of the ids."""
-        return (*self.samplers, *self.sums, *self.resizes)
+        return (*self.samplers, *self.sums, *self.resizes, *self.roi_aligns)
 
 
 def survey(graph: Graph, has_sums: bool = True, ranges: Box | None = None) -> Survey:
@@ -77,11 +82,13 @@ def survey(graph: Graph, has_sums: bool = True, ranges: Box | None = None) -> Su
     samplers = [site for part in parts for site in part.samplers]
     sums = [site for part in parts for site in part.sums]
     resizes = [site for part in parts for site in part.resizes]
-    ids = iter(range(len(samplers) + len(sums) + len(resizes)))
+    roi_aligns = [site for part in parts for site in part.roi_aligns]
+    ids = iter(range(len(samplers) + len(sums) + len(resizes) + len(roi_aligns)))
     return Survey(
         samplers=tuple(replace(site, id=f"site{next(ids)}") for site in samplers),
         sums=tuple(replace(site, id=f"site{next(ids)}") for site in sums),
         resizes=tuple(replace(site, id=f"site{next(ids)}") for site in resizes),
+        roi_aligns=tuple(replace(site, id=f"site{next(ids)}") for site in roi_aligns),
         near_misses=tuple(miss for part in parts for miss in part.near_misses),
         hazards=(*node_hazards(graph.gs), *(remark for part in parts for remark in part.hazards)),
         shapes={path: shapes for part in parts for path, shapes in part.shapes.items()},
@@ -95,7 +102,10 @@ def _look(part: Graph, has_sums: bool, scopes: dict[str, Scope], proofs: Proofs,
     scope = Scope.at(part, scopes)
     found = find_sites(scope, proofs, None if part.path else ranges) if has_sums else FoundSites((), ())
     held = [*found.sites, *grid_sample_sites(scope)]
-    samplers = [site for site in held if not _is_vast(scope, site)]
+    fitting = [site for site in held if not _is_vast(scope, site)]
+    roi_aligns = find_roi_aligns(scope, fitting)
+    inner = {site.inner.output for site in roi_aligns}
+    samplers = [site for site in fitting if site.output not in inner]
     claimed = {name for site in held for name in site.reads}
     resizes = find_resizes(scope, claimed)
     claimed |= {name for site in resizes.sites for name in site.reads}
@@ -104,6 +114,7 @@ def _look(part: Graph, has_sums: bool, scopes: dict[str, Scope], proofs: Proofs,
         samplers=tuple(replace(site, body=part.path) for site in samplers),
         sums=tuple(replace(site, body=part.path) for site in sums),
         resizes=tuple(replace(site, body=part.path) for site in resizes.sites),
+        roi_aligns=tuple(replace(site, body=part.path) for site in roi_aligns),
         near_misses=(*_unanswered(scope, found, sums, resizes), *_vast(scope, held)),
         hazards=read_hazards(scope, sums),
         shapes={part.path: found.shapes or resizes.shapes},

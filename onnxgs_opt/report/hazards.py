@@ -67,7 +67,7 @@ def _avoided(job: Job, result: Graph) -> Iterator[Hazard]:
 
 def _not_finite(found: Survey, lowerings: Mapping[str, str]) -> Iterator[Hazard]:
     """One at the first sampler that was lowered: no lowering promises what comes of infinities and NaN."""
-    for site in [site for site in found.samplers if site.id in lowerings][:1]:
+    for site in [site for site in (*found.samplers, *found.roi_aligns) if site.id in lowerings][:1]:
         yield Hazard(NOT_FINITE, site.reads[0], CODES[NOT_FINITE].action)
 
 

@@ -14,7 +14,8 @@ from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.job import Job
 from onnxgs_opt.lowering import LOWERINGS, Tolerance, rounds_to_halves, tolerance_of
 from onnxgs_opt.lowering.resize import resize_tolerance
-from onnxgs_opt.passes.lower_sites import still_read
+from onnxgs_opt.lowering.roi_align import region_tolerance
+from onnxgs_opt.passes.lower_sites import ROI_ALIGN, still_read
 from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.report.gates import Gates
 from onnxgs_opt.report.hazards import hazards
@@ -23,6 +24,7 @@ from onnxgs_opt.report.rendering.words import count
 from onnxgs_opt.runtime import runtime_of
 from onnxgs_opt.runtime.timing import CLEAR, Race
 from onnxgs_opt.samplers.resize import ResizeSite
+from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.tuning.plan import Plan
 from onnxgs_opt.tuning.race import race_models
 from onnxgs_opt.validation.check import DEFAULT, check_model
@@ -116,12 +118,19 @@ def gated(verdict: Verdict, gates: Gates, remarked: tuple[Failure, ...]) -> Verd
 
 def _of_whole(job: Job, found: Survey, lowerings: Mapping[str, str], proofs: SiteProofs) -> Tolerance:
     """The whole model may differ by what its worst site may, and a chain by what it makes of that."""
-    own = [tolerance_of(LOWERINGS[lowerings[site.id]], site) for site in found.samplers if site.id in lowerings]
+    own = [tolerance_of(LOWERINGS[lowerings[site.id]], site) for site in _samplers(found, lowerings)]
     resizes = [resize_tolerance(site, _longest(job, site)) for site in found.resizes if site.id in lowerings]
-    loosest = max([DEFAULT, *own, *resizes], key=lambda t: t.atol)
+    regions = [region_tolerance(site, _largest(job)) for site in found.roi_aligns if site.id in lowerings]
+    loosest = max([DEFAULT, *own, *resizes, *regions], key=lambda t: t.atol)
     if proofs.chained(lowerings):
         loosest = replace(loosest, carried=max(t.atol for t in own))
     return loosest
+
+
+def _samplers(found: Survey, lowerings: Mapping[str, str]) -> list[Site]:
+    """The samplers that are lowered as such, those in a RoIAlign by hand among them."""
+    plain = [site.plain for site in found.roi_aligns if lowerings.get(site.id) != ROI_ALIGN and site.is_sampler]
+    return [site for site in (*found.samplers, *plain) if site.id in lowerings]
 
 
 def _whole_check(
@@ -132,8 +141,8 @@ def _whole_check(
         site.output: Moved.like(
             lowered.at(site.body).tensor(site.output), job.tolerance(tolerance_of(LOWERINGS[lowerings[site.id]], site))
         )
-        for site in found.samplers
-        if site.id in lowerings and rounds_to_halves(site)
+        for site in _samplers(found, lowerings)
+        if rounds_to_halves(site)
     }
     with job.clock.stage("validate model"):
         return check_model(job.source, lowered, _inputs(job, found), job.tolerance(tolerance), job.libraries, halves)
@@ -149,8 +158,13 @@ def _elsewhere(job: Job, lowered: Graph, found: Survey, tolerance: Tolerance) ->
 
 def _longest(job: Job, site: ResizeSite) -> int:
     """The most pixels or samples that an axis of a resampling has in the whole-model check."""
+    return longest(site, _largest(job))
+
+
+def _largest(job: Job) -> int:
+    """The longest axis of an input in the whole-model check."""
     given = (*job.shapes.values(), *(value.shape for value in (job.inputs or {}).values()))
-    return longest(site, max((size for shape in given for size in shape), default=LARGEST))
+    return max((size for shape in given for size in shape), default=LARGEST)
 
 
 def _race(job: Job, lowered: Graph, found: Survey) -> Race | None:
@@ -161,4 +175,4 @@ def _race(job: Job, lowered: Graph, found: Survey) -> Race | None:
 
 
 def _inputs(job: Job, found: Survey) -> ModelInputs:
-    return ModelInputs(job.inputs, found.samplers, job.shapes, found.fitting, job.options.seed)
+    return ModelInputs(job.inputs, found.samplers, job.shapes, found.fitting, job.options.seed, found.roi_aligns)

@@ -108,6 +108,9 @@ _TABLES = {
         "image", lambda case: (case["image"][1], case["image"][0] * prod(case["points"])), True, "samplers"
     ),
     "resizes": _Table("image", lambda case: (case["elements"],), False, "resamplings"),
+    "boxes": _Table(
+        "image", lambda case: (case["image"][1], case["boxes"] * prod(case["samples"])), True, "RoIAligns by hand"
+    ),
     "reads": _Table("data", lambda case: (case["count"] * prod(case["index"]),), False, "reads of sums"),
 }
 

@@ -17,11 +17,13 @@ from onnxgs_opt.passes import PASSES, Pipeline
 from onnxgs_opt.recognition import KINDS
 from onnxgs_opt.runtime.timing import Feeds
 from onnxgs_opt.samplers.resize import ResizeSite
+from onnxgs_opt.samplers.roi_align import RoiAlignSite
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
 from onnxgs_opt.samplers.view import Layout, View, spans
 from onnxgs_opt.validation.boundary_values import aims_of, layouts_of
 from onnxgs_opt.validation.check_gather_sum import read_models, read_runs
 from onnxgs_opt.validation.check_resize import feeds_at, resize_cone, resized
+from onnxgs_opt.validation.check_roi_align import box_cone, box_feeds, lowered_boxes
 from onnxgs_opt.validation.extract import cone_of, lowered_cone
 from onnxgs_opt.validation.inputs import site_feeds
 
@@ -103,9 +105,7 @@ class SamplerTrial:
         margin = 0.0 if self.site.inside else 2.0
         sizes = self.layout.image[::-1]
         points = [(rng.random(shape) * (size - 1 + 2 * margin) - margin).astype(dtype) for size in sizes]
-        shapes = {value.name: _shape(self.sized, value.name) for value in cone.graph.input}
-        known = {name: told for name, told in shapes.items() if told is not None}
-        return site_feeds(cone, self.site, self.layout, points, rng, known)
+        return site_feeds(cone, self.site, self.layout, points, rng, _told_shapes(self.sized, cone))
 
     def lowered(self, graph: Graph, cone: ModelProto, name: str) -> ModelProto:
         """That model with the site written by a lowering; what it does not need is gone."""
@@ -230,9 +230,7 @@ class ResizeTrial:
 
     def feeds(self, cone: ModelProto, seed: int) -> Feeds:
         """A unit-normal image, and others of the shapes that count."""
-        told = {value.name: _shape(self.sized, value.name) for value in cone.graph.input}
-        known = {name: shape for name, shape in told.items() if shape is not None}
-        return feeds_at(cone, known, np.random.default_rng(seed))
+        return feeds_at(cone, _told_shapes(self.sized, cone), np.random.default_rng(seed))
 
     def lowered(self, graph: Graph, cone: ModelProto, name: str) -> ModelProto:
         """That model with one Resize: there is no other lowering, whatever `name` says."""
@@ -247,11 +245,55 @@ def _resize_trial(graph: Graph, sized: Graph, site: ResizeSite) -> ResizeTrial:
     return ResizeTrial(site, signature if shape is None else f"{signature} at:{shape}", is_dynamic, part)
 
 
+@dataclass(frozen=True)
+class RoiAlignTrial:
+    """A RoIAlign by hand from what its boxes are made of to its output, at the sizes of `sized`."""
+
+    site: RoiAlignSite
+    signature: str
+    is_dynamic: bool
+    sized: Graph
+
+    @property
+    def sizes(self) -> str:
+        """The shapes of the image and of what the boxes are made of."""
+        shapes = [_shape(self.sized, name) for name in (self.site.image.tensor, *self.site.sources)]
+        return " and ".join("unknown sizes" if shape is None else "x".join(map(str, shape)) for shape in shapes)
+
+    def cone(self, graph: Graph) -> ModelProto:
+        """The model from the image and the boxes to the output."""
+        return box_cone(graph, self.site)
+
+    def feeds(self, cone: ModelProto, seed: int) -> Feeds:
+        """A unit-normal image, and boxes all over it."""
+        return box_feeds(cone, self.site, _told_shapes(self.sized, cone), np.random.default_rng(seed))
+
+    def lowered(self, graph: Graph, cone: ModelProto, name: str) -> ModelProto:
+        """That model with one RoiAlign, or with its sampler lowered."""
+        return lowered_boxes(cone, self.site, name)
+
+
+def _roi_align_trial(graph: Graph, sized: Graph, site: RoiAlignSite) -> RoiAlignTrial:
+    is_dynamic = None in (site.boxes, site.channels, *site.image_size)
+    signature = KINDS[site.kind].workload(graph, site)
+    part = sized.at(site.body)
+    shapes = [_shape(part, name) for name in (site.image.tensor, *site.sources)] if is_dynamic else []
+    own = f"{signature} at:{shapes}" if shapes and None not in shapes else signature
+    return RoiAlignTrial(site, own, is_dynamic, part)
+
+
+def _told_shapes(sized: Graph, cone: ModelProto) -> dict[str, tuple[int, ...]]:
+    """The shapes of a cone's inputs that are known."""
+    told = {value.name: _shape(sized, value.name) for value in cone.graph.input}
+    return {name: shape for name, shape in told.items() if shape is not None}
+
+
 TRIALS: dict[str, Callable[[Graph, Graph, Any], Trial]] = {
     "bilinear": _sampler_trial,
     "sampler": _sampler_trial,
     "grid-sample": _sampler_trial,
     "structural": _reads_trial,
     "resize": _resize_trial,
+    "roi-align": _roi_align_trial,
 }
 """By a site's kind, what makes its trial, given the graph, the graph with sizes for its inputs, and the site."""

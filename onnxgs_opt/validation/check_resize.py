@@ -12,9 +12,9 @@ from onnx.helper import tensor_dtype_to_np_dtype
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering.base import Tolerance
-from onnxgs_opt.lowering.resize import resize_tolerance
+from onnxgs_opt.lowering.resize import emit_resize, resize_tolerance
 from onnxgs_opt.passes.infer_shapes import InferShapes
-from onnxgs_opt.passes.lower_resizes import LowerResizes
+from onnxgs_opt.passes.lower_whole import LowerWhole
 from onnxgs_opt.runtime import Runtime
 from onnxgs_opt.samplers.resize import ResizeSite
 from onnxgs_opt.samplers.view import Array
@@ -65,7 +65,7 @@ def resized(cone: ModelProto, site: ResizeSite) -> ModelProto:
     """The same model with one Resize."""
     graph = Graph.from_proto(cone)
     InferShapes().run(graph)
-    LowerResizes((replace(site, body=""),)).run(graph)
+    LowerWhole([replace(site, body="")], emit_resize).run(graph)
     graph.remove_dead()
     return graph.to_proto()
 

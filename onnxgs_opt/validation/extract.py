@@ -56,6 +56,16 @@ def _alone(graph: Graph, site: AnySite, nodes: Sequence[Node], wanted: Sequence[
     return Graph(inner, graph.envelope, graph.folder).to_proto()
 
 
+def cone_from(graph: Graph, site: AnySite, cuts: set[str], scopes: dict[str, Scope] | None = None) -> ModelProto:
+    """A model of all that is between some tensors and the site's output.
+
+    Raises:
+        NotRunnableError: It reads something else whose shape or type is not known.
+    """
+    scope = Scope.at(graph.at(site.body), {} if scopes is None else scopes)
+    return _alone(graph, site, scope.backward_slice([site.output], cuts), [scope.tensors[site.output]], cuts)
+
+
 def cone_behind(graph: Graph, site: AnySite, image: str, scopes: dict[str, Scope] | None = None) -> ModelProto:
     """A model of all that is between a tensor and the site's output; others, that only give a shape, are inputs too.
 

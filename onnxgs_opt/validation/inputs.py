@@ -15,6 +15,7 @@ from onnx import ModelProto
 
 from onnxgs_opt.ir.operators import BOOLEAN, COPIES, ELEMENTWISE, ROUNDS
 from onnxgs_opt.runtime.memory import require_array
+from onnxgs_opt.samplers.roi_align import RoiAlignSite
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import Array, Layout, Size, spans, tensor_shape
 from onnxgs_opt.validation.boundary_values import (
@@ -27,6 +28,7 @@ from onnxgs_opt.validation.boundary_values import (
     pixels_of_items,
     words_of,
 )
+from onnxgs_opt.validation.box_values import with_boxes
 
 POINTS = 2000
 MAX_ROUNDS = 6
@@ -57,6 +59,7 @@ class ModelInputs:
         shapes: Shapes of inputs with dynamic dims; where there are none, several sizes are tried.
         fitting: Sets of shapes, by tensor, that are known to fit together; tried where `shapes` says nothing.
         seed: Seed of generated inputs.
+        roi_aligns: Whose boxes generated inputs are all over the image.
     """
 
     given: Mapping[str, Array] | None = None
@@ -64,12 +67,15 @@ class ModelInputs:
     shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
     fitting: Sequence[Mapping[str, Sequence[int]]] = ()
     seed: int = 0
+    roi_aligns: Sequence[RoiAlignSite] = ()
 
     def runs(self, model: ModelProto) -> Iterator[Run]:
         """The user's inputs, or generated ones at several sizes."""
         if self.given is not None:
             return iter([Run(self.given)])
-        return model_runs(model, aims_of(self.sites), self.shapes, self.seed, self.fitting)
+        runs = model_runs(model, aims_of(self.sites), self.shapes, self.seed, self.fitting)
+        rng = np.random.default_rng(self.seed)
+        return (replace(run, feeds=with_boxes(run.feeds, self.roi_aligns, rng)) for run in runs)
 
 
 def site_runs(

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS
+from onnxgs_opt.passes.lower_sites import ROI_ALIGN
 from onnxgs_opt.runtime import Runtime
 from onnxgs_opt.samplers.resize import ResizeSite
+from onnxgs_opt.samplers.roi_align import RoiAlignSite
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
 from onnxgs_opt.validation.check import SiteCheck
 from onnxgs_opt.validation.check_gather_sum import check_reads
 from onnxgs_opt.validation.check_resize import check_resize
+from onnxgs_opt.validation.check_roi_align import check_roi_align
 from onnxgs_opt.validation.compare import Comparison
 from onnxgs_opt.validation.extract import NotRunnableError
 from onnxgs_opt.validation.terms import Terms
@@ -65,6 +69,13 @@ def _of_resize(graph: Graph, site: ResizeSite, terms: Terms) -> Check:
     return _everywhere(lambda runtime: check_resize(graph, site, terms, runtime), terms)
 
 
+def _of_roi_align(graph: Graph, site: RoiAlignSite, terms: Terms) -> Check:
+    """One node is compared with the whole site; every other lowering is one of what it is made of."""
+    whole = _everywhere(lambda runtime: check_roi_align(graph, site, terms, runtime), terms)
+    plain = cache(lambda: checker(graph, site.plain, terms))
+    return lambda name: whole(name) if name == ROI_ALIGN else plain()(name)
+
+
 def _everywhere(compare: Callable[[Runtime | None], Comparison], terms: Terms) -> Check:
     """The check of the one lowering that a site has, in onnxruntime and where else it has to be right."""
 
@@ -83,5 +94,6 @@ CHECKS: dict[str, Callable[[Graph, Any, Terms], Check]] = {
     "grid-sample": _of_sampler,
     "structural": _of_sum,
     "resize": _of_resize,
+    "roi-align": _of_roi_align,
 }
 """By a site's kind, what makes its check."""

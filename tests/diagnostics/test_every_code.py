@@ -124,6 +124,7 @@ CASES: dict[str, Case] = {
     "GSO003": Case(edited(LOOKUPS)),
     "GSO004": Case(lambda: onnx.load(TESTS / "fixtures/resizes/bilinear.dyn.onnx")),
     "GSO005": Case(edited(LINE)),
+    "GSO007": Case(lambda: onnx.load(TESTS / "fixtures/rois/rows.dy.dyn.onnx")),
     "GSO101": Case(edited(SAMPLER, ("wd = Mul(u, v)", "we = Mul(u, v)\n wd = Mul(we, u)")), sound),
     "GSO102": Case(
         edited(

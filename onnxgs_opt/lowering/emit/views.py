@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -85,14 +86,20 @@ def _emit_affine(builder: Builder, site: Site, output: Tensor) -> Tensor:
 
 
 def _laid_out(builder: Builder, site: Site, samples: Tensor) -> Tensor:
-    groups = site.output_groups
+    return laid_out(builder, samples, site.output_groups, site.output_rank, partial(_output_dim, builder, site))
+
+
+def laid_out(
+    builder: Builder, samples: Tensor, groups: Sequence[Sequence[int]], rank: int, dim: Callable[[int], Dim]
+) -> Tensor:
+    """A result whose axes each stand for a group of those of an output of `rank`, which have sizes `dim`, as that."""
     order = [axis for group in groups for axis in group]
     if all(len(group) <= 1 for group in groups):
         samples = builder.squeeze(samples, [k for k, group in enumerate(groups) if not group])
     else:
-        samples = builder.reshape(samples, [_output_dim(builder, site, axis) for axis in order])
+        samples = builder.reshape(samples, [dim(axis) for axis in order])
     samples = builder.transpose(samples, [order.index(axis) for axis in sorted(order)])
-    return builder.unsqueeze(samples, [axis for axis in range(site.output_rank) if axis not in order])
+    return builder.unsqueeze(samples, [axis for axis in range(rank) if axis not in order])
 
 
 def _output_dim(builder: Builder, site: Site, axis: int) -> Dim:
@@ -100,13 +107,13 @@ def _output_dim(builder: Builder, site: Site, axis: int) -> Dim:
     group = next(k for k, axes in enumerate(site.output_groups) if axis in axes)
     place = site.output_groups[group].index(axis)
     if group == 1:
-        return _dim(builder, site.image, site.image.groups[1][place])
+        return dim_of(builder, site.image, site.image.groups[1][place])
     kind = {0: 0, 2: 1, 3: 2}[group]
     view = next(v for v in site.coordinate_views if v.groups[kind] and v.groups[kind][place] not in v.repeated)
-    return _dim(builder, view, view.groups[kind][place])
+    return dim_of(builder, view, view.groups[kind][place])
 
 
-def _dim(builder: Builder, view: View, axis: int) -> Dim:
+def dim_of(builder: Builder, view: View, axis: int) -> Dim:
     """The size of one axis of a (split) tensor."""
     tensor = builder.graph.tensor(view.tensor)
     if view.split is None or axis < view.split[0]:

@@ -28,7 +28,7 @@ def _arithmetic(combine: Callable[[Algebra, Expr, Expr], Expr], multiplies: bool
         first, *rest = lift.operands(node, index)
         for operand in rest:
             both = first.leaves and operand.leaves and not first.floored and not operand.floored
-            if both and (multiplies or first.leaves != operand.leaves):
+            if both and (multiplies or (first.leaves != operand.leaves and not lift.mixes)):
                 return lift.leaf(node.outputs[0].name, index)
             first = combine(lift.algebra, first, operand)
         return first

@@ -46,6 +46,7 @@ class Lift:
     `levels` are the tensors that reads were pulled through, `images` those where they ended; `rounded` the coordinates
     that a floor, ceil or cast rounds, with their bounds; `unmerged` gives, for those that a Reshape made by merging
     axes, what it took; `compared` is what the model compares; `exact_below` the largest index that its type holds.
+    `mixes` may be set before: then sums of several tensors are followed, and no coordinate ends the lift.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Lift:
         self.levels: dict[str, None] = {}
         self.images: set[str] = set()
         self.exact_below = EXACT_BELOW[8]
+        self.mixes = False
         self.values: dict[tuple[str, Index], Expr] = {}
         self._scope = scope
         self._producer = scope.producer
@@ -177,7 +179,7 @@ class Lift:
                 tensor = node.attrs["value"]
             if isinstance(tensor, Constant):
                 value = value if value is not None else constant_value(tensor)
-            elif value is not None and value.size > 1 and (value.ndim > 1 or value.size > 8):
+            elif value is not None and value.size > 1 and not self.mixes and (value.ndim > 1 or value.size > 8):
                 value = None
             self._tables[name] = value
         return self._tables[name]

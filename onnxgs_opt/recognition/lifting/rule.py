@@ -19,6 +19,7 @@ class Lift(Protocol):
     facts: Mapping[str, Fact]
     compared: set[Expr]
     exact_below: int
+    mixes: bool
 
     def value(self, name: str, index: Index) -> Expr:
         """Element `index` of tensor `name`."""

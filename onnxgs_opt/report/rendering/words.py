@@ -90,7 +90,9 @@ def kind(site: SiteReport) -> str:
 
 def sample(site: SiteReport) -> str:
     """What a site is, in two words."""
-    return {"grid-sample": "GridSample node"}.get(site.policy.kind, f"{site.policy.kind} sample")
+    return {"grid-sample": "GridSample node", "RoIAlign": "RoIAlign"}.get(
+        site.policy.kind, f"{site.policy.kind} sample"
+    )
 
 
 def sentence(site: SiteReport) -> str:

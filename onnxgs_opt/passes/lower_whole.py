@@ -1,22 +1,24 @@
-"""Replace what is a Resize, spelt as reads and weights, by the node."""
+"""Replace what one node computes, spelt as many, by that node."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.lowering.resize import emit_resize
 from onnxgs_opt.samplers.op import prefix_of
-from onnxgs_opt.samplers.resize import ResizeSite
 
 
 @dataclass(frozen=True)
-class LowerResizes:
-    """Write each of `sites` as one Resize; their cones stay, unused, until dead nodes are removed."""
+class LowerWhole:
+    """Write each of `sites`, by `emit`; their cones stay, unused, until dead nodes are removed."""
 
-    sites: tuple[ResizeSite, ...] = ()
-    name: str = "lower-resizes"
+    sites: Sequence[Any]
+    emit: Callable[[Builder, Any], Tensor]
+    name: str = "lower-whole"
 
     def run(self, graph: Graph) -> bool:
         """Write every site that still is made as it was found."""
@@ -25,6 +27,6 @@ class LowerResizes:
             part = graph.at(site.body)
             output = part.tensor(site.output)
             if output.inputs and output.inputs[0].name in site.cone:
-                part.stand_in(output, emit_resize(Builder(part, prefix_of(site)), site))
+                part.stand_in(output, self.emit(Builder(part, prefix_of(site)), site))
                 changed = True
         return changed
