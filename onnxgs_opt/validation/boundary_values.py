@@ -88,10 +88,11 @@ def edge_pixels(size: int, dtype: Any = np.float32) -> Array:
     marks = np.array([-1.5, -1, -0.5, 0, 0.5, 1, size // 2, size - 2, size - 1.5, size - 1, size - 0.5, size], dtype)
     ulps = [np.nextafter(marks, np.array(to, dtype)) for to in (-np.inf, np.inf)]
     tiny = np.finfo(dtype).tiny
-    others = np.array([-0.0, -tiny, tiny, -1e-4, -3, size + 2, *FAR, *(-far for far in FAR)], dtype)
+    others = np.array([-tiny, tiny, -1e-4, -3, size + 2, *FAR, *(-far for far in FAR)], dtype)
     values = np.sort(np.concatenate([marks, *ulps, others]))
     new = np.concatenate([[True], values[1:] != values[:-1]])  # np.unique would import masked arrays: 40 ms
-    return np.asarray(values[new])
+    values = values[new]
+    return np.insert(values, int(np.searchsorted(values, 0)), -0.0)  # which equals 0, so that sorting may lose it
 
 
 def normalised(p: Array, size: int, align_corners: bool) -> Array:

@@ -65,6 +65,11 @@ def test_edges_of_types_are_their_own() -> None:
             assert dtype(mark) in found
         tiny = np.finfo(dtype).tiny
         assert {float(tiny), -float(tiny)} <= set(found.tolist())
+        assert sorted(np.signbit(found[found == 0])) == [False, True]
+        assert len(np.unique(found)) == len(found) - 1
+        for mark in (-1.5, -1, 0, 1, 3, 5, 5.5, 6.5, 7):
+            ulps = {float(np.nextafter(dtype(mark), dtype(to))) for to in (-np.inf, np.inf)}
+            assert ulps <= set(found.tolist()), mark
 
 
 def test_ties_move_by_an_ulp_at_most() -> None:
@@ -88,6 +93,7 @@ def test_ties_move_by_an_ulp_at_most() -> None:
         (8, "x = W exactly"),
         (3.25, "x = 3.25 (inside)"),
         (-0.25, "x = -0.25 (outside)"),
+        (6.75, "x = 6.75 (inside)"),
         (7.25, "x = 7.25 (outside)"),
     ],
 )
@@ -109,6 +115,8 @@ def test_a_site_is_checked_at_its_own_sizes_and_once_at_each() -> None:
     assert layouts_of(site, picks) == [Layout(2, 3, (7, 12), (4, 5)), Layout(2, 5, (7, 9), (6, 7))]
     static = site_of(Case(batch=2, channels=3, image=(7, 12), samples=(18, 31)))
     assert layouts_of(static, picks) == [Layout(2, 3, (7, 12), (18, 31))]
+    rows = replace(site_of(Case(dynamic=True)), sample_size=(None, 9))
+    assert layouts_of(rows, picks[:1]) == [Layout(2, 3, (7, 12), (4, 9))]
 
 
 def test_the_sizes_of_a_site_are_those_of_its_tensors() -> None:
