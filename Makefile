@@ -1,6 +1,7 @@
 # make demo   optimise a committed real export and show the report
 # make test   the whole test suite
 # make ops    builds and tries onnxgs-ops, the native operator; needs a C++ compiler
+# make native every case of the native operators and of the plugin's kernels, of which the suite takes a part
 # make soundness  generated samplers must be found, mutants of them must not: COUNT=10000 of each, JOBS=2
 # make mutants    small faults in the recogniser, written by cosmic-ray: which of MUTANTS=300 of them no test sees, JOBS=2
 # make planted    wrong lowerings, each wrong at some size, channel, batch item or point only: validation has to find them
@@ -39,7 +40,7 @@ JOBS ?= 2
 TARGET ?= openvino
 EXECUTIONS ?= 1000000
 
-.PHONY: demo test ops soundness mutants planted sizes engines field decompositions runtimes real-models same-outputs reliability lint torch package bench docs screenshots examples constraints audit versions clean
+.PHONY: demo test ops native soundness mutants planted sizes engines field decompositions runtimes real-models same-outputs reliability lint torch package bench docs screenshots examples constraints audit versions clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -54,6 +55,9 @@ ops: $(VENV)/.installed-test
 	@command -v $${CXX:-c++} >/dev/null || { echo 'error: onnxgs-ops needs a C++ compiler, and there is none'; exit 1; }
 	@$(PIP) install ./ops
 	$(BIN)/python ops/tests/smoke.py
+
+native: $(VENV)/.installed-test
+	CASES=all $(BIN)/python -m pytest -n auto --dist loadfile tests/native
 
 soundness: $(VENV)/.installed-test
 	$(BIN)/python -m tests.campaigns.soundness --spellings $(COUNT) --mutants $(COUNT) --jobs $(JOBS)

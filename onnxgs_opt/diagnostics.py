@@ -212,7 +212,7 @@ _ALL = (
     Code(
         "GSO206",
         "needs the library of onnxgs-ops to be fast",
-        "The model has nodes onnxgs::BilinearSample, chosen because the library of onnxgs-ops runs them fast. Where a "
+        "The model has nodes of the domain onnxgs, chosen because the library of onnxgs-ops runs them fast. Where a "
         "program does not load it, onnxruntime runs the function that comes with them in the same file: it computes "
         "the same, but may be slower than the model as it came.",
         "Load it before the model. Python: options.register_custom_ops_library(onnxgs_ops.get_library_path()); "

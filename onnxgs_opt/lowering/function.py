@@ -11,21 +11,23 @@ mask are [1, N, Ho, Wo], the first axis being that of the four corners.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from math import inf
 
 from onnx import FunctionProto, parser
 
-from onnxgs_opt.samplers.op import ATTRIBUTES, BORDER_CODES, DOMAIN, NAME
+from onnxgs_opt.samplers.op import ATTRIBUTES, DOMAIN, NAME
 from onnxgs_opt.samplers.policy import WINDOWS, Window
 
 _FIRST_OPSET_WITH_AXES_INPUT = 13
 _FIRST_OPSET_WITH_LISTS_BY_REFERENCE = 12
-_TEMPLATE = """
-<domain: "{domain}", opset_import: ["": {opset}], doc_string: "Bilinear sampling of image at grid.">
+OPENING = """
+<domain: "{domain}", opset_import: ["": {opset}], doc_string: "{what} sampling of image at grid.">
 {name} <{attributes}> (image, grid) => (output{mask})
 {{
+"""
+CODES = """\
    zero = Constant <value = int64 {{0}}> ()
    one = Constant <value = int64 {{1}}> ()
    border_row = Constant <value = float[1,{borders}] {{{border_blank}}}> ()
@@ -37,7 +39,7 @@ _TEMPLATE = """
    border_number = ArgMax <axis = 1, keepdims = 0> (border_hot)
    window_number = ArgMax <axis = 1, keepdims = 0> (window_hot)
    coordinate_number = ArgMax <axis = 1, keepdims = 0> (coordinate_hot)
-   border_table = Constant <value = float[{borders},4] {{{border_table}}}> ()
+   border_table = Constant <value = float[{borders},{border_columns}] {{{border_table}}}> ()
    window_table = Constant <value = float[{windows},5] {{{window_table}}}> ()
    coordinate_table = Constant <value = float[3,5] {{0.0, 0.0, 0.0, 1.0, 0.0,   1.0, 0.5, 0.0, 0.0, -0.5,
                                                     1.0, 0.5, -0.5, 0.0, 0.0}}> ()
@@ -71,12 +73,18 @@ _TEMPLATE = """
    high_closed_value = Gather <axis = 1> (w, k4)
    low_closed = Cast <to = 9> (low_closed_value)
    high_closed = Cast <to = 9> (high_closed_value)
+"""
+"""From the attributes to numbers in the grid's type: what the border, the window and the unit say."""
+
+_BORDER = """\
    below_zero = Sub (f0, margin)
    origin = Gather <axis = 1> (b, k1)
    beyond = Gather <axis = 1> (b, k2)
    mirrors_value = Gather <axis = 1> (b, k3)
    mirrors = Cast <to = 9> (mirrors_value)
 
+"""
+SHAPES = """\
    channels_last = Transpose <perm: ints = @to_rows> (image)
    shape = Shape (channels_last)
    batch = Gather <axis = 0> (shape, zero)
@@ -84,7 +92,8 @@ _TEMPLATE = """
    width = Gather <axis = 0> (shape, k2)
    plane = Mul (height, width)
    {points}
-{axes}
+"""
+PLANE_INDEX = """\
    row = Cast <to = 7> (y_first)
    column = Cast <to = 7> (x_first)
    row_start = Mul (row, width)
@@ -93,6 +102,10 @@ _TEMPLATE = """
    beside_points = Constant <value = int64[4] {{1, -1, 1, 1}}> ()
    bases = Mul (items, plane)
    bases4 = Reshape (bases, beside_points)
+"""
+"""The first pixel's index within one plane, and what is to be added for its item."""
+
+_READS = """\
    index = Add (in_plane, bases4)
    down_step = Mul (y_step, width)
    right = Add (index, x_step)
@@ -104,9 +117,13 @@ _TEMPLATE = """
    read = Gather <axis = 0> (rows, stacked)
    pixels = Cast <to: int = @sum_type> (read)
 
+"""
+IN_WINDOW = """\
    x_in = And (x_above, x_below)
    y_in = And (y_above, y_below)
    inside = And (x_in, y_in)
+"""
+_SUM = """\
    in_window = Cast <to: int = @grid_type> (inside)
    y_low_in = Mul (y_w0, in_window)
    y_high_in = Mul (y_w1, in_window)
@@ -121,13 +138,14 @@ _TEMPLATE = """
    {sum}
    samples = Cast <to: int = @image_type> (total)
    output = Transpose <perm: ints = @from_rows> (samples)
-{masks}
-}}
 """
+CLOSING = "{masks}\n}}\n"
+
 
 # p, the first pixel of its cell, both weights, and whether it is in the window, along one axis. On an axis of a single
 # pixel the second one has weight 0, and the first is read in its place.
-_AXIS = """
+POINT = """\
+
    {a}_size = Cast <to: int = @grid_type> ({size})
    {a}_grid = Gather <axis = 4> (points, {component})
    {a}_part = Mul ({a}_size, scale_size)
@@ -137,6 +155,10 @@ _AXIS = """
    {a}_scaled = Mul ({a}_shifted, {a}_scale)
    {a} = Add ({a}_scaled, move)
    {a}_last = Sub ({a}_size, f1)
+"""
+"""Along one axis: the size S and p."""
+
+_AXIS = """\
    {a}_end = Add ({a}_last, margin)
 {mirror}
    {a}_least = Max ({a}_placed, below_zero)
@@ -158,6 +180,8 @@ _AXIS = """
    {a}_m1 = Min ({a}_d, {a}_2md)
    {a}_w0 = Relu ({a}_m0)
    {a}_w1 = Relu ({a}_m1)
+"""
+WINDOW = """\
    {a}_over = Greater ({a}, low)
    {a}_at_low = Equal ({a}, low)
    {a}_on_low = And ({a}_at_low, low_closed)
@@ -169,6 +193,7 @@ _AXIS = """
    {a}_on_high = And ({a}_at_high, high_closed)
    {a}_below = Or ({a}_under, {a}_on_high)
 """
+"""Whether p is in the window."""
 
 _MASK = """
    inside_first = Transpose <perm: ints = @mask_axes> (inside)
@@ -198,37 +223,64 @@ _MIRROR = """
    {a}_placed = Where (mirrors, {a}_mirrored, {a})
 """
 
+AXES = (("x", "width", "zero"), ("y", "height", "one"))
+"""Name, size and component of the grid of each axis."""
+
 _BORDERS = ((1.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0), (0.0, -0.5, 1.0, 1.0))
 """By code: how far p may be outside, the origin of mirroring, what its span has beyond S-1, whether it mirrors."""
 
 
 @cache
 def sample_function(opset: int, mirrors: bool = False, masks: bool = False) -> FunctionProto:
-    """The function's body for models of this opset.
+    """The body of BilinearSample for models of this opset.
 
     `mirrors`: some of the model's nodes have a mirrored border; `masks`: some use their mask, and all then name it or
     leave its name empty, because onnxruntime refuses a node with fewer outputs than its function. ReduceSum and
     Unsqueeze are spelt differently before opset 13, and before opset 12 a mask is [N, Ho, Wo].
     """
+    axes = [axis_text(_AXIS, *axis, mirror=(_MIRROR if mirrors else _AS_IT_IS).format(a=axis[0])) for axis in AXES]
+    text = (CODES, _BORDER, SHAPES, *axes, PLANE_INDEX, _READS, IN_WINDOW, _SUM)
+    return parsed(
+        NAME,
+        text,
+        opset,
+        masks,
+        what="Bilinear",
+        attributes=ATTRIBUTES,
+        border_table=_BORDERS,
+        weights=over(opset, "weights = Unsqueeze", "in_sum_type", 4),
+        sum=over(opset, "total = ReduceSum", "terms", 0, "keepdims = 0"),
+    )
+
+
+def parsed(
+    name: str,
+    sections: Iterable[str],
+    opset: int,
+    masks: bool,
+    *,
+    border_table: Sequence[Sequence[float]],
+    attributes: Sequence[str],
+    **values: str,
+) -> FunctionProto:
+    """The function whose text the sections are, one behind the other, with their braces filled in."""
     rows = [_row(window) for window in WINDOWS.values()]
-    axes = _axis("x", "width", "zero", mirrors) + _axis("y", "height", "one", mirrors)
-    text = _TEMPLATE.format(
+    text = "".join((OPENING, *sections, CLOSING)).format(
         domain=DOMAIN,
-        name=NAME,
+        name=name,
         opset=opset,
-        attributes=", ".join(ATTRIBUTES),
-        borders=len(BORDER_CODES),
-        border_blank=_listed([0.0] * len(BORDER_CODES)),
-        border_table=_listed(value for row in _BORDERS for value in row),
+        attributes=", ".join(attributes),
+        borders=len(border_table),
+        border_columns=len(border_table[0]),
+        border_blank=listed([0.0] * len(border_table)),
+        border_table=listed(value for row in border_table for value in row),
         windows=len(rows),
-        window_blank=_listed([0.0] * len(rows)),
-        window_table=_listed(value for row in rows for value in row),
-        points=_over(opset, "points = Unsqueeze", "grid", 0),
-        axes=axes,
-        weights=_over(opset, "weights = Unsqueeze", "in_sum_type", 4),
-        sum=_over(opset, "total = ReduceSum", "terms", 0, "keepdims = 0"),
+        window_blank=listed([0.0] * len(rows)),
+        window_table=listed(value for row in rows for value in row),
+        points=over(opset, "points = Unsqueeze", "grid", 0),
         mask=", mask" if masks else "",
         masks=(_MASK if opset >= _FIRST_OPSET_WITH_LISTS_BY_REFERENCE else _MASK_BEFORE_12) if masks else "",
+        **values,
     )
     function: FunctionProto = parser.parse_function(text)
     for node in function.node:  # onnxruntime 1.20 fuses nameless nodes into two of one name
@@ -236,19 +288,21 @@ def sample_function(opset: int, mirrors: bool = False, masks: bool = False) -> F
     return function
 
 
-def _axis(name: str, size: str, component: str, mirrors: bool) -> str:
-    mirror = (_MIRROR if mirrors else _AS_IT_IS).format(a=name)
-    return _AXIS.format(a=name, size=size, component=component, mirror=mirror)
+def axis_text(cell: str, name: str, size: str, component: str, **values: str) -> str:
+    """What one axis computes, `cell` between its point and its window; braces for `parsed` are doubled."""
+    text = (POINT + cell + WINDOW).format(a=name, size=size, component=component, **values)
+    return text.replace("{", "{{").replace("}", "}}")
 
 
-def _over(opset: int, node: str, operand: str, axis: int, *attributes: str) -> str:
+def over(opset: int, node: str, operand: str, axis: int, *attributes: str) -> str:
     """A node over one axis, which is an attribute before opset 13 and an input from then on."""
     if opset < _FIRST_OPSET_WITH_AXES_INPUT:
         return f"{node} <{', '.join((f'axes = [{axis}]', *attributes))}> ({operand})"
     return f"{node} <{', '.join(attributes)}> ({operand}, k{axis})" if attributes else f"{node} ({operand}, k{axis})"
 
 
-def _listed(values: Iterable[float]) -> str:
+def listed(values: Iterable[float]) -> str:
+    """Numbers as the parser wants them."""
     return ", ".join(f"{value!r}" for value in values)
 
 

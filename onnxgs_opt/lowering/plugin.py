@@ -1,4 +1,4 @@
-"""`plugin`: the sampler as one node onnxgs::BilinearSample, with a function body where no kernel is."""
+"""`plugin`: the sampler as one node of the domain onnxgs, with a function body where no kernel is."""
 
 from __future__ import annotations
 
@@ -12,28 +12,36 @@ from onnxgs_opt.ir import Node, Tensor, Variable
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.exporter import to_onnx_type
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance, bilinear_refusal
+from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance
 from onnxgs_opt.lowering.emit.cells import as_own_mask
 from onnxgs_opt.lowering.emit.coordinates import emit_pixel_grid, for_batch
 from onnxgs_opt.lowering.emit.image_layouts import in_result_type
 from onnxgs_opt.lowering.emit.operands import margin_of
 from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.lowering.function import sample_function
+from onnxgs_opt.lowering.tap_functions import cubic_function, nearest_function
 from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.target import Target
+from onnxgs_opt.samplers.kernel import KERNELS
 from onnxgs_opt.samplers.op import (
     BORDER_CODES,
     COORDINATE_CODES,
+    CUBIC,
     DOMAIN,
+    KERNEL_CODES,
     LAYOUT_CODES,
     MASK_CODES,
-    MIRRORED,
+    MOVING,
     NAME,
+    NEAREST,
+    TAP_BORDER_CODES,
     VERSION,
     WINDOW_CODES,
+    is_own,
+    name_for,
 )
 from onnxgs_opt.samplers.policy import WINDOWS
-from onnxgs_opt.samplers.site import Site
+from onnxgs_opt.samplers.site import BILINEAR, Site
 from onnxgs_opt.samplers.view import View
 
 FIRST_IR_WITH_FUNCTIONS = 8
@@ -42,6 +50,8 @@ FIRST_WITH_FORMS_OF_MASKS = 12
 TO_ROWS, FROM_ROWS = (0, 2, 3, 1), (0, 3, 1, 2)
 FORMS_OF_MASKS = {(): "NHW", (1,): "N1HW", (3,): "NHW1"}
 """By the axes of 1 that a mask has beside N, Ho and Wo."""
+FUNCTIONS = {NAME: sample_function, NEAREST: nearest_function, CUBIC: cubic_function}
+"""What makes the body of each operator."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +68,17 @@ class Plugin:
 
     def refusal(self, site: Site, target: Target) -> str | None:
         """Refuse what the function body cannot compute: whatever runs the node falls back on it."""
-        if (other := bilinear_refusal(self.name, site)) is not None:
-            return other
+        if len(site.kernels) != len(BILINEAR) or len(set(site.kernels)) > 1:
+            return f"plugin has one kernel along two axes, and this sampler is {_along_axes(site)}"
+        name = name_for(site.kernels[0])
         if Quirk.NO_FUNCTIONS in target.quirks:
-            return "the target knows no BilinearSample and loads no function for it"
+            return f"the target knows no {name} and loads no function for it"
         if target.opset < 11:
-            return f"the body of BilinearSample needs opset >= 11, the model has {target.opset}"
+            return f"the body of {name} needs opset >= 11, the model has {target.opset}"
         if site.dtype not in ("float16", "float32", "float64"):
-            return f"BilinearSample takes no image of {site.dtype}"
+            return f"{name} takes no image of {site.dtype}"
+        if KERNELS[site.kernels[0]].shift and len({site.dtype, *site.types} - {"float16"}) != 1:
+            return f"{name} may add a half to its coordinates in another type, and round them to another pixel"
         if "float64" in (site.dtype, *site.types) and Quirk.NO_DOUBLES in target.quirks:
             return "TensorRT computes nothing in double precision"
         return None
@@ -78,8 +91,9 @@ class Plugin:
         height, width = ((grid.shape or [None] * 4)[axis] for axis in (1, 2))
         batch, channels = (image.shape or [None] * 4)[:2]
         element = np.dtype(site.dtype if image.dtype is None else image.dtype)
+        kernel = site.kernels[0]
         result = builder.op(
-            NAME,
+            name_for(kernel),
             image,
             grid,
             domain=DOMAIN,
@@ -89,6 +103,7 @@ class Plugin:
             window=WINDOW_CODES[site.policy.window],
             coordinates=COORDINATE_CODES[coordinates],
             layout=LAYOUT_CODES["NCHW"],
+            **({} if site.kernels == BILINEAR else {"kernel": KERNEL_CODES[kernel]}),
             **_for_body(element, np.dtype(grid.dtype)),
             plugin_namespace=DOMAIN,
             plugin_version="1",
@@ -105,7 +120,15 @@ def _image(builder: Builder, site: Site) -> Tensor:
     return builder.cast(image, np.promote_types(image.dtype, result))
 
 
+def _along_axes(site: Site) -> str:
+    """What a sampler is, and along how many axes where that is one or three."""
+    axes = {1: " along one", 3: " along three"}.get(len(site.kernels), "")
+    return f"{site.interpolation}{axes}"
+
+
 def _border_code(site: Site) -> int:
+    if site.kernels != BILINEAR:
+        return TAP_BORDER_CODES[site.policy.border]
     margin = margin_of(site)
     return BORDER_CODES[site.policy.border if margin is None else "symmetric" if margin else "reflection"]
 
@@ -134,8 +157,8 @@ def _is_transpose(node: Node | None, axes: Sequence[int]) -> bool:
 
 
 def operator_nodes(graph: Graph) -> Iterator[Node]:
-    """Every node BilinearSample of a graph and of the bodies in it."""
-    return (n for part in (graph, *graph.bodies()) for n in part.nodes if (n.domain, n.op) == (DOMAIN, NAME))
+    """Every node of these operators in a graph and in the bodies in it."""
+    return (n for part in (graph, *graph.bodies()) for n in part.nodes if is_own(n.domain, n.op))
 
 
 def give_mask(builder: Builder, site: Site, node: Node) -> Tensor | None:
@@ -178,17 +201,20 @@ def _mask_attributes(form: str) -> Mapping[str, Any]:
 
 
 def declare(graph: Graph) -> None:
-    """Give the model the function that all its nodes need, and nodes of version 1 what it needs of them."""
+    """Give the model the functions that all its nodes need, and nodes of version 1 what it needs of them."""
     root = graph.root
-    nodes = list(operator_nodes(root))
-    masks = any(node.attrs.get("mask") for node in nodes)
-    for node in nodes:
-        single = _for_body(np.dtype(np.float32), np.dtype(np.float32))
-        node.attrs.update({name: value for name, value in single.items() if name not in node.attrs})
-        if masks and len(node.outputs) == 1:
-            node.outputs.append(Variable.empty())
-    mirrors = any(node.attrs.get("border") in MIRRORED for node in nodes)
-    root.add_function(sample_function(graph.opset, mirrors, masks))
+    every = list(operator_nodes(root))
+    for name, make in FUNCTIONS.items():
+        nodes = [node for node in every if node.op == name]
+        if not nodes:
+            continue
+        masks = any(node.attrs.get("mask") for node in nodes)
+        for node in nodes:
+            single = _for_body(np.dtype(np.float32), np.dtype(np.float32))
+            node.attrs.update({name: value for name, value in single.items() if name not in node.attrs})
+            if masks and len(node.outputs) == 1:
+                node.outputs.append(Variable.empty())
+        root.add_function(make(graph.opset, any(node.attrs.get("border") in MOVING for node in nodes), masks))
     root.import_domain(DOMAIN, VERSION)
     root.envelope.ir_version = max(root.envelope.ir_version, FIRST_IR_WITH_FUNCTIONS)
 
@@ -213,14 +239,14 @@ def tolerance_from_grid(site: Site) -> Tolerance | None:
 
 
 def _reads_normalised(site: Site) -> bool:
-    return site.grid is not None and site.coordinates == "normalised" and site.policy.window == "all"
+    return site.grid is not None and site.coordinates == "normalised" and site.policy.window == "all" and site.taps > 1
 
 
 def _grid(builder: Builder, site: Site, image: Tensor) -> tuple[Tensor, str]:
     """The grid and the name of its coordinates.
 
-    A window is decided on the very pixel coordinates of the model: computed anew from normalised ones they
-    could differ by an ulp, and a point on the window's edge by its whole value.
+    A window and the nearest pixel are decided on the very pixel coordinates of the model: computed anew from
+    normalised ones they could differ by an ulp, and a point on the window's edge or halfway by its whole value.
     """
     if site.grid is None or not _reads_normalised(site):
         return emit_pixel_grid(builder, site, image), "pixel"

@@ -10,9 +10,9 @@ from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, emit
 from onnxgs_opt.lowering.emit.views import emit_output
-from onnxgs_opt.lowering.plugin import give_mask, read_in_place
+from onnxgs_opt.lowering.plugin import give_mask, operator_nodes, read_in_place
 from onnxgs_opt.passes.raise_bilinear import can_raise, raised_nodes
-from onnxgs_opt.samplers.op import DOMAIN, NAME, prefix_of
+from onnxgs_opt.samplers.op import DOMAIN, NAMES, prefix_of
 from onnxgs_opt.samplers.site import Site
 
 RAISED = "plugin"
@@ -52,8 +52,10 @@ class LowerBilinear:
             changed = True
         for path, nodes in gone.items():
             graph.at(path).remove_nodes(nodes)
-        if changed and not raised_nodes(graph):
-            graph.drop_function(DOMAIN, NAME)
+        if changed:
+            called = {node.op for node in operator_nodes(graph)}
+            for name in [name for name in NAMES if name not in called]:
+                graph.drop_function(DOMAIN, name)
         return changed
 
 

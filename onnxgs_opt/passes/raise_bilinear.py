@@ -9,16 +9,14 @@ from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import Target, emit, refusal_of
 from onnxgs_opt.lowering.emit.views import emit_output
-from onnxgs_opt.lowering.plugin import Plugin
-from onnxgs_opt.samplers.op import DOMAIN, NAME, prefix_of
+from onnxgs_opt.lowering.plugin import Plugin, operator_nodes
+from onnxgs_opt.samplers.op import prefix_of
 from onnxgs_opt.samplers.site import Site
 
 
 def raised_nodes(graph: Graph) -> dict[str, Node]:
     """The raised node of every site, by the site's prefix."""
-    parts = (graph, *graph.bodies())
-    nodes = (n for part in parts for n in part.nodes if n.op == NAME and n.domain == DOMAIN)
-    return {n.name.rsplit("/", 1)[0]: n for n in nodes}
+    return {node.name.rsplit("/", 1)[0]: node for node in operator_nodes(graph)}
 
 
 def can_raise(site: Site, opset: int) -> bool:
@@ -28,7 +26,7 @@ def can_raise(site: Site, opset: int) -> bool:
 
 @dataclass(frozen=True)
 class RaiseBilinear:
-    """Write `onnxgs::BilinearSample` for each of `sites`; the cones stay, unused, until dead nodes are removed.
+    """Write the operator of its kernel for each of `sites`; the cones stay, unused, until dead nodes are removed.
 
     The model stays valid: the node comes with a function that any runtime can inline.
     """

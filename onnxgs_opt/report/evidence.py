@@ -10,7 +10,7 @@ from onnxgs_opt.ir import Constant, Node, Tensor
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import MOVES, READS, operator
 from onnxgs_opt.recognition import KINDS
-from onnxgs_opt.samplers.op import DOMAIN, NAME, prefix_of
+from onnxgs_opt.samplers.op import is_own, prefix_of
 from onnxgs_opt.samplers.policy import Policy
 from onnxgs_opt.samplers.site import BILINEAR, AnySite
 from onnxgs_opt.validation.compare import Comparison
@@ -109,7 +109,7 @@ def _new_reads(nodes: Sequence[Node], image: str) -> frozenset[str]:
     for node in nodes:
         if not node.inputs or node.inputs[0].name not in values:
             continue
-        if operator(node) in READS | {"GridSample"} or (node.domain, node.op) == (DOMAIN, NAME):
+        if operator(node) in READS | {"GridSample"} or is_own(node.domain, node.op):
             reads.add(node.name)
         elif operator(node) in MOVES:
             values.update(t.name for t in node.outputs)

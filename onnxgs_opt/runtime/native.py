@@ -1,4 +1,4 @@
-"""The package onnxgs-ops: the library in which onnxruntime finds the operator onnxgs::BilinearSample."""
+"""The package onnxgs-ops: the library in which onnxruntime finds the operators of `samplers.op`."""
 
 from __future__ import annotations
 

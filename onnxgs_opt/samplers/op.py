@@ -1,4 +1,6 @@
-"""The operator onnxgs::BilinearSample, version 2: what its node says; docs/native.md has it in words, for kernels.
+"""BilinearSample, NearestSample and CubicSample of the domain onnxgs: what their nodes say.
+
+docs/native.md has it in words, for kernels.
 
     samples, mask = BilinearSample(image, grid)
 
@@ -12,28 +14,47 @@
 Coordinates, cells, window and weights are computed in G; products and sums in A, which is float64 for a float64 image
 and else float32; the sum is rounded to T once. Int attributes, 0 where absent, say what is sampled: `border`, `window`,
 `coordinates`, `layout`, and `mask`, the form of the second output where that is used. Any size may be 0 or 1; an image
-without pixels samples 0. `BODY_ATTRIBUTES` and the strings `plugin_namespace` and `plugin_version` serve the function
-body and TensorRT's parser: a kernel reads neither. Version 1 has no mask, layout 0, borders 0 and 1, and float32 alone.
+without pixels samples 0. NearestSample and CubicSample, whose `kernel` says which pixel or weights, differ in that the
+border acts on the index of each pixel that is read, not on the coordinate. `BODY_ATTRIBUTES` and the strings
+`plugin_namespace` and `plugin_version` serve the function body and TensorRT's parser: a kernel reads neither. Version 1
+has no mask, layout 0, borders 0 and 1, and float32 alone.
 """
 
 from __future__ import annotations
 
+from onnxgs_opt.samplers.kernel import KERNELS
 from onnxgs_opt.samplers.policy import WINDOWS
 from onnxgs_opt.samplers.site import AnySite
 
 DOMAIN = "onnxgs"
-NAME = "BilinearSample"
+NAME, NEAREST, CUBIC = NAMES = ("BilinearSample", "NearestSample", "CubicSample")
+"""One operator for each number of pixels that are read, because a function's body reads as many for every node."""
+
 VERSION = 2
-"""Of the operator's domain; kernels of version 2 take nodes of version 1 too."""
+"""Of the operators' domain; kernels of version 2 take nodes of version 1 too."""
 
 BORDER_CODES = {"zeros": 0, "border": 1, "reflection": 2, "symmetric": 3}
-MIRRORED = frozenset((2, 3))
+TAP_BORDER_CODES = {**BORDER_CODES, "wrap": 4}
+"""Of NearestSample and CubicSample."""
+
+MOVING = frozenset((2, 3, 4))
+"""Borders that move what is outside into the image, and not to its edge."""
+
 COORDINATE_CODES = {"pixel": 0, "normalised": 1, "normalised-corners": 2}
 WINDOW_CODES = {name: code for code, name in enumerate(WINDOWS)}
 LAYOUT_CODES = {"NCHW": 0, "NHWC": 1}
 MASK_CODES = {"NHW": 1, "N1HW": 2, "NHW1": 3}
 """The form of the mask, by its axes."""
-KERNEL_CODES = {"linear": 0}
+KERNEL_CODES = {
+    "linear": 0,
+    "nearest": 1,
+    "nearest-even": 2,
+    "nearest-away": 3,
+    "nearest-down": 4,
+    "floor": 5,
+    "cubic": 6,
+    "cubic(-1/2)": 7,
+}
 """Attribute values; a library is compiled with them, so they may be added to and never changed.
 
 `kernel` is not written while it is linear. A library refuses a node with a code that it does not know.
@@ -48,7 +69,18 @@ ATTRIBUTES = (
     *BODY_ATTRIBUTES,
     *("plugin_namespace", "plugin_version"),
 )
-"""All that a node may have."""
+"""All that a node BilinearSample may have; the others have `kernel` besides."""
+
+
+def name_for(kernel: str) -> str:
+    """The operator that samples with a kernel, by its name among `KERNELS`."""
+    taps = KERNELS[kernel].taps
+    return NEAREST if taps == 1 else NAME if taps == 2 else CUBIC
+
+
+def is_own(domain: str, operator: str) -> bool:
+    """Whether an operator is one of these."""
+    return domain == DOMAIN and operator in NAMES
 
 
 def prefix_of(site: AnySite) -> str:

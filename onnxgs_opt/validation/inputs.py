@@ -15,6 +15,7 @@ from onnx import ModelProto
 
 from onnxgs_opt.ir.operators import BOOLEAN, COPIES, ELEMENTWISE, ROUNDS
 from onnxgs_opt.runtime.memory import require_array
+from onnxgs_opt.samplers.op import NAMES
 from onnxgs_opt.samplers.roi_align import RoiAlignSite
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import Array, Layout, Size, spans, tensor_shape
@@ -314,7 +315,7 @@ def _rounded(
                 sources[name] = sources.get(name, set()) | inner.get(result, set())
         if node.op_type in ROUNDS or (node.op_type == "Cast" and _to_integer(node)):
             found |= set().union(*reaching)
-        elif node.op_type in ("GridSample", "BilinearSample"):
+        elif node.op_type in ("GridSample", *NAMES):
             found |= reaching[1]
         elif node.op_type in TRACED:
             for name in node.output:

@@ -1,4 +1,4 @@
-"""The native operator onnxgs::BilinearSample, as a library that onnxruntime loads.
+"""The native operators BilinearSample, NearestSample and CubicSample, as a library that onnxruntime loads.
 
 options = onnxruntime.SessionOptions()
 options.register_custom_ops_library(onnxgs_ops.get_library_path())

@@ -1,3 +1,3 @@
 // The kernel for processors with AVX2; compiled with the compiler's option for it.
 #define ONNXGS_ISA avx2
-#include "bilinear.h"
+#include "sample.h"

@@ -1,3 +1,3 @@
 // The kernel for every processor of the architecture.
 #define ONNXGS_ISA baseline
-#include "bilinear.h"
+#include "sample.h"

@@ -1,107 +1,13 @@
-// The kernel, plain code that a compiler vectorises: included once for each instruction set, which names
-// the namespace ONNXGS_ISA. Nothing here may be shared between them: all has internal linkage.
-//
-// No multiplication is fused with an addition (-ffp-contract=off), so that a coordinate is rounded as the operator's
-// function body rounds it, and a result is the same on every machine.
+// The kernel of onnxgs::BilinearSample, plain code that a compiler vectorises. See numbers.h for how it is included.
+#pragma once
 
-#include <cmath>
-#include <cstring>
-
-#ifdef __AVX2__
-#include <immintrin.h>
-#endif
-
-#include "sampler.h"
-
-#ifdef _MSC_VER
-#define ONNXGS_RESTRICT __restrict
-#define ONNXGS_INLINE static __forceinline
-#else
-#define ONNXGS_RESTRICT __restrict__
-#define ONNXGS_INLINE static inline __attribute__((always_inline))
-#endif
+#include "numbers.h"
 
 namespace onnxgs {
 namespace ONNXGS_ISA {
 namespace {
 
-// -- numbers ----------------------------------------------------------------------------------------
-
-template <typename T>
-struct Sum { using type = float; };
-template <>
-struct Sum<double> { using type = double; };
-
-template <typename To, typename From>
-ONNXGS_INLINE To bits_of(From value) {
-    static_assert(sizeof(To) == sizeof(From), "a copy of bits");
-    To result;
-    std::memcpy(&result, &value, sizeof result);
-    return result;
-}
-
-ONNXGS_INLINE float number(float v) { return v; }
-ONNXGS_INLINE double number(double v) { return v; }
-ONNXGS_INLINE float number(half_t h) {
-    uint32_t magnitude = h.bits & 0x7fffu, sign = (h.bits & 0x8000u) << 16;
-    float scaled = bits_of<float>(magnitude << 13) * bits_of<float>(0x77800000u);  // 2^112: denormals too
-    uint32_t bits = magnitude >= 0x7c00u ? magnitude << 13 | 0x7f800000u : bits_of<uint32_t>(scaled);
-    return bits_of<float>(bits | sign);
-}
-
-ONNXGS_INLINE void put(float* at, float v) { *at = v; }
-ONNXGS_INLINE void put(double* at, double v) { *at = v; }
-ONNXGS_INLINE void put(half_t* at, float v) {
-    uint32_t bits = bits_of<uint32_t>(v), sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
-    // Adding 1/2 moves a denormal's bits to the end and rounds them; the others are rounded to even by hand.
-    uint32_t small = bits_of<uint32_t>(bits_of<float>(magnitude) + 0.5f) - 0x3f000000u;
-    uint32_t normal = (magnitude + 0xfffu + (magnitude >> 13 & 1u) - 0x38000000u) >> 13;
-    uint32_t result = magnitude < 0x38800000u ? small : normal;
-    result = magnitude >= 0x477ff000u ? 0x7c00u : result;
-    result = magnitude > 0x7f800000u ? 0x7e00u : result;
-    at->bits = static_cast<uint16_t>(result | sign);
-}
-
-template <typename G>
-ONNXGS_INLINE G least_of(G a, G b) { return a < b ? a : b; }
-// The second where the first is NaN: a clamped coordinate is in the image whatever it was.
-template <typename G>
-ONNXGS_INLINE G largest_of(G a, G b) { return a > b ? a : b; }
-
 // -- from coordinates to cells ------------------------------------------------------------------------
-
-// One axis: p = (g + shift) * scale + move; the window is [low, high]; p is clamped to [least, most].
-template <typename G>
-struct Axis {
-    int size;
-    G shift, scale, move, low, high, least, most, margin;
-};
-
-struct Window {
-    int low, high;
-    bool bounded, low_closed, high_closed;
-};
-
-constexpr Window kWindowTable[kWindows] = {
-    {0, 0, false, true, true}, {0, -1, true, true, false},  {0, -1, true, true, true}, {0, -1, true, false, false},
-    {0, -1, true, false, true}, {-1, 0, true, false, false}, {-1, 0, true, true, true}, {0, 0, true, true, false},
-};
-
-template <typename G>
-Axis<G> axis_of(int64_t length, const Codes& codes) {
-    const G infinity = static_cast<G>(HUGE_VAL), size = static_cast<G>(length);
-    Axis<G> axis{static_cast<int>(length), 0, 1, 0, -infinity, infinity, 0, size - 1, 0};
-    if (codes.coordinates == kNormalised) axis.scale = size * G(0.5), axis.shift = 1, axis.move = G(-0.5);
-    if (codes.coordinates == kNormalisedCorners) axis.scale = (size - 1) * G(0.5), axis.shift = 1;
-    if (codes.border == kZeros) axis.least = -1, axis.most = size;
-    if (codes.border == kSymmetric) axis.margin = G(0.5);
-    const Window window = kWindowTable[codes.window];
-    if (!window.bounded) return axis;
-    G low = static_cast<G>(window.low), high = size + static_cast<G>(window.high);
-    axis.low = window.low_closed ? low : std::nextafter(low, infinity);
-    axis.high = window.high_closed ? high : std::nextafter(high, -infinity);
-    return axis;
-}
 
 // The cells of a block of points: offset of the first pixel in the plane, weights of the four, 1 inside of the window.
 template <typename A>
@@ -158,6 +64,19 @@ void place_block(const G* ONNXGS_RESTRICT grid, int count, Axis<G> x, Axis<G> y,
 
 template <typename G, typename A>
 using PlaceBlock = void (*)(const G* ONNXGS_RESTRICT, int, Axis<G>, Axis<G>, Cells<A>* ONNXGS_RESTRICT);
+
+template <typename G, typename A>
+PlaceBlock<G, A> place_for(const Codes& codes) {
+    const Window window = kWindowTable[codes.window];
+    // A window within the image leaves nothing to the border, and the cheapest serves; but a mirrored border that moves
+    // the origin rounds what is inside too.
+    if (codes.border != kSymmetric && window.bounded && window.low >= 0 && window.high < 0) return place_block<kBorder, G, A>;
+    switch (codes.border) {
+        case kZeros: return place_block<kZeros, G, A>;
+        case kBorder: return place_block<kBorder, G, A>;
+        default: return place_block<kReflection, G, A>;
+    }
+}
 
 // -- channels first -----------------------------------------------------------------------------------
 
@@ -265,57 +184,45 @@ ONNXGS_INLINE void sample_copy(const T* rows, const Cells<A>& cells, int count, 
     }
 }
 
-// -- a task -------------------------------------------------------------------------------------------
-
-template <typename G, typename A>
-PlaceBlock<G, A> place_for(const Codes& codes) {
-    const Window window = kWindowTable[codes.window];
-    // A window within the image leaves nothing to the border, and the cheapest serves; but a mirrored border that moves
-    // the origin rounds what is inside too.
-    if (codes.border != kSymmetric && window.bounded && window.low >= 0 && window.high < 0) return place_block<kBorder, G, A>;
-    switch (codes.border) {
-        case kZeros: return place_block<kZeros, G, A>;
-        case kBorder: return place_block<kBorder, G, A>;
-        default: return place_block<kReflection, G, A>;
-    }
-}
-
-template <typename T, typename A>
-ONNXGS_INLINE void write_mask(const Cells<A>& cells, int count, T* ONNXGS_RESTRICT mask) {
-    for (int i = 0; i < count; ++i) put(mask + i, cells.inside[i]);
-}
-
-template <typename T>
-void fill_zeros(T* output, int64_t count) { std::memset(static_cast<void*>(output), 0, sizeof(T) * count); }
+// -- the operator ---------------------------------------------------------------------------------------
 
 template <typename T, typename G>
-struct Task {
+struct Linear {
     using A = typename Sum<T>::type;
+    using Block = Cells<A>;
 
-    const Call& call;
-    int64_t item, first_channel, channels, first_point;
+    Axis<G> x, y;
+    PlaceBlock<G, A> placed;
 
-    // The block's channels, from cells that are known.
-    void planes(const Cells<A>& cells, int64_t point, int count) const {
+    explicit Linear(const Call& call)
+        : x(axis_of<G>(call.width, call.codes)), y(axis_of<G>(call.height, call.codes)),
+          placed(place_for<G, A>(call.codes)) {}
+
+    void place(const G* grid, int count, Block* cells) const { placed(grid, count, x, y, cells); }
+
+    static void planes(const Part& part, const Block& cells, int64_t point, int count) {
+        const Call& call = part.call;
         const int64_t plane = call.height * call.width;
         const int right = call.width > 1 ? 1 : 0, down = call.height > 1 ? static_cast<int>(call.width) : 0;
-        T* output = static_cast<T*>(call.output) + (item * call.channels + first_channel) * call.points + point;
+        T* output = part.output_plane<T>(point);
         if (call.rows != nullptr)
-            return sample_copy(static_cast<const T*>(call.rows) + item * plane * kCopyChannels, cells, count,
-                               static_cast<int>(channels), right, down, call.points, output);
-        const T* image = static_cast<const T*>(call.image) + (item * call.channels + first_channel) * plane;
-        for (int64_t c = 0; c < channels; ++c, image += plane, output += call.points) {
-            const T* next = call.ahead && c + 1 < channels ? image + plane : nullptr;
+            return sample_copy(static_cast<const T*>(call.rows) + part.item * plane * kCopyChannels, cells, count,
+                               static_cast<int>(part.channels), right, down, call.points, output);
+        const T* image = part.image_plane<T>();
+        for (int64_t c = 0; c < part.channels; ++c, image += plane, output += call.points) {
+            const T* next = call.ahead && c + 1 < part.channels ? image + plane : nullptr;
             int done = right ? sample_pairs(image, cells, count, down, output, reinterpret_cast<const char*>(next),
                                             plane * static_cast<int64_t>(sizeof(T))) : 0;
             sample_plane(image, cells, done, count, right, down, output);
         }
     }
 
-    void rows(const Cells<A>& cells, int64_t point, int count) const {
+    static void rows(const Part& part, const Block& cells, int64_t point, int count) {
+        const Call& call = part.call;
+        const int64_t channels = part.channels;
         const int64_t right = call.width > 1 ? channels : 0, down = call.height > 1 ? call.width * channels : 0;
-        const T* image = static_cast<const T*>(call.image) + item * call.height * call.width * channels;
-        T* output = static_cast<T*>(call.output) + (item * call.points + point) * channels;
+        const T* image = part.image_rows<T>();
+        T* output = part.output_rows<T>(point);
         switch (channels) {
             case 1: return sample_rows<1>(image, cells, count, channels, right, down, output);
             case 2: return sample_rows<2>(image, cells, count, channels, right, down, output);
@@ -324,63 +231,8 @@ struct Task {
             default: return sample_rows<0>(image, cells, count, channels, right, down, output);
         }
     }
-
-    void zeros(int64_t point, int count) const {
-        T* output = static_cast<T*>(call.output);
-        if (call.codes.layout == kNHWC) return fill_zeros(output + (item * call.points + point) * channels, count * channels);
-        for (int64_t c = first_channel; c < first_channel + channels; ++c)
-            fill_zeros(output + (item * call.channels + c) * call.points + point, count);
-    }
-
-    void run() const {
-        const Axis<G> x = axis_of<G>(call.width, call.codes), y = axis_of<G>(call.height, call.codes);
-        const PlaceBlock<G, A> place = place_for<G, A>(call.codes);
-        const G* grid = static_cast<const G*>(call.grid) + item * call.points * 2;
-        T* mask = first_channel > 0 || call.mask == nullptr ? nullptr : static_cast<T*>(call.mask) + item * call.points;
-        const int64_t end = std::min(call.points, first_point + call.task_points);
-        Cells<A> cells;
-        for (int64_t point = first_point; point < end; point += call.block) {
-            const int count = static_cast<int>(std::min(call.block, end - point));
-            place(grid + 2 * point, count, x, y, &cells);
-            if (mask != nullptr) write_mask(cells, count, mask + point);
-            if (call.height * call.width == 0)
-                zeros(point, count);
-            else if (call.codes.layout == kNHWC)
-                rows(cells, point, count);
-            else
-                planes(cells, point, count);
-        }
-    }
 };
 
-template <typename T, typename G>
-void sample_as(const Call& call, int64_t task) {
-    int64_t part = task % call.point_parts(), rest = task / call.point_parts();
-    int64_t group = rest % call.channel_parts(), item = rest / call.channel_parts();
-    int64_t first = group * call.task_channels;
-    Task<T, G>{call, item, first, std::min(call.task_channels, call.channels - first), part * call.task_points}.run();
-}
-
-void sample(const Call& call, int64_t task) {
-    bool wide = call.grid_type == kDouble;
-    switch (call.image_type) {
-        case kHalf: return wide ? sample_as<half_t, double>(call, task) : sample_as<half_t, float>(call, task);
-        case kDouble: return wide ? sample_as<double, double>(call, task) : sample_as<double, float>(call, task);
-        default: return wide ? sample_as<float, double>(call, task) : sample_as<float, float>(call, task);
-    }
-}
-
-void copy(const Call& call, int64_t row) {
-    switch (call.image_type) {
-        case kHalf: return copy_row<half_t>(call, row);
-        case kDouble: return copy_row<double>(call, row);
-        default: return copy_row<float>(call, row);
-    }
-}
-
 }  // namespace
-
-Kernels kernels() { return {sample, copy}; }
-
 }  // namespace ONNXGS_ISA
 }  // namespace onnxgs

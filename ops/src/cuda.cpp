@@ -13,13 +13,13 @@ struct CudaKernel {
     Type image;
 };
 
-struct CudaOperator : ort::CustomOp {
+struct CudaOperator : Described {
     Type image;
 };
 
 ort::Status* ONNXGS_CALL create(const ort::CustomOp* op, const ort::Api* api, const ort::KernelInfo* info, void** out) {
     Codes codes;
-    ONNXGS_TRY(read_codes(api, info, codes));
+    ONNXGS_TRY(read_codes(api, info, family_of(op), codes));
     *out = new CudaKernel{api, codes, static_cast<const CudaOperator*>(op)->image};
     return nullptr;
 }
@@ -47,7 +47,7 @@ ort::Status* ONNXGS_CALL compute(void* self, ort::KernelContext* context) {
 }
 
 CudaOperator cuda_operator(Type image) {
-    CudaOperator op{described(), image};
+    CudaOperator op{described(kFamilies[0]), image};
     op.GetExecutionProviderType = [](const ort::CustomOp*) { return "CUDAExecutionProvider"; };
     op.GetInputType = [](const ort::CustomOp* self, size_t i) -> int {
         return i == 0 ? static_cast<const CudaOperator*>(self)->image : kFloat;

@@ -1,7 +1,8 @@
-// The library that onnxruntime loads: RegisterCustomOps, and the operator on CPUs.
+// The library that onnxruntime loads: RegisterCustomOps, and the operators on CPUs.
 #include "operator.h"
 
 #include <cmath>
+#include <vector>
 
 #if defined(_WIN32)
 #define ONNXGS_EXPORT extern "C" __declspec(dllexport)
@@ -35,7 +36,7 @@ struct Kernel {
 };
 
 // One pair of types: onnxruntime chooses among operators of a name by their types.
-struct Operator : ort::CustomOp {
+struct Operator : Described {
     Type image, grid;
 };
 
@@ -79,7 +80,7 @@ bool scattered(const Call& call) {
 // How planes are read: of scattered points, few channels from a copy, many with each plane fetched ahead of its use.
 bool plan_copy(Call& call) {
     const int64_t plane = call.height * call.width;
-    if (call.codes.layout != kNCHW || call.channels < 2) return false;
+    if (call.codes.kernel != kLinear || call.codes.layout != kNCHW || call.channels < 2) return false;
     if (call.points <= kProbes || call.points < plane / 2) return false;
     const bool few = call.channels <= kCopyChannels;
     if (few ? plane < kCopyFrom : plane > kAheadUpTo) return false;
@@ -98,7 +99,7 @@ struct TypedKernel : Kernel {
 
 ort::Status* ONNXGS_CALL create(const ort::CustomOp* op, const ort::Api* api, const ort::KernelInfo* info, void** out) {
     Codes codes;
-    ONNXGS_TRY(read_codes(api, info, codes));
+    ONNXGS_TRY(read_codes(api, info, family_of(op), codes));
     *out = new TypedKernel{{api, codes, best_kernels()}, typed(op).image, typed(op).grid};
     return nullptr;
 }
@@ -122,8 +123,8 @@ ort::Status* ONNXGS_CALL compute(void* self, ort::KernelContext* context) {
     return Loop<&Kernels::sample>{call, kernel.kernels}.run(api, context, call.tasks());
 }
 
-Operator cpu_operator(Type image, Type grid) {
-    Operator op{described(), image, grid};
+Operator cpu_operator(const Family& family, Type image, Type grid) {
+    Operator op{described(family), image, grid};
     op.GetExecutionProviderType = [](const ort::CustomOp*) -> const char* { return nullptr; };
     op.GetInputType = [](const ort::CustomOp* self, size_t i) -> int { return i == 0 ? typed(self).image : typed(self).grid; };
     op.GetOutputType = [](const ort::CustomOp* self, size_t) -> int { return typed(self).image; };
@@ -131,6 +132,14 @@ Operator cpu_operator(Type image, Type grid) {
     op.KernelComputeV2 = compute;
     op.KernelDestroy = [](void* self) { delete static_cast<TypedKernel*>(self); };
     return op;
+}
+
+std::vector<Operator> every_operator() {
+    std::vector<Operator> operators;
+    for (const Family& family : kFamilies)
+        for (Type image : {kFloat, kHalf, kDouble})
+            for (Type grid : {kFloat, kDouble}) operators.push_back(cpu_operator(family, image, grid));
+    return operators;
 }
 
 }  // namespace
@@ -145,10 +154,7 @@ ONNXGS_EXPORT onnxgs::ort::Status* ONNXGS_CALL RegisterCustomOps(onnxgs::ort::Se
         const ort::Api* old = base->GetApi(1);
         return old->CreateStatus()(ort::kNotImplemented, "onnxgs-ops needs onnxruntime 1.17 or later");
     }
-    static const Operator operators[] = {
-        cpu_operator(kFloat, kFloat),  cpu_operator(kFloat, kDouble),  cpu_operator(kHalf, kFloat),
-        cpu_operator(kHalf, kDouble),  cpu_operator(kDouble, kFloat),  cpu_operator(kDouble, kDouble),
-    };
+    static const std::vector<Operator> operators = every_operator();
     ort::CustomOpDomain* domain = nullptr;
     ONNXGS_TRY(api->CreateCustomOpDomain()("onnxgs", &domain));
     for (const Operator& op : operators) ONNXGS_TRY(api->CustomOpDomain_Add()(domain, &op));

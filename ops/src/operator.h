@@ -1,5 +1,8 @@
-// What onnxgs::BilinearSample is to onnxruntime, whatever computes it: attributes, types, tensors of a call.
+// What BilinearSample, NearestSample and CubicSample are to onnxruntime, whatever computes them: attributes, types, tensors
+// of a call.
 #pragma once
+
+#include <cstdio>
 
 #include "onnxruntime_interface.h"
 #include "sampler.h"
@@ -23,19 +26,32 @@ inline int64_t attribute(const ort::Api* api, const ort::KernelInfo* info, const
     return value;
 }
 
+// An operator: its name, and the kernels that its nodes may have.
+struct Family {
+    const char* name;
+    int64_t first, last, borders;
+};
+constexpr Family kFamilies[] = {{"BilinearSample", kLinear, kLinear, kBorders},
+                                {"NearestSample", kNearest, kFloor, kTapBorders},
+                                {"CubicSample", kCubic, kCubicHalf, kTapBorders}};
+
 // The node's attributes, or a sentence on a code that this library does not know.
-inline ort::Status* read_codes(const ort::Api* api, const ort::KernelInfo* info, Codes& codes) {
-    auto known = [](int64_t code, int64_t count) { return code >= 0 && code < count; };
+inline ort::Status* read_codes(const ort::Api* api, const ort::KernelInfo* info, const Family& of, Codes& codes) {
     codes = {attribute(api, info, "border"), attribute(api, info, "window"), attribute(api, info, "coordinates"),
              attribute(api, info, "layout"), attribute(api, info, "kernel"), attribute(api, info, "mask")};
-    if (!known(codes.border, kBorders)) return refusal(api, "onnxgs::BilinearSample: unknown code of `border`");
-    if (!known(codes.window, kWindows)) return refusal(api, "onnxgs::BilinearSample: unknown code of `window`");
-    if (!known(codes.coordinates, kCoordinates))
-        return refusal(api, "onnxgs::BilinearSample: unknown code of `coordinates`");
-    if (!known(codes.layout, kLayouts)) return refusal(api, "onnxgs::BilinearSample: unknown code of `layout`");
-    if (!known(codes.mask, kMasks)) return refusal(api, "onnxgs::BilinearSample: unknown code of `mask`");
-    if (codes.kernel != 0) return refusal(api, "onnxgs::BilinearSample: unknown code of `kernel`");
-    return nullptr;
+    auto known = [](int64_t code, int64_t count) { return code >= 0 && code < count; };
+    const bool takes = codes.kernel >= of.first && codes.kernel <= of.last;
+    const char* unknown = !known(codes.border, of.borders)                 ? "border"
+                          : !known(codes.window, kWindows)                 ? "window"
+                          : !known(codes.coordinates, kCoordinates)        ? "coordinates"
+                          : !known(codes.layout, kLayouts)                 ? "layout"
+                          : !known(codes.mask, kMasks)                     ? "mask"
+                          : !takes                                         ? "kernel"
+                                                                           : nullptr;
+    if (unknown == nullptr) return nullptr;
+    char sentence[128];
+    std::snprintf(sentence, sizeof sentence, "onnxgs::%s: unknown code of `%s`", of.name, unknown);
+    return refusal(api, sentence);
 }
 
 // An input's four sizes and its data.
@@ -50,7 +66,7 @@ inline ort::Status* read_input(const ort::Api* api, ort::KernelContext* context,
     if (status == nullptr && rank == 4) status = api->GetDimensions()(info, dims, 4);
     api->ReleaseTensorTypeAndShapeInfo()(info);
     if (status != nullptr) return status;
-    if (rank != 4) return refusal(api, "onnxgs::BilinearSample: image and grid must have four axes");
+    if (rank != 4) return refusal(api, "onnxgs: image and grid must have four axes");
     void* at = nullptr;
     ONNXGS_TRY(api->GetTensorMutableData()(const_cast<ort::Value*>(value), &at));
     data = at;
@@ -72,15 +88,15 @@ inline ort::Status* read_call(const ort::Api* api, ort::KernelContext* context, 
     ONNXGS_TRY(read_input(api, context, 0, image, call.image));
     ONNXGS_TRY(read_input(api, context, 1, grid, call.grid));
     const bool last = call.codes.layout == kNHWC;
-    if (grid[3] != 2) return refusal(api, "onnxgs::BilinearSample: the last axis of grid must be 2: x, then y");
-    if (grid[0] != image[0]) return refusal(api, "onnxgs::BilinearSample: image and grid differ in their batch");
+    if (grid[3] != 2) return refusal(api, "onnxgs: the last axis of grid must be 2: x, then y");
+    if (grid[0] != image[0]) return refusal(api, "onnxgs: image and grid differ in their batch");
     call.batch = image[0];
     call.channels = image[last ? 3 : 1];
     call.height = image[last ? 1 : 2];
     call.width = image[last ? 2 : 3];
     call.points = grid[1] * grid[2];
     if (call.height > kMost || call.width > kMost || call.height * call.width > kMost)
-        return refusal(api, "onnxgs::BilinearSample: a plane of the image has 2^31 pixels or more");
+        return refusal(api, "onnxgs: a plane of the image has 2^31 pixels or more");
     const int64_t first[4] = {call.batch, call.channels, grid[1], grid[2]};
     const int64_t rows[4] = {call.batch, grid[1], grid[2], call.channels};
     ONNXGS_TRY(make_output(api, context, 0, last ? rows : first, 4, call.output));
@@ -123,12 +139,20 @@ class Scratch {
     void* at_ = nullptr;
 };
 
+// One operator for one provider and some types.
+struct Described : ort::CustomOp {
+    const Family* family;
+};
+
+inline const Family& family_of(const ort::CustomOp* op) { return *static_cast<const Described*>(op)->family; }
+
 // The entries of an operator that are the same for every pair of types and every provider.
-inline ort::CustomOp described() {
+inline Described described(const Family& family) {
     using ort::CustomOp;
-    CustomOp op{};
+    Described op{};
+    op.family = &family;
     op.version = ort::kVersion;
-    op.GetName = [](const CustomOp*) { return "BilinearSample"; };
+    op.GetName = [](const CustomOp* self) { return family_of(self).name; };
     op.GetInputTypeCount = [](const CustomOp*) -> size_t { return 2; };
     op.GetOutputTypeCount = [](const CustomOp*) -> size_t { return 2; };
     op.GetInputCharacteristic = [](const CustomOp*, size_t) { return ort::kRequired; };

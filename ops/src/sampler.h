@@ -1,4 +1,4 @@
-// One call of onnxgs::BilinearSample: its attributes, sizes, tensors, and how it is divided into tasks.
+// One call of an operator: its attributes, sizes, tensors, and how it is divided into tasks.
 #pragma once
 
 #include <algorithm>
@@ -6,15 +6,17 @@
 
 namespace onnxgs {
 
-enum Border { kZeros, kBorder, kReflection, kSymmetric, kBorders };
+enum Border { kZeros, kBorder, kReflection, kSymmetric, kBorders, kWrap = kBorders, kTapBorders };  // kWrap: not of linear
 enum Coordinates { kPixel, kNormalised, kNormalisedCorners, kCoordinates };
 enum Layout { kNCHW, kNHWC, kLayouts };
 enum Mask { kNoMask, kMaskNHW, kMaskN1HW, kMaskNHW1, kMasks };
+enum Kernel { kLinear, kNearest, kNearestEven, kNearestAway, kNearestDown, kFloor, kCubic, kCubicHalf, kKernels };
 constexpr int64_t kWindows = 8;
+constexpr bool is_cubic(int64_t kernel) { return kernel == kCubic || kernel == kCubicHalf; }
 
 // The node's attributes; the codes are the operator's contract and may be added to, never changed.
 struct Codes {
-    int64_t border = kZeros, window = 0, coordinates = kPixel, layout = kNCHW, kernel = 0, mask = kNoMask;
+    int64_t border = kZeros, window = 0, coordinates = kPixel, layout = kNCHW, kernel = kLinear, mask = kNoMask;
 };
 
 // Types of tensors, by onnxruntime's numbers.
@@ -43,14 +45,39 @@ struct Call {
     int64_t tasks() const { return batch * channel_parts() * point_parts(); }
 };
 
+// A task's share of a call.
+struct Part {
+    const Call& call;
+    int64_t item, first_channel, channels, first_point;
+
+    template <typename T>
+    const T* image_plane() const {
+        return static_cast<const T*>(call.image) + (item * call.channels + first_channel) * call.height * call.width;
+    }
+    template <typename T>
+    T* output_plane(int64_t point) const {
+        return static_cast<T*>(call.output) + (item * call.channels + first_channel) * call.points + point;
+    }
+    template <typename T>
+    const T* image_rows() const {
+        return static_cast<const T*>(call.image) + item * call.height * call.width * channels;
+    }
+    template <typename T>
+    T* output_rows(int64_t point) const {
+        return static_cast<T*>(call.output) + (item * call.points + point) * channels;
+    }
+};
+
 constexpr int64_t kBlock = 512, kMostBlock = 4096;
 constexpr int64_t kTaskPoints = 8192;
 constexpr int64_t kTaskChannels = 32;
 constexpr int64_t kCopyChannels = 4;  // of the copy for scattered points; more channels are read plane by plane
 
-// Few channels: blocks stay in the first cache. Many: a plane serves more points while it is in the second one.
+// Few channels, or sixteen pixels a point: blocks stay in the first cache. Many: a plane serves more points while it is in
+// the second one.
 inline void divide(Call& call) {
-    const bool planes = call.codes.layout == kNCHW, many = planes && call.channels > kCopyChannels;
+    const bool planes = call.codes.layout == kNCHW;
+    const bool many = planes && call.channels > kCopyChannels && !is_cubic(call.codes.kernel);
     call.block = many ? kMostBlock : kBlock;
     call.task_points = many ? kMostBlock : kTaskPoints;
     call.task_channels = planes ? kTaskChannels : std::max<int64_t>(1, call.channels);

@@ -27,6 +27,10 @@ def main() -> None:
     samples, mask = session.run(None, {"image": image, "grid": grid})
     np.testing.assert_array_equal(samples.ravel(), [0.5, 3.0, 0.0])
     np.testing.assert_array_equal(mask.ravel(), [1.0, 1.0, 0.0])
+    nearest = MODEL.replace("BilinearSample <", "NearestSample <kernel: int = 2, ")
+    model = onnx.shape_inference.infer_shapes(parser.parse_model(nearest)).SerializeToString()
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    np.testing.assert_array_equal(session.run(["samples"], {"image": image, "grid": grid})[0].ravel(), [0.0, 1.0, 0.0])
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import cycle, product
+from itertools import cycle, islice, product
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,7 @@ from onnx import helper
 from onnxgs_opt import optimize
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS
-from onnxgs_opt.lowering.function import sample_function
-from onnxgs_opt.lowering.plugin import FROM_ROWS, TO_ROWS, declare
+from onnxgs_opt.lowering.plugin import FROM_ROWS, FUNCTIONS, TO_ROWS, declare
 from onnxgs_opt.passes.lower_bilinear import LowerBilinear
 from onnxgs_opt.passes.raise_bilinear import RaiseBilinear
 from onnxgs_opt.runtime.ort import open_session
@@ -24,15 +24,17 @@ from onnxgs_opt.samplers.op import (
     BORDER_CODES,
     COORDINATE_CODES,
     DOMAIN,
+    KERNEL_CODES,
     LAYOUT_CODES,
     MASK_CODES,
-    MIRRORED,
-    NAME,
+    MOVING,
+    TAP_BORDER_CODES,
     VERSION,
     WINDOW_CODES,
+    name_for,
 )
 from onnxgs_opt.samplers.view import View
-from tests.fixtures.oracle import bilinear, inside
+from tests.fixtures.oracle import bilinear, inside, uniform
 from tests.lowering.samplers import Case, feeds, graph_and_site, lower
 
 Array = Any
@@ -55,21 +57,30 @@ class Node:
     grid: str = "float32"
     opset: int = 17
     mask: str = "NHW"
+    kernel: str = "linear"
+
+    @property
+    def border_code(self) -> int:
+        """The border, which names its sampler's definition too."""
+        return TAP_BORDER_CODES[self.border]
 
     def model(self) -> onnx.ModelProto:
         """The node and its function, with sizes left open."""
         image, grid = (helper.np_dtype_to_tensor_dtype(np.dtype(t)) for t in (self.image, self.grid))
         to_rows, from_rows = ROWS_FIRST if self.layout == "NCHW" else AS_THEY_ARE
         codes = {
-            "border": BORDER_CODES[self.border],
+            "border": self.border_code,
             "window": WINDOW_CODES[self.window],
             "coordinates": COORDINATE_CODES[self.coordinates],
             "layout": LAYOUT_CODES[self.layout],
         }
+        if self.kernel != "linear":
+            codes["kernel"] = KERNEL_CODES[self.kernel]
+        name = name_for(self.kernel)
         types = {"image_type": image, "grid_type": grid, "sum_type": 11 if self.image == "float64" else 1}
         mask_axes = [1, 0, 2, 3] if self.mask == "N1HW" else [1, 2, 3, 0]
         node = helper.make_node(
-            NAME,
+            name,
             ["image", "grid"],
             ["samples", "mask"],
             domain=DOMAIN,
@@ -85,7 +96,7 @@ class Node:
         outputs = [helper.make_tensor_value_info(name, image, None) for name in ("samples", "mask")]
         graph = helper.make_graph([node], "one", inputs, outputs)
         imports = [helper.make_opsetid("", self.opset), helper.make_opsetid(DOMAIN, VERSION)]
-        function = sample_function(self.opset, BORDER_CODES[self.border] in MIRRORED, masks=True)
+        function = FUNCTIONS[name](self.opset, self.border_code in MOVING, masks=True)
         return helper.make_model(graph, opset_imports=imports, functions=[function], ir_version=8)
 
 
@@ -95,7 +106,9 @@ def points_of(node: Node, rng: np.random.Generator) -> tuple[Array, Array]:
     size = np.array([width, height], node.grid)
     pixels = rng.random((n, rows, columns, 2)) * (size + 5) - 3
     whole = rng.random(pixels.shape) < 0.3
-    pixels = np.where(whole, np.round(pixels), pixels).astype(node.grid)
+    pixels = np.where(whole, np.round(pixels), pixels)
+    halves = rng.random(pixels.shape) < (0.3 if node.kernel != "linear" else 0)
+    pixels = np.where(halves, np.floor(pixels) + 0.5, pixels).astype(node.grid)
     if node.coordinates == "pixel":
         return pixels, pixels
     one, half = np.array([1, 0.5], node.grid)
@@ -111,7 +124,7 @@ def defined(node: Node, image: Array, pixels: Array) -> tuple[Array, Array]:
     """Samples and mask by the definition, in float64."""
     x, y = pixels[..., 0], pixels[..., 1]
     planes = image if node.layout == "NCHW" else image.transpose(0, 3, 1, 2)
-    samples = bilinear(planes, x, y, node.border, node.window)
+    samples = uniform(planes, x, y, node.kernel, node.border, node.window)
     mask = inside(node.window, x.astype(float), planes.shape[3]) & inside(node.window, y.astype(float), planes.shape[2])
     mask = np.broadcast_to(mask, x.shape)
     mask = np.expand_dims(mask, node.mask.index("1")) if "1" in node.mask else mask
@@ -155,6 +168,30 @@ def test_the_body_takes_any_size(sizes: tuple[int, int, int, int, int, int]) -> 
     forms = cycle(MASK_CODES)
     for border, window, layout in product(BORDER_CODES, ("all", "interior", "reach-closed"), LAYOUT_CODES):
         assert_right(Node(sizes, border, window, "pixel", layout, mask=next(forms)))
+
+
+TAPS = [name for name in KERNEL_CODES if name != "linear"]
+
+
+def tap_nodes(kernel: str, sizes: Sequence[tuple[int, int, int, int, int, int]]) -> Iterator[Node]:
+    """Nodes of another kernel than the linear one: every border, with the windows, units, layouts and types in turn."""
+    rest = cycle(product(COORDINATE_CODES, TYPES, WINDOW_CODES, LAYOUT_CODES))
+    for size, border in product(sizes, TAP_BORDER_CODES):
+        unit, (image, grid), window, layout = next(islice(rest, 36, None))
+        yield Node(size, border, window, unit, layout, image, grid, kernel=kernel)
+
+
+@pytest.mark.parametrize("kernel", TAPS)
+def test_the_body_of_every_kernel_is_the_definition(kernel: str) -> None:
+    for node in tap_nodes(kernel, ((2, 3, 5, 7, 4, 9), (3, 2, 2, 2, 9, 1), *SIZES[:4], *SIZES[5:])):
+        assert_right(node)
+
+
+@pytest.mark.parametrize("kernel", ["nearest-away", "cubic"])
+@pytest.mark.parametrize("opset", [11, 12, 18])
+def test_the_bodies_of_every_kernel_are_right_at_every_opset(kernel: str, opset: int) -> None:
+    for border in ("zeros", "wrap"):
+        assert_right(Node(border=border, window="cells", opset=opset, kernel=kernel))
 
 
 @pytest.mark.parametrize("opset", [11, 12, 13, 18, 21])

@@ -89,6 +89,14 @@ int main() {
             if (!same(kernels, codes, image, grid, size, copied)) return std::printf("case %d differs\n", code), 1;
             ++count;
         }
+    for (const Kernels& kernels : found)
+        for (int code = 0; code < kTapBorders * kLayouts * 6 * (kKernels - 1); ++code) {
+            const Codes codes{code % 5, code % 8, code % 3, code / 5 % 2, kLinear + 1 + code / 60};
+            const Type image = types[code / 10 % 3], grid = code / 30 % 2 ? kDouble : kFloat;
+            const int64_t(&size)[6] = sizes[code % 61 == 0 ? 10 + code % 2 : code % 10];
+            if (!same(kernels, codes, image, grid, size, false)) return std::printf("case %d of taps differs\n", code), 1;
+            ++count;
+        }
     std::printf("%d cases\n", count);
     return 0;
 }

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterator
 from itertools import cycle, product
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from onnxgs_opt.samplers.op import BORDER_CODES, COORDINATE_CODES, LAYOUT_CODES, WINDOW_CODES
-from tests.lowering.test_operator import TYPES, Node, points_of
+from onnxgs_opt.samplers.kernel import KERNELS
+from onnxgs_opt.samplers.op import (
+    BORDER_CODES,
+    COORDINATE_CODES,
+    KERNEL_CODES,
+    LAYOUT_CODES,
+    TAP_BORDER_CODES,
+    WINDOW_CODES,
+    name_for,
+)
+from tests.lowering.test_operator import TAPS, TYPES, Node, points_of
 from tests.native import ops
 from tests.native.sampling import BORDERS, EMPTY, LAYOUTS, SIZES, Case, inputs
 
 VECTORS = {"baseline": False, "avx2": True} if platform.machine() in ("x86_64", "AMD64") else {"baseline": False}
+ROUNDED = [name for name in TAPS if KERNELS[name].taps == 1]
 NO_PIXELS = ((1, 2, 0, 4, 3, 3), (2, 3, 5, 0, 2, 2))
 ONES = ((1, 1, 1, 1, 1, 1), (1, 3, 1, 9, 5, 1), (1, 20, 9, 1, 1, 7))
 
@@ -69,6 +80,61 @@ def test_the_kernel_is_the_body(library: Path, border: str) -> None:
     for window in WINDOW_CODES:
         for node in nodes(border, window, every):
             assert_as_the_body(library, node)
+
+
+def other_nodes(kernel: str, every: int) -> Iterator[Node]:
+    """One in `every` of all borders, windows, units and layouts of a kernel, with the sizes and types in turn."""
+    sizes, types = cycle((*ODD, (1, 5, 9, 9, 33, 40))), cycle(TYPES)
+    for i, (border, window, unit, layout) in enumerate(
+        product(TAP_BORDER_CODES, WINDOW_CODES, COORDINATE_CODES, LAYOUT_CODES)
+    ):
+        size, (image, grid) = next(sizes), next(types)
+        if i % every == KERNEL_CODES[kernel] % every:
+            yield Node(size, border, window, unit, layout, image, grid, kernel=kernel)
+
+
+@pytest.mark.parametrize("kernel", TAPS)
+def test_every_other_kernel_is_its_body(library: Path, kernel: str) -> None:
+    """One in nineteen of 1,680 cases; CASES=all in the environment takes every one."""
+    for node in other_nodes(kernel, 1 if os.environ.get("CASES") == "all" else 19):
+        assert_as_the_body(library, node)
+
+
+@pytest.mark.parametrize("kernel", ["nearest", "cubic"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_other_kernels_of_more_points_and_channels_than_a_task_has(library: Path, kernel: str, layout: str) -> None:
+    for channels, (image, grid) in zip((1, 2, 3, 4, 5, 70), TYPES, strict=True):
+        sizes = (2, channels, 13, 17, 93, 101 if channels < 70 else 11)
+        assert_as_the_body(library, Node(sizes, "zeros", "all", "pixel", layout, image, grid, kernel=kernel))
+
+
+@pytest.mark.parametrize("kernel", TAPS)
+def test_sizes_of_zero_and_coordinates_that_are_no_points(library: Path, kernel: str) -> None:
+    """A pixel that does not count is 0, be the image infinite; no read is outside of it, whatever the coordinate."""
+    values = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38, -1.0], np.float32)
+    for border, sizes in product(TAP_BORDER_CODES, (*EMPTY, *NO_PIXELS, (1, 2, 5, 7, 6, 6))):
+        n, c, height, width, rows, columns = sizes
+        image = np.full((n, c, height, width), np.inf, np.float32)
+        grid = np.broadcast_to(np.stack(np.meshgrid(values, values), -1)[:rows, :columns], (n, rows, columns, 2))
+        node = Node(sizes, border, "reach-closed", kernel=kernel)
+        feeds = {"image": image, "grid": np.ascontiguousarray(grid)}
+        samples, mask = ops.session(library, node.model().SerializeToString()).run(None, feeds)
+        assert samples.shape == (n, c, rows, columns)
+        np.testing.assert_array_equal(mask, (grid == -1).all(-1))
+        if 0 in (height, width):
+            assert not samples.any()
+        elif kernel in ROUNDED:
+            wanted = np.where(mask[:, None] * (border != "zeros"), np.float32(np.inf), 0)
+            np.testing.assert_array_equal(samples, np.broadcast_to(wanted, samples.shape))
+
+
+def test_the_nearest_pixel_is_copied_bit_by_bit(library: Path) -> None:
+    image = np.arange(1 << 16, dtype=np.uint16).view(np.float16).reshape(1, 1, 256, 256)
+    y, x = np.divmod(np.arange(1 << 16, dtype=np.float32), 256)
+    grid = np.stack([x, y], -1).reshape(1, 256, 256, 2)
+    node = Node((1, 1, 256, 256, 256, 256), image="float16", kernel="nearest-even")
+    samples, _ = ops.session(library, node.model().SerializeToString()).run(None, {"image": image, "grid": grid})
+    np.testing.assert_array_equal(samples.view(np.uint16), image.view(np.uint16))
 
 
 @pytest.mark.parametrize("sizes", [*EMPTY, *NO_PIXELS], ids=str)
@@ -129,6 +195,14 @@ def test_every_finite_float16_is_read_and_written_as_it_is(library: Path) -> Non
 def test_an_unknown_code_is_refused_when_the_model_is_loaded(library: Path, name: str, code: int) -> None:
     with pytest.raises(Exception, match=f"unknown code of `{name}`"):
         ops.session(library, ops.model(Case(SIZES[0]), **{name: code}))
+
+
+@pytest.mark.parametrize(("kernel", "code"), [("nearest", 0), ("floor", 6), ("cubic", 5), ("cubic", 8)])
+def test_the_kernel_of_another_operator_is_refused(library: Path, kernel: str, code: int) -> None:
+    model = Node(kernel=kernel).model()
+    next(a for a in model.graph.node[0].attribute if a.name == "kernel").i = code
+    with pytest.raises(Exception, match=f"{name_for(kernel)}: unknown code of `kernel`"):
+        ops.session(library, model.SerializeToString())
 
 
 def test_tensors_that_do_not_belong_together_are_refused(library: Path) -> None:

@@ -33,4 +33,4 @@ def test_every_case_is_clean(tmp_path: Path, sanitizer: str, level: str) -> None
     subprocess.run([*flags, *parts, "-o", str(program)], check=True)
     run = subprocess.run([str(program)], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "1152 cases" in run.stdout or "2304 cases" in run.stdout
+    assert "1572 cases" in run.stdout or "3144 cases" in run.stdout

@@ -30,6 +30,18 @@ AS_GRID_SAMPLE = {
     ),
 }
 
+AS_ONE_NODE = {
+    "found": (
+        Spelling("nearest", border="zeros", dynamic=True),
+        Spelling("nearest-even", rounded="round", units="edges"),
+        Spelling("nearest-down", rounded="ceil", one_grid=True),
+        Spelling("floor", rounded="floor", border="zeros", units="corners", opset=13),
+        Spelling("cubic", border="zeros", one_grid=True, units="edges"),
+        Spelling("cubic(-1/2)", dynamic=True),
+    ),
+    "kept": (Spelling("nearest", axes=3), Spelling("linear", axes=1), Spelling("cubic", axes=1)),
+}
+
 LOOKUPS = {
     "an embedding": (
         "int64[4, 5] ids, float[7, 3] other",
@@ -67,6 +79,13 @@ def test_grid_sample_is_equal_or_refused(spelling: Spelling, became: str) -> Non
     assert judge(spelling, "grid-sample") == became
 
 
+@pytest.mark.parametrize(
+    ("spelling", "became"), [(s, became) for became, each in AS_ONE_NODE.items() for s in each], ids=str
+)
+def test_one_node_is_equal_or_refused(spelling: Spelling, became: str) -> None:
+    assert judge(spelling, "plugin") == became
+
+
 @pytest.mark.parametrize("name", LOOKUPS)
 def test_a_table_that_is_looked_up_is_no_image(name: str) -> None:
     inputs, body = LOOKUPS[name]
@@ -85,4 +104,4 @@ def test_the_whole_job_checks_at_halves_and_says_what_it_found() -> None:
     (site,) = report.sites
     assert (site.rule, site.policy.kind, site.policy.border) == ("GSO005", "nearest (halves to even)", "border")
     assert (report.status, site.error.max_abs, report.validation.status) == ("optimised", 0.0, "ok")
-    assert {"plugin", "lerp-gather"} <= set(site.refusals)
+    assert {"packed-gather", "lerp-gather"} <= set(site.refusals)
