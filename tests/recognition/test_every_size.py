@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 
 from onnxgs_opt import optimize
@@ -12,6 +13,7 @@ from onnxgs_opt.runtime.ort import open_session
 from onnxgs_opt.samplers.site import Domain, SizeRange
 from tests.fixtures.size_limits import Limits
 
+FLOAT = onnx.TensorProto.FLOAT
 INPUTS = {"img": "NCHW", "x": "NPQ", "y": "NPQ"}
 H_AS_IT_IS = " H2 = Identity(Lh)\n"
 PLAIN = "W2 = Identity(Lw)\n H2 = Identity(Lh)\n"
@@ -236,4 +238,41 @@ def test_sizes_that_a_range_is_tried_at_share_no_divisor() -> None:
     """What a pooling of four leaves is a quarter of 20, 40, 60 and 100 columns, and less than that of others."""
     limits = Limits(POOLED.format(step=4, more=1, ceil=0))
     _, found = look(Graph.from_proto(limits.model()), ranges={"W": (20, 100)})
+    assert found.samplers == ()
+
+
+def in_rows(limits: Limits) -> onnx.ModelProto:
+    """A model of 24 points, which it puts into rows as long as the image's: it runs where H*W is 24."""
+    model = limits.model()
+    graph = model.graph
+    for points in graph.input[1:]:
+        points.type.CopyFrom(onnx.helper.make_tensor_type_proto(FLOAT, ["N", 6, 4]))
+    graph.output[0].type.CopyFrom(onnx.helper.make_tensor_type_proto(FLOAT, ["N", "H", "W", "C"]))
+    graph.node[-1].output[0] = "all"
+    graph.initializer.append(onnx.numpy_helper.from_array(np.array([0, 2, 3, 1]), "order"))
+    graph.node.append(onnx.helper.make_node("Gather", ["shape", "order"], ["target"], "target"))
+    graph.node.append(onnx.helper.make_node("Reshape", ["all", "target"], ["o"], "in_rows"))
+    onnx.checker.check_model(model)
+    return model
+
+
+def test_a_product_of_sizes_leaves_each_of_them_free() -> None:
+    """That 6x4 points become HxW ones does not say that H is 6 and W is 4."""
+    model = in_rows(Limits())
+    result = optimize(model, lowering="plugin", measure=False)
+    (site,) = result.report.sites
+    assert (site.lowering, site.domain and site.domain.words) == ("plugin", "every N, C, H, W >= 2")
+    rng = np.random.default_rng(0)
+    for h, w in ((6, 4), (3, 8), (12, 2)):
+        points = [rng.uniform(-2, 13, (2, 6, 4)).astype(np.float32) for _ in "xy"]
+        feeds = {"img": rng.random((2, 3, h, w), np.float32), "x": points[0], "y": points[1]}
+        expected, got = (open_session(m, optimise=False, threads=1).run(None, feeds)[0] for m in (model, result.model))
+        np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_what_holds_at_one_factor_of_a_product_only_is_no_sampler() -> None:
+    """The limit is the last of 4 columns, and no other one."""
+    _, found = look(
+        Graph.from_proto(in_rows(Limits("k = Constant<value_float=3.0>()\n W2 = Min(Lw, k)\n" + H_AS_IT_IS)))
+    )
     assert found.samplers == ()

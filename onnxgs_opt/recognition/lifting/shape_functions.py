@@ -99,8 +99,9 @@ def reshaped(old: Shape, target: Sequence[int], allow_zero: bool = False) -> Sha
         dims[dims.index(-1)] = total // rest if rest else 0
     if int(np.prod(dims, dtype=np.int64)) != total:
         for wanted, got in zip(target, old, strict=False):
-            if wanted not in (-1, 0, 1, got) and wanted not in old:
-                raise Conflict(wanted, got)
+            is_other = wanted not in (-1, 0, 1, got) and wanted not in old
+            if is_other and got and wanted * total == got * int(np.prod(dims, dtype=np.int64)):
+                raise Conflict(wanted, got)  # nothing but these two differs: else the products may agree otherwise
         raise ValueError("reshape of another size")
     return tuple(dims)
 
