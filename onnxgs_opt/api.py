@@ -111,7 +111,7 @@ def find(model: Model) -> list[Site]:
     Raises:
         ModelError: The model cannot be read or is not valid.
     """
-    return list(look(inlined(load(model)))[1].samplers)
+    return list(look(inlined(load(model)))[1].every_sampler)
 
 
 @documented
@@ -274,7 +274,7 @@ def _engine(job: Job, lowered: Graph, found: Survey, verdict: Verdict) -> tuple[
         before=job.source.to_proto() if is_new else None,
         origin=(job.source.folder or Path()) / "model.onnx",
         inputs=job.inputs,
-        sites=found.samplers if is_new else (),
+        sites=found.every_sampler if is_new else (),
         takes_faster=job.options.lowering == AUTO and job.options.plan is None,
     )
     engine, slower = checked_engine(task, Path(path), job.engine_options())

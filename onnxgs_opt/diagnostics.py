@@ -58,6 +58,15 @@ _ALL = (
         "exported.",
     ),
     Code(
+        "GSO006",
+        "deformable convolution spelt as a sampler",
+        "A bilinear sampler with zeros outside, whose points stand around each position as those of a kernel and are "
+        "moved by offsets, and a convolution or a product of matrices that weighs them. Which offset, mask and pixel "
+        "each weight meets was traced element by element, and where the kernel's points stand by the numbers added.",
+        "Nothing: it becomes one DeformConv where that is measured faster (opset 19), or its sampler another form. "
+        "--lowering deform-conv forces the node, --lowering keep leaves it as exported.",
+    ),
+    Code(
         "GSO007",
         "RoIAlign spelt as reads",
         "Bilinear samples on a regular grid in each of many boxes, or the means of such samples over bins. Where "
@@ -177,6 +186,14 @@ _ALL = (
         "Conditions, reads or products behind the reads make so many cases that the search stopped at its bound, "
         "which is a count of steps and the same on every machine.",
         "Report it if it is a sampler; the reads stay as exported.",
+    ),
+    Code(
+        "GSO117",
+        "samples are weighted as no kernel's points are",
+        "A convolution at every few elements weighs samples, as in a deformable convolution, and what it weighs is not "
+        "proven to be the points of one kernel: the reason says which. The sampler is lowered by itself.",
+        "Nothing, or export a deformable convolution: points on a grid of whole pixels plus an offset for each, zeros "
+        "outside the image.",
     ),
     Code(
         "GSO201",

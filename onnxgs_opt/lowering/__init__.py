@@ -10,6 +10,7 @@ import numpy as np
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.lowering.base import EXACT, Emitted, Lowering, Tolerance
 from onnxgs_opt.lowering.blocked_gather import BlockedGather
+from onnxgs_opt.lowering.deform_conv import DeformConv
 from onnxgs_opt.lowering.emit.operands import BORDERS, emit_plain, plain
 from onnxgs_opt.lowering.grid_sample import GridSample, tolerance_of_round_trip
 from onnxgs_opt.lowering.keep import Keep
@@ -35,6 +36,7 @@ LOWERINGS: dict[str, Lowering] = {
     "roi-align": RoiAlign(),
     "plugin": Plugin(),
     "resize": Resize(),
+    "deform-conv": DeformConv(),
 }
 
 

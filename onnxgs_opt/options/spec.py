@@ -47,6 +47,7 @@ LoweringName = Literal[
     "roi-align",
     "plugin",
     "resize",
+    "deform-conv",
 ]
 TargetName = Literal[
     "ort-cpu",

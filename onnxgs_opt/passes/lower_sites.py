@@ -8,6 +8,8 @@ from typing import Any
 
 from onnxgs_opt._version import __version__
 from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.lowering.deform_conv import NAME as DEFORM_CONV
+from onnxgs_opt.lowering.deform_conv import emit_deform_conv
 from onnxgs_opt.lowering.resize import emit_resize
 from onnxgs_opt.lowering.roi_align import emit_regions
 from onnxgs_opt.passes import PASSES, EliminateDead, Pipeline
@@ -16,6 +18,7 @@ from onnxgs_opt.passes.lower_bilinear import LowerBilinear
 from onnxgs_opt.passes.lower_whole import LowerWhole
 from onnxgs_opt.passes.merge_reads import MergeReads
 from onnxgs_opt.passes.raise_bilinear import RaiseBilinear
+from onnxgs_opt.samplers.deform import DeformSite
 from onnxgs_opt.samplers.resize import ResizeSite
 from onnxgs_opt.samplers.roi_align import RoiAlignSite
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
@@ -77,6 +80,13 @@ def _of_roi_aligns(sites: Sequence[RoiAlignSite], lowerings: Lowerings) -> tuple
     return LowerWhole(whole, emit_regions), *lowering_passes(plain, lowerings)
 
 
+def _of_deform_convs(sites: Sequence[DeformSite], lowerings: Lowerings) -> tuple[Pass, ...]:
+    """One node for those that are lowered to it; of the others the samplers alone, and what weighs them stays."""
+    whole = [site for site in sites if lowerings[site.id] == DEFORM_CONV]
+    samplers = [site.sampler for site in sites if lowerings[site.id] != DEFORM_CONV]
+    return LowerWhole(whole, emit_deform_conv), *lowering_passes(samplers, lowerings)
+
+
 LOWER: dict[str, Callable[[Sequence[Any], Lowerings], tuple[Pass, ...]]] = {
     "bilinear": _of_samplers,
     "sampler": _of_samplers,
@@ -84,5 +94,6 @@ LOWER: dict[str, Callable[[Sequence[Any], Lowerings], tuple[Pass, ...]]] = {
     "structural": _of_sums,
     "resize": _of_resizes,
     "roi-align": _of_roi_aligns,
+    "deform-conv": _of_deform_convs,
 }
 """What makes the passes of sites, by their kind."""

@@ -12,6 +12,7 @@ from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import READS, operator
 from onnxgs_opt.recognition.candidates import NO_PIXELS
+from onnxgs_opt.recognition.deform_search import find_deform_convs
 from onnxgs_opt.recognition.fixed_values import is_fixed
 from onnxgs_opt.recognition.gather_sums import structural_sites
 from onnxgs_opt.recognition.grid_sample import grid_sample_sites, has_grid_samples
@@ -22,6 +23,7 @@ from onnxgs_opt.recognition.proofs import Proofs
 from onnxgs_opt.recognition.resize_search import FoundResizes, find_resizes
 from onnxgs_opt.recognition.roi_search import find_roi_aligns
 from onnxgs_opt.recognition.search import FoundSites, find_sites
+from onnxgs_opt.samplers.deform import DeformSite
 from onnxgs_opt.samplers.resize import ResizeSite
 from onnxgs_opt.samplers.roi_align import RoiAlignSite
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
@@ -46,6 +48,7 @@ class Survey:
         resizes: Reads at places that no data decides, each a Resize (GSO004).
         roi_aligns: Samples on a regular grid in each box, and their means (GSO007); what they are made of is none of
             the others.
+        deforms: Samplers whose samples a convolution weighs, each a DeformConv (GSO006).
         near_misses: What looks like a sampler and is not, each with its reason.
         hazards: What goes wrong in some runtime.
         shapes: Of every tensor, at each of several sizes of the dynamic dims that fit together; by the path of the
@@ -56,6 +59,7 @@ class Survey:
     sums: tuple[StructuralSite, ...] = ()
     resizes: tuple[ResizeSite, ...] = ()
     roi_aligns: tuple[RoiAlignSite, ...] = ()
+    deforms: tuple[DeformSite, ...] = ()
     near_misses: tuple[Remark, ...] = ()
     hazards: tuple[Remark, ...] = ()
     shapes: Mapping[str, tuple[Mapping[str, Shape], ...]] = field(default_factory=dict)
@@ -68,7 +72,12 @@ class Survey:
     @property
     def sites(self) -> tuple[AnySite, ...]:
         """Every site, in the order of the ids."""
-        return (*self.samplers, *self.sums, *self.resizes, *self.roi_aligns)
+        return (*self.samplers, *self.sums, *self.resizes, *self.roi_aligns, *self.deforms)
+
+    @property
+    def every_sampler(self) -> tuple[Site, ...]:
+        """The samplers, those inside deformable convolutions included, whose ids they have."""
+        return (*self.samplers, *(site.sampler for site in self.deforms))
 
 
 def survey(graph: Graph, has_sums: bool = True, ranges: Box | None = None) -> Survey:
@@ -83,16 +92,22 @@ def survey(graph: Graph, has_sums: bool = True, ranges: Box | None = None) -> Su
     sums = [site for part in parts for site in part.sums]
     resizes = [site for part in parts for site in part.resizes]
     roi_aligns = [site for part in parts for site in part.roi_aligns]
-    ids = iter(range(len(samplers) + len(sums) + len(resizes) + len(roi_aligns)))
+    deforms = [site for part in parts for site in part.deforms]
+    ids = iter(range(len(samplers) + len(sums) + len(resizes) + len(roi_aligns) + len(deforms)))
     return Survey(
         samplers=tuple(replace(site, id=f"site{next(ids)}") for site in samplers),
         sums=tuple(replace(site, id=f"site{next(ids)}") for site in sums),
         resizes=tuple(replace(site, id=f"site{next(ids)}") for site in resizes),
         roi_aligns=tuple(replace(site, id=f"site{next(ids)}") for site in roi_aligns),
+        deforms=tuple(_named(site, f"site{next(ids)}") for site in deforms),
         near_misses=tuple(miss for part in parts for miss in part.near_misses),
         hazards=(*node_hazards(graph.gs), *(remark for part in parts for remark in part.hazards)),
         shapes={path: shapes for part in parts for path, shapes in part.shapes.items()},
     )
+
+
+def _named(site: DeformSite, name: str) -> DeformSite:
+    return replace(site, id=name, sampler=replace(site.sampler, id=name))
 
 
 def _look(part: Graph, has_sums: bool, scopes: dict[str, Scope], proofs: Proofs, ranges: Box | None = None) -> Survey:
@@ -105,6 +120,8 @@ def _look(part: Graph, has_sums: bool, scopes: dict[str, Scope], proofs: Proofs,
     fitting = [site for site in held if not _is_vast(scope, site)]
     roi_aligns = find_roi_aligns(scope, fitting)
     inner = {site.inner.output for site in roi_aligns}
+    deforms = find_deform_convs(scope, [site for site in fitting if site.output not in inner])
+    inner |= {site.sampler.output for site in deforms.sites}
     samplers = [site for site in fitting if site.output not in inner]
     claimed = {name for site in held for name in site.reads}
     resizes = find_resizes(scope, claimed)
@@ -115,7 +132,10 @@ def _look(part: Graph, has_sums: bool, scopes: dict[str, Scope], proofs: Proofs,
         sums=tuple(replace(site, body=part.path) for site in sums),
         resizes=tuple(replace(site, body=part.path) for site in resizes.sites),
         roi_aligns=tuple(replace(site, body=part.path) for site in roi_aligns),
-        near_misses=(*_unanswered(scope, found, sums, resizes), *_vast(scope, held)),
+        deforms=tuple(
+            replace(site, body=part.path, sampler=replace(site.sampler, body=part.path)) for site in deforms.sites
+        ),
+        near_misses=(*_unanswered(scope, found, sums, resizes), *_vast(scope, held), *deforms.misses),
         hazards=read_hazards(scope, sums),
         shapes={part.path: found.shapes or resizes.shapes},
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -42,13 +43,18 @@ def is_fixed(scope: Scope, name: str, known: dict[str, bool]) -> bool:
 
 
 class FixedValues:
-    """The values of fixed tensors of a graph at the sizes of `facts`; each is found once."""
+    """The values of fixed tensors of a graph at the sizes of `facts`; each is found once.
 
-    def __init__(self, scope: Scope, facts: Mapping[str, Fact]) -> None:
+    `assumed` are values of tensors that data decides, taken for fixed.
+    """
+
+    def __init__(
+        self, scope: Scope, facts: Mapping[str, Fact], assumed: Mapping[str, Array | None] = MappingProxyType({})
+    ) -> None:
         self.facts = facts
         self._scope = scope
-        self._fixed: dict[str, bool] = {}
-        self._values: dict[str, Array | None] = {}
+        self._fixed: dict[str, bool] = dict.fromkeys(assumed, True)
+        self._values: dict[str, Array | None] = dict(assumed)
         self._small = frozenset(name for name, fact in facts.items() if fact.value is not None)
 
     def is_fixed(self, name: str) -> bool:

@@ -7,6 +7,7 @@ other tensor, and the factors. What is computed of data has no such form.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -66,11 +67,15 @@ def _along(axis: int, rank: int) -> list[int]:
 
 
 class Forms:
-    """The forms of the tensors of one graph in terms of `base`, each found once."""
+    """The forms of the tensors of one graph in terms of `base`, each found once.
 
-    def __init__(self, scope: Scope, values: FixedValues, base: str) -> None:
+    `drops_constants`: what is added that no data decides is left out, so that a form is the linear part of a tensor.
+    """
+
+    def __init__(self, scope: Scope, values: FixedValues, base: str, drops_constants: bool = False) -> None:
         self.values = values
         self.base = base
+        self.drops_constants = drops_constants
         self._scope = scope
         self._depth = 0
         self._forms: dict[str, Form | NoForm] = {base: identity(self.shape(base))}
@@ -98,6 +103,11 @@ class Forms:
         if isinstance(found, NoForm):
             raise found
         return found
+
+    def tried(self, name: str) -> None:
+        """Look for the form of a tensor on the way to another one."""
+        with suppress(NoForm):
+            self.of(name)
 
     def fixed(self, name: str) -> Array:
         """The value of a fixed tensor."""
@@ -144,10 +154,10 @@ def _transpose(forms: Forms, node: Node, position: int) -> Form:
 
 def _reshape(forms: Forms, node: Node, position: int) -> Form:
     form, new = forms.of(node.inputs[0].name), forms.shape(node.outputs[0].name)
-    return form.moved(new, lambda a: _reshaped(a, form.shape, new))
+    return form.moved(new, lambda a: reshaped(a, form.shape, new))
 
 
-def _reshaped(array: Array, old: Sequence[int], new: Sequence[int]) -> Array:
+def reshaped(array: Array, old: Sequence[int], new: Sequence[int]) -> Array:
     """An array that broadcasts to the old shape as one that broadcasts to the new one."""
     wide: list[int] = []
     target: list[int] = []
@@ -283,7 +293,7 @@ def _sum(forms: Forms, names: Sequence[str], signs: Sequence[float]) -> Form:
     terms: list[Term] = []
     for name, own, sign in zip(names, shapes, signs, strict=True):
         if forms.values.is_fixed(name):
-            if forms.fixed(name).any():
+            if not forms.drops_constants and forms.fixed(name).any():
                 raise NoForm("a number is added to it")
             continue
         form = forms.of(name) if sign == 1 else _scaled(forms.of(name), np.asarray(sign))
@@ -316,7 +326,7 @@ def _reduce_sum(forms: Forms, node: Node, position: int) -> Form:
         parts = [_taken(form, {axis: np.asarray([k])}) for k in range(form.shape[axis])]
         form = Form(parts[0].shape, tuple(t.moved(_only(axis)) for part in parts for t in part.terms))
     shape = forms.shape(node.outputs[0].name)
-    return form.moved(shape, lambda a: _reshaped(a, form.shape, shape))
+    return form.moved(shape, lambda a: reshaped(a, form.shape, shape))
 
 
 def _only(axis: int) -> Callable[[Array], Array]:

@@ -42,10 +42,10 @@ def advice(remark: Remark) -> str:
 
 def _short_floats(job: Job, found: Survey) -> Iterator[Hazard]:
     """One at the first sampler, where the target would compute in shorter floats what a product of matrices reads."""
-    if Quirk.SHORT_FLOATS_BY_DEFAULT not in job.target.quirks or not found.samplers:
+    if Quirk.SHORT_FLOATS_BY_DEFAULT not in job.target.quirks or not found.every_sampler:
         return
     if any(operator(node) in PRODUCTS for part in (job.start, *job.start.bodies()) for node in part.nodes):
-        yield Hazard(SHORT_FLOATS, found.samplers[0].reads[0], CODES[SHORT_FLOATS].action)
+        yield Hazard(SHORT_FLOATS, found.every_sampler[0].reads[0], CODES[SHORT_FLOATS].action)
 
 
 def _needs(job: Job, lowerings: Mapping[str, str], result: Graph) -> Iterator[Hazard]:
@@ -67,7 +67,7 @@ def _avoided(job: Job, result: Graph) -> Iterator[Hazard]:
 
 def _not_finite(found: Survey, lowerings: Mapping[str, str]) -> Iterator[Hazard]:
     """One at the first sampler that was lowered: no lowering promises what comes of infinities and NaN."""
-    for site in [site for site in (*found.samplers, *found.roi_aligns) if site.id in lowerings][:1]:
+    for site in [site for site in (*found.every_sampler, *found.roi_aligns) if site.id in lowerings][:1]:
         yield Hazard(NOT_FINITE, site.reads[0], CODES[NOT_FINITE].action)
 
 

@@ -28,6 +28,7 @@ from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.tuning.plan import Plan
 from onnxgs_opt.tuning.race import race_models
 from onnxgs_opt.validation.check import DEFAULT, check_model
+from onnxgs_opt.validation.check_deform_conv import tolerance_of_deform
 from onnxgs_opt.validation.check_resize import longest
 from onnxgs_opt.validation.compare import Comparison
 from onnxgs_opt.validation.elsewhere import Elsewhere, check_elsewhere
@@ -121,9 +122,10 @@ def _of_whole(job: Job, found: Survey, lowerings: Mapping[str, str], proofs: Sit
     own = [tolerance_of(LOWERINGS[lowerings[site.id]], site) for site in _samplers(found, lowerings)]
     resizes = [resize_tolerance(site, _longest(job, site)) for site in found.resizes if site.id in lowerings]
     regions = [region_tolerance(site, _largest(job)) for site in found.roi_aligns if site.id in lowerings]
-    loosest = max([DEFAULT, *own, *resizes, *regions], key=lambda t: t.atol)
+    deforms = [tolerance_of_deform(site, lowerings[site.id]) for site in found.deforms if site.id in lowerings]
+    loosest = max([DEFAULT, *own, *resizes, *regions, *deforms], key=lambda t: t.atol)
     if proofs.chained(lowerings):
-        loosest = replace(loosest, carried=max(t.atol for t in own))
+        loosest = replace(loosest, carried=max(t.atol for t in (*own, *deforms)))
     return loosest
 
 
@@ -175,4 +177,4 @@ def _race(job: Job, lowered: Graph, found: Survey) -> Race | None:
 
 
 def _inputs(job: Job, found: Survey) -> ModelInputs:
-    return ModelInputs(job.inputs, found.samplers, job.shapes, found.fitting, job.options.seed, found.roi_aligns)
+    return ModelInputs(job.inputs, found.every_sampler, job.shapes, found.fitting, job.options.seed, found.roi_aligns)

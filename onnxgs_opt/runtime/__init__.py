@@ -29,7 +29,7 @@ RUNTIMES: dict[str, Runtime] = {
     "tensorrt": TensorRt(
         "tensorrt", OF_ENGINES | {Quirk.LINEAR_GRID_SAMPLE_IS_NEAREST, Quirk.DYNAMIC_GATHER_ELEMENTS_IS_NAN}
     ),
-    "tensorrt-rtx": TensorRt("tensorrt-rtx", OF_ENGINES),
+    "tensorrt-rtx": TensorRt("tensorrt-rtx", OF_ENGINES | {Quirk.NO_DEFORM_CONV}),
     "openvino": OpenVino(),
     "mnn": Mnn(),
 }

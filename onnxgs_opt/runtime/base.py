@@ -43,6 +43,9 @@ class Quirk(Enum):
     NO_GRID_SAMPLE_OF_VOLUMES = auto()
     """A GridSample of rank 5 does not load."""
 
+    NO_DEFORM_CONV = auto()
+    """A DeformConv does not load, or nobody has seen one load."""
+
     NO_FUNCTIONS = auto()
     """Nodes of other domains do not load, although the model has their functions."""
 

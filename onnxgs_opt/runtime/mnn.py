@@ -39,7 +39,12 @@ class Mnn:
 
     name: str = "mnn"
     quirks: frozenset[Quirk] = frozenset(
-        {Quirk.SCAN_SEES_NO_OUTER_TENSORS, Quirk.NO_FUNCTIONS, Quirk.OLD_ROI_ALIGN_IS_HALF_PIXEL}
+        {
+            Quirk.SCAN_SEES_NO_OUTER_TENSORS,
+            Quirk.NO_FUNCTIONS,
+            Quirk.NO_DEFORM_CONV,
+            Quirk.OLD_ROI_ALIGN_IS_HALF_PIXEL,
+        }
     )
     least_call_s: float = 5e-4
     checks: bool = True

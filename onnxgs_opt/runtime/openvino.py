@@ -37,6 +37,7 @@ class OpenVino:
             Quirk.SHORT_FLOATS_BY_DEFAULT,
             Quirk.SCAN_SEES_NO_OUTER_TENSORS,
             Quirk.NO_FUNCTIONS,
+            Quirk.NO_DEFORM_CONV,
             Quirk.NO_GRID_SAMPLE_OF_VOLUMES,
         }
     )

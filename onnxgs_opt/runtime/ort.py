@@ -29,6 +29,10 @@ _SOURCE_LINE = re.compile(r"^/\S+:\d+ .*?\) (?=[A-Z])")
 _UNKNOWN_OP = "is not a registered function/op"
 
 
+DEFORM_CONV_SINCE = (1, 25)
+"""The first version that has the operator, which is of opset 19."""
+
+
 @dataclass(frozen=True)
 class Session:
     """A session of onnxruntime, `raw`, that fails with our error."""
@@ -91,6 +95,13 @@ def open_session(
         for library in custom_ops:
             options.register_custom_ops_library(library)
         return Session(ort.InferenceSession(model.SerializeToString(), options, providers=list(providers)))
+
+
+def has_deform_conv() -> bool:
+    """Whether the onnxruntime that is installed has DeformConv."""
+    import onnxruntime as ort
+
+    return tuple(map(int, ort.__version__.split(".")[:2])) >= DEFORM_CONV_SINCE
 
 
 def load_custom_ops(paths: Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:

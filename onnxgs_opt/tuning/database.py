@@ -111,6 +111,7 @@ _TABLES = {
     "boxes": _Table(
         "image", lambda case: (case["image"][1], case["boxes"] * prod(case["samples"])), True, "RoIAligns by hand"
     ),
+    "deforms": _Table("image", lambda case: (case["products"],), True, "deformable convolutions"),
     "reads": _Table("data", lambda case: (case["count"] * prod(case["index"]),), False, "reads of sums"),
 }
 

@@ -23,7 +23,7 @@ def propose(graph: Graph, found: Survey, job: Job) -> Plan:
     Raises:
         UsageError: The saved plan cannot be read.
     """
-    sizes = image_sizes(graph, found.samplers, job.largest)
+    sizes = image_sizes(graph, found.every_sampler, job.largest)
     avoided = avoided_forms(graph, found.sites, job.target)
     choices = choose(found.sites, job.target, job.options.lowering, sizes, avoided)
     if job.options.plan is not None:

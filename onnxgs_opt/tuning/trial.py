@@ -16,11 +16,13 @@ from onnxgs_opt.lowering import LOWERINGS
 from onnxgs_opt.passes import PASSES, Pipeline
 from onnxgs_opt.recognition import KINDS
 from onnxgs_opt.runtime.timing import Feeds
+from onnxgs_opt.samplers.deform import DeformSite
 from onnxgs_opt.samplers.resize import ResizeSite
 from onnxgs_opt.samplers.roi_align import RoiAlignSite
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
 from onnxgs_opt.samplers.view import Layout, View, spans
 from onnxgs_opt.validation.boundary_values import aims_of, layouts_of
+from onnxgs_opt.validation.check_deform_conv import deform_cone, deform_feeds, deformed
 from onnxgs_opt.validation.check_gather_sum import read_models, read_runs
 from onnxgs_opt.validation.check_resize import feeds_at, resize_cone, resized
 from onnxgs_opt.validation.check_roi_align import box_cone, box_feeds, lowered_boxes
@@ -288,6 +290,43 @@ def _told_shapes(sized: Graph, cone: ModelProto) -> dict[str, tuple[int, ...]]:
     return {name: shape for name, shape in told.items() if shape is not None}
 
 
+@dataclass(frozen=True)
+class DeformTrial:
+    """A deformable convolution of static sizes, whose points are up to 2 pixels from where the kernel has them."""
+
+    site: DeformSite
+    signature: str
+    is_dynamic: bool = False
+
+    @property
+    def sizes(self) -> str:
+        """The shapes of the image and of the output."""
+        batch, channels, height, width, made, *positions = self.site.sizes
+        shapes = (batch, channels, height, width), (batch, made, *positions)
+        return " to ".join("x".join(map(str, shape)) for shape in shapes)
+
+    def cone(self, graph: Graph) -> ModelProto:
+        """The model from the image, the offsets and the mask to the output."""
+        return deform_cone(graph, self.site)
+
+    def feeds(self, cone: ModelProto, seed: int) -> Feeds:
+        """Unit-normal images and masks, and uniform offsets."""
+        rng = np.random.default_rng(seed)
+
+        def near(size: int, grid: Any) -> Any:
+            return grid + rng.uniform(-2, 2, grid.shape).astype(np.float32)
+
+        return deform_feeds(cone, self.site, rng, near)
+
+    def lowered(self, graph: Graph, cone: ModelProto, name: str) -> ModelProto:
+        """That model with one DeformConv, or with the sampler in it written otherwise."""
+        return deformed(cone, self.site, name)
+
+
+def _deform_trial(graph: Graph, sized: Graph, site: DeformSite) -> DeformTrial:
+    return DeformTrial(site, KINDS[site.kind].workload(graph, site))
+
+
 TRIALS: dict[str, Callable[[Graph, Graph, Any], Trial]] = {
     "bilinear": _sampler_trial,
     "sampler": _sampler_trial,
@@ -295,5 +334,6 @@ TRIALS: dict[str, Callable[[Graph, Graph, Any], Trial]] = {
     "structural": _reads_trial,
     "resize": _resize_trial,
     "roi-align": _roi_align_trial,
+    "deform-conv": _deform_trial,
 }
 """By a site's kind, what makes its trial, given the graph, the graph with sizes for its inputs, and the site."""

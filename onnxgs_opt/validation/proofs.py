@@ -12,7 +12,8 @@ from onnxgs_opt.job import Job
 from onnxgs_opt.passes.lower_bilinear import RAISED
 from onnxgs_opt.recognition.cone import made_of
 from onnxgs_opt.recognition.findings import Survey
-from onnxgs_opt.samplers.site import AnySite
+from onnxgs_opt.samplers.deform import DeformSite
+from onnxgs_opt.samplers.site import AnySite, Site
 from onnxgs_opt.validation.compare import BROKEN, Comparison
 from onnxgs_opt.validation.site_checks import Check, checker, worse
 from onnxgs_opt.validation.terms import Terms
@@ -51,7 +52,8 @@ class SiteProofs:
 
     def chained(self, lowerings: Mapping[str, str]) -> bool:
         """Whether one of the samplers that are lowered so reads what another one makes, in the same body."""
-        lowered = [site for site in self._found.samplers if site.id in lowerings]
+        known: tuple[Site | DeformSite, ...] = (*self._found.samplers, *self._found.deforms)
+        lowered = [site for site in known if site.id in lowerings]
         for body in dict.fromkeys(site.body for site in lowered):
             own = [site for site in lowered if site.body == body]
             made = made_of(Scope.at(self._graph.at(body), self._terms.scopes), (site.output for site in own))

@@ -209,13 +209,15 @@ CASES: dict[str, Case] = {
     "GSO210": Case(sound, sound, {**WRITTEN, "avoid": ("Floor",)}, WRITTEN),
 }
 ELSEWHERE = {
+    "GSO006": "recognition/test_deform_convs.py",
+    "GSO117": "recognition/test_deform_convs.py",
     "GSO116": "recognition/test_effort.py",
     "GSO206": "tuning/test_ops.py",
     "GSO208": "lowering/test_empty.py",
     "GSO209": "validation/test_elsewhere.py",
     "GSO211": "recognition/test_every_size.py",
 }
-"""Codes that need a library, a second or more, or sizes: the file of the test that earns each."""
+"""Codes that need a library, a second or more, sizes, or many models: the file of the test that earns each."""
 
 
 def said(model: onnx.ModelProto, options: Mapping[str, Any]) -> set[str]:

@@ -1,0 +1,150 @@
+"""`deform-conv`: one DeformConv node for samples at the points of a kernel that are weighted and summed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import sqrt
+from typing import cast
+
+import numpy as np
+
+from onnxgs_opt.ir import Tensor
+from onnxgs_opt.ir.builder import Builder
+from onnxgs_opt.ir.constants import constant_value
+from onnxgs_opt.lowering.base import REORDERED, Emitted, Lowering, Tolerance
+from onnxgs_opt.lowering.emit.views import emit_view
+from onnxgs_opt.runtime import Quirk
+from onnxgs_opt.runtime.ort import has_deform_conv
+from onnxgs_opt.runtime.target import Target
+from onnxgs_opt.samplers.deform import DeformSite, Operand
+from onnxgs_opt.samplers.site import Site
+
+NAME = "deform-conv"
+FIRST_OPSET = 19
+SLOPE = 6.0
+"""Pixels of a unit-normal image differ by about this at the worst of a few million points."""
+
+LARGEST = 1024
+"""Pixels along an axis of dynamic size, where nobody says how many."""
+
+SPREAD = 6.0
+"""Of so many standard deviations is the worst of a few million sums."""
+
+
+@dataclass(frozen=True)
+class DeformConv:
+    """One node; only for samplers whose samples a convolution weighs."""
+
+    name: str = NAME
+    tolerance: Tolerance = REORDERED
+
+    def refusal(self, site: Site, target: Target) -> str | None:
+        """Refuse every sampler by itself."""
+        return "its samples are not those of a deformable convolution"
+
+    def emit(self, builder: Builder, site: Site) -> Emitted:
+        """Not to be called: every sampler by itself is refused."""
+        raise AssertionError("no sampler by itself is a DeformConv")
+
+
+def deform_refusal(site: DeformSite, target: Target) -> str | None:
+    """Say why a site cannot be written as a DeformConv; None when it can."""
+    if target.opset < FIRST_OPSET:
+        return (
+            f"DeformConv needs opset >= {FIRST_OPSET}, the model has {target.opset}; --opset {FIRST_OPSET} converts it"
+        )
+    if Quirk.NO_DEFORM_CONV in target.quirks:
+        return f"{target.runtime} is not known to have DeformConv"
+    if not has_deform_conv():
+        return "the onnxruntime here, in which every rewrite is checked, has no DeformConv: 1.25 is the first that has"
+    return None
+
+
+def deform_tolerance(site: DeformSite, lowering: Lowering, own: Tolerance) -> Tolerance:
+    """What the output of a site may differ by where `lowering` has its samples differ by `own`.
+
+    Of a DeformConv the samples are as good as their coordinates, which it adds up in another order.
+    """
+    columns = (site.sizes[1] or 1) // site.geometry.groups * site.geometry.points
+    sums = sqrt(columns) * 2.0**-22
+    samples = own.atol + SLOPE * own.rtol
+    if lowering.name == NAME:
+        samples = SLOPE * sum(size or LARGEST for size in site.sizes[2:4]) * 2.0**-24
+    atol = SPREAD * site.norm * (sums + samples)
+    return replace(own, rtol=1e-5, atol=max(own.atol, atol), reason=f"sums of {columns} samples, times the weights")
+
+
+def emit_deform_conv(builder: Builder, site: DeformSite) -> Tensor:
+    """The output of a site, as one DeformConv of its operands."""
+    geometry = site.geometry
+    image = emit_view(builder, site.image)
+    mask = None if site.mask is None else _channels(builder, site.mask)
+    bias = None if not site.weights.bias else builder.graph.tensor(site.weights.bias)
+    result = builder.op(
+        "DeformConv",
+        *_trimmed(image, _weights(builder, site), _offsets(builder, site.offsets), bias, mask),
+        dtype=image.dtype,
+        shape=[site.sizes[0], *site.sizes[4:]],
+        dilations=list(geometry.dilations),
+        group=geometry.groups,
+        kernel_shape=list(geometry.kernel),
+        offset_group=geometry.offset_groups,
+        pads=list(geometry.pads),
+        strides=list(geometry.strides),
+    )
+    return _laid_out(builder, site, result)
+
+
+def _trimmed(*operands: Tensor | None) -> list[Tensor | None]:
+    """Operands without those at the end that are none."""
+    count = max(k for k, operand in enumerate(operands) if operand is not None)
+    return list(operands[: count + 1])
+
+
+def _channels(builder: Builder, operand: Operand) -> Tensor:
+    """An operand [N, channels, Ho, Wo]: a part of the channels, or all of them in another order."""
+    whole, table = emit_view(builder, operand.view), operand.table
+    if operand.is_whole:
+        return whole
+    if table == tuple(range(table[0], table[0] + len(table))):
+        return builder.slice(whole, 1, table[0], table[-1] + 1)
+    return cast(Tensor, builder.op("Gather", whole, builder.const(list(table), np.int64), axis=1))
+
+
+def _offsets(builder: Builder, operands: Sequence[Operand]) -> Tensor:
+    """The offsets [N, offset groups * points * 2, Ho, Wo], y before x."""
+    parts = [_channels(builder, operand) for operand in operands]
+    if len(parts) == 1:
+        return parts[0]
+    both = builder.concat([builder.unsqueeze(part, [2]) for part in parts], 2)
+    dims = [builder.dim(parts[0], axis) for axis in range(4)]
+    return builder.reshape(both, [dims[0], 2 * len(operands[0].table), *dims[2:]])
+
+
+def _weights(builder: Builder, site: DeformSite) -> Tensor:
+    """The weights [O, C / groups, kernel], in the file where the file has them."""
+    own, geometry = site.weights, site.geometry
+    tensor = builder.graph.tensor(own.tensor)
+    inner = (site.sizes[1] or 1) // geometry.groups
+    shape = [site.sizes[4] or 1, inner, *geometry.kernel]
+    if not own.columns and own.perm == tuple(range(len(own.perm))):
+        return builder.reshape(tensor, list(shape))
+    value = constant_value(tensor)
+    columns = list(own.columns) or list(range(inner * geometry.points))
+    if value is not None:
+        return builder.const(value.transpose(own.perm).reshape(shape[0], -1)[:, columns].reshape(shape))
+    flat = builder.reshape(builder.transpose(tensor, own.perm), [shape[0], len(columns)])
+    ordered = builder.op("Gather", flat, builder.const(columns, np.int64), axis=1) if own.columns else flat
+    return builder.reshape(ordered, list(shape))
+
+
+def _laid_out(builder: Builder, site: DeformSite, result: Tensor) -> Tensor:
+    """What is [N, O, Ho, Wo] with the axes of the output."""
+    order = [axis for group in site.output_groups for axis in group]
+    lacking = [axis for axis in range(4) if axis not in order]
+    dims = [builder.dim(result, axis) for axis in range(4)]
+    turned = builder.transpose(result, [*lacking, *order])
+    if site.output_groups == tuple((axis,) for axis in order) and not lacking:
+        return turned
+    return builder.reshape(turned, [builder.dims_product([dims[a] for a in group]) for group in site.output_groups])

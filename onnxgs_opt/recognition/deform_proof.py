@@ -1,0 +1,301 @@
+"""The proof that samples, weighted and summed, are one DeformConv, at one set of sizes.
+
+Axes are named so: n items, g groups, c channels, k points of the kernel in rows, oy and ox positions of the result.
+All arrays are indices or numbers that broadcast to the axes that are said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from onnxgs_opt.ir import Node
+from onnxgs_opt.ir.def_use import Array, Scope, reads_of
+from onnxgs_opt.ir.operators import operator
+from onnxgs_opt.recognition.contractions import PLANE, Contraction, contraction_of
+from onnxgs_opt.recognition.deform_image import plane_of
+from onnxgs_opt.recognition.deform_points import Point, grid_of, points_of, whole
+from onnxgs_opt.recognition.fixed_values import FixedValues
+from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN
+from onnxgs_opt.recognition.linear_forms import Forms, NoForm, identity, reshaped, squashed
+from onnxgs_opt.recognition.traced import LAYOUT, MOST, Laid, elements, laid_out, mixed, origins, taken, wide
+from onnxgs_opt.samplers.deform import Geometry, Operand, Weights
+from onnxgs_opt.samplers.site import Site
+from onnxgs_opt.samplers.view import View
+
+AXES = 5
+"""Those of [n, c, k, oy, ox]."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """From a sampler's result to what weighs it: the `node`, and what it reads of the samples.
+
+    `product` is the node that multiplies `masked`, made of the samples, with a mask; None where there is none.
+    """
+
+    node: Node
+    data: str
+    product: Node | None = None
+    masked: str = ""
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether it is a convolution at every so many elements: those of the points of a kernel."""
+        strides = list(self.node.attrs.get("strides", ()))
+        kernel = list(self.node.attrs.get("kernel_shape", strides))
+        return operator(self.node) == "Conv" and strides == kernel and prod(strides) > 1
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was proven; the fields are those of `DeformSite`."""
+
+    geometry: Geometry
+    image: View
+    offsets: tuple[Operand, ...]
+    mask: Operand | None
+    weights: Weights
+    output_groups: tuple[tuple[int, ...], ...]
+    sizes: tuple[int, ...]
+
+    @property
+    def operands(self) -> frozenset[str]:
+        """The tensors that it is made of."""
+        beside = (*self.offsets, *(() if self.mask is None else (self.mask,)))
+        names = (self.image.tensor, self.weights.tensor, self.weights.bias, *(o.view.tensor for o in beside))
+        return frozenset(name for name in names if name)
+
+
+def proven(scope: Scope, values: FixedValues, site: Site, way: Way) -> Found | None:
+    """What a way is, None where every sample is weighted by itself.
+
+    Raises:
+        NoForm: It is no DeformConv; the message says why.
+    """
+    shapes = [values.facts.get(t.name, UNKNOWN).shape for t in way.node.inputs]
+    contraction = contraction_of(way.node, way.data, shapes)
+    if contraction is None:
+        raise NoForm(f"what {way.node.op} makes of the samples has no rule")
+    traced = _Samples(scope, values, site, way, contraction)
+    why: NoForm | None = None
+    for y, x in points_of(scope, values, site):
+        try:
+            return _Proof(traced, y, x).found()
+        except NoForm as reason:
+            why = why or reason
+    raise why or NoForm("nothing is known of its points")
+
+
+class _Samples:
+    """Which sample, and which factor of the mask, stands at each place of what is weighted: found once.
+
+    `places` are n', c' and the two places of the sampler's own samples, along the contraction's axes.
+    """
+
+    def __init__(self, scope: Scope, values: FixedValues, site: Site, way: Way, contraction: Contraction) -> None:
+        self.scope, self.values, self.site, self.contraction = scope, values, site, contraction
+        forms = Forms(scope, values, site.output)
+        self.mask = ""
+        self._mask_index: list[Array] = []
+        if way.product is None:
+            index = self._index(forms, way.data)
+        else:
+            behind = self._index(Forms(scope, values, way.product.outputs[0].name), way.data)
+            index = [taken(array, behind) for array in self._index(forms, way.masked)]
+            self.mask = next(t.name for t in way.product.inputs if t.name != way.masked)
+            self._mask_index = [taken(array, behind) for array in identity(forms.shape(self.mask)).terms[0].index]
+        rank, shape = len(forms.shape(way.data)), forms.shape(site.output)
+        self.places = [
+            contraction.spread(mixed([wide(index[a], rank) for a in group], [shape[a] for a in group], rank))
+            for group in site.output_groups
+        ]
+
+    def _index(self, forms: Forms, name: str) -> list[Array]:
+        form, factor = elements(self.scope, forms, name)
+        if (factor != 1).any():
+            raise NoForm(f"'{name}' is scaled")
+        return list(form.terms[0].index)
+
+    def masks(self) -> Iterator[tuple[str, tuple[int, ...], list[Array]]]:
+        """What the mask may be made of: a tensor, its shape, and which element of it stands at each place."""
+        for base in reversed(origins(self.scope, self.values, self.mask, LAYOUT)):
+            forms = Forms(self.scope, self.values, base)
+            with suppress(NoForm):
+                index = self._index(forms, self.mask)
+                yield base, forms.shape(base), [self.contraction.spread(taken(a, self._mask_index)) for a in index]
+
+
+class _Proof:
+    """The proof by one pair of tensors that the coordinates may be made of."""
+
+    def __init__(self, samples: _Samples, y: Point, x: Point) -> None:
+        self._samples, self._points = samples, (y, x)
+        self._contraction = samples.contraction
+        n, _, *inner = samples.places
+        self._at_places = [whole(taken(p.constant, (n, *inner)), p.slack) for p in self._points]
+
+    def found(self) -> Found | None:
+        """See `proven`."""
+        order, kernel = self._order
+        if prod(kernel) == 1:
+            return None
+        own, samples, positions = self._contraction, self._samples, self._positions
+        places = [self._by_point(array) for array in samples.places]
+        channels = own.groups * order.shape[0]
+        plane = plane_of(samples.scope, samples.values, samples.site, places, (own.items, channels))
+        laid = [
+            self._laid(p.base, p.shape, [taken(a, (places[0], *places[2:])) for a in p.index]) for p in self._points
+        ]
+        laid += [self._mask()] if samples.mask else []
+        constants = [self._by_point(array) for array in self._at_places]
+        shared = next(
+            g for g in divisors(channels) if all(_is_shared(a, g) for a in (*(p.table for p in laid), *constants))
+        )
+        strides, dilations, firsts = grid_of([_first(a, shared) for a in constants], kernel, positions)
+        spans = zip(plane.size, plane.lead, firsts, strides, dilations, kernel, positions, strict=True)
+        (top, bottom), (left, right) = (_pads(*span) for span in spans)
+        geometry = Geometry(kernel, strides, (top, left, bottom, right), dilations, own.groups, shared)
+        operands = [_operand(p, geometry) for p in laid]
+        together = operands[0].view == operands[1].view
+        both = zip(operands[0].table, operands[1].table, strict=True)
+        joined = replace(operands[0], table=tuple(channel for pair in both for channel in pair))
+        names = own.weights, own.bias, *(p.view.tensor for p in laid)
+        self._check_apart(names)
+        is_plain = np.array_equal(order.reshape(-1), np.arange(order.size))
+        return Found(
+            geometry=geometry,
+            image=plane.view,
+            offsets=(joined,) if together else tuple(operands[:2]),
+            mask=operands[2] if samples.mask else None,
+            weights=Weights(own.weights, own.perm, () if is_plain else tuple(order.reshape(-1).tolist()), own.bias),
+            output_groups=own.output_groups,
+            sizes=(own.items, channels, *plane.size, self._made, *positions),
+        )
+
+    @cached_property
+    def _made(self) -> int:
+        """The output channels."""
+        shape = self._samples.values.facts[self._contraction.weights].shape or ()
+        return shape[self._contraction.perm[0]]
+
+    @cached_property
+    def _positions(self) -> tuple[int, int]:
+        """The sizes of oy and ox, which one axis may hold: a row ends where y goes on."""
+        sizes = self._contraction.positions
+        if len(sizes) == PLANE:
+            return sizes[0], sizes[1]
+        rows = self._at_places[0][(0,) * (len(self._contraction.shape) - 1)]
+        width = int(np.argmax(rows != rows[0])) if (rows != rows[0]).any() else sizes[0]
+        if sizes[0] % width:
+            raise NoForm("its positions are no rows of one length")
+        return sizes[0] // width, width
+
+    @cached_property
+    def _order(self) -> tuple[Array, tuple[int, int]]:
+        """The column of each channel of a group and point of the kernel [c, k], and how many rows and columns k has."""
+        own, samples = self._contraction, self._samples
+        items = samples.site.channels or 1
+        lead = own.shape[1 : len(own.shape) - len(own.positions)]
+        first: Any = (0, ..., *[0] * len(own.positions))
+        arrays = (samples.places[0] * items + samples.places[1], *self._at_places)
+        channel, y, x = (np.broadcast_to(a[first], lead).reshape(own.groups, -1) for a in arrays)
+        channels, rows, columns = (np.unique(a) for a in (channel, y, x))
+        per_group, points = len(channels) // own.groups, len(rows) * len(columns)
+        local = np.searchsorted(channels, channel) - per_group * np.arange(own.groups)[:, None]
+        point = np.searchsorted(rows, y) * len(columns) + np.searchsorted(columns, x)
+        key = local * points + point
+        order = np.argsort(key, axis=1)
+        each = np.take_along_axis(key, order, 1)
+        if each.shape[1] != per_group * points or (each != np.arange(each.shape[1])).any():
+            raise NoForm("the points of its channels are not those of one kernel, each weighted once")
+        if (order != order[:1]).any():
+            raise NoForm("its groups have their weights in several orders")
+        return order[0].reshape(per_group, points), (len(rows), len(columns))
+
+    def _by_point(self, array: Array) -> Array:
+        """What is along the contraction's axes, along [n, c, k, oy, ox]."""
+        own, (order, _) = self._contraction, self._order
+        count = len(own.columns)
+        places = [squashed(place) for place in np.unravel_index(order, own.columns)]
+        used = [
+            place if size > 1 else np.zeros((1, 1), np.int64)
+            for place, size in zip(places, array.shape[2:], strict=False)
+        ]
+        grown = np.broadcast_shapes(*(place.shape for place in used))
+        if prod((*array.shape[:2], *grown, *array.shape[2 + count :])) > MOST:
+            raise NoForm("it has more elements than are looked at")
+        at: Any = (slice(None), slice(None), *np.broadcast_arrays(*used))
+        array = array[at]
+        lead, rest = (own.items, own.groups, *order.shape), own.positions
+        array = reshaped(array, (*lead, *rest), (*lead, *self._positions))
+        return reshaped(
+            array, (*lead, *self._positions), (own.items, own.groups * len(order), lead[3], *self._positions)
+        )
+
+    def _laid(self, base: str, shape: tuple[int, ...], index: Sequence[Array]) -> Laid:
+        return laid_out(base, shape, [wide(a, AXES) for a in index], (self._contraction.items, *self._positions))
+
+    def _mask(self) -> Laid:
+        """The mask, by the farthest tensor that it may be made of."""
+        why: NoForm | None = None
+        for base, shape, index in self._samples.masks():
+            try:
+                return self._laid(base, shape, [self._by_point(array) for array in index])
+            except NoForm as reason:
+                why = why or reason
+        raise why or NoForm("nothing is known of its mask")
+
+    def _check_apart(self, names: Sequence[str]) -> None:
+        """NoForm where an operand is made of the samples: it cannot be one of what makes them."""
+        scope = self._samples.scope
+        first = scope.order[self._samples.site.output]
+        pending, seen = [name for name in names if name], set[str]()
+        while pending:
+            name = pending.pop()
+            if name == self._samples.site.output:
+                raise NoForm("an operand of it is made of its own samples")
+            if name not in seen and scope.order.get(name, -1) > first:
+                seen.add(name)
+                pending += [t.name for t in reads_of(scope.producer[name][0])]
+
+
+def divisors(number: int) -> list[int]:
+    """The divisors of a number, in rising order."""
+    return [k for k in range(1, number + 1) if number % k == 0]
+
+
+def _is_shared(array: Array, groups: int) -> bool:
+    """Whether what is along [n, c, ...] is the same for all channels of each of so many groups."""
+    if array.shape[1] == 1:
+        return True
+    blocks = array.reshape(array.shape[0], groups, -1, *array.shape[2:])
+    return bool((blocks == blocks[:, :, :1]).all())
+
+
+def _first(array: Array, groups: int) -> Array:
+    """What is along [n, c, ...] for the first channel of each group."""
+    return array if array.shape[1] == 1 else array[:, :: array.shape[1] // groups]
+
+
+def _operand(laid: Laid, geometry: Geometry) -> Operand:
+    """A layout as an operand: a channel for each offset group and point of the kernel."""
+    table = np.broadcast_to(
+        _first(laid.table, geometry.offset_groups), (1, geometry.offset_groups, geometry.points, 1, 1)
+    )
+    return Operand(laid.view, laid.channels, tuple(table.reshape(-1).tolist()))
+
+
+def _pads(size: int, lead: int, first: int, stride: int, dilation: int, kernel: int, positions: int) -> tuple[int, int]:
+    """The zeros before and behind an axis of the image, for as many positions; NoForm where there is no such number."""
+    before = lead - first
+    wanted = (positions - 1) * stride + dilation * (kernel - 1) + 1 - size - before
+    if before < 0 or wanted <= -stride:
+        raise NoForm("the first or the last position is inside the image, where a convolution goes on")
+    return before, min(max(before, wanted, 0), max(0, wanted + stride - 1))

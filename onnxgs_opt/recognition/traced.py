@@ -1,0 +1,153 @@
+"""Tensors that hold elements of another one, traced to it: which element each is, and which layout that makes.
+
+Arrays broadcast to what they describe; an axis of 1 is one along which they do not change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from math import prod
+
+import numpy as np
+
+from onnxgs_opt.ir.def_use import Array, Scope
+from onnxgs_opt.ir.operators import ARITHMETIC, BOUNDED, CARRIES, MOVES, operator
+from onnxgs_opt.recognition.fixed_values import FixedValues
+from onnxgs_opt.recognition.linear_forms import Form, Forms, NoForm, reshaped, squashed
+from onnxgs_opt.samplers.view import View
+
+LAYOUT = frozenset(("Concat", "Gather")) | MOVES
+"""What brings elements elsewhere."""
+
+ADDS = (ARITHMETIC & CARRIES) - BOUNDED | LAYOUT
+"""What may be between a tensor and what it is the sum of, with what is fixed."""
+
+MOST = 2**24
+"""Elements of one array of places."""
+
+
+def origins(scope: Scope, values: FixedValues, name: str, through: frozenset[str] = ADDS) -> list[str]:
+    """A tensor, then those that it is made of alone, beside what is fixed: the farthest last."""
+    known: dict[str, list[str]] = {}
+    for node in scope.backward_slice([name]):
+        sources = _sources(values, [t.name for t in node.inputs if t.name], operator(node))
+        chains = [known.get(source, [source]) for source in sources] if operator(node) in through else []
+        common = [tensor for tensor in chains[0] if all(tensor in other for other in chains[1:])] if chains else []
+        known |= {t.name: [t.name, *common] for t in node.outputs}
+    return known.get(name, [name])
+
+
+def _sources(values: FixedValues, names: Sequence[str], op: str) -> list[str]:
+    names = names[:1] if op in MOVES else names
+    return list(dict.fromkeys(name for name in names if not values.is_fixed(name)))
+
+
+def elements(scope: Scope, forms: Forms, name: str) -> tuple[Form, Array]:
+    """The form of a tensor that holds one element of the base at each place, and what that is multiplied with.
+
+    Raises:
+        NoForm: It holds something else.
+    """
+    for node in scope.backward_slice([name], {forms.base}):
+        for tensor in node.outputs:
+            if not forms.values.is_fixed(tensor.name):
+                forms.tried(tensor.name)
+    form = forms.of(name)
+    if len(form.terms) != 1:
+        raise NoForm(f"'{name}' is a sum of several elements of '{forms.base}'")
+    ones = np.ones([1] * len(form.shape))
+    return form, reduce(np.multiply, form.terms[0].factors, ones)
+
+
+def taken(array: Array, index: Sequence[Array]) -> Array:
+    """The elements of an array at an index for each of its last axes; what broadcasts has the same at all."""
+    used = index[len(index) - array.ndim :]
+    places = [
+        np.zeros([1] * at.ndim, np.int64) if size == 1 else at for at, size in zip(used, array.shape, strict=True)
+    ]
+    if prod(np.broadcast_shapes(*(at.shape for at in places))) > MOST:
+        raise NoForm("it has more elements than are looked at")
+    return squashed(array[tuple(np.broadcast_arrays(*places))] if places else array)
+
+
+def wide(array: Array, rank: int) -> Array:
+    """The array with axes of 1 in front, so that it has `rank`."""
+    return array.reshape([1] * (rank - array.ndim) + list(array.shape))
+
+
+def mixed(parts: Sequence[Array], sizes: Sequence[int], rank: int) -> Array:
+    """One index from those of several axes of `sizes`, in their order."""
+    whole = np.zeros([1] * rank, np.int64)
+    for part, size in zip(parts, sizes, strict=True):
+        whole = whole * size + part
+    return squashed(whole)
+
+
+def canonical(view: View, array: Array, shape: Sequence[int]) -> Array:
+    """What broadcasts to a tensor of `shape` as what broadcasts to the operand that a view makes of it."""
+    if view.repeats or any(view.steps):
+        raise NoForm("the points are those of another axis, too")
+    dims = [int(size or 0) for size in view.split_dims(shape)]
+    if view.split is not None:
+        array = reshaped(array, shape, dims)
+    units = [axis for axis in range(view.rank) if axis not in view.order]
+    array = array.transpose([*view.order, *units]).reshape([array.shape[a] for a in view.order])
+    kept = [dims[a] for a in view.order]
+    return reshaped(array, kept, [prod(dims[a] for a in group) for group in view.groups])
+
+
+@dataclass(frozen=True)
+class Laid:
+    """A tensor as [N, channels, Ho, Wo]: the view, how many channels that has, and which one each place takes."""
+
+    view: View
+    channels: int
+    table: Array
+
+
+def laid_out(name: str, shape: Sequence[int], index: Sequence[Array], sizes: tuple[int, int, int]) -> Laid:
+    """The layout of a tensor whose elements at `index` are wanted along [N, ..., Ho, Wo], of `sizes` N, Ho and Wo.
+
+    `index` has an array for each axis of the tensor.
+
+    Raises:
+        NoForm: They stand otherwise: along one axis of the tensor lie two of the result, or none.
+    """
+    rank = index[0].ndim
+    batch, height, width = sizes
+    wanted = {0: _ramp(0, batch, rank), rank - 2: _ramp(rank - 2, height, rank), rank - 1: _ramp(rank - 1, width, rank)}
+    both = wanted[rank - 2] * width + wanted[rank - 1]
+    made: dict[int, tuple[int, ...]] = {}
+    channels: list[int] = []
+    split: tuple[int, tuple[int, ...]] | None = None
+    for axis, (array, size) in enumerate(zip(index, shape, strict=True)):
+        own = next((k for k, ramp in wanted.items() if k not in made and _is(array, ramp, size) and size > 1), None)
+        if own is not None:
+            made[own] = (axis,)
+        elif size == height * width and min(height, width) > 1 and _is(array, both, size) and split is None:
+            split = axis, (height, width)
+        elif size > 1 and any(array.shape[k] > 1 for k in wanted):
+            raise NoForm(f"'{name}' has its elements along other axes than the samples")
+        elif size > 1:
+            channels.append(axis)
+    table = mixed([index[a] for a in channels], [shape[a] for a in channels], rank)
+    moved = [a + (split is not None and a > split[0]) for a in range(len(shape))]
+    places = {k: tuple(moved[a] for a in group) for k, group in made.items()}
+    if split is not None:
+        places |= {rank - 2: (split[0],), rank - 1: (split[0] + 1,)}
+    lacking = [size for k, size in zip((0, rank - 2, rank - 1), sizes, strict=True) if size > 1 and k not in places]
+    if lacking:
+        raise NoForm(f"'{name}' does not have an element of its own for every sample")
+    groups = (places.get(0, ()), tuple(moved[a] for a in channels), *(places.get(k, ()) for k in (rank - 2, rank - 1)))
+    units = len(shape) + (split is not None) - sum(map(len, groups))
+    return Laid(View(name, groups, split, units), prod(shape[a] for a in channels), table)
+
+
+def _ramp(axis: int, size: int, rank: int) -> Array:
+    return np.arange(size).reshape([-1 if k == axis else 1 for k in range(rank)])
+
+
+def _is(array: Array, ramp: Array, size: int) -> bool:
+    return size == ramp.size and array.shape == ramp.shape and np.array_equal(array, ramp)

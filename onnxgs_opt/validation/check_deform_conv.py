@@ -1,0 +1,137 @@
+"""Check that what stands for a deformable convolution computes the same: with points on and around every border."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from onnx import ModelProto
+from onnx.helper import tensor_dtype_to_np_dtype
+
+from onnxgs_opt.ir.constants import constant_value
+from onnxgs_opt.ir.def_use import Scope
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.lowering import LOWERINGS, Tolerance, tolerance_of
+from onnxgs_opt.lowering.deform_conv import NAME, deform_tolerance
+from onnxgs_opt.passes.infer_shapes import InferShapes
+from onnxgs_opt.passes.lower_sites import lower
+from onnxgs_opt.runtime import Runtime
+from onnxgs_opt.samplers.deform import DeformSite
+from onnxgs_opt.samplers.view import Array, lay_out
+from onnxgs_opt.validation.boundary_values import image_values, pixels
+from onnxgs_opt.validation.compare import Comparison, compare_runs
+from onnxgs_opt.validation.extract import NotRunnableError, cone_from
+from onnxgs_opt.validation.inputs import MAX_ROUNDS, POINTS, Run
+from onnxgs_opt.validation.original import Original
+from onnxgs_opt.validation.terms import Terms
+
+
+@dataclass(frozen=True)
+class DeformCheck:
+    """The check of one site; what its cone makes of inputs serves all lowerings."""
+
+    site: DeformSite
+    cone: Original
+    terms: Terms
+    runs: tuple[Run, ...]
+
+    @classmethod
+    def of(cls, graph: Graph, site: DeformSite, terms: Terms) -> DeformCheck:
+        """Prepare the checks of a site.
+
+        Raises:
+            NotRunnableError: Its cone cannot run alone.
+        """
+        cone = deform_cone(graph, site, terms.scopes)
+        runs = tuple(_runs(cone, site, terms.seed))
+        return cls(site, Original(cone, custom_ops=terms.custom_ops, keeps=True), terms, runs)
+
+    def compare(self, name: str, runtime: Runtime | None = None) -> Comparison:
+        """Compare the cone with what a lowering writes for it, which runs in `runtime` or onnxruntime on a CPU."""
+        allowed = self.terms.tolerance(tolerance_of_deform(self.site, name))
+        after = deformed(self.cone.model, self.site, name)
+        return compare_runs(replace(self.cone, runtime=runtime), after, self.runs, allowed, self.terms.seed, None)
+
+
+def tolerance_of_deform(site: DeformSite, name: str) -> Tolerance:
+    """What the output of a site may differ by where it is lowered so."""
+    lowering = LOWERINGS[name]
+    own = lowering.tolerance if name == NAME else tolerance_of(lowering, site.sampler)
+    return deform_tolerance(site, lowering, own)
+
+
+def deform_cone(graph: Graph, site: DeformSite, scopes: dict[str, Scope] | None = None) -> ModelProto:
+    """The model from the image, the offsets and the mask to the output.
+
+    Raises:
+        NotRunnableError: It reads something else whose shape or type is not known.
+    """
+    tensors = graph.at(site.body).tensors()
+    cuts = {name for name in site.operands if constant_value(tensors[name]) is None}
+    return cone_from(graph, site, cuts, scopes)
+
+
+def deformed(cone: ModelProto, site: DeformSite, name: str) -> ModelProto:
+    """The same model with the site, or the sampler in it, written by a lowering."""
+    graph = Graph.from_proto(cone)
+    InferShapes().run(graph)
+    own = replace(site, body="", sampler=replace(site.sampler, body=""))
+    return lower(graph, [own], {site.id: name}).to_proto()
+
+
+def _runs(cone: ModelProto, site: DeformSite, seed: int) -> Iterator[Run]:
+    """As many inputs as it takes for all kinds of points to meet."""
+    rng = np.random.default_rng(seed)
+    points = math.prod(size or 1 for size in (site.sizes[0], *site.sizes[5:])) * site.geometry.points
+
+    def anywhere(size: int, grid: Array) -> Array:
+        return pixels(size, grid.size, rng).reshape(grid.shape)
+
+    for _ in range(max(1, min(MAX_ROUNDS, -(-POINTS // points)))):
+        yield Run(deform_feeds(cone, site, rng, anywhere))
+
+
+Aim = Callable[[int, Array], Array]
+"""From the pixels of an axis and those that the points of the kernel are at, to those where they are to be."""
+
+
+def deform_feeds(cone: ModelProto, site: DeformSite, rng: np.random.Generator, aim: Aim) -> dict[str, Array]:
+    """Inputs of a cone, unit-normal but for the offsets, which put the points where `aim` says.
+
+    Raises:
+        NotRunnableError: A shape is not known.
+    """
+    feeds: dict[str, Array] = {}
+    for value in cone.graph.input:
+        kind = value.type.tensor_type
+        shape = [dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim]
+        if None in shape:
+            raise NotRunnableError(f"no sizes are known for '{value.name}'")
+        dtype = tensor_dtype_to_np_dtype(kind.elem_type)
+        feeds[value.name] = image_values([size or 0 for size in shape], rng, dtype)
+    offsets = _offsets(site, aim)
+    for k, operand in enumerate(site.offsets):
+        name, own = operand.view.tensor, offsets if len(site.offsets) == 1 else offsets[:, :, k]
+        if name in feeds:
+            batch, *_, height, width = offsets.shape
+            whole = rng.standard_normal((batch, operand.channels, height, width)).astype(np.float32)
+            whole[:, list(operand.table)] = own.reshape(batch, -1, height, width)
+            feeds[name] = lay_out(operand.view, whole, feeds[name].shape)
+    return feeds
+
+
+def _offsets(site: DeformSite, aim: Aim) -> Array:
+    """Offsets [N, offset groups * points, 2, Ho, Wo] that bring the points of the kernel to where `aim` says."""
+    own = site.geometry
+    batch, _, *image, _, height, width = (size or 1 for size in site.sizes)
+    parts = []
+    for axis, size in enumerate(image):
+        place = np.arange(own.points) // own.kernel[1] if axis == 0 else np.arange(own.points) % own.kernel[1]
+        positions = np.arange(height)[:, None] if axis == 0 else np.arange(width)
+        kernel = np.tile(place * own.dilations[axis], own.offset_groups)[:, None, None]
+        grid = positions * own.strides[axis] - own.pads[axis] + kernel
+        grid = np.broadcast_to(grid, (batch, len(kernel), height, width)).astype(np.float32)
+        parts.append(aim(size, grid) - grid)
+    return np.stack(parts, axis=2)

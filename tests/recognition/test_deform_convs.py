@@ -1,0 +1,169 @@
+"""Deformable convolutions spelt as samplers: what is one is found and equal; what is none is not, with a reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+
+from onnxgs_opt import optimize
+from onnxgs_opt.api import look
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.recognition.findings import Survey
+from onnxgs_opt.runtime.ort import has_deform_conv, open_session
+from onnxgs_opt.samplers.deform import DeformSite
+from onnxgs_opt.validation.check_deform_conv import DeformCheck, deformed
+from onnxgs_opt.validation.terms import Terms
+from tests.fixtures.deform import Spelling, build, truth
+
+needs_node = pytest.mark.skipif(not has_deform_conv(), reason="this onnxruntime has no DeformConv")
+
+SPELLINGS = {
+    "pairs": Spelling(),
+    "gather": Spelling(read="gather", batch=2),
+    "halves": Spelling(offsets="halves", masked=False, bias="own"),
+    "apart": Spelling(offsets="apart", fold="conv3d", bias="own"),
+    "last": Spelling(offsets="last", fold="one-by-one", batch=2, bias="added"),
+    "strips": Spelling(read="gather", offsets="halves", fold="strips", masked=False),
+    "strides": Spelling(kernel=(3, 2), stride=(2, 1), dilation=(2, 1), pad=(2, 1), size=(9, 8), fold="conv"),
+    "no pad": Spelling(pad=(0, 0), read="gather", masked=False),
+    "groups": Spelling(groups=2, fold="conv"),
+    "offset groups": Spelling(offset_groups=2, batch=2),
+    "both groups": Spelling(channels=8, groups=2, offset_groups=4, read="gather"),
+    "every channel": Spelling(offset_groups=4, groups=2, fold="one-by-one"),
+    "points first": Spelling(fold="points-first", order="columns"),
+    "matmul": Spelling(fold="matmul", batch=2, bias=""),
+    "rows": Spelling(fold="rows", masked=False, order="columns", kernel=(2, 3)),
+    "planes": Spelling(fold="planes", offsets="halves"),
+    "einsum": Spelling(fold="einsum", batch=2, masked=False),
+    "one row": Spelling(kernel=(1, 3), pad=(0, 1), size=(5, 6)),
+    "one position": Spelling(size=(3, 3), pad=(0, 0), fold="conv3d"),
+}
+
+
+def looked_at(model: onnx.ModelProto) -> tuple[Graph, Survey]:
+    return look(Graph.from_proto(model))
+
+
+def feeds_of(model: onnx.ModelProto, seed: int = 3) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in model.graph.input}
+    scales = {name: 2.5 if name.startswith("offset") else 1 for name in shapes}
+    return {name: (rng.standard_normal(shape) * scales[name]).astype(np.float32) for name, shape in shapes.items()}
+
+
+def run(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> np.ndarray:
+    return open_session(model, threads=1).run(None, feeds)[0]
+
+
+def node_of(graph: Graph, site: DeformSite) -> onnx.NodeProto:
+    """The one node that stands for a site, whose check passes."""
+    check = DeformCheck.of(graph, site, Terms(lambda own: own))
+    seen = check.compare("deform-conv")
+    assert seen.status == "ok", seen.worst
+    (node,) = (n for n in deformed(check.cone.model, site, "deform-conv").graph.node if n.op_type == "DeformConv")
+    return node
+
+
+@needs_node
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_a_spelling_is_found_and_becomes_one_node_that_computes_the_truth(name: str) -> None:
+    own = SPELLINGS[name]
+    model = build(own)
+    graph, found = looked_at(model)
+    (site,) = found.deforms
+    assert found.sites == (site,)
+    assert site.rule == "GSO006"
+    geometry = site.geometry
+    assert (geometry.kernel, geometry.dilations) == (own.kernel, own.dilation)
+    assert (geometry.groups, geometry.offset_groups) == (own.groups, own.offset_groups)
+    assert geometry.pads[:2] == own.pad
+    assert all(s == t or p == 1 for s, t, p in zip(geometry.strides, own.stride, own.positions, strict=True))
+    node_of(graph, site)
+    result = optimize(model, lowering="deform-conv", require_match=1).model
+    assert [n.op_type for n in result.graph.node].count("DeformConv") == 1
+    assert not {"GridSample", "GatherElements", "Floor"} & {n.op_type for n in result.graph.node}
+    feeds = feeds_of(model)
+    expected = truth(own, feeds)
+    if own.fold in ("rows", "planes"):
+        expected = expected.transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(run(result, feeds).reshape(expected.shape), expected, rtol=1e-4, atol=2e-4)
+
+
+STILL = {
+    "swapped": Spelling(),
+    "rolled": Spelling(offset_groups=2),
+    "doubled": Spelling(),
+    "reversed": Spelling(masked=False),
+    "mask-rolled": Spelling(),
+    "mask-squared": Spelling(batch=2),
+    "mask-turned": Spelling(size=(8, 8)),
+    "items": Spelling(batch=2),
+    "turned": Spelling(size=(8, 8), offsets="apart"),
+    "channels": Spelling(),
+}
+"""Faults that make another deformable convolution, which is what has to come out."""
+
+
+@needs_node
+@pytest.mark.parametrize("fault", STILL)
+def test_another_deformable_convolution_becomes_that_one(fault: str) -> None:
+    model = build(replace(STILL[fault], fault=fault))
+    graph, found = looked_at(model)
+    (site,) = found.deforms
+    node_of(graph, site)
+    feeds = feeds_of(model)
+    expected, right = run(model, feeds), run(build(STILL[fault]), feeds)
+    result = run(optimize(model, lowering="deform-conv").model, feeds)
+    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=2e-4)
+    assert not np.allclose(result, right, atol=1e-2)
+
+
+REFUSED = {
+    "point": (Spelling(masked=False), "not those of one kernel"),
+    "position": (Spelling(), "another distance from the next"),
+    "half": (Spelling(), "some are between two"),
+    "border": (Spelling(), "does not read zeros (border)"),
+    "corners": (Spelling(), "times other numbers than 1"),
+    "channels": (Spelling(groups=2), "not those of one kernel"),
+    "twice": (Spelling(), "each weighted once"),
+    "missing": (Spelling(masked=False), "each weighted once"),
+    "plane": (Spelling(size=(8, 8), masked=False), "another distance from the next"),
+    "weighted": (Spelling(masked=False), "its own for every sample"),
+    "nearest": (Spelling(), ""),
+    "ones": (Spelling(read="gather", masked=False), ""),
+    "added": (Spelling(), ""),
+    "relu": (Spelling(), ""),
+    "own": (Spelling(masked=False), ""),
+    "used": (Spelling(masked=False), ""),
+    "mask-twice": (Spelling(), ""),
+}
+"""Faults that make none, and a part of the reason; it is empty where nothing looks like one."""
+
+
+@pytest.mark.parametrize("fault", REFUSED)
+def test_what_is_none_is_refused_with_the_reason_and_stays_a_sampler(fault: str) -> None:
+    own, reason = REFUSED[fault]
+    _, found = looked_at(build(replace(own, fault=fault)))
+    assert not found.deforms
+    assert len(found.samplers) == 1
+    told = [miss for miss in found.near_misses if miss.code == "GSO117"]
+    assert len(told) == bool(reason)
+    assert not told or reason in told[0].condition
+
+
+def test_an_image_with_zeros_on_three_sides_only_is_none() -> None:
+    _, found = looked_at(build(Spelling(read="gather", masked=False, fault="ring")))
+    assert not found.deforms
+    assert [miss.code for miss in found.near_misses] == ["GSO103"]
+
+
+def test_the_faults_change_what_is_computed() -> None:
+    """Else a mutant would prove nothing."""
+    for fault, (own, _) in REFUSED.items():
+        if fault != "used":  # it is about what else is needed
+            model = build(replace(own, fault=fault))
+            feeds = feeds_of(model)
+            assert not np.allclose(run(model, feeds), run(build(own), feeds), atol=1e-2), fault
