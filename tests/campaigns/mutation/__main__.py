@@ -56,30 +56,33 @@ BUDGET_S = 6.0
 """CPU seconds of tests that one fault is tried against at most."""
 
 
-def specs(folder: Path, module: str) -> list[MutationSpec]:
-    """All faults that cosmic-ray knows for a module."""
-    config, session = folder / "config.toml", folder / "session.sqlite"
-    config.write_text(
-        f'[cosmic-ray]\nmodule-path = "{module}"\ntimeout = 1.0\nexcluded-modules = []\n'
-        'test-command = "true"\n[cosmic-ray.distributor]\nname = "local"\n',
-        encoding="utf-8",
-    )
-    command = [str(Path(sys.executable).with_name("cosmic-ray")), "init", "--force", str(config), str(session)]
-    subprocess.run(command, cwd=ROOT, check=True)
-    with use_db(session, mode=WorkDB.Mode.open) as listed:
-        found = [spec for item in listed.work_items for spec in item.mutations]
-    return [spec for spec in found if not NO_FAULTS.search(spec.operator_name)]
+def specs(modules: Sequence[str]) -> dict[str, list[MutationSpec]]:
+    """All faults that cosmic-ray knows, by module."""
+    found: dict[str, list[MutationSpec]] = {module: [] for module in modules}
+    with tempfile.TemporaryDirectory() as folder:
+        config, session = Path(folder) / "config.toml", Path(folder) / "session.sqlite"
+        config.write_text(
+            f"[cosmic-ray]\nmodule-path = {list(modules)}\ntimeout = 1.0\nexcluded-modules = []\n"
+            'test-command = "true"\n[cosmic-ray.distributor]\nname = "local"\n',
+            encoding="utf-8",
+        )
+        command = [str(Path(sys.executable).with_name("cosmic-ray")), "init", "--force", str(config), str(session)]
+        subprocess.run(command, cwd=ROOT, check=True)
+        with use_db(session, mode=WorkDB.Mode.open) as listed:
+            for item in listed.work_items:
+                for spec in item.mutations:
+                    if not NO_FAULTS.search(spec.operator_name):
+                        found[str(spec.module_path)].append(spec)
+    return found
 
 
 def sample(tree: Path, modules: Sequence[str], count: int, seed: int) -> list[Fault]:
     """As many faults of each module as of the others, or all that it has."""
     rng = random.Random(seed)
     chosen: list[Fault] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for module in modules:
-            listed = specs(Path(folder), module)
-            some = rng.sample(listed, min(len(listed), -(-count // len(modules))))
-            chosen += filter(None, (written(tree, module, spec) for spec in some))
+    for module, listed in specs(modules).items():
+        some = rng.sample(listed, min(len(listed), -(-count // len(modules))))
+        chosen += filter(None, (written(tree, module, spec) for spec in some))
     rng.shuffle(chosen)
     return chosen[:count]
 
