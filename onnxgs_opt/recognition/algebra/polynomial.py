@@ -82,9 +82,10 @@ class Poly:
         """The polynomial times a number."""
         if factor == 1:
             return self
-        if type(factor) is int:
-            return Poly({m: c * factor for m, c in self.terms.items()}) if factor else ZERO
-        return Poly({m: tidy(c * factor) for m, c in self.terms.items()})
+        if not factor:
+            return ZERO
+        scaled = ((m, c * factor) for m, c in self.terms.items())
+        return Poly({m: c if type(c) is int else tidy(c) for m, c in scaled})
 
     def __sub__(self, other: Poly) -> Poly:
         return self + other.scale(-1)

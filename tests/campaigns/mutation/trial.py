@@ -156,6 +156,14 @@ def _passes(tests: Sequence[str], *plugins: object) -> bool:
     return pytest.main([*options, *tests], plugins=plugins) == 0
 
 
+def _by_file(tests: Sequence[str]) -> list[list[str]]:
+    """The tests of each file, so that a file is imported only where those before it have passed."""
+    files: dict[str, list[str]] = {}
+    for test in tests:
+        files.setdefault(test.split("::")[0], []).append(test)
+    return list(files.values())
+
+
 def _watched(tree: Path, modules: Sequence[str], tests: Sequence[str], notes: Path) -> None:
     _enter(tree)
     paths = {module: tree / module for module in modules}
@@ -175,4 +183,4 @@ def _faulty(tree: Path, fault: Fault, tests: Sequence[str]) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (LIMIT_BYTES, LIMIT_BYTES))
     _enter(tree)
     sys.meta_path.insert(0, _Wrong(tree, fault))
-    sys.exit(not _passes(tests))
+    sys.exit(not all(map(_passes, _by_file(tests))))

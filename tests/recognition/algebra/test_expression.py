@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import math
+import random
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from onnxgs_opt.recognition.algebra.expression import Algebra
+from onnxgs_opt.recognition.algebra.effort import Exhausted
+from onnxgs_opt.recognition.algebra.expression import Algebra, walk
 from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate, Resolver
-
-leaves = st.one_of(st.just(("x",)), st.tuples(st.just("c"), st.fractions(-3, 3, max_denominator=4)))
-unary = st.sampled_from(["floor", "round", "ceil", "trunc", "ge", "gt", "eq", "abs"])
-binary = st.sampled_from(["+", "-", "max", "min"])
-trees = st.recursive(
-    leaves,
-    lambda inner: st.one_of(
-        st.tuples(unary, inner), st.tuples(binary, inner, inner), st.tuples(st.just("select"), inner, inner, inner)
-    ),
-    max_leaves=7,
-)
 
 
 def build(algebra, x, tree):
@@ -58,20 +47,34 @@ def value(tree, x):
             }[op]  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
-@given(trees, st.fractions(-5, 5, max_denominator=12))
-def test_simplifying_preserves_the_value(tree, x):
-    algebra = Algebra()
-    leaf = algebra.elem("p", ())
-    expr = build(algebra, leaf, tree)
-    whole = math.floor(x)
-    cell = Cell(whole, whole, x - whole, x - whole, True, True)
-    resolver = Resolver([Coordinate(leaf, 1, algebra.zero)])
-    found = resolver.evaluate(expr, [cell]).constant
-    assert found == value(tree, x)
-    assert expr.lo is None or expr.lo <= found
-    assert expr.hi is None or found <= expr.hi
-    assert not expr.integral or Fraction(found).denominator == 1
+def some_tree(rng: random.Random, size: int) -> tuple:
+    """A tree of conditions, roundings and sums over one coordinate."""
+    if size < 2:
+        return ("x",) if rng.random() < 0.6 else ("c", Fraction(rng.randint(-12, 12), rng.randint(1, 4)))
+    match rng.randrange(5):
+        case 0 | 1:
+            return rng.choice(("floor", "round", "ceil", "trunc", "ge", "gt", "eq", "abs")), some_tree(rng, size - 1)
+        case 2 | 3:
+            return rng.choice(("+", "-", "max", "min")), some_tree(rng, size // 2), some_tree(rng, size - size // 2)
+        case _:
+            return ("select", *(some_tree(rng, size // 3) for _ in range(3)))
+
+
+def test_simplifying_preserves_the_value():
+    rng = random.Random(5)
+    for _ in range(400):
+        tree, x = some_tree(rng, rng.randint(1, 9)), Fraction(rng.randint(-60, 60), rng.randint(1, 12))
+        algebra = Algebra()
+        leaf = algebra.elem("p", ())
+        expr = build(algebra, leaf, tree)
+        whole = math.floor(x)
+        cell = Cell(whole, whole, x - whole, x - whole, True, True)
+        resolver = Resolver([Coordinate(leaf, 1, algebra.zero)])
+        found = resolver.evaluate(expr, [cell]).constant
+        assert found == value(tree, x), (tree, x)
+        assert expr.lo is None or expr.lo <= found, (tree, x)
+        assert expr.hi is None or found <= expr.hi, (tree, x)
+        assert not expr.integral or Fraction(found).denominator == 1, (tree, x)
 
 
 def test_equal_spellings_are_one_object():
@@ -97,3 +100,135 @@ def test_what_is_left_of_a_division_is_bounded():
     assert (rest.lo, rest.hi) == (0, 8)
     mirrored = algebra.absolute(algebra.sub(rest, algebra.num(4)))
     assert (mirrored.lo, mirrored.hi) == (0, 4)
+
+
+def at(expr, points):
+    """The value of an expression; `points` has those of the elements, by tensor and index, and of index variables."""
+    match expr.op:
+        case "lin":
+            return expr.constant + sum(c * at(t, points) for t, c in expr.terms if t is not expr)
+        case "idx":
+            return points[expr.args[0]]
+        case "elem":
+            return points[(expr.args[0], *(at(i, points) for i in expr.args[1]))]
+        case "mul":
+            return at(expr.args[0], points) * at(expr.args[1], points)
+        case "ge":
+            return int(at(expr.args[0], points) >= 0)
+        case "select":
+            return at(expr.args[1 if at(expr.args[0], points) else 2], points)
+        case op:
+            return {"floor": math.floor, "round": round}[op](at(expr.args[0], points))
+
+
+def known(expr):
+    return expr.op, expr.lo, expr.hi, expr.integral, expr.floored, sorted(map(repr, expr.leaves))
+
+
+def test_bounds_hold_and_a_copy_is_the_same():
+    """Trees over an element with bounds, one without and an index variable; a copy has the same value and facts."""
+    rng = random.Random(7)
+    for _ in range(150):
+        algebra, other = Algebra(), Algebra()
+        i = algebra.idx(1, 5)
+        leaves = [algebra.elem("x", (i,), -2, 3, sizes=(5,)), algebra.elem("y", (), sizes=()), i]
+        parts = [build(algebra, rng.choice(leaves), some_tree(rng, rng.randint(1, 7))) for _ in range(2)]
+        root = algebra.mul(*parts) if rng.random() < 0.5 else algebra.minimum(*parts)
+        copies = {}
+        for expr in walk([root]):
+            copies[expr] = other.copied(expr, copies, {"x": "x", "y": "y"})
+        assert [known(expr) for expr in copies] == [known(copy) for copy in copies.values()]
+        for _ in range(6):
+            place = rng.randrange(5)
+            points = {
+                1: place,
+                ("x", place): Fraction(rng.randint(-8, 12), 4),
+                ("y",): Fraction(rng.randint(-40, 40), 4),
+            }
+            found = at(root, points)
+            assert found == at(copies[root], points)
+            for expr in copies:
+                value = at(expr, points)
+                assert expr.lo is None or expr.lo <= value, (expr, points)
+                assert expr.hi is None or value <= expr.hi, (expr, points)
+                assert not expr.integral or Fraction(value).denominator == 1, (expr, points)
+
+
+def test_bounds_are_as_tight_as_a_clamp_says():
+    algebra = Algebra()
+    x, y = algebra.elem("x", ()), algebra.elem("y", (), 2, 5)
+
+    def clamp(value, low, high):
+        return algebra.minimum(algebra.maximum(value, algebra.num(low)), algebra.num(high))
+
+    def bounds(value):
+        return value.lo, value.hi
+
+    assert bounds(clamp(x, 0, 7)) == (0, 7)
+    assert bounds(algebra.maximum(algebra.minimum(x, algebra.num(7)), algebra.zero)) == (0, 7)
+    assert bounds(algebra.maximum(x, y)) == (2, None)
+    assert bounds(algebra.minimum(x, y)) == (None, 5)
+    assert bounds(algebra.absolute(x)) == (0, None)
+    assert bounds(algebra.absolute(algebra.sub(y, algebra.num(3)))) == (0, 2)
+    assert clamp(y, 0, 7) is y
+    assert clamp(y, 6, 7) is algebra.num(6)
+    assert bounds(algebra.scale(y, -2)) == (-10, -4)
+    assert bounds(algebra.mul(y, algebra.sub(y, algebra.num(4)))) == (-10, 5)
+    assert bounds(algebra.mul(algebra.absolute(x), y)) == (0, None)
+    assert bounds(algebra.mul(x, y)) == (None, None)
+    assert bounds(algebra.floor(algebra.div(y, algebra.num(4)))) == (0, 1)
+    assert bounds(algebra.round(algebra.div(y, algebra.num(4)))) == (0, 1)
+    assert algebra.floor(algebra.div(y, algebra.num(8))) is algebra.zero
+    assert algebra.round(algebra.div(y, algebra.num(16))) is algebra.zero
+    assert bounds(algebra.select(algebra.ge(x), algebra.one, y)) == (1, 5)
+    inside = algebra.mul(algebra.ge(x), algebra.ge(algebra.sub(algebra.num(7), x)))
+    assert bounds(algebra.select(inside, x, algebra.num(9))) == (0, 9)
+    outside = algebra.sub(algebra.one, algebra.ge(x))
+    assert bounds(algebra.select(outside, algebra.zero, algebra.add(algebra.one, x, 2))) == (0, None)
+
+
+def test_integers_move_out_of_what_is_rounded():
+    algebra = Algebra()
+    x, i = algebra.elem("x", ()), algebra.idx(0, 9)
+    moved = algebra.add(algebra.add(x, i, 3), algebra.num(Fraction(7, 2)))
+    rest = algebra.add(x, algebra.num(Fraction(1, 2)))
+    assert algebra.floor(moved) is algebra.add(algebra.add(algebra.floor(rest), i, 3), algebra.num(3))
+    even = algebra.add(algebra.add(x, i, 4), algebra.num(Fraction(7, 2)))
+    beyond = algebra.add(x, algebra.num(Fraction(3, 2)))
+    assert algebra.round(even) is algebra.add(algebra.add(algebra.round(beyond), i, 4), algebra.num(2))
+    assert algebra.round(algebra.add(x, i)) is not algebra.add(algebra.round(x), i), "3.5 and 2.5 round to even ones"
+    assert algebra.quotient(algebra.add(algebra.scale(i, 8), algebra.idx(1, 8)), 8) is i
+    assert algebra.idx(3, 1) is algebra.zero
+
+
+def test_what_an_expression_depends_on_and_whether_it_is_floored():
+    algebra = Algebra()
+    x, y, i = algebra.elem("x", ()), algebra.elem("y", ()), algebra.idx(0, 4)
+    read = algebra.elem("image", (algebra.floor(x), i), sizes=(9, 4))
+    told = {
+        algebra.add(x, y): ({x, y}, False),
+        algebra.mul(x, y): ({x, y}, False),
+        algebra.floor(x): ({x}, True),
+        algebra.round(x): ({x}, True),
+        algebra.mul(algebra.floor(x), y): ({x, y}, True),
+        algebra.ge(x): ({x}, True),
+        algebra.maximum(x, y): ({x, y}, False),
+        algebra.select(algebra.ge(x), algebra.one, algebra.num(3)): ({x}, True),
+        algebra.maximum(x, algebra.floor(y)): ({x, y}, True),
+        read: ({x}, True),
+        algebra.elem("image", (i, i), sizes=(4, 4)): ({algebra.elem("image", (i, i))}, False),
+        i: (set(), False),
+    }
+    assert {expr: (set(expr.leaves), expr.floored) for expr in told} == told
+
+
+def test_effort_is_spent_by_what_is_made():
+    algebra = Algebra()
+    before = algebra.effort.left
+    first = algebra.floor(algebra.elem("x", ()))
+    spent = before - algebra.effort.left
+    assert spent > 0
+    assert algebra.floor(algebra.elem("x", ())) is first
+    algebra.effort.left = 3
+    with pytest.raises(Exhausted):
+        [algebra.elem(f"y{number}", ()) for number in range(9)]

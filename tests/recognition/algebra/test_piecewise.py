@@ -10,7 +10,7 @@ import pytest
 
 from onnxgs_opt.recognition.algebra.expression import Algebra
 from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate, Resolver, Split, Unresolved, partitions
-from tests.recognition.algebra.test_expression import build, value
+from tests.recognition.algebra.test_expression import build, some_tree, value
 
 
 @pytest.fixture
@@ -42,19 +42,6 @@ def test_cells_cover_the_line_once(algebra, axes):
         for fraction in (0, 0.25, 0.75):
             inside = [c for c in cells if contains(c, whole, fraction)]
             assert len(inside) == 1, (whole, fraction)
-
-
-def some_tree(rng: random.Random, size: int) -> tuple:
-    """A tree of conditions, roundings and sums over one coordinate."""
-    if size < 2:
-        return ("x",) if rng.random() < 0.6 else ("c", Fraction(rng.randint(-12, 12), rng.randint(1, 4)))
-    match rng.randrange(5):
-        case 0 | 1:
-            return rng.choice(("floor", "round", "ceil", "trunc", "ge", "gt", "abs")), some_tree(rng, size - 1)
-        case 2 | 3:
-            return rng.choice(("+", "-", "max", "min")), some_tree(rng, size // 2), some_tree(rng, size - size // 2)
-        case _:
-            return ("select", *(some_tree(rng, size // 3) for _ in range(3)))
 
 
 @pytest.mark.parametrize("slope", [1, -1, 2, Fraction(1, 3)])
