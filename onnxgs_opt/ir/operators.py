@@ -73,6 +73,7 @@ TRAITS: Mapping[str, Trait] = {
     "BatchNormalization": Trait.SAME_SHAPE,
     "Bernoulli": Trait.RANDOM,
     "BitShift": _ELEMENTWISE,
+    "BitwiseAnd": _BOUNDED,
     "Cast": _ARITHMETIC | Trait.CARRIES,
     "CastLike": Trait.CARRIES,
     "Ceil": _ROUNDS,

@@ -23,6 +23,7 @@ class Cuts:
 
     `stop` is the image, seen as `split` if its pixels are one axis; `coordinates` ends it where these are rounded, or
     if they are to be `apart` before a Reshape in front of that, which put the points of several axes into one.
+    `first`: of these only what is made of nothing rounded, and not what a mirrored index is divided to.
     `through`: what is read may be computed from reads, as rows are that are put together before their columns are read.
     `grids`: what is added to floors belongs to the coordinates.
     """
@@ -31,6 +32,7 @@ class Cuts:
     split: tuple[int, tuple[int, ...]] | None = None
     coordinates: bool = False
     apart: bool = False
+    first: bool = False
     through: bool = False
     grids: bool = False
 
@@ -45,7 +47,8 @@ class Cuts:
         if not self.coordinates:
             return first
         first.root(output)
-        ends = {first.unmerged.get(e, e) if self.apart else e: bounds for e, bounds in first.rounded.items()}
+        rounded = {e: bounds for e, bounds in first.rounded.items() if not (self.first and e in first.rounded_again)}
+        ends = {first.unmerged.get(e, e) if self.apart else e: bounds for e, bounds in rounded.items()}
         return Lift(scope, facts, stops, splits, ends, samples, self.through)
 
 
@@ -60,6 +63,8 @@ def other_cuts(cuts: Cuts, miss: Miss, lift: Lift) -> list[Cuts]:
         if lift.unmerged:
             out.append(replace(cuts, coordinates=True, apart=True))
         out.append(replace(cuts, coordinates=True))
+        if not lift.rounded.keys() <= lift.rounded_again:
+            out += [replace(cuts, coordinates=True, first=True)] if lift.rounded_again else []
     if miss.code in IMAGE_MISSES and cuts.stop is None:
         out += [replace(cuts, stop=level) for level in reversed(lift.levels) if level not in lift.images]
     if miss.beside and not cuts.grids:

@@ -19,16 +19,17 @@ from onnxgs_opt.recognition.algebra.polynomial import Number, Poly, tidy
 from onnxgs_opt.recognition.coordinates import coordinates_of, domain, grids_of, pieces
 from onnxgs_opt.recognition.match import Axis, Match, Miss, Stage
 from onnxgs_opt.recognition.matcher import linear_split, on_grids, outside, reads_of
+from onnxgs_opt.recognition.periods import within_periods
 from onnxgs_opt.recognition.proving import Interpolation, prove, sizes_of
 from onnxgs_opt.recognition.reasons import extent, sources
+from onnxgs_opt.recognition.turning import Steps, Turning, turned_along
 from onnxgs_opt.samplers.border import BORDERS
 from onnxgs_opt.samplers.kernel import CUBICS, FLOOR, LINEAR, TIES, Kernel
 from onnxgs_opt.samplers.kernel import half_even as to_even
+from onnxgs_opt.samplers.sampler import Sampler
 
 MAX_AXES = 3
 ROUNDED = ("floor", "round")
-Steps = frozenset[int]
-"""What is added to the floor of a coordinate, or to the rounded coordinate, for each pixel along an axis."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,11 @@ class _Along:
     rounds: bool
 
 
-def recognise_any(algebra: Algebra, root: Expr, grids: bool = False) -> Match | Miss:
-    """Decide whether `root` samples one tensor by any kernel along one to three axes; see `matcher.recognise`."""
+def recognise_any(algebra: Algebra, root: Expr, grids: bool = False, like: Sampler | None = None) -> Match | Miss:
+    """Decide whether `root` samples one tensor by any kernel along one to three axes; see `matcher.recognise`.
+
+    `like` is what it is at other sizes: of two rows a mirrored image is a repeated one, too.
+    """
     reads = reads_of(root)
     if isinstance(reads, Miss):
         return reads
@@ -55,7 +59,7 @@ def recognise_any(algebra: Algebra, root: Expr, grids: bool = False) -> Match | 
         return Miss(f"the reads depend on {len(found)} coordinates", len(reads), apart=True)
     beside = grids_of(algebra, reads)
     try:
-        result = _match(algebra, root, reads, on_grids(algebra, found, beside) if grids else found)
+        result = _match(algebra, root, reads, on_grids(algebra, found, beside) if grids else found, like)
     except Unresolved as reason:
         result = Miss(str(reason), len(reads), reason.code, extents=reason.extents, about=reason.about)
     if isinstance(result, Miss) and len(found) > 1:  # along one axis it may look any number up in a table
@@ -63,13 +67,14 @@ def recognise_any(algebra: Algebra, root: Expr, grids: bool = False) -> Match | 
     return replace(result, beside=True) if isinstance(result, Miss) and beside else result
 
 
-def _match(algebra: Algebra, root: Expr, reads: Sequence[Expr], found: Sequence[Coordinate]) -> Match | Miss:
+def _match(
+    algebra: Algebra, root: Expr, reads: Sequence[Expr], found: Sequence[Coordinate], like: Sampler | None
+) -> Match | Miss:
     image, count = str(reads[0].args[0]), len(reads)
     indices = [read.args[1] for read in reads]
     spatial = [axis for axis, column in enumerate(zip(*indices, strict=True)) if any(i.leaves for i in column)]
-    resolver = Resolver(found, algebra.effort)
     if len(spatial) != len(found):
-        split = _split_of(resolver, root, found) if len(spatial) == 1 and len(found) > 1 else None
+        split = _split_of(algebra, root, reads[0], found) if len(spatial) == 1 and len(found) > 1 else None
         whole = None if split is None else (image, spatial[0], split)
         several = f"{len(spatial)} of the axes of '{image}'"
         condition = f"{several} are read where {sources(found)} say, and each would have to have one of its own"
@@ -84,14 +89,20 @@ def _match(algebra: Algebra, root: Expr, reads: Sequence[Expr], found: Sequence[
                 "GSO108",
             )
         rest.append(None if axis in spatial else next(iter(same)))
-    along = _along(algebra, found, {axis: [index[axis] for index in indices] for axis in spatial})  # type: ignore[index]
+    columns = {axis: [index[axis] for index in indices] for axis in spatial}  # type: ignore[index]
+    sizes = sizes_of(root, image)
+    turned = turned_along(algebra, found, columns)
+    match = None if turned is None else _turned(algebra, Turning(root, image, turned, tuple(rest), sizes), like)
+    if match is not None:
+        return match
+    along = _along(algebra, found, columns)
     if along is None:
         return Miss("an index is not simply a rounded coordinate and a whole number", count, "GSO102")
     if [len(a.steps) for a in along] == [2, 2]:
         return Miss("it is bilinear sampling of a border that no bilinear sampler has", count, "GSO103")
+    resolver = Resolver(found, algebra.effort)
     affine = outside(algebra, resolver, *_fullest(resolver, root, found))
     best = Miss("the reads are not the pixels that a kernel takes", count, "GSO102")
-    sizes = sizes_of(root, image)
     for kernels in _kernels(along):
         axes = [_axis(algebra, a, kernel, sizes[a.position]) for a, kernel in zip(along, kernels, strict=True)]
         kind = Interpolation(_name(kernels), kernels, tuple(BORDERS.values()), narrow=True)
@@ -100,6 +111,24 @@ def _match(algebra: Algebra, root: Expr, reads: Sequence[Expr], found: Sequence[
             return result
         best = result
     return best
+
+
+def _turned(algebra: Algebra, turning: Turning, like: Sampler | None) -> Match | None:
+    """The sampler of a mirrored or repeated image that reads with indices that turn are."""
+    try:
+        for border, steps in turning.guesses(algebra, like):
+            turned = zip(turning.turned, steps, strict=True)
+            along = [_Along(turn.position, turn.coordinate, own, turn.rounds) for turn, own in turned]
+            known = () if like is None else (tuple(spec.kernel for spec in like),)
+            for kernels in known or _kernels(along):
+                at = zip(along, kernels, strict=True)
+                axes = tuple(_axis(algebra, a, kernel, turning.sizes[a.position]) for a, kernel in at)
+                match = turning.proven(algebra, axes, kernels, border)
+                if match is not None:
+                    return match
+    except Unresolved:
+        pass
+    return None
 
 
 def _axis(algebra: Algebra, along: _Along, kernel: Kernel, size: int) -> Axis:
@@ -213,9 +242,12 @@ def _fullest(resolver: Resolver, root: Expr, found: Sequence[Coordinate]) -> tup
     return best[1:]
 
 
-def _split_of(resolver: Resolver, root: Expr, found: Sequence[Coordinate]) -> tuple[int, ...] | None:
+def _split_of(algebra: Algebra, root: Expr, read: Expr, found: Sequence[Coordinate]) -> tuple[int, ...] | None:
     """The sizes to split an axis of the image into along which all coordinates move."""
-    _, taps = _fullest(resolver, root, found)
+    around = [within_periods(read, coordinate) for coordinate in found]
+    turns = any(coordinate.reach for coordinate in around)  # then one read, of any pixel, tells it
+    resolver = Resolver(around, algebra.effort)
+    _, taps = _fullest(resolver, read if turns else root, around)
     columns = zip(*(resolver.elements[t][1] for t in sorted(taps)), strict=True)
     moving = [column for column in columns if any(resolver.moves(value) for value in column)]
     return linear_split(moving[0], len(found)) if len(moving) == 1 else None

@@ -17,11 +17,12 @@ already: otherwise it reads two different pixels one period apart, where the exp
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, walk
+from onnxgs_opt.recognition.algebra.expr import Terms
+from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, children, walk
 from onnxgs_opt.recognition.algebra.piecewise import Coordinate, Reach
 from onnxgs_opt.recognition.match import Axis
 from onnxgs_opt.samplers.border import Border
@@ -40,9 +41,15 @@ def within_periods(root: Expr, coordinate: Coordinate) -> Coordinate:
 
     The period is the shortest that fits, of the numbers that integers are divided by, or else their common multiple.
     """
-    for period in _periods(root, coordinate.leaf):
+    return replace(coordinate, reach=reach_of((root,), coordinate) or coordinate.reach)
+
+
+def reach_of(roots: Sequence[Expr], coordinate: Coordinate) -> Reach | None:
+    """The floors that stand for all in every one of `roots`; None where they have no such period in common."""
+    for period in _periods(roots, coordinate.leaf):
         try:
-            decided = [_Tail(coordinate, period, side).decided_from(root) for side in (1, -1)]
+            tails = [_Tail(coordinate, period, side) for side in (1, -1)]
+            decided = [tail.decided_from(root) for tail in tails for root in roots]
         except _NotPeriodicError:
             continue
         first = -MARGIN
@@ -50,8 +57,8 @@ def within_periods(root: Expr, coordinate: Coordinate) -> Coordinate:
         if found := [distance for distance in decided if distance is not None]:
             last += math.ceil(max(found))
             first = -last
-        return replace(coordinate, reach=Reach(first, last, period))
-    return coordinate
+        return Reach(first, last, period)
+    return None
 
 
 def repeats_so(border: Border, algebra: Algebra, axis: Axis) -> bool:
@@ -63,16 +70,25 @@ def repeats_so(border: Border, algebra: Algebra, axis: Axis) -> bool:
     return first == again
 
 
-def _periods(root: Expr, leaf: Expr) -> list[int]:
-    """What integers made of a leaf are divided by before a floor, in order, and their least common multiple."""
-    divisors = {
-        Fraction(factor).denominator
-        for floor in walk((root,))
-        if floor.op == "floor" and leaf in floor.leaves
-        for term, factor in floor.args[0].terms  # type: ignore[attr-defined]
-        if term.integral and leaf in term.leaves
-    } - {1}
-    return sorted({*divisors, math.lcm(*divisors)}) if divisors else []
+def _periods(roots: Sequence[Expr], leaf: Expr) -> list[int]:
+    """What integers made of a leaf are divided by before a floor, in order, and their least common multiple.
+
+    What is divided twice, m first and then 2, begins anew after 2*m. An odd number is doubled last: halves go to the
+    even neighbour, which is the other one an odd number on.
+    """
+    twice: dict[Expr, int] = {}
+    divisors: set[int] = set()
+    for expr in walk(roots):
+        parts = [part for part in children(expr) if leaf in part.leaves]
+        twice[expr] = math.lcm(*(twice[part] for part in parts))
+        if expr.op == "floor":
+            terms: Terms = expr.args[0].terms  # type: ignore[attr-defined]
+            whole = [(t, Fraction(c).denominator) for t, c in terms if t.floored and leaf in t.leaves]
+            divisors.update(divisor for _, divisor in whole)
+            twice[expr] = math.lcm(*(twice[term] * divisor for term, divisor in whole))
+    divisors -= {1}
+    common = math.lcm(*divisors, *(twice[root] for root in roots))
+    return sorted({*divisors, math.lcm(*divisors), common, common * (1 + common % 2)}) if divisors else []
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from onnxgs_opt.recognition.algebra.effort import Exhausted
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, children, walk
 from onnxgs_opt.recognition.family import recognise_any
 from onnxgs_opt.recognition.match import Match, Miss
 from onnxgs_opt.recognition.matcher import recognise
+from onnxgs_opt.samplers.sampler import Sampler
 
 NUMBERED = re.compile("\0(\\d+)\0")
 Form = tuple[object, ...]
@@ -25,17 +27,24 @@ class Proofs:
 
     def __init__(self) -> None:
         """Start with nothing."""
-        self._known: dict[tuple[Form, bool, bool], tuple[Match | Miss | None, list[Expr]]] = {}
+        self._known: dict[tuple[Form, bool, bool, Sampler | None], tuple[Match | Miss | None, list[Expr]]] = {}
 
-    def recognise(self, algebra: Algebra, root: Expr, grids: bool = False, whole_family: bool = False) -> Match | Miss:
+    def recognise(
+        self,
+        algebra: Algebra,
+        root: Expr,
+        grids: bool = False,
+        whole_family: bool = False,
+        like: Sampler | None = None,
+    ) -> Match | Miss:
         """What `recognise` says of `root`, or `recognise_any` does; where that is too much work, it is every time."""
         order = sorted(walk((root,)), key=lambda expr: expr.serial)
         names = sorted({str(expr.args[0]) for expr in order if expr.op == "elem"})
-        form = _form(order, names), grids, whole_family
+        form = _form(order, names), grids, whole_family, like if whole_family else None
         if form not in self._known:
             copies = _copied(order, names)
             try:
-                ask = recognise_any if whole_family else recognise
+                ask = partial(recognise_any, like=like) if whole_family else recognise
                 found = ask(copies[1], copies[0][-1], grids=grids)
             except Exhausted:
                 found = None

@@ -23,7 +23,7 @@ from onnxgs_opt.recognition.lifting.rule import NoRule
 from onnxgs_opt.recognition.lifting.shape_functions import Fact, Shape
 from onnxgs_opt.recognition.match import Miss, Stage
 from onnxgs_opt.recognition.near_misses import placed, remarks, unsized
-from onnxgs_opt.recognition.operands import Placement, place
+from onnxgs_opt.recognition.operands import place
 from onnxgs_opt.recognition.precision import inexact
 from onnxgs_opt.recognition.proofs import Proofs
 from onnxgs_opt.recognition.reflection import mirrors_coordinates
@@ -310,7 +310,7 @@ class _Search:
         return miss
 
     def _match_at(
-        self, facts: Mapping[str, Fact], output: str, cuts: Cuts, like: Placement | None = None
+        self, facts: Mapping[str, Fact], output: str, cuts: Cuts, like: Claim | None = None
     ) -> Claim | tuple[Miss, Lift | None]:
         try:
             return self._looked_at(facts, output, cuts, like)
@@ -318,7 +318,7 @@ class _Search:
             return Miss(f"after {MAX_EFFORT} steps it is neither proven nor refuted", TAPS, BOUND), None
 
     def _looked_at(
-        self, facts: Mapping[str, Fact], output: str, cuts: Cuts, like: Placement | None
+        self, facts: Mapping[str, Fact], output: str, cuts: Cuts, like: Claim | None
     ) -> Claim | tuple[Miss, Lift | None]:
         try:
             lift = cuts.lift(self._scope, facts, output, self._samples)
@@ -326,16 +326,18 @@ class _Search:
         except NoRule as reason:
             told = unsized(self._scope, facts, output) or str(reason)
             return Miss(told, code="GSO113"), None
-        match = self._proofs.recognise(lift.algebra, root, cuts.grids, self._whole_family)
+        known = None if like is None else like.match.sampler
+        match = self._proofs.recognise(lift.algebra, root, cuts.grids, self._whole_family, known)
         if isinstance(match, Miss):
             return match, lift
         rounded = inexact(lift, match)
         if rounded is not None:
             return replace(rounded, stage=Stage.PROOF), lift
-        placement = place(lift, index, match, alive(self._scope, output), cuts.split, like)
+        like_placed = None if like is None else like.placement
+        placement = place(lift, index, match, alive(self._scope, output), cuts.split, like_placed)
         down = match.rounded_down(lift.algebra) if isinstance(placement, Miss) else None
         if down is not None:
-            match, placement = down, place(lift, index, down, alive(self._scope, output), cuts.split, like)
+            match, placement = down, place(lift, index, down, alive(self._scope, output), cuts.split, like_placed)
         if isinstance(placement, Miss):
             return replace(placement, stage=Stage.OPERANDS), lift
         if cuts.coordinates and placement.inside and mirrors_coordinates(self._scope, facts, match):
@@ -352,7 +354,7 @@ class _Search:
 
     def _like(self, facts: Mapping[str, Fact], claim: Claim) -> Claim | Miss:
         """What a claim's output computes where facts are others."""
-        result = self._match_at(facts, claim.output, claim.cuts, claim.placement)
+        result = self._match_at(facts, claim.output, claim.cuts, claim)
         return result if isinstance(result, Claim) else result[0]
 
     def _image_sizes(self, site: Site) -> list[int]:

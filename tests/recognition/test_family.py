@@ -16,6 +16,13 @@ from onnxgs_opt.samplers.policy import WINDOWS
 from onnxgs_opt.samplers.sampler import AxisSpec, Sampler, sample
 
 SIZES = (9, 11, 8)
+TURNED = {
+    **dict.fromkeys(("nearest", "nearest-even", "nearest-away", "nearest-down"), ((9,), (2, 8), (3, 7, 2))),
+    "linear": ((9,), (3, 7, 2)),
+    "cubic": ((9,), (2, 8)),
+    "cubic(-1/2)": ((9,), (3, 4)),
+}
+"""Sizes of the images of each kernel that are mirrored or repeated; two axes of linear ones are `matcher`'s."""
 
 
 def written(algebra: Algebra, sampler: Sampler, sizes: tuple[int, ...] = SIZES, bound: int | None = None) -> Expr:
@@ -59,15 +66,41 @@ def test_each_kernel_is_told(kernel: str, border: str, axes: int) -> None:
 
 
 @pytest.mark.parametrize("border", ["reflection", "symmetric", "wrap"])
-@pytest.mark.parametrize("kernel", ["nearest", "linear", "cubic"])
-def test_periodic_borders_where_coordinates_have_bounds(kernel: str, border: str) -> None:
-    algebra, sampler = Algebra(), (AxisSpec(KERNELS[kernel], BORDERS[border]),)
-    found = recognise_any(algebra, written(algebra, sampler, bound=4))
-    assert isinstance(found, Match), found
-    assert found.sampler == sampler
+@pytest.mark.parametrize("kernel", [*TURNED, "nearest within bounds"])
+def test_each_kernel_is_told_of_periodic_borders(kernel: str, border: str) -> None:
+    """Sizes are odd and even: rounding to even numbers begins anew after an even number of pixels only."""
+    name, bound = kernel.split()[0], 4 if kernel.endswith("bounds") else None
+    for sizes in TURNED.get(kernel, ((9,), (3, 6))):
+        algebra, sampler = Algebra(), len(sizes) * (AxisSpec(KERNELS[name], BORDERS[border]),)
+        found = recognise_any(algebra, written(algebra, sampler, sizes, bound))
+        assert isinstance(found, Match), found
+        assert (found.kernels, found.policy.border) == (len(sizes) * (name,), border)
+        assert [axis.offset.value for axis in found.axes] == len(sizes) * [0]
+
+
+@pytest.mark.parametrize("border", ["reflection", "symmetric", "wrap"])
+@pytest.mark.parametrize("other", ["zeros", "border", "reflection", "symmetric", "wrap"])
+def test_axes_that_turn_otherwise_are_no_sampler(border: str, other: str) -> None:
+    """Nor is one that turns beside one that does not."""
     algebra = Algebra()
-    unbounded = recognise_any(algebra, written(algebra, sampler))
-    assert isinstance(unbounded, Miss)
+    sampler = tuple(AxisSpec(KERNELS["nearest-even"], BORDERS[name]) for name in (border, other))
+    assert isinstance(recognise_any(algebra, written(algebra, sampler)), Match if border == other else Miss)
+
+
+@pytest.mark.parametrize(
+    ("weights", "kernel"), [("cubic", "cubic(-1/2)"), ("cubic", "linear"), ("linear", "linear")], ids=str
+)
+def test_weights_of_another_kernel_are_no_samplers_of_a_mirrored_image(weights: str, kernel: str) -> None:
+    """The pixels are those of `weights`, and count as those of `kernel` at three quarters of the fraction."""
+    algebra, border = Algebra(), BORDERS["reflection"]
+    p, last = algebra.elem("p", (algebra.idx(0, 50),), sizes=(50,)), algebra.num(8)
+    u = algebra.sub(p, algebra.floor(p))
+    counts = KERNELS[kernel].weights(algebra, algebra.scale(u, Fraction(3, 4)))
+    total = algebra.zero
+    for (tap, _), weight in zip(KERNELS[weights].at(algebra, p), [*counts, *4 * (algebra.zero,)], strict=False):
+        pixel = algebra.elem("image", (border.index(algebra, tap, last)[0],), sizes=(9,))
+        total = algebra.add(total, algebra.mul(weight, pixel))
+    assert isinstance(recognise_any(algebra, total), Miss)
 
 
 @pytest.mark.parametrize("border", ["zeros", "border"])

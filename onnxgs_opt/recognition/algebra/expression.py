@@ -106,9 +106,9 @@ class Algebra:
             return kept[0][0]
         made, new = self._make("lin", constant, tuple(kept))
         if new:
-            made.lo = _sum([constant, *(_scaled(t.lo if c > 0 else t.hi, c) for t, c in kept)])
-            made.hi = _sum([constant, *(_scaled(t.hi if c > 0 else t.lo, c) for t, c in kept)])
-            made.lo, made.hi = _remainder_bounds(made) or (made.lo, made.hi)
+            made.lo, made.hi = _bounds_of(constant, kept)
+            if any(t.op == "floor" for t, _ in kept):
+                made.lo, made.hi = _remainder_bounds(made)
             made.integral = constant.denominator == 1 and all(t.integral and c.denominator == 1 for t, c in kept)
             _inherit(made, (t for t, _ in kept))
         return made
@@ -303,17 +303,44 @@ def _bounds_where(value: Expr, known: Iterable[tuple[Expr, int]]) -> tuple[Bound
     return lo, hi
 
 
-def _remainder_bounds(made: Expr) -> tuple[Bound, Bound] | None:
-    """Bounds of d + m * (a - floor(a)), which is what is left of a division by m: d to d + m."""
-    for floor, factor in made.terms:
-        if floor.op != "floor":
+def _bounds_of(constant: Number, terms: Iterable[tuple[Expr, Number]]) -> tuple[Bound, Bound]:
+    """Bounds of a sum of terms, each by itself."""
+    known = list(terms)
+    lo = _sum([constant, *(_scaled(t.lo if c > 0 else t.hi, c) for t, c in known)])
+    return lo, _sum([constant, *(_scaled(t.hi if c > 0 else t.lo, c) for t, c in known)])
+
+
+def _remainder_bounds(made: Expr) -> tuple[Bound, Bound]:
+    """Bounds of a sum with floors, besides its own: what is left of a division by m, a - m * floor(a/m), is 0 to m.
+
+    Of whole numbers it is less than m, and a multiple of what divides them all. Outer floors are looked at first.
+    """
+    rest, constant = dict(made.terms), made.constant
+    least: Number = 0
+    most: Number = 0
+    for floor, factor in reversed(made.terms):
+        if floor.op != "floor" or floor not in rest:
             continue
         argument: Expr = floor.args[0]  # type: ignore[assignment]
-        rest = {t: c for t, c in made.terms if t is not floor}
-        if rest == {t: -c * factor for t, c in argument.terms}:
-            offset = made.constant + factor * argument.constant
-            return min(offset, offset - factor), max(offset, offset - factor)
-    return None
+        if any(rest.get(t) != -c * factor for t, c in argument.terms):
+            continue
+        parts = [(t, rest.pop(t)) for t in (floor, *(t for t, _ in argument.terms))]
+        first = factor * argument.constant
+        end = _last_before(first, first - factor, parts)
+        least, most = least + min(first, end), most + max(first, end)
+    lo, hi = _bounds_of(constant, rest.items())
+    lows = [bound for bound in (made.lo, None if lo is None else lo + least) if bound is not None]
+    highs = [bound for bound in (made.hi, None if hi is None else hi + most) if bound is not None]
+    return max(lows, default=None), min(highs, default=None)
+
+
+def _last_before(first: Number, end: Number, parts: Sequence[tuple[Expr, Number]]) -> Number:
+    """The last value on the way from `first` to `end`, which a sum of integers does not reach; else `end` itself."""
+    if not all(t.integral and c.denominator == 1 for t, c in parts):
+        return end
+    step = math.gcd(*(int(c) for _, c in parts))
+    steps = Fraction(end) / step
+    return tidy(step * (math.ceil(steps) - 1 if end > first else math.floor(steps) + 1))
 
 
 def _inherit(made: Expr, parts: Iterable[Expr]) -> None:

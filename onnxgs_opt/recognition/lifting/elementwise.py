@@ -10,6 +10,7 @@ import numpy as np
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.constants import constant_value
 from onnxgs_opt.ir.evaluator import evaluate
+from onnxgs_opt.ir.operators import operator
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, walk
 from onnxgs_opt.recognition.lifting.reduction import CONTRACT
 from onnxgs_opt.recognition.lifting.rule import Index, Lift, NoRule, Rule
@@ -134,6 +135,27 @@ def _bit_shift(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     return lift.algebra.scale(a, 2**b.value)
 
 
+def _bitwise_and(lift: Lift, node: Node, position: int, index: Index) -> Expr:
+    """What is left of a division by a power of 2: that a number is odd is its lowest bit, of a negative one too."""
+    names = [t.name for t in node.inputs]
+    for name, other in (names, names[::-1]):
+        mask = lift.value(other, lift.broadcast(other, index)).value
+        if isinstance(mask, int) and mask >= 0 and not mask & (mask + 1):
+            return lift.algebra.remainder(_with_all_bits(lift, name, lift.broadcast(name, index)), mask + 1)
+    raise NoRule("not the lowest bits of a number")
+
+
+def _with_all_bits(lift: Lift, name: str, index: Index) -> Expr:
+    """An integer before a Cast took its upper bits: PyTorch counts in int8 how often a coordinate is mirrored.
+
+    ONNX does not say what a number becomes that the type does not hold; runtimes keep the lower bits.
+    """
+    node = lift.maker(name)
+    if node is None or operator(node) != "Cast" or lift.dtype_kind(name) not in "iu":
+        return lift.value(name, index)
+    return lift.algebra.trunc(lift.value(node.inputs[0].name, index))
+
+
 def _mean(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     total = lift.algebra.zero
     for operand in lift.operands(node, index):
@@ -245,6 +267,7 @@ ARITHMETIC: dict[str, Rule] = {
     "Add": _arithmetic(Algebra.add),
     "And": _arithmetic(Algebra.mul),
     "BitShift": _bit_shift,
+    "BitwiseAnd": _bitwise_and,
     "Cast": _cast,
     "Ceil": _rounding(Algebra.ceil),
     "Clip": _clip,

@@ -1,0 +1,206 @@
+"""Samplers of any kernel in images that are mirrored or repeated, proven axis by axis.
+
+An index along one axis hangs on one coordinate. It is compared with what a border makes of a tap, on all floors that
+stand for all (`periods`). Where every index is a tap's, a read is the pixel of one tap along each axis, and what is
+left to compare are the weights: with a symbol for each pixel both sums are polynomials of the fractions. Regions of
+several coordinates, of which a mirrored image has thousands, are not looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, reduce
+from itertools import product
+
+from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, children, walk
+from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate, Resolver, partitions
+from onnxgs_opt.recognition.coordinates import domain, pieces
+from onnxgs_opt.recognition.match import Axis, Match
+from onnxgs_opt.recognition.matcher import outside
+from onnxgs_opt.recognition.periods import reach_of
+from onnxgs_opt.samplers.border import BORDERS, Border
+from onnxgs_opt.samplers.kernel import HALF, Kernel
+from onnxgs_opt.samplers.sampler import AxisSpec, Sampler
+
+TURNING = tuple(border for border in BORDERS.values() if border.periodic)
+FIRST_TAPS = range(-3, 4)
+"""How far the first pixel of a sample may be from a floor where no floor is so far inside that all pixels are."""
+
+MAX_GUESSES = 9
+"""Ways to count the taps that are tried with a border: of an image of two rows many fit."""
+
+WIDTHS, SMALLEST = (1, 2, 4), 2
+"""Taps along an axis that a kernel may have; pixels along one that a sampler needs."""
+
+Steps = frozenset[int]
+"""What is added to the floor of a coordinate, or to the rounded coordinate, for each pixel along an axis."""
+
+
+@dataclass(frozen=True)
+class Turned:
+    """The indices along one axis of the image, `position`, and the coordinate that they turn with.
+
+    `rounds`: they are made of the rounded coordinate, not of its floor.
+    """
+
+    position: int
+    coordinate: Coordinate
+    indices: tuple[Expr, ...]
+    rounds: bool
+
+    def guesses(self, algebra: Algebra, size: int) -> Iterator[tuple[Border, Steps]]:
+        """Borders and taps that fit at the ends of all cells of floors."""
+        places, last = self._places(algebra), algebra.num(size - 1)
+        lows = {min(pixels) - floor for floor, pixels in places.items()}  # inside the image, where it is not mirrored
+        # Of an image of less pixels than taps some indices are the same.
+        widths = [w for w in WIDTHS if w == len(self.indices) or len(self.indices) < w > size]
+        for border, width in product(TURNING, widths if places and size >= SMALLEST else ()):
+            pixel = lru_cache(None)(lambda tap, of=border: of.index(algebra, algebra.num(tap), last)[0].value)
+            for low in lows.union(FIRST_TAPS):
+                steps = range(low, low + width)
+                if all(pixels == {pixel(floor + step) for step in steps} for floor, pixels in places.items()):
+                    yield border, frozenset(steps)
+
+    def _places(self, algebra: Algebra) -> Mapping[int, set[int]]:
+        """The pixels that are read, by the floor of the coordinate."""
+        resolver, cells = _on_all_floors(algebra, self.coordinate, self.indices)
+        found: dict[int, set[int]] = {}
+        for cell in cells:
+            if cell.u_lo == cell.u_hi or (self.rounds and cell.u_lo >= HALF):
+                continue
+            for floor in (cell.lo, cell.hi):
+                here = (replace(cell, lo=floor, hi=floor),)
+                at = [resolver.evaluate(index, here).constant for index in self.indices]
+                if floor is not None and None not in at:
+                    found[floor] = {int(pixel) for pixel in at if pixel is not None}
+        return found
+
+    def read_by(self, algebra: Algebra, axis: Axis, taps: Sequence[Expr]) -> dict[Expr, int] | None:
+        """For each index, and for each of the `taps`, the number of the first tap that is the same everywhere.
+
+        None where an index is no tap, or a tap no index.
+        """
+        every = (*self.indices, *taps)
+        resolver, cells = _on_all_floors(algebra, axis.coordinate, every)
+        rows = [tuple(resolver.evaluate(index, (cell,)) for cell in cells) for index in every]
+        known = rows[len(self.indices) :]
+        if not cells or set(rows[: len(self.indices)]) != set(known):
+            return None
+        return {index: known.index(row) for index, row in zip(every, rows, strict=True)}
+
+
+def _far(steps: Steps) -> tuple[int, bool]:
+    """How far the taps are from where a kernel has them: from the floor on, and of four one before; rather behind."""
+    beyond = min(steps) + (len(steps) - 1) // 2
+    return abs(beyond), beyond < 0
+
+
+def _on_all_floors(
+    algebra: Algebra, coordinate: Coordinate, indices: Sequence[Expr]
+) -> tuple[Resolver, Sequence[Cell]]:
+    """The cells of a coordinate that stand for all, none where the indices begin never anew, and what resolves them."""
+    reach = reach_of(indices, coordinate)
+    resolver = Resolver([replace(coordinate, reach=reach)], algebra.effort)
+    return resolver, [] if reach is None else partitions(resolver, [[Cell(reach.lo, reach.hi)]], indices)[0]
+
+
+def turned_along(
+    algebra: Algebra, found: Sequence[Coordinate], columns: Mapping[int, Sequence[Expr]]
+) -> list[Turned] | None:
+    """What the indices of each axis in `columns` turn with; None where one hangs on more than one coordinate."""
+    by_leaf = {frozenset((c.leaf,)): c for c in found}
+    out = []
+    for position, column in columns.items():
+        coordinate = by_leaf.get(column[0].leaves)
+        if coordinate is None or any(index.leaves != column[0].leaves for index in column):
+            return None
+        rounds = any(e.op == "round" and pieces(algebra, e.args[0]) for e in walk(column))  # type: ignore[arg-type]
+        out.append(Turned(position, coordinate, tuple(dict.fromkeys(column)), rounds))
+    return out if len({turned.coordinate.leaf for turned in out}) == len(found) else None
+
+
+@dataclass(frozen=True)
+class Turning:
+    """An expression, `root`, all whose reads are of one image, and what they turn with along the axes that turn.
+
+    `rest` is the index of every other axis of the image, `sizes` are those of all.
+    """
+
+    root: Expr
+    image: str
+    turned: Sequence[Turned]
+    rest: tuple[Expr | None, ...]
+    sizes: tuple[int, ...]
+
+    def guesses(self, algebra: Algebra, like: Sampler | None) -> Iterator[tuple[Border, tuple[Steps, ...]]]:
+        """Borders, and the taps along each axis, that fit where the floors are near the borders of the image."""
+        along = [list(turned.guesses(algebra, self.sizes[turned.position])) for turned in self.turned]
+        for border in TURNING if like is None else (like[0].border,):
+            ways = product(*([steps for of, steps in guesses if of is border] for guesses in along))
+            fitting = [way for way in ways if [len(steps) for steps in way] != [2, 2]]  # which `matcher` looks at
+            if like is not None:
+                widths = [spec.kernel.taps for spec in like]
+                fitting = [way for way in fitting if [len(steps) for steps in way] == widths]
+            likely = sorted(fitting, key=lambda way: [sum(part) for part in zip(*map(_far, way), strict=True)])
+            yield from ((border, way) for way in likely[:MAX_GUESSES])
+
+    def proven(
+        self, algebra: Algebra, axes: tuple[Axis, ...], kernels: Sequence[Kernel], border: Border
+    ) -> Match | None:
+        """The sampler of these kernels and that border at the coordinates of `axes`; None where `root` is another."""
+        pixels: list[dict[Expr, int]] = []
+        weighted: list[list[tuple[int, Expr]]] = []
+        for axis, kernel, turned in zip(axes, kernels, self.turned, strict=True):
+            last = algebra.num(axis.size - 1)
+            taps = [(border.index(algebra, i, last)[0], w) for i, w in kernel.at(algebra, axis.pixel(algebra))]
+            number = turned.read_by(algebra, axis, [index for index, _ in taps])
+            if number is None:
+                return None
+            pixels.append(number)
+            weighted.append([(number[index], weight) for index, weight in taps])
+        sample = algebra.zero
+        for corner in product(*weighted):
+            weight = reduce(algebra.mul, (w for _, w in corner))
+            sample = algebra.add(sample, algebra.mul(weight, self._symbol(algebra, [k for k, _ in corner])))
+        affine = self._compared(algebra, axes, self._with_symbols(algebra, pixels), sample)
+        if affine is None:
+            return None
+        sampler = tuple(AxisSpec(kernel, border) for kernel in kernels)
+        return Match(sampler, self.image, axes, self.rest, self.sizes, *affine)
+
+    def _symbol(self, algebra: Algebra, taps: Sequence[int]) -> Expr:
+        """What stands for the pixel of a tap along each axis."""
+        return algebra.elem(f"{self.image}\0tap", tuple(map(algebra.num, taps)))
+
+    def _with_symbols(self, algebra: Algebra, pixels: Sequence[Mapping[Expr, int]]) -> Expr:
+        """The root with the symbol of its pixel for each read."""
+        made: dict[Expr, Expr] = {}
+        for expr in walk((self.root,)):
+            below = children(expr)
+            if expr.op == "elem" and expr.leaves != {expr}:
+                index = [expr.args[1][turned.position] for turned in self.turned]  # type: ignore[index]
+                made[expr] = self._symbol(algebra, [known[i] for known, i in zip(pixels, index, strict=True)])
+            elif all(made[part] is part for part in below):
+                made[expr] = expr
+            else:
+                made[expr] = algebra.copied(expr, made, {})
+        return made[self.root]
+
+    def _compared(self, algebra: Algebra, axes: tuple[Axis, ...], root: Expr, sample: Expr) -> tuple[Expr, Expr] | None:
+        """The factor and the addend that make the `root` of the `sample`; None where none do."""
+        resolver = Resolver([replace(axis.coordinate, reach=None) for axis in axes], algebra.effort)
+        cells = partitions(resolver, [domain(replace(axis.coordinate, reach=None)) for axis in axes], [root, sample])
+        affine: tuple[Expr, Expr] | None = None
+        for region in product(*cells):
+            total, wanted = (resolver.evaluate(expr, region) for expr in (root, sample))
+            symbols = {a for poly in (total, wanted) for m, _ in poly for a in m if self._is_symbol(resolver, a)}
+            affine = affine or outside(algebra, resolver, total, symbols)
+            factor, addend = (resolver.evaluate(expr, region) for expr in affine)
+            if total != factor * wanted + addend:
+                return None
+        return affine
+
+    def _is_symbol(self, resolver: Resolver, atom: int) -> bool:
+        expr = resolver.apart.get(atom)
+        return expr is not None and expr.op == "elem" and expr.args[0] == f"{self.image}\0tap"
