@@ -93,7 +93,7 @@ class Resolver:
         self._axis_memo: dict[tuple[int, Cell], dict[Expr, Poly]] = {}
         self._constant_memo: dict[Expr, Poly] = {}
         self._region_memo: dict[Expr, Poly] = {}
-        self._memos: list[dict[Expr, Poly]] = []
+        self._memo_of: dict[frozenset[Expr], dict[Expr, Poly]] = {}
         self._axes: dict[frozenset[Expr], tuple[int, ...]] = {}
 
     # ---- entry points ---------------------------------------------------------------------------------------------
@@ -102,7 +102,7 @@ class Resolver:
         """The polynomial that `expr` is on the region; Split when it is more than one, Unresolved when none."""
         self._cells = tuple(cells)
         self._region_memo = self._memo.setdefault(self._cells, {})
-        self._memos = [self._axis_memo.setdefault((k, cell), {}) for k, cell in enumerate(self._cells)]
+        self._memo_of = {}
         return self._value(expr)
 
     def partition(self, axis: int, cells: Sequence[Cell], roots: Sequence[Expr]) -> list[Cell]:
@@ -138,7 +138,9 @@ class Resolver:
     # ---- evaluation -----------------------------------------------------------------------------------------------
 
     def _value(self, expr: Expr) -> Poly:
-        memo = self._memo_for(expr)
+        memo = self._memo_of.get(expr.leaves)
+        if memo is None:
+            memo = self._memo_of[expr.leaves] = self._memo_for(expr)
         found = memo.get(expr)
         if found is None:
             try:
@@ -156,17 +158,14 @@ class Resolver:
             axes = self._axes[expr.leaves] = tuple(found)
         if not axes:
             return self._constant_memo
-        return self._memos[axes[0]] if len(axes) == 1 else self._region_memo
+        return self._axis_memo.setdefault((axes[0], self._cells[axes[0]]), {}) if len(axes) == 1 else self._region_memo
 
     def _compute(self, expr: Expr) -> Poly:
         self._effort.spend(1)
         if expr.op in DECISIONS and self._leaves.keys().isdisjoint(expr.leaves):
             return self._as_atom(expr, expr)
         if expr.op == "lin":
-            total = Poly.const(expr.constant)
-            for term, coefficient in expr.terms:
-                total = total + self._value(term).scale(coefficient)
-            return total
+            return Poly.sum(expr.constant, ((self._value(term), coefficient) for term, coefficient in expr.terms))
         if expr.op == "mul":
             left, right = (self._value(factor) for factor in expr.args)  # type: ignore[arg-type]
             self._effort.spend(len(left.terms) * len(right.terms))

@@ -6,7 +6,7 @@ fusing an exporter chose.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 
 Number = int | Fraction
@@ -31,6 +31,19 @@ class Poly:
     def atom(number: int) -> Poly:
         """The polynomial that is atom `number`."""
         return Poly({(number,): 1})
+
+    @staticmethod
+    def sum(constant: Number, parts: Iterable[tuple[Poly, Number]]) -> Poly:
+        """A number and multiples of polynomials, added up."""
+        out: dict[Monomial, Number] = {(): constant} if constant else {}
+        for part, factor in parts:
+            for monomial, coefficient in part.terms.items():
+                total = out.get(monomial, 0) + coefficient * factor
+                if total:
+                    out[monomial] = total if type(total) is int else tidy(total)
+                else:
+                    out.pop(monomial, None)
+        return Poly(out)
 
     @property
     def key(self) -> frozenset[tuple[Monomial, Number]]:
@@ -59,16 +72,7 @@ class Poly:
         return iter(self.terms.items())
 
     def __add__(self, other: Poly) -> Poly:
-        if not self.terms:
-            return other
-        out = dict(self.terms)
-        for monomial, coefficient in other.terms.items():
-            total = out.get(monomial, 0) + coefficient
-            if total:
-                out[monomial] = total if type(total) is int else tidy(total)
-            else:
-                out.pop(monomial, None)
-        return Poly(out)
+        return Poly.sum(0, ((self, 1), (other, 1))) if self.terms else other
 
     def __mul__(self, other: Poly) -> Poly:
         out: dict[Monomial, Number] = {}
