@@ -48,8 +48,6 @@ FIRST_IR_WITH_FUNCTIONS = 8
 FIRST_WITH_FORMS_OF_MASKS = 12
 """The first opset whose Constant takes an attribute by reference."""
 TO_ROWS, FROM_ROWS = (0, 2, 3, 1), (0, 3, 1, 2)
-FORMS_OF_MASKS = {(): "NHW", (1,): "N1HW", (3,): "NHW1"}
-"""By the axes of 1 that a mask has beside N, Ho and Wo."""
 FUNCTIONS = {NAME: sample_function, NEAREST: nearest_function, CUBIC: cubic_function}
 """What makes the body of each operator."""
 
@@ -181,14 +179,13 @@ def give_mask(builder: Builder, site: Site, node: Node) -> Tensor | None:
 
 def _form_of_mask(graph: Graph, view: View, node: Node) -> str | None:
     """The form in which the node writes the model's own mask itself, if there is one."""
-    if graph.opset < FIRST_WITH_FORMS_OF_MASKS or view.split or view.repeats or any(len(g) != 1 for g in view.groups):
+    many = any(len(group) > 1 for group in view.groups)
+    if graph.opset < FIRST_WITH_FORMS_OF_MASKS or view.split or view.repeats or many:
         return None
-    ones = tuple(axis for axis in range(view.rank) if axis not in view.order)
-    form, old = FORMS_OF_MASKS.get(ones), graph.tensor(view.tensor)
-    if form is None or list(view.order) != sorted(view.order) or old.dtype != node.inputs[0].dtype:
+    old, grid = graph.tensor(view.tensor), node.inputs[1].shape
+    if grid is None or None in grid or list(view.order) != sorted(view.order) or old.dtype != node.inputs[0].dtype:
         return None
-    shape = _with_ones(form, node.inputs[1].shape)
-    return form if shape is not None and None not in shape and shape == old.shape else None
+    return next((form for form in MASK_CODES if _with_ones(form, grid) == old.shape), None)
 
 
 def _with_ones(form: str, grid: Sequence[int | str | None] | None) -> list[int | str | None] | None:

@@ -255,8 +255,9 @@ def test_nodes_with_and_without_a_mask_share_one_function() -> None:
 def test_a_mask_that_the_model_returns_is_the_nodes_second_output() -> None:
     """Nothing is computed beside the node, and a node without one has one output, as it had in version 1."""
     models = Path(__file__).parents[2] / "bench" / "models"
-    result = optimize(models / "4x256x64x64.onnx", lowering="plugin", validate=False)
-    assert [node.op_type for node in result.model.graph.node] == ["BilinearSample"]
+    for name in ("4x256x64x64", "1x64x135x240"):
+        result = optimize(models / f"{name}.onnx", lowering="plugin", validate=False)
+        assert [node.op_type for node in result.model.graph.node] == ["BilinearSample"], name
     assert len(lower(Case(), LOWERINGS["plugin"]).to_proto().graph.node[0].output) == 1
 
 
