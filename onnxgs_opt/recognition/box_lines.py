@@ -33,19 +33,22 @@ class NoGridError(Exception):
 
 @dataclass(frozen=True)
 class Along:
-    """A tensor of coordinates: its `view` says how to see it, `axes` which of its axes each axis of the samples is."""
+    """A tensor of pixel coordinates less a `shift`, split as a `View` is; `axes` of the samples are those of it."""
 
-    view: View
+    tensor: str
+    rank: int
     axes: Mapping[int, int]
+    split: tuple[int, tuple[int, ...]] | None = None
+    shift: int = 0
 
-    @property
-    def rank(self) -> int:
-        """Axes of the (split) tensor."""
-        return self.view.rank - len(self.view.repeats)
+    def view(self, *groups: Sequence[int]) -> View:
+        """The coordinates with an axis for each group of the samples' axes."""
+        own = tuple(tuple(self.axes[axis] for axis in group) for group in groups)
+        return View(self.tensor, own, self.split, self.rank - sum(map(len, own)), self.shift)
 
     def shape(self, lift: Lift) -> list[int]:
-        """The sizes of those."""
-        return [int(size or 0) for size in self.view.split_dims(lift.shape(self.view.tensor))[: self.rank]]
+        """The sizes of its axes, once it is split."""
+        return [int(size or 0) for size in self.view().split_dims(lift.shape(self.tensor))]
 
 
 @dataclass(frozen=True)
@@ -127,11 +130,11 @@ def _at(lift: Lift, along: Along, shape: Sequence[int], boxes: Sequence[int], pl
         index[along.axes[axis]] = algebra.idx(axis, shape[along.axes[axis]])
     for axis, k in place.items():
         index[along.axes[axis]] = algebra.num(k)
-    if along.view.split is not None:
-        first, parts = along.view.split
+    if along.split is not None:
+        first, parts = along.split
         whole = slice(first, first + len(parts))
         index[whole] = [algebra.ravel(index[whole], shape[whole])]
-    return algebra.add(lift.value(along.view.tensor, tuple(index)), algebra.num(along.view.shift))
+    return algebra.add(lift.value(along.tensor, tuple(index)), algebra.num(along.shift))
 
 
 def _is_even(lift: Lift, steps: Mapping[int, Expr]) -> bool:

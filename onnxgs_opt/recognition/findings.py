@@ -118,15 +118,16 @@ def _look(part: Graph, has_sums: bool, scopes: dict[str, Scope], proofs: Proofs,
     found = find_sites(scope, proofs, None if part.path else ranges) if has_sums else FoundSites((), ())
     held = [*found.sites, *grid_sample_sites(scope)]
     fitting = [site for site in held if not _is_vast(scope, site)]
-    roi_aligns = find_roi_aligns(scope, fitting)
+    claimed = {name for site in held for name in site.reads}
+    resizes = find_resizes(scope, claimed)
+    claimed |= {name for site in resizes.sites for name in site.reads}
+    every_sum = tuple(structural_sites(scope, found.sizes, claimed)) if has_sums else ()
+    roi_aligns = find_roi_aligns(scope, fitting, every_sum)
     inner = {site.inner.output for site in roi_aligns}
     deforms = find_deform_convs(scope, [site for site in fitting if site.output not in inner])
     inner |= {site.sampler.output for site in deforms.sites}
     samplers = [site for site in fitting if site.output not in inner]
-    claimed = {name for site in held for name in site.reads}
-    resizes = find_resizes(scope, claimed)
-    claimed |= {name for site in resizes.sites for name in site.reads}
-    sums = tuple(structural_sites(scope, found.sizes, claimed)) if has_sums else ()
+    sums = tuple(site for site in every_sum if site.output not in inner)
     return Survey(
         samplers=tuple(replace(site, body=part.path) for site in samplers),
         sums=tuple(replace(site, body=part.path) for site in sums),
@@ -135,7 +136,7 @@ def _look(part: Graph, has_sums: bool, scopes: dict[str, Scope], proofs: Proofs,
         deforms=tuple(
             replace(site, body=part.path, sampler=replace(site.sampler, body=part.path)) for site in deforms.sites
         ),
-        near_misses=(*_unanswered(scope, found, sums, resizes), *_vast(scope, held), *deforms.misses),
+        near_misses=(*_unanswered(scope, found, sums, resizes, roi_aligns), *_vast(scope, held), *deforms.misses),
         hazards=read_hazards(scope, sums),
         shapes={part.path: found.shapes or resizes.shapes},
     )
@@ -160,13 +161,18 @@ def _reads_pixels(node: Node) -> bool:
 
 
 def _unanswered(
-    scope: Scope, found: FoundSites, sums: tuple[StructuralSite, ...], resizes: FoundResizes
+    scope: Scope,
+    found: FoundSites,
+    sums: tuple[StructuralSite, ...],
+    resizes: FoundResizes,
+    roi_aligns: tuple[RoiAlignSite, ...],
 ) -> tuple[Remark, ...]:
     """The near-misses, with only the best reason why it is no sampler for each sum whose reads merge.
 
     That indices are at fixed positions goes before every other reason.
     """
-    answered = {name for site in resizes.sites for name in site.cone}
+    cones = (*(site.cone for site in resizes.sites), *(site.cone for site in roi_aligns))
+    answered = {name for cone in cones for name in cone}
     kept = [miss for miss in found.near_misses if miss.node not in answered]
     for site in sums:
         inside = _behind(scope, site)

@@ -22,6 +22,8 @@ NAME = "roi-align"
 OWN = Policy("border", "reach-closed")
 """What RoIAlign does: zero more than a pixel outside, the outer pixels repeated between."""
 
+CHOSEN = "which image is read is told by data, and the samplers of this form read the image that they lie along"
+
 MARGIN = Fraction(1, 8)
 """Pixels that points have to keep away from where RoIAlign becomes zero: it computes them with other roundings."""
 
@@ -37,6 +39,8 @@ class RoiAligns:
     def refusals(self, site: RoiAlignSite, target: Target) -> dict[str, str]:
         """Those of the sampler in it, but for the one node."""
         found = {**self._kind(site).refusals(site.plain, target)}
+        if not site.is_sampler:
+            found = dict.fromkeys(found, CHOSEN)
         found.pop(NAME, None)
         own = region_refusal(site, target)
         return found if own is None else {**found, NAME: own}
@@ -48,7 +52,9 @@ class RoiAligns:
         return f"{self.rule} {height}x{width} of {site.ratio} boxes:{site.boxes or '?'} of {inner}"
 
     def record(self, site: RoiAlignSite) -> Record:
-        """Channels and the number of samples."""
+        """Channels and the number of samples; where the node is not possible, what the sampler is compared by."""
+        if site.differs is not None:
+            return self._kind(site).record(site.plain)
         samples = None if site.boxes is None else site.boxes * site.rows.samples * site.columns.samples
         return Record("boxes", (site.channels, samples))
 

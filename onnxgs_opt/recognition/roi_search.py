@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.recognition.algebra.effort import Exhausted
@@ -12,6 +12,8 @@ from onnxgs_opt.recognition.algebra.expression import Expr
 from onnxgs_opt.recognition.algebra.polynomial import Number
 from onnxgs_opt.recognition.box_lines import Along, NoGridError, Places, lift_of_boxes, places_of
 from onnxgs_opt.recognition.box_pools import Pool, pool_of
+from onnxgs_opt.recognition.box_samples import Samples, of_sampler, of_sum, same
+from onnxgs_opt.recognition.claims import group_sizes
 from onnxgs_opt.recognition.cone import reach
 from onnxgs_opt.recognition.every_size import EverySize
 from onnxgs_opt.recognition.lifting.dynamic_dims import SizeSets
@@ -20,32 +22,9 @@ from onnxgs_opt.recognition.lifting.rule import NoRule
 from onnxgs_opt.recognition.lifting.shape_functions import Fact
 from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
 from onnxgs_opt.recognition.roi_aligns import RULE, difference
-from onnxgs_opt.samplers.policy import Policy
 from onnxgs_opt.samplers.roi_align import Line, RoiAlignSite, Span
-from onnxgs_opt.samplers.site import AS_IT_IS, BILINEAR, AnySite, Site
+from onnxgs_opt.samplers.site import BILINEAR, Domain, Site, StructuralSite
 from onnxgs_opt.samplers.view import View, known_product
-
-
-@dataclass(frozen=True)
-class _Samples:
-    """Bilinear samples in boxes, before anything is made of them; axes are those of the tensor that holds them.
-
-    `batch` are the axes along which another image is read, `boxes` further ones of boxes.
-    """
-
-    output: str
-    inner: AnySite
-    image: View
-    items: View | None
-    policy: Policy
-    types: tuple[str, ...]
-    batch: tuple[int, ...]
-    boxes: tuple[int, ...]
-    channels: tuple[int, ...]
-    rows: tuple[int, ...]
-    columns: tuple[int, ...]
-    y: Along
-    x: Along
 
 
 @dataclass(frozen=True)
@@ -59,48 +38,10 @@ class _Claim:
     differs: str | None
 
 
-def find_roi_aligns(scope: Scope, samplers: Sequence[Site]) -> tuple[RoiAlignSite, ...]:
-    """The samplers of one graph that are RoIAlign, where a node of that name computes the same."""
-    seen = [samples for site in samplers if (samples := _in_boxes(site)) is not None]
-    return tuple(_Search(scope).run(seen)) if seen else ()
-
-
-def _in_boxes(site: Site) -> _Samples | None:
-    """A bilinear sampler whose rows depend on one coordinate and whose columns on the other; None for all others."""
-    plain = site.kernels == BILINEAR and site.affine == AS_IT_IS and site.x is not None and site.y is not None
-    if not plain or site.x is None or site.y is None or any((*site.x.steps, *site.y.steps)):
-        return None
-    y, x = (_along(site, view) for view in (site.y, site.x))
-    every = [axis for group in (0, 2, 3) for axis in site.output_groups[group]]
-    both = [axis for axis in every if axis in y.axes and axis in x.axes]
-    rows, columns = ([a for a in every if a in one.axes and a not in two.axes] for one, two in ((y, x), (x, y)))
-    if not rows and not columns:
-        return None
-    batch = site.output_groups[0]
-    if not set(batch) <= set(both):
-        return None
-    boxes = tuple(axis for axis in both if axis not in batch)
-    return _Samples(
-        output=site.output,
-        inner=site,
-        image=site.image,
-        items=None,
-        policy=site.policy,
-        types=site.types,
-        batch=batch,
-        boxes=boxes,
-        channels=site.output_groups[1],
-        rows=tuple(rows),
-        columns=tuple(columns),
-        y=y,
-        x=x,
-    )
-
-
-def _along(site: Site, view: View) -> Along:
-    groups = [group for k, group in enumerate(site.output_groups) if k != 1]
-    pairs = (pair for own, its in zip(groups, view.groups, strict=True) for pair in zip(own, its, strict=False))
-    return Along(view, {own: at for own, at in pairs if at not in view.repeated})
+def find_roi_aligns(scope: Scope, samplers: Sequence[Site], sums: Sequence[StructuralSite]) -> tuple[RoiAlignSite, ...]:
+    """RoIAlign by hand in one graph, among its samplers and its sums of reads of which no more is known."""
+    seen = [samples for site in samplers if (samples := of_sampler(site)) is not None]
+    return tuple(_Search(scope).run(seen, sums)) if seen or sums else ()
 
 
 class _Search:
@@ -110,43 +51,55 @@ class _Search:
         self._scope = scope
         self._sizes = SizeSets(scope)
         self._every: EverySize | None = None
-        self._lifts: dict[int, Lift] = {}
 
-    def run(self, seen: Sequence[_Samples]) -> Iterator[RoiAlignSite]:
-        """The sites among samples in boxes."""
-        for samples in seen:
+    def run(self, seen: Sequence[Samples], sums: Sequence[StructuralSite]) -> Iterator[RoiAlignSite]:
+        """The sites among samples in boxes, and those of images that data choose."""
+        for samples in (*seen, *self._of_sums(sums)):
             with suppress(NoGridError, NoRule, Exhausted):
-                claim = self._proven(samples)
-                if claim is not None:
-                    yield self._site(samples, claim)
+                claims = self._proven(samples)
+                if claims:
+                    yield self._site(samples, claims)
 
-    def _proven(self, samples: _Samples) -> _Claim | None:
+    def _of_sums(self, sums: Sequence[StructuralSite]) -> Iterator[Samples]:
+        for site in sums:
+            with suppress(NoRule, Exhausted):
+                samples = of_sum(self._scope, self._sizes.facts(0), site)
+                if samples is not None:
+                    yield samples
+
+    def _proven(self, samples: Samples) -> list[_Claim]:
+        """What is said of samples at every set of sizes, the same at each; nothing where it is not the same at all."""
         claim = self._claim(samples, 0)
         if claim is None or (claim.differs is not None and claim.pool.ratio == 1):
-            return None
-        sets = self._sizes.others(False) if self._sizes.are_dynamic else ()
-        if any(not _is_same(claim, self._claim(samples, k, claim.output)) for k in sets):
-            return None
-        return None if self._changes(samples, claim) else claim
+            return []
+        claims = [claim]
+        for k in self._sizes.others(False) if self._sizes.are_dynamic else ():
+            other = self._claim(samples, k, claim.output)
+            if other is None or not _is_same(claim, other):
+                return []
+            claims.append(other)
+        return [] if self._changes(samples, claim) else claims
 
-    def _claim(self, samples: _Samples, k: int, output: str | None = None) -> _Claim | None:
+    def _claim(self, samples: Samples, k: int, output: str | None = None) -> _Claim | None:
         """What the samples are at set `k` of sizes; `output` is what was made of them at the first."""
         facts = self._sizes.facts(k)
-        if k not in self._lifts:
-            self._lifts[k] = lift_of_boxes(self._scope, facts)
-        boxes = (*samples.batch, *samples.boxes)
-        rows = places_of(self._lifts[k], samples.y, boxes, samples.rows)
-        columns = places_of(self._lifts[k], samples.x, boxes, samples.columns)
+        if k and samples.items is not None:
+            again = of_sum(self._scope, facts, samples.inner, samples.output)
+            if again is None or not same(samples, again):
+                return None
+        lift, boxes = lift_of_boxes(self._scope, facts), (*samples.batch, *samples.boxes)
+        rows = places_of(lift, samples.y, boxes, samples.rows)
+        columns = places_of(lift, samples.x, boxes, samples.columns)
         pooled = self._pooled(samples, facts, (rows, columns), output)
         if pooled is None:
             return None
-        image = self._lifts[k].shape(samples.image.tensor)
-        height, width = (image[a] for group in samples.image.groups[2:] for a in group)
-        why = difference(samples.policy, (rows.bounds, columns.bounds), (height, width))
+        image = samples.image.split_dims(lift.shape(samples.image.tensor))
+        sizes = [int(image[a] or 0) for group in samples.image.groups[2:] for a in group]
+        why = difference(samples.policy, (rows.bounds, columns.bounds), sizes)
         return _Claim(*pooled, why)
 
     def _pooled(
-        self, samples: _Samples, facts: Mapping[str, Fact], lines: tuple[Places, Places], output: str | None
+        self, samples: Samples, facts: Mapping[str, Fact], lines: tuple[Places, Places], output: str | None
     ) -> tuple[str, Places, Places, Pool] | None:
         """The last tensor that is made of the samples alone and is their mean in bins, or the samples themselves."""
         best = None
@@ -158,30 +111,31 @@ class _Search:
             best = (name, *lines, pool) if pool is not None else best
         return best
 
-    def _changes(self, samples: _Samples, claim: _Claim) -> bool:
+    def _changes(self, samples: Samples, claim: _Claim) -> bool:
         """Whether a size changes what is claimed."""
         if not self._sizes.are_dynamic:
             return False
         if self._every is None:
             self._every = EverySize(self._scope, *self._sizes.all(), {})
-        parts: list[tuple[str, tuple[str, ...]]] = [(claim.output, (samples.output,))]
-        parts += [(a.view.tensor, tuple(p.sources)) for a, p in ((samples.y, claim.rows), (samples.x, claim.columns))]
-        return any(
-            self._every.broken(output, View(stops[0], ()), [View(name, ()) for name in stops[1:]]) is not None
-            for output, stops in parts
-            if output not in stops
-        )
+        lines = ((samples.y, claim.rows), (samples.x, claim.columns))
+        parts: list[tuple[str, View, list[View]]] = [(claim.output, View(samples.output, ()), [])]
+        parts += [(a.tensor, View("", ()), [View(name, ()) for name in p.sources]) for a, p in lines]
+        if samples.items is not None:
+            parts.append((samples.output, samples.image, [samples.y.view(), samples.x.view(), samples.items]))
+        return any(self._every.broken(*part) is not None for part in parts)
 
-    def _site(self, samples: _Samples, claim: _Claim) -> RoiAlignSite:
+    def _site(self, samples: Samples, claims: Sequence[_Claim]) -> RoiAlignSite:
+        claim = claims[0]
         pool, inner = claim.pool, samples.inner
-        spans = self._spans(samples, claim)
+        spans = self._spans(samples, claims)
         stops = {samples.image.tensor, *(span.tensor for span in spans)}
         own = {axis: at for at, axis in pool.axes.items()}
         around = (samples.batch, samples.boxes, samples.channels)
         bins = (pool.rows, pool.columns)
         lines = zip((samples.y, samples.x), (claim.rows, claim.columns), bins, strict=True)
         rows, columns = (_line(along, samples, places, sizes) for along, places, sizes in lines)
-        shape, image = (self._sizes.static_dims(name) for name in (samples.output, samples.image.tensor))
+        shape = self._sizes.static_dims(samples.output)
+        _, channels, *image_size = group_sizes(self._sizes, samples.image)
         return RoiAlignSite(
             id="",
             rule=RULE,
@@ -193,7 +147,7 @@ class _Search:
             kernels=BILINEAR,
             coordinates="pixel",
             layout=inner.layout,
-            domain=inner.domain,
+            domain=self._domain(samples),
             inner=inner,
             image=samples.image,
             rows=rows,
@@ -211,25 +165,45 @@ class _Search:
             cone=tuple(n.name for n in of_claim(self._scope, claim.output, stops)),
             spans=spans,
             boxes=known_product(shape[axis] for axis in (*samples.batch, *samples.boxes)),
-            channels=known_product(image[axis] for axis in samples.image.groups[1]),
-            image_size=tuple(image[axis] for group in samples.image.groups[2:] for axis in group),
+            channels=channels,
+            image_size=tuple(image_size),
         )
 
-    def _spans(self, samples: _Samples, claim: _Claim) -> tuple[Span, ...]:
+    def _domain(self, samples: Samples) -> Domain | None:
+        """The sizes that the proof covers."""
+        if samples.items is None:
+            own: Domain | None = samples.inner.domain
+            return own
+        if self._every is None:
+            return Domain()
+        views = [samples.y.view(), samples.x.view(), samples.items]
+        return self._every.domain(samples.image, views, samples.exact_below or 0)
+
+    def _spans(self, samples: Samples, claims: Sequence[_Claim]) -> tuple[Span, ...]:
         """What the boxes are made of, from how their samples move with it at the first two sets of sizes."""
-        other = self._claim(samples, 1, claim.output) if self._sizes.are_dynamic else None
-        first, second = ((c.rows, c.columns) if c is not None else None for c in (claim, other))
-        image = self._sizes.facts(0)[samples.image.tensor].shape or ()
+        first, second = ((claim.rows, claim.columns) for claim in (claims[0], claims[min(1, len(claims) - 1)]))
+        shape = self._sizes.facts(0)[samples.image.tensor].shape or ()
+        image = samples.image.split_dims(shape)
         out: dict[tuple[str, tuple[int | None, ...]], Span] = {}
-        for axis, places in enumerate(first or ()):
-            later = {_place(element): slope for element, slope in second[axis].slopes.items()} if second else {}
+        for axis, places in enumerate(first):
+            later = {_place(element): slope for element, slope in second[axis].slopes.items()}
             for element, slope in places.slopes.items():
                 own = _place(element)
                 moves = later.get(own, slope) != slope
                 size = image[samples.image.groups[2 + axis][0]] if moves else None
                 span = Span(*own, axis, float(slope), size, (_number(element.lo), _number(element.hi)))
                 out.setdefault(own, span)
+        for element in self._items_of(samples):
+            out.setdefault(_place(element), Span(*_place(element), None))
         return tuple(out.values())
+
+    def _items_of(self, samples: Samples) -> Iterable[Expr]:
+        """The elements that say which image each box is of."""
+        if samples.items is None:
+            return ()
+        lift = lift_of_boxes(self._scope, self._sizes.facts(0))
+        shape = lift.shape(samples.items.tensor)
+        return lift.value(samples.items.tensor, tuple(lift.algebra.idx(k, n) for k, n in enumerate(shape))).leaves
 
 
 def _place(element: Expr) -> tuple[str, tuple[int | None, ...]]:
@@ -241,17 +215,15 @@ def _number(bound: Number | None) -> float | None:
     return None if bound is None else float(bound)
 
 
-def _line(along: Along, samples: _Samples, places: Places, bins: Sequence[tuple[int, int]]) -> Line:
+def _line(along: Along, samples: Samples, places: Places, bins: Sequence[tuple[int, int]]) -> Line:
     """The coordinates as [boxes, samples]."""
-    boxes = tuple(along.axes[axis] for axis in (*samples.batch, *samples.boxes))
-    line = tuple(along.axes[axis] for axis in places.order)
-    view = replace(along.view, groups=(boxes, line), units=along.rank - len(boxes) - len(line), repeats=(), steps=())
+    view = along.view((*samples.batch, *samples.boxes), places.order)
     return Line(view, places.samples, tuple(size for _, size in bins), places.is_wide)
 
 
-def _is_same(one: _Claim, other: _Claim | None) -> bool:
+def _is_same(one: _Claim, other: _Claim) -> bool:
     """Whether two sets of sizes show the same; bounds follow from the sizes."""
-    if other is None or (other.differs, other.pool) != (one.differs, one.pool):
+    if (other.differs, other.pool) != (one.differs, one.pool):
         return False
     lines = ((one.rows, other.rows), (one.columns, other.columns))
     return all((a.order, a.sizes, a.is_wide, a.sources) == (b.order, b.sizes, b.is_wide, b.sources) for a, b in lines)

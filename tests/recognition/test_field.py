@@ -24,12 +24,14 @@ def test_each_is_what_the_table_says(path):
     assert not sampled or all(site.error.max_abs is not None for site in report.sites)
 
 
-def test_what_chooses_the_item_is_named():
-    """RoIAlign in plain torch: only which image is read is told by data."""
+def test_what_roi_align_would_do_otherwise_is_said():
+    """RoIAlign in plain torch: which image is read is told by data, and nothing is zero outside."""
     path = FOLDER / "torchvision_roi_align_py.ts17.st.onnx"
-    [miss] = optimize(onnx.load(path), dry_run=True).report.near_misses
-    assert "'rois'[..., 0]" in miss.condition
-    assert "the item of a batch" in miss.condition
+    [site] = optimize(onnx.load(path), dry_run=True).report.sites
+    assert site.grid == ("rois",)
+    assert "its boxes are not proven to stay inside" in site.refusals["roi-align"]
+    assert "which image is read is told by data" in site.refusals["lerp-gather"]
+    assert "merged-gather" not in site.refusals
 
 
 def test_points_that_the_export_cannot_read_are_left_out_of_its_check():

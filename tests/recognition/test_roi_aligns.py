@@ -21,6 +21,10 @@ MODELS = Path(__file__).parents[1] / "fixtures" / "rois"
 SAMPLES = {
     "crop": 1,
     "flat": 2,
+    "kernel": 2,
+    "kernel_clipped": 2,
+    "kernel_old": 3,
+    "kernel_one": 1,
     "rows": 2,
     "rows_clipped": 4,
     "rows_max": 1,  # the node's own maximum is one of weighted pixels

@@ -29,6 +29,10 @@ _TIES = {
     "nearest-even": r"\text{round: halves go to the even neighbour}",
     "nearest-away": r"\text{round: halves go to the neighbour further from 0}",
 }
+_BINS = (
+    r"\text{of box } k:\quad y_m=y_0+m\,d_y,\quad x_m=x_0+m\,d_x",
+    r"\mathrm{bin}_{k,c,i,j}=\frac{1}{s^2}\sum_{m=si}^{si+s-1}\sum_{n=sj}^{sj+s-1}\mathrm{out}_{k,c}(y_m,x_n)",
+)
 _PARAMETERS: dict[str, Fraction] = dict(zip((kernel.name for kernel in CUBICS), (TORCH, Fraction(-1, 2)), strict=True))
 
 
@@ -45,7 +49,7 @@ def formulas(site: SiteReport, policy: Policy | None, kernels: Sequence[str] = B
     ]
     if window == "" or policy.border != "zeros":
         lines.append(_outside(policy, [letter for letter, _ in axes]))
-    lines.append(_coordinates(site))
+    lines += _BINS if site.policy.kind == "RoIAlign" else (_coordinates(site),)
     return tuple(line for line in lines if line)
 
 

@@ -34,6 +34,10 @@ def _sampler(border: str, coordinates: str, align_corners: bool | None = None, c
     return Found((("GSO005", border, coordinates, align_corners),) * count)
 
 
+def _roi_align(border: str) -> Found:
+    return Found((("GSO007", border, "pixel", None),))
+
+
 def _resize(attributes: str) -> Found:
     return Found((("GSO004", attributes, "index", None),))
 
@@ -83,7 +87,7 @@ SECOND: dict[str, tuple[Found, ...]] = {
     "roi_separable": (_bilinear("border", "pixel"),),
     "rtdetrv2_discrete": (_sampler("border", "pixel", count=2),),
     "sq21": (_bilinear("border", "pixel", count=3),),
-    "torchvision_roi_align_py": (_structural("GSO112"),),
+    "torchvision_roi_align_py": (_roi_align("border"),),
     "volume_5d_gather": (_sampler("zeros", "normalised", align_corners=False),),
 }
 """What was tried second: exports of other frameworks, boxes, fill values, repeated images, other kernels."""
@@ -131,7 +135,7 @@ THIRD: dict[str, tuple[Found, ...]] = {
     "remap_constant": (_bilinear("constant 127", "pixel"),),
     "remap_reflect_101": (_bilinear("reflection", "pixel"),),
     "replicated_margin": _ONE_BORDER,
-    "roi_align_averaged": _ONE_BORDER,
+    "roi_align_averaged": (_roi_align("border"),),
     "rows_then_columns": _ONE_BORDER,
     "safe_corners": (_bilinear("interior", "pixel"),),
     "shifted_copies": _ONE_BORDER,
