@@ -276,3 +276,17 @@ def test_what_holds_at_one_factor_of_a_product_only_is_no_sampler() -> None:
         Graph.from_proto(in_rows(Limits("k = Constant<value_float=3.0>()\n W2 = Min(Lw, k)\n" + H_AS_IT_IS)))
     )
     assert found.samplers == ()
+
+
+def test_a_size_that_only_a_constant_fixes_is_written_as_a_dynamic_one() -> None:
+    """H and W are names to the model, and 6 and 4 because of what is added to x."""
+    model = Limits().model()
+    for points in model.graph.input[1:]:
+        points.type.CopyFrom(onnx.helper.make_tensor_type_proto(FLOAT, ["N", "H", "W"]))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.full((6, 4), 0.5, np.float32), "base"))
+    for node in model.graph.node:
+        node.input[:] = ["moved" if name == "x" else name for name in node.input]
+    model.graph.node.insert(0, onnx.helper.make_node("Add", ["x", "base"], ["moved"], "from_base"))
+    for lowering in ("merged-gather", "lerp-gather"):
+        result = optimize(model, lowering=lowering, measure=False)
+        assert [site.lowering for site in result.report.sites] == [lowering], result.report.sites

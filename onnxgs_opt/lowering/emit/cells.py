@@ -80,7 +80,7 @@ def _index(builder: Builder, site: Site, across: AxisCell, down: AxisCell) -> Te
     """y*W + x, computed in fp32 where that is exact: one conversion instead of two."""
     row, column = cast(Tensor, down.first), cast(Tensor, across.first)
     whole = index_type(site)
-    pixels = known_product(site.image_size)
+    pixels = known_product(site.image_size) if isinstance(across.size, int) else None
     if pixels is None or pixels > EXACT or not row.dtype == column.dtype == np.float32:
         row, column = builder.cast(row, whole), builder.cast(column, whole)
     return builder.cast(builder.op("Add", builder.op("Mul", row, across.size), column), whole)
