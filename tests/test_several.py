@@ -143,3 +143,31 @@ def test_in_and_out_stay_what_they_are() -> None:
     assert pairs(["-", "-"], None, in_place=False, writes=True) == [("/dev/stdin", "/dev/stdout")]
     with pytest.raises(UsageError, match="no output was named"):
         pairs(["a.onnx"], None, in_place=False, writes=True)
+
+
+def test_reports_of_two_models_are_two_files(capsys: pytest.CaptureFixture[str]) -> None:
+    """{name} of m/clean.onnx and of m-clean.onnx is one."""
+    for name in ("m/clean.onnx", "m-clean.onnx"):
+        shutil.copy("clean.onnx", name)
+    assert cli.main(["m/clean.onnx", "m-clean.onnx", "--check", "--report", "{name}.json"]) == 2
+    told = "error: --report m-clean.json would be written for m-clean.onnx, and is written for m/clean.onnx"
+    assert told in capsys.readouterr().err
+    assert not Path("m-clean.json").exists()
+    for twice in ("clean.onnx", "./clean.onnx"):  # another name of the same model
+        assert cli.main(["clean.onnx", "m/clean.onnx", twice, "--check", "--report", "{name}.json"]) == 0
+
+
+def test_what_options_come_from_is_not_written_over(capsys: pytest.CaptureFixture[str]) -> None:
+    text = '[tool.onnxgs-opt]\ntarget = "ort-cpu"\n'
+    Path("pyproject.toml").write_text(text)
+    assert cli.main(["clean.onnx", "out.onnx", "--save-plan", "pyproject.toml"]) == 2
+    assert "and is read for the options" in capsys.readouterr().err
+    assert (Path("pyproject.toml").read_text(), Path("out.onnx").exists()) == (text, False)
+
+
+def test_a_model_is_not_written_over_before_it_is_read(capsys: pytest.CaptureFixture[str]) -> None:
+    """m/found.onnx goes to m/deep/found.onnx, which is a model too."""
+    before = Path("m/deep/found.onnx").read_bytes()
+    assert cli.main(["m/found.onnx", "./m/deep/found.onnx", "--output-dir", "m/deep", *FAST]) == 2
+    assert "m/deep/found.onnx" in capsys.readouterr().err
+    assert Path("m/deep/found.onnx").read_bytes() == before

@@ -17,6 +17,7 @@ from onnxgs_opt.cli.config import Config
 from onnxgs_opt.cli.named import pairs, require_different
 from onnxgs_opt.errors import UsageError
 from onnxgs_opt.files.atomic import writing
+from onnxgs_opt.files.outputs import require_each_apart
 from onnxgs_opt.options import OPTIONS, Options, flag, options_of
 from onnxgs_opt.options.spec import Spec
 
@@ -112,7 +113,9 @@ def options_given(cache: Path, context: click.Context, config: Config, /, **give
     each = [(model, output, _complete({**given, **config.of(model, said)}, cache)) for model, output in found]
     if given["output_dir"] is not None and writes:
         make_folders(Path(output).parent for _, output in found if output is not None)
-    return [Options(model, output, **_of_one(own, model, len(found))) for model, output, own in each]
+    options = [Options(model, output, **_of_one(own, model, len(found))) for model, output, own in each]
+    require_each_apart([(str(one.model), one.files("in"), one.files("out")) for one in options], config.path)
+    return options
 
 
 def explicit(context: click.Context) -> frozenset[str]:

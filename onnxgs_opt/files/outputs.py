@@ -33,6 +33,27 @@ def require_apart(reads: Uses, writes: Uses) -> None:
         taken[own] = _whose(what)
 
 
+def require_each_apart(runs: Sequence[tuple[str, Uses, Uses]], config: Path | None) -> None:
+    """Refuse what the run of one model writes and that of another one reads or writes, or that is the `config` file.
+
+    Each run has its model, what it reads and what it writes. Two names of one model are no two models, and all may
+    share a timing cache.
+
+    Raises:
+        UsageError: An output is refused.
+    """
+    models = {model: identity(Path(model)) for model, _, _ in runs}
+    read = {identity(path): (model, "read") for model, reads, _ in runs for what, path in reads if what == "IN"}
+    taken = {**read, **({} if config is None else {identity(config): ("the options", "read")})}
+    for model, _, writes in runs:
+        for what, path in writes:
+            other, use = taken.get(own := identity(path), (model, ""))
+            if other != model and models.get(other) != models[model] and what != "--timing-cache":
+                message = f"{what} {path} would be written for {model}, and is {use} for {other}"
+                raise UsageError(message, f"rename one, or give what {what} writes another folder")
+            taken[own] = model, "written"
+
+
 def _whose(what: str) -> str:
     return "the model's own path" if what in ("IN", "OUT") else f"{what}'s path too"
 

@@ -34,7 +34,8 @@ def coordinates_of(algebra: Algebra, reads: Sequence[Expr]) -> list[Coordinate] 
     out = []
     for leaf, found in slopes.items():
         if len(found) > 1:
-            return Miss(f"{source(leaf)} is rounded twice, each time scaled or shifted otherwise", len(reads), "GSO108")
+            told = f"{source(leaf)} is rounded twice, each time scaled or shifted otherwise"
+            return Miss(told, len(reads), "GSO108", apart=True)
         slope, offset = next(iter(found))
         out.append(Coordinate(leaf, slope, offset))
     return sorted(out, key=lambda c: c.leaf.serial)

@@ -143,6 +143,12 @@ class Miss:
         at = f"at '{self.node}', " if self.node else ""
         return f"{self.like}, but {at}{self.condition}" if self.like else f"{at}{self.condition}"
 
+    @property
+    def only_counts(self) -> bool:
+        """Whether all that was seen is that there are not two coordinates, and so no bilinear sampler."""
+        counts = self.code == "GSO112" and not self.reported and self.stage == Stage.COORDINATES
+        return counts and (self.degenerate or self.apart)
+
     def saying(self, other: Miss) -> Miss:
         """This miss, by which the search goes on, with the reason of another look at the same."""
         said = {"condition": other.condition, "like": other.like, "reported": other.reported or other.code}

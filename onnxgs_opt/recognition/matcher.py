@@ -42,7 +42,7 @@ def recognise(
         return reads
     found = coordinates_of(algebra, reads)
     if isinstance(found, Miss):
-        return replace(found, apart=_is_nested(reads), stage=Stage.COORDINATES)
+        return replace(found, apart=found.apart or _is_nested(reads), stage=Stage.COORDINATES)
     fitting = [kind for kind in known if kind.axes == len(found)]
     if not fitting:
         counts = sorted({kind.axes for kind in known})

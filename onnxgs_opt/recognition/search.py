@@ -167,6 +167,8 @@ class _Search:
             name = join.node.outputs[0].name
             if len(join.reads) == 1 and found.stage >= Stage.TAPS:
                 self._misses.setdefault(name, (join, found))
+            elif name in self._misses and self._misses[name][1].only_counts and not found.apart:
+                self._misses[name] = join, found
         self._drop_stencils()
 
     def _drop_stencils(self) -> None:

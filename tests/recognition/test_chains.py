@@ -122,6 +122,18 @@ def test_what_a_chain_shares_with_others_is_left_to_them() -> None:
     lowers_all(chain("squared", 2, shared=True), 2)
 
 
+def test_images_that_are_sampled_at_one_point_to_two_scales_and_summed() -> None:
+    """As planes of features are, whose sizes differ: three samplers, and none of twelve pixels."""
+    body = ""
+    scales = ("Identity(pw)", "Mul(pw, half)", "Add(pw, pw)")
+    for k, scaled in enumerate(f"pw = Add(column, ox)\n px = {scale}" for scale in scales):
+        step = SAMPLE.replace("IMAGE", "start").replace("POINTS", "still").replace("px = Add(column, ox)", scaled)
+        made = set(re.findall(r"^ *(\w+) =", step, re.MULTILINE))
+        body += re.sub(r"\b\w+\b", lambda word, made=made, k=k: f"{word[0]}_{k}" if word[0] in made else word[0], step)
+    head = HEAD.format(outputs="float[1,2,6,7] out")
+    lowers_all(onnx.parser.parse_model(head + body + "two = Add(sample_0, sample_1)\n out = Add(two, sample_2)\n}"), 3)
+
+
 @pytest.mark.parametrize("path", FIELD, ids=lambda path: path.stem)
 def test_exports_of_chains(path: Path) -> None:
     model = onnx.load(path)
