@@ -114,9 +114,9 @@ def of_sum(scope: Scope, facts: Mapping[str, Fact], site: StructuralSite, output
         name = node.outputs[0].name
         if output in (None, name):
             found = _chosen(scope, facts, site, name)
-            if found is None and best is not None:
+            if found is None:
                 break
-            best = found or best
+            best = found
     return best
 
 
@@ -204,8 +204,9 @@ def _chooser(lift: Lift, root: Expr, reads: Sequence[Expr]) -> tuple[int, frozen
     if common:
         return common[0] if len(common) == 1 else (0, frozenset())
     found = coordinates_of(lift.algebra, reads)
-    free = [] if isinstance(found, Miss) else choosers(root, found)
-    return 0, frozenset(c.leaf for c in free) if len(free) == 1 else frozenset()
+    free = set() if isinstance(found, Miss) else {c.leaf for c in choosers(root, found)}
+    free |= {leaf for read in reads for leaf in read.leaves if leaf.integral}
+    return 0, frozenset(free) if len(free) == 1 else frozenset()
 
 
 def _where(
@@ -221,8 +222,13 @@ def _where(
 
 
 def _fails_beyond(scope: Scope, facts: Mapping[str, Fact], output: str, item: _Item) -> bool:
-    """Whether a number that is no image's makes the reads leave what is read, so that nothing is computed."""
-    for numbers in (range(item.count, item.count + FAR), range(-item.count - FAR, -item.count)):
+    """Whether a number that is no image's makes the reads leave what is read, so that nothing is computed.
+
+    Of a few single numbers that is told surely, of all of them as far as bounds tell.
+    """
+    n = item.count
+    single = (range(k, k + 1) for k in (n, 2 * n + 1, -n - 1, -2 * n - 1))
+    for numbers in (*single, range(n, n + FAR), range(-n - FAR, -n)):
         algebra = Algebra()
         beyond = recognise(algebra, _where(scope, facts, output, item, numbers, algebra)[1])
         if not isinstance(beyond, Miss) or beyond.code != LEAVES:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.parser
 import pytest
 
 from onnxgs_opt.api import look
@@ -83,3 +84,251 @@ def test_a_spelling_becomes_a_roi_align_that_computes_the_same(path: Path) -> No
         assert np.any(expected)
         allowed = region_tolerance(found.roi_aligns[0], max(sizes))
         np.testing.assert_allclose(actual, expected, rtol=allowed.rtol, atol=allowed.atol)
+
+
+SPELT = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[2,7,9] image, float[6,4] boxes, float[6,4] noise) => (float[2,6,2,3] out)
+<float zero = {0}, float one = {1}, float half = {0.5}, float scale = {0.25}, float four = {4}, float low = {-1},
+ float H = {7}, float W = {9}, float ly = {6}, float lx = {8}, float wide = {9}, int64[2] flat = {2, -1},
+ float[4] ty = {0.125, 0.375, 0.625, 0.875},
+ float[6] tx = {0.0833333358, 0.25, 0.416666657, 0.583333313, 0.75, 0.916666687},
+ int64[1] first = {1}, int64[1] last = {2}, int64[6] apart = {2, 6, 2, 2, 3, 2}, float[2] even = {0.5, 0.5},
+ float most = {28}, float widest = {36}>
+{
+ bx0, by0, bx1, by1 = Split<axis = 1>(boxes)
+ cx0 = Identity(bx0)
+ cy0 = Identity(by0)
+ cx1 = Identity(bx1)
+ cy1 = Identity(by1)
+ sx = Mul(cx0, scale)
+ sy = Mul(cy0, scale)
+ ex = Mul(cx1, scale)
+ ey = Mul(cy1, scale)
+ startx = Sub(sx, half)
+ starty = Sub(sy, half)
+ extentx = Sub(ex, sx)
+ extenty = Sub(ey, sy)
+ stepx = Mul(extentx, tx)
+ stepy = Mul(extenty, ty)
+ x = Add(startx, stepx)
+ y = Add(starty, stepy)
+ xc = Max(x, zero)
+ yc = Max(y, zero)
+ xf = Floor(xc)
+ yf = Floor(yc)
+ xg = Add(xf, one)
+ yg = Add(yf, one)
+ xa = Min(xf, lx)
+ ya = Min(yf, ly)
+ xb = Min(xg, lx)
+ yb = Min(yg, ly)
+ xl = GreaterOrEqual(xf, lx)
+ yl = GreaterOrEqual(yf, ly)
+ xp = Where(xl, xa, xc)
+ yp = Where(yl, ya, yc)
+ u2 = Sub(xp, xa)
+ v2 = Sub(yp, ya)
+ u = Unsqueeze(u2, first)
+ v = Unsqueeze(v2, last)
+ nu = Sub(one, u)
+ nv = Sub(one, v)
+ ra2 = Mul(ya, wide)
+ rb2 = Mul(yb, wide)
+ ra = Unsqueeze(ra2, last)
+ rb = Unsqueeze(rb2, last)
+ ca = Unsqueeze(xa, first)
+ cb = Unsqueeze(xb, first)
+ faa = Add(ra, ca)
+ fab = Add(ra, cb)
+ fba = Add(rb, ca)
+ fbb = Add(rb, cb)
+ iaa = Cast<to = 7>(faa)
+ iab = Cast<to = 7>(fab)
+ iba = Cast<to = 7>(fba)
+ ibb = Cast<to = 7>(fbb)
+ line = Reshape(image, flat)
+ paa = Gather<axis = 1>(line, iaa)
+ pab = Gather<axis = 1>(line, iab)
+ pba = Gather<axis = 1>(line, iba)
+ pbb = Gather<axis = 1>(line, ibb)
+ top1 = Mul(paa, nu)
+ top2 = Mul(pab, u)
+ top = Add(top1, top2)
+ bottom1 = Mul(pba, nu)
+ bottom2 = Mul(pbb, u)
+ bottom = Add(bottom1, bottom2)
+ upper = Mul(top, nv)
+ lower = Mul(bottom, v)
+ all = Add(upper, lower)
+ fromx = GreaterOrEqual(x, low)
+ fromy = GreaterOrEqual(y, low)
+ tox = LessOrEqual(x, W)
+ toy = LessOrEqual(y, H)
+ inx = And(fromx, tox)
+ iny = And(fromy, toy)
+ seenx2 = Cast<to = 1>(inx)
+ seeny2 = Cast<to = 1>(iny)
+ seenx = Unsqueeze(seenx2, first)
+ seeny = Unsqueeze(seeny2, last)
+ seen = Mul(seeny, seenx)
+ samples = Mul(all, seen)
+ out = AveragePool<kernel_shape = [2, 2], strides = [2, 2]>(samples)
+}"""
+FREE = (" samples = Mul(all, seen)", " samples = Identity(all)")
+CLIPS = tuple(
+    (f" c{c} = Identity(b{c})", f" c{c} = Clip(b{c}, zero, {'widest' if c[0] == 'x' else 'most'})")
+    for c in ("x0", "y0", "x1", "y1")
+)
+POOL = " out = AveragePool<kernel_shape = [2, 2], strides = [2, 2]>(samples)"
+BINS = " bins = Reshape(samples, apart)\n"
+Edits = tuple[tuple[str, str], ...]
+WRONG: dict[str, Edits] = {
+    "a row stands off": (("0.875}", "0.9}"),),
+    "a column stands off": (("{0.0833333358", "{0.08"),),
+    "rows in another order": (("{0.125, 0.375, 0.625", "{0.125, 0.625, 0.375"),),
+    "samples beside the grid": (("y = Add(starty, stepy)", "yn = Add(starty, stepy)\n y = Add(yn, noise)"),),
+    "a corner that is not clamped": (("xb = Min(xg, lx)", "xb = Identity(xg)"),),
+    "open at the low end": (("fromy = GreaterOrEqual", "fromy = Greater"),),
+    "open at the high end": (("tox = LessOrEqual", "tox = Less"),),
+    "zero from the first pixel on": (("float low = {-1}", "float low = {0}"),),
+    "zero behind the last pixel": (
+        ("LessOrEqual(x, W)", "LessOrEqual(x, lx)"),
+        ("LessOrEqual(y, H)", "LessOrEqual(y, ly)"),
+    ),
+    "a mask along rows alone": (("seen = Mul(seeny, seenx)", "seen = Identity(seeny)"),),
+    "no mask": (FREE,),
+    "no mask and boxes clipped too far outside": (FREE, *CLIPS, ("float most = {28}", "float most = {40}")),
+    "no mask and one end not clipped": (FREE, *CLIPS[:3]),
+    "weights of the other axis": (("nu = Sub(one, u)", "nu = Sub(one, v)"),),
+    "a weight that is not clamped": (("u2 = Sub(xp, xa)", "u2 = Sub(x, xa)"),),
+    "corners swapped": (
+        ("pab = Gather<axis = 1>(line, iab)", "pab = Gather<axis = 1>(line, iba)"),
+        ("pba = Gather<axis = 1>(line, iba)", "pba = Gather<axis = 1>(line, iab)"),
+    ),
+    "a corner read twice": (("(line, ibb)", "(line, iba)"),),
+    "another stride": (("float wide = {9}", "float wide = {8}"),),
+    "one axis too large": (("float ly = {6}", "float ly = {5}"),),
+    "places squared": (("stepx = Mul(extentx, tx)", "tt = Mul(tx, tx)\n stepx = Mul(extentx, tt)"),),
+    "ceil for floor": (("yf = Floor(yc)", "yf = Ceil(yc)"),),
+}
+"""Faults: what a RoiAlign node would compute otherwise."""
+UNSEEN = ("a corner that is not clamped", "open at the low end", "open at the high end")
+"""Faults that random boxes do not show: reads beyond a row's end of weight 0, points exactly at an end."""
+OTHERS: dict[str, tuple[int, Edits]] = {
+    "as it is": (2, ()),
+    "clipped boxes and no mask": (2, (FREE, *CLIPS)),
+    "columns as wide as rows are high": (2, (("Mul(extentx, tx)", "Mul(extenty, tx)"),)),
+    "another offset along one axis": (2, (("starty = Sub(sy, half)", "starty = Add(sy, half)"),)),
+    "sums": (2, ((POOL, POOL.replace("out", "mean") + "\n out = Mul(mean, four)"),)),
+    "maxima": (1, ((POOL, POOL.replace("AveragePool", "MaxPool")),)),
+    "means of four neighbours": (
+        1,
+        ((POOL, POOL.replace("strides = [2, 2]", "strides = [2, 2], pads = [1, 1, 0, 0]")), ("[2,6,2,3]", "[2,6,2,3]")),
+    ),
+    "means by a sum over both axes": (
+        2,
+        ((POOL, BINS + ' out = Einsum<equation = "kcasbt,s,t->kcab">(bins, even, even)'),),
+    ),
+    "weighted means": (
+        1,
+        (
+            (POOL, BINS + ' out = Einsum<equation = "kcasbt,s,t->kcab">(bins, even, even)'),
+            ("{0.5, 0.5}", "{0.25, 0.75}"),
+        ),
+    ),
+    "means over bins": (1, ((POOL, BINS + ' out = Einsum<equation = "kcasbt,a,t->kcsb">(bins, even, even)'),)),
+}
+"""What is a RoIAlign too, and how many samples of a bin one node may average."""
+
+
+def spelt(edits: Edits) -> onnx.ModelProto:
+    text = SPELT
+    for old, new in edits:
+        assert old in text, old
+        text = text.replace(old, new)
+    model = onnx.parser.parse_model(text)
+    onnx.checker.check_model(model)
+    return model
+
+
+CORNERS = ("aa", "ab", "ba", "bb")
+CHOSEN: Edits = (
+    ("float[2,7,9] image,", "float[3,2,7,9] image, int64[6] item,"),
+    (
+        "int64[2] flat = {2, -1}",
+        "int64[1] flat = {-1}, int64[2] behind = {1, 2}, int64[2,1,1,1] planes = {0, 63}, int64 volume = {126}, "
+        "int64 none = {0}, int64 all3 = {3}, int64 last3 = {2}",
+    ),
+    (
+        " iaa = Cast",
+        " chosen = Identity(item)\n start1 = Mul(chosen, volume)\n start3 = Unsqueeze(start1, behind)\n"
+        " start = Add(start3, planes)\n iaa = Cast",
+    ),
+    *((f" i{k} = Cast<to = 7>(f{k})", f" j{k} = Cast<to = 7>(f{k})\n i{k} = Add(start, j{k})") for k in CORNERS),
+    ("Gather<axis = 1>(line", "Gather<axis = 0>(line"),
+)
+ITEM = "chosen = Identity(item)"
+ITEMS: dict[str, tuple[bool, Edits]] = {
+    "as it is": (True, CHOSEN),
+    "counted from the last twice": (
+        False,
+        (*CHOSEN, (ITEM, "less = Less(item, none)\n more = Add(item, all3)\n chosen = Where(less, more, item)")),
+    ),
+    "clipped": (False, (*CHOSEN, (ITEM, "chosen = Clip(item, none, last3)"))),
+    "without its sign": (False, (*CHOSEN, (ITEM, "chosen = Abs(item)"))),
+    "a remainder": (False, (*CHOSEN, (ITEM, "chosen = Mod(item, all3)"))),
+    "twice the number": (False, (*CHOSEN, (ITEM, "chosen = Add(item, item)"))),
+    "channels before images": (False, (*CHOSEN, ("planes = {0, 63}", "planes = {0, 126}"), ("{126}", "{63}"))),
+}
+"""By how the number of a box's image is used, whether it is what a RoiAlign node makes of it."""
+
+
+def boxes_of(rng: np.random.Generator) -> dict[str, Any]:
+    corners = (rng.random((6, 4)) * 1.8 - 0.4) * np.array([36, 28, 36, 28])
+    corners[0, 2:] = corners[0, :2]
+    given = {"image": rng.standard_normal((2, 7, 9)), "boxes": corners, "noise": rng.random((6, 4))}
+    return {name: value.astype(np.float32) for name, value in given.items()}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_fault_is_no_roi_align(name: str) -> None:
+    graph, found = looked_at(spelt(WRONG[name]))
+    assert all(region_refusal(site, Target(graph.opset)) is not None for site in found.roi_aligns)
+
+
+@pytest.mark.parametrize("name", [name for name in WRONG if name not in UNSEEN])
+def test_a_fault_is_visible(name: str) -> None:
+    rng = np.random.default_rng(1)
+    pairs = (both(spelt(()), spelt(WRONG[name]), boxes_of(rng)) for _ in range(8))
+    assert max(np.abs(before - after).max() for before, after in pairs) > 1e-2
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_is_one_too_computes_the_same(name: str) -> None:
+    ratio, edits = OTHERS[name]
+    assert_same(spelt(edits), ratio)
+
+
+@pytest.mark.parametrize("name", ITEMS)
+def test_what_says_which_image_is_read_is_told_apart(name: str) -> None:
+    is_one, edits = ITEMS[name]
+    model = spelt(edits)
+    if is_one:
+        assert_same(model, 2)
+    else:
+        assert not looked_at(model)[1].roi_aligns
+
+
+def assert_same(model: onnx.ModelProto, ratio: int) -> None:
+    graph, found = looked_at(model)
+    (site,) = found.roi_aligns
+    assert (site.ratio, region_refusal(site, Target(graph.opset))) == (ratio, None)
+    after = lower(graph, [site], {site.id: "roi-align"}).to_proto()
+    rng = np.random.default_rng(2)
+    for _ in range(8):
+        feeds = boxes_of(rng)
+        if any(value.name == "item" for value in model.graph.input):
+            feeds["image"] = rng.standard_normal((3, 2, 7, 9)).astype(np.float32)
+            feeds["item"] = rng.integers(-3, 3, 6)
+        expected, actual = both(model, after, feeds)
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-4)
