@@ -14,7 +14,7 @@ from onnxgs_opt.recognition.fixed_values import FixedValues
 from onnxgs_opt.recognition.linear_forms import Forms, NoForm
 from onnxgs_opt.recognition.traced import LAYOUT, canonical, elements, laid_out, origins, taken, wide
 from onnxgs_opt.samplers.site import Site
-from onnxgs_opt.samplers.view import View
+from onnxgs_opt.samplers.view import View, spans
 
 FADES = frozenset(("all", "reach", "reach-closed"))
 """Windows that cut nothing off an image with zeros around it."""
@@ -38,7 +38,7 @@ def plane_of(scope: Scope, values: FixedValues, site: Site, samples: Sequence[Ar
         NoForm: There is none, or other channels, or other pixels than zeros outside.
     """
     batch, channels = sizes
-    height, width = (int(size or 0) for size in site.image_size)
+    height, width = spans(site.image, values.facts[site.image.tensor].shape or ())[2:]
     items = [array[..., :1, :1, :1] for array in samples[:2]]
     if any(array.shape != item.shape for array, item in zip(samples[:2], items, strict=True)):
         raise NoForm("the samples of one channel are not of one image")

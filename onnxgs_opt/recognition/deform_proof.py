@@ -27,7 +27,7 @@ from onnxgs_opt.recognition.linear_forms import Forms, NoForm, identity, reshape
 from onnxgs_opt.recognition.traced import LAYOUT, MOST, Laid, elements, laid_out, mixed, origins, taken, wide
 from onnxgs_opt.samplers.deform import Geometry, Operand, Weights
 from onnxgs_opt.samplers.site import Site
-from onnxgs_opt.samplers.view import View
+from onnxgs_opt.samplers.view import View, spans
 
 AXES = 5
 """Those of [n, c, k, oy, ox]."""
@@ -66,10 +66,14 @@ class Found:
     sizes: tuple[int, ...]
 
     @property
+    def beside(self) -> tuple[Operand, ...]:
+        """The offsets and the mask."""
+        return (*self.offsets, *(() if self.mask is None else (self.mask,)))
+
+    @property
     def operands(self) -> frozenset[str]:
         """The tensors that it is made of."""
-        beside = (*self.offsets, *(() if self.mask is None else (self.mask,)))
-        names = (self.image.tensor, self.weights.tensor, self.weights.bias, *(o.view.tensor for o in beside))
+        names = (self.image.tensor, self.weights.tensor, self.weights.bias, *(o.view.tensor for o in self.beside))
         return frozenset(name for name in names if name)
 
 
@@ -201,7 +205,8 @@ class _Proof:
     def _order(self) -> tuple[Array, tuple[int, int]]:
         """The column of each channel of a group and point of the kernel [c, k], and how many rows and columns k has."""
         own, samples = self._contraction, self._samples
-        items = samples.site.channels or 1
+        view = samples.site.image
+        items = spans(view, samples.values.facts[view.tensor].shape or ())[1]
         lead = own.shape[1 : len(own.shape) - len(own.positions)]
         first: Any = (0, ..., *[0] * len(own.positions))
         arrays = (samples.places[0] * items + samples.places[1], *self._at_places)

@@ -7,8 +7,9 @@ that are added to the offsets say where the points of the kernel stand.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from math import sqrt
 
 import numpy as np
@@ -20,17 +21,24 @@ from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.operators import PRODUCTS, operator
 from onnxgs_opt.recognition.deform_conv import RULE
 from onnxgs_opt.recognition.deform_proof import Found, Way, proven
+from onnxgs_opt.recognition.every_size import EverySize
 from onnxgs_opt.recognition.fixed_values import FixedValues
-from onnxgs_opt.recognition.lifting.dynamic_dims import SizeSets
-from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN
+from onnxgs_opt.recognition.lifting.dynamic_dims import SizeSets, settle
+from onnxgs_opt.recognition.lifting.elementwise import EXACT_BELOW
+from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
 from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
 from onnxgs_opt.recognition.linear_forms import NoForm
 from onnxgs_opt.recognition.traced import LAYOUT
 from onnxgs_opt.samplers.deform import DeformSite
-from onnxgs_opt.samplers.site import AS_IT_IS, BILINEAR, Domain, Site
+from onnxgs_opt.samplers.policy import Policy
+from onnxgs_opt.samplers.site import AS_IT_IS, BILINEAR, Domain, Site, SizeRange
+from onnxgs_opt.samplers.view import View, spans
 
 CODE = "GSO117"
 """The code of what weighs the samples of several points and is no deformable convolution."""
+
+LARGER = (61, 59)
+"""Pixels along y and x of an image that is looked at last."""
 
 MOST_NODES = 1024
 """Nodes between the samples and what weighs them: a mask may be put together of as many parts as there are channels."""
@@ -48,12 +56,12 @@ def find_deform_convs(scope: Scope, sites: Iterable[Site]) -> FoundDeformConvs:
     """The deformable convolutions whose samplers are among `sites`."""
     found: list[DeformSite] = []
     misses: list[Remark] = []
-    sizes: SizeSets | None = None
+    sizes: _Sizes | None = None
     for site in sites:
         way = way_of(scope, site)
         if way is None:
             continue
-        sizes = SizeSets(scope) if sizes is None else sizes
+        sizes = _Sizes(scope) if sizes is None else sizes
         try:
             made = _site(scope, sizes, site, way)
         except NoForm as reason:
@@ -99,19 +107,43 @@ def _entry(scope: Scope, node: Node) -> tuple[int, int, Node]:
     return scope.order[node.outputs[0].name], id(node), node
 
 
-def _site(scope: Scope, sizes: SizeSets, site: Site, way: Way) -> DeformSite | None:
+class _Sizes:
+    """The sizes that one graph is looked at: those of `SizeSets`, and larger ones of an image."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope, self.sets = scope, SizeSets(scope)
+
+    @cached_property
+    def every(self) -> EverySize:
+        """The sizes as symbols."""
+        return EverySize(self.scope, *self.sets.all(), {})
+
+    def facts(self, image: View) -> Iterator[Mapping[str, Fact]]:
+        """What is known of every tensor at each set of sizes; at the last one the image is larger."""
+        yield from (self.sets.facts(k) for k in range(len(self.sets.near)))
+        if self.sets.are_dynamic:
+            first = self.sets.at(0)
+            *_, height, width = spans(image, self.sets.facts(0)[image.tensor].shape or ())
+            larger = {size: prime for size, prime in zip((height, width), LARGER, strict=True)}
+            yield settle(self.scope, {name: larger.get(size, size) for name, size in first.items()})[1]
+
+
+def _site(scope: Scope, sizes: _Sizes, site: Site, way: Way) -> DeformSite | None:
     """The site of a way, None of one point, whose samples are merely weighted; NoForm where it is none."""
-    facts = sizes.facts(0)
-    found = proven(scope, FixedValues(scope, facts), site, way)
+    seen = [proven(scope, FixedValues(scope, facts), site, way) for facts in sizes.facts(site.image)]
+    found = seen[0]
     if found is None:
         return None
-    if sizes.are_dynamic:
-        raise NoForm("its sizes are dynamic")
-    operands = found.operands
-    floats = {str(facts.get(name, UNKNOWN).dtype) for name in operands}
+    if any(other is None or replace(other, sizes=found.sizes) != found for other in seen[1:]):
+        raise NoForm("what it computes changes with the dynamic sizes")
+    known = [set(each) for each in zip(*(other.sizes for other in seen if other is not None), strict=True)]
+    static = tuple(each.pop() if len(each) == 1 else None for each in known)
+    if static[1] is None or static[4] is None:
+        raise NoForm("how many channels there are is dynamic")
+    operands, output = found.operands, way.node.outputs[0].name
+    floats = {str(sizes.sets.facts(0).get(name, UNKNOWN).dtype) for name in operands}
     if floats != {"float32"}:
         raise NoForm(f"it computes in {' and '.join(sorted(floats))}, which no DeformConv does")
-    output = way.node.outputs[0].name
     return DeformSite(
         id="",
         rule=RULE,
@@ -119,12 +151,11 @@ def _site(scope: Scope, sizes: SizeSets, site: Site, way: Way) -> DeformSite | N
         reads=site.reads,
         read_op=site.read_op,
         dtype=site.dtype,
-        policy=site.policy,
+        policy=Policy(),
         kernels=site.kernels,
-        coordinates=site.coordinates,
-        align_corners=site.align_corners,
-        layout=site.layout,
-        domain=Domain(),
+        coordinates="pixel",
+        layout="NCHW",
+        domain=_domain(sizes, site, found, output) if sizes.sets.are_dynamic else Domain(),
         sampler=site,
         geometry=found.geometry,
         image=found.image,
@@ -132,10 +163,28 @@ def _site(scope: Scope, sizes: SizeSets, site: Site, way: Way) -> DeformSite | N
         mask=found.mask,
         weights=found.weights,
         output_groups=found.output_groups,
-        sizes=found.sizes,
+        sizes=static,
         norm=_norm(scope, found),
         cone=tuple(node.name for node in of_claim(scope, output, operands)),
     )
+
+
+def _domain(sizes: _Sizes, site: Site, found: Found, output: str) -> Domain:
+    """The sizes at which it is the same formula; NoForm where at some it is another one."""
+    others = [operand.view for operand in found.beside]
+    broken = sizes.every.broken(output, found.image, others)
+    if broken is not None:
+        raise NoForm(f"at '{broken.node}' {broken.why}")
+    proven_for = sizes.every.domain(found.image, others, EXACT_BELOW[8])
+    inner = {} if site.domain is None else {size.name: size for size in site.domain.sizes}
+    ranges = tuple(_both(size, inner[size.name]) if size.name in inner else size for size in proven_for.sizes)
+    return Domain(ranges, None if site.domain is None else site.domain.pixels)
+
+
+def _both(one: SizeRange, other: SizeRange) -> SizeRange:
+    """The sizes that are in two ranges."""
+    ends = [size.at_most for size in (one, other) if size.at_most is not None]
+    return SizeRange(one.name, max(one.at_least, other.at_least), min(ends, default=None))
 
 
 def _norm(scope: Scope, found: Found) -> float:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from onnxgs_opt.samplers.site import AnySite, Site
 from onnxgs_opt.samplers.view import View
 
+NAME = "deformable convolution"
+
 
 @dataclass(frozen=True)
 class Operand:
@@ -120,7 +122,7 @@ class DeformSite(AnySite):
     @property
     def what(self) -> str:
         """The node's attributes."""
-        return f"deformable convolution ({self.geometry.words})"
+        return f"{NAME} ({self.geometry.words})"
 
     @property
     def operands(self) -> frozenset[str]:

@@ -292,18 +292,18 @@ def _told_shapes(sized: Graph, cone: ModelProto) -> dict[str, tuple[int, ...]]:
 
 @dataclass(frozen=True)
 class DeformTrial:
-    """A deformable convolution of static sizes, whose points are up to 2 pixels from where the kernel has them."""
+    """A deformable convolution, whose points are up to 2 pixels from where the kernel has them, at sizes of `sized`."""
 
     site: DeformSite
     signature: str
-    is_dynamic: bool = False
+    is_dynamic: bool
+    sized: Graph
 
     @property
     def sizes(self) -> str:
-        """The shapes of the image and of the output."""
-        batch, channels, height, width, made, *positions = self.site.sizes
-        shapes = (batch, channels, height, width), (batch, made, *positions)
-        return " to ".join("x".join(map(str, shape)) for shape in shapes)
+        """The shape of the image."""
+        shape = _shape(self.sized, self.site.image.tensor)
+        return "unknown sizes" if shape is None else "x".join(map(str, shape))
 
     def cone(self, graph: Graph) -> ModelProto:
         """The model from the image, the offsets and the mask to the output."""
@@ -316,7 +316,7 @@ class DeformTrial:
         def near(size: int, grid: Any) -> Any:
             return grid + rng.uniform(-2, 2, grid.shape).astype(np.float32)
 
-        return deform_feeds(cone, self.site, rng, near)
+        return deform_feeds(cone, self.site, _told_shapes(self.sized, cone), rng, near)
 
     def lowered(self, graph: Graph, cone: ModelProto, name: str) -> ModelProto:
         """That model with one DeformConv, or with the sampler in it written otherwise."""
@@ -324,7 +324,11 @@ class DeformTrial:
 
 
 def _deform_trial(graph: Graph, sized: Graph, site: DeformSite) -> DeformTrial:
-    return DeformTrial(site, KINDS[site.kind].workload(graph, site))
+    is_dynamic = None in site.sizes
+    part = sized.at(site.body)
+    shape = _shape(part, site.image.tensor) if is_dynamic else None
+    signature = KINDS[site.kind].workload(graph, site)
+    return DeformTrial(site, signature if shape is None else f"{signature} at:{shape}", is_dynamic, part)
 
 
 TRIALS: dict[str, Callable[[Graph, Graph, Any], Trial]] = {

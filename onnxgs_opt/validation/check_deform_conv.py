@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from onnx import ModelProto
-from onnx.helper import tensor_dtype_to_np_dtype
 
 from onnxgs_opt.ir.constants import constant_value
 from onnxgs_opt.ir.def_use import Scope
@@ -19,10 +17,11 @@ from onnxgs_opt.passes.infer_shapes import InferShapes
 from onnxgs_opt.passes.lower_sites import lower
 from onnxgs_opt.runtime import Runtime
 from onnxgs_opt.samplers.deform import DeformSite
-from onnxgs_opt.samplers.view import Array, lay_out
-from onnxgs_opt.validation.boundary_values import image_values, pixels
+from onnxgs_opt.samplers.view import Array, lay_out, spans
+from onnxgs_opt.validation.boundary_values import pixels
+from onnxgs_opt.validation.check_resize import Shapes, feeds_at
 from onnxgs_opt.validation.compare import Comparison, compare_runs
-from onnxgs_opt.validation.extract import NotRunnableError, cone_from
+from onnxgs_opt.validation.extract import cone_from
 from onnxgs_opt.validation.inputs import MAX_ROUNDS, POINTS, Run
 from onnxgs_opt.validation.original import Original
 from onnxgs_opt.validation.terms import Terms
@@ -45,12 +44,16 @@ class DeformCheck:
             NotRunnableError: Its cone cannot run alone.
         """
         cone = deform_cone(graph, site, terms.scopes)
-        runs = tuple(_runs(cone, site, terms.seed))
+        runs = tuple(_runs(cone, site, terms))
         return cls(site, Original(cone, custom_ops=terms.custom_ops, keeps=True), terms, runs)
 
     def compare(self, name: str, runtime: Runtime | None = None) -> Comparison:
         """Compare the cone with what a lowering writes for it, which runs in `runtime` or onnxruntime on a CPU."""
-        allowed = self.terms.tolerance(tolerance_of_deform(self.site, name))
+
+        def allowed(run: Run) -> Tolerance:
+            sizes = (*self.site.sizes[:2], *run.image, *self.site.sizes[4:])
+            return self.terms.tolerance(tolerance_of_deform(replace(self.site, sizes=sizes), name))
+
         after = deformed(self.cone.model, self.site, name)
         return compare_runs(replace(self.cone, runtime=runtime), after, self.runs, allowed, self.terms.seed, None)
 
@@ -81,51 +84,66 @@ def deformed(cone: ModelProto, site: DeformSite, name: str) -> ModelProto:
     return lower(graph, [own], {site.id: name}).to_proto()
 
 
-def _runs(cone: ModelProto, site: DeformSite, seed: int) -> Iterator[Run]:
-    """As many inputs as it takes for all kinds of points to meet."""
-    rng = np.random.default_rng(seed)
-    points = math.prod(size or 1 for size in (site.sizes[0], *site.sizes[5:])) * site.geometry.points
+def _runs(cone: ModelProto, site: DeformSite, terms: Terms) -> Iterator[Run]:
+    """At each set of sizes as many inputs as it takes for all kinds of points to meet."""
+    rng = np.random.default_rng(terms.seed)
+    names = {value.name for value in cone.graph.input}
 
     def anywhere(size: int, grid: Array) -> Array:
         return pixels(size, grid.size, rng).reshape(grid.shape)
 
-    for _ in range(max(1, min(MAX_ROUNDS, -(-POINTS // points)))):
-        yield Run(deform_feeds(cone, site, rng, anywhere))
+    for known in [shapes for shapes in terms.shapes if names <= set(shapes)] or [{}]:
+        points = 0
+        for _ in range(MAX_ROUNDS):
+            feeds = deform_feeds(cone, site, known, rng, anywhere)
+            yield Run(feeds, image=tuple(_sizes(site, feeds)[1]))
+            points += max(feeds[name].size for name in feeds)
+            if points >= POINTS:
+                break
 
 
 Aim = Callable[[int, Array], Array]
 """From the pixels of an axis and those that the points of the kernel are at, to those where they are to be."""
 
 
-def deform_feeds(cone: ModelProto, site: DeformSite, rng: np.random.Generator, aim: Aim) -> dict[str, Array]:
+def deform_feeds(
+    cone: ModelProto, site: DeformSite, known: Shapes, rng: np.random.Generator, aim: Aim
+) -> dict[str, Array]:
     """Inputs of a cone, unit-normal but for the offsets, which put the points where `aim` says.
+
+    They are of `known` shapes where the file leaves them open.
 
     Raises:
         NotRunnableError: A shape is not known.
     """
-    feeds: dict[str, Array] = {}
-    for value in cone.graph.input:
-        kind = value.type.tensor_type
-        shape = [dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim]
-        if None in shape:
-            raise NotRunnableError(f"no sizes are known for '{value.name}'")
-        dtype = tensor_dtype_to_np_dtype(kind.elem_type)
-        feeds[value.name] = image_values([size or 0 for size in shape], rng, dtype)
-    offsets = _offsets(site, aim)
+    feeds = feeds_at(cone, known, rng)
+    offsets = _offsets(site, feeds, aim)
+    batch, *_, height, width = offsets.shape
     for k, operand in enumerate(site.offsets):
         name, own = operand.view.tensor, offsets if len(site.offsets) == 1 else offsets[:, :, k]
         if name in feeds:
-            batch, *_, height, width = offsets.shape
             whole = rng.standard_normal((batch, operand.channels, height, width)).astype(np.float32)
             whole[:, list(operand.table)] = own.reshape(batch, -1, height, width)
             feeds[name] = lay_out(operand.view, whole, feeds[name].shape)
     return feeds
 
 
-def _offsets(site: DeformSite, aim: Aim) -> Array:
+def _sizes(site: DeformSite, feeds: Mapping[str, Array]) -> tuple[int, list[int], list[int]]:
+    """N, (H, W) and (Ho, Wo) of a site whose inputs are these."""
+    batch, _, *image, _, height, width = (size or 0 for size in site.sizes)
+    positions = [height, width]
+    if site.image.tensor in feeds:
+        batch, _, *image = spans(site.image, feeds[site.image.tensor].shape)
+    for operand in site.offsets:
+        if operand.view.tensor in feeds:
+            positions = spans(operand.view, feeds[operand.view.tensor].shape)[2:]
+    return batch, image, positions
+
+
+def _offsets(site: DeformSite, feeds: Mapping[str, Array], aim: Aim) -> Array:
     """Offsets [N, offset groups * points, 2, Ho, Wo] that bring the points of the kernel to where `aim` says."""
     own = site.geometry
-    batch, _, *image, _, height, width = (size or 1 for size in site.sizes)
+    batch, image, (height, width) = _sizes(site, feeds)
     parts = []
     for axis, size in enumerate(image):
         place = np.arange(own.points) // own.kernel[1] if axis == 0 else np.arange(own.points) % own.kernel[1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -11,13 +13,17 @@ import pytest
 from onnxgs_opt import optimize
 from onnxgs_opt.api import look
 from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.lowering import Target
+from onnxgs_opt.lowering.deform_conv import deform_refusal
 from onnxgs_opt.recognition.findings import Survey
+from onnxgs_opt.report.rendering.text import to_text
 from onnxgs_opt.runtime.ort import has_deform_conv, open_session
 from onnxgs_opt.samplers.deform import DeformSite
 from onnxgs_opt.validation.check_deform_conv import DeformCheck, deformed
 from onnxgs_opt.validation.terms import Terms
 from tests.fixtures.deform import Spelling, build, truth
 
+MODELS = Path(__file__).parents[1] / "fixtures" / "deform_exports"
 needs_node = pytest.mark.skipif(not has_deform_conv(), reason="this onnxruntime has no DeformConv")
 
 SPELLINGS = {
@@ -47,9 +53,10 @@ def looked_at(model: onnx.ModelProto) -> tuple[Graph, Survey]:
     return look(Graph.from_proto(model))
 
 
-def feeds_of(model: onnx.ModelProto, seed: int = 3) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in model.graph.input}
+def feeds_of(model: onnx.ModelProto, shape: tuple[int, ...] | None = None) -> dict[str, np.ndarray]:
+    """Inputs with points up to some pixels outside; of `shape`, or as the file has them."""
+    rng = np.random.default_rng(3)
+    shapes = {v.name: shape or [d.dim_value for d in v.type.tensor_type.shape.dim] for v in model.graph.input}
     scales = {name: 2.5 if name.startswith("offset") else 1 for name in shapes}
     return {name: (rng.standard_normal(shape) * scales[name]).astype(np.float32) for name, shape in shapes.items()}
 
@@ -167,3 +174,101 @@ def test_the_faults_change_what_is_computed() -> None:
             model = build(replace(own, fault=fault))
             feeds = feeds_of(model)
             assert not np.allclose(run(model, feeds), run(build(own), feeds), atol=1e-2), fault
+
+
+# ---- what exporters write --------------------------------------------------------------------------------------------
+
+EXPORTS = {
+    "hand.dy18.st": "3 x 3, pad 1",
+    "hand.ts17.dyn": "3 x 3, pad 1",
+    "package_v2.nd12": "3 x 3, pad 1",
+    "package_groups.el17": "3 x 3, pad 1, 2 groups, 4 offset groups",
+    "package_strides.nd17": "3 x 2, stride 2 x 1, dilation 2 x 1, pad 1 x 2",
+}
+"""Exports of a module by hand, and what deform_conv2d_onnx_exporter writes for torchvision's operator."""
+
+
+@needs_node
+@pytest.mark.parametrize("name", EXPORTS)
+def test_an_export_becomes_one_node_that_computes_the_same(name: str) -> None:
+    model = onnx.load(MODELS / f"{name}.onnx")
+    result = optimize(model, lowering="deform-conv", opset=19, require_match=1)
+    (site,) = result.report.sites
+    assert (site.rule, site.lowering) == ("GSO006", "deform-conv")
+    assert site.policy.kind == f"deformable convolution ({EXPORTS[name]})"
+    assert site.policy.border == "zeros"
+    assert site.domain is not None
+    assert site.domain.words == ("every n, h, w >= 2" if name.endswith("dyn") else "the sizes in the file")
+    kinds = [node.op_type for node in result.model.graph.node]
+    assert kinds.count("DeformConv") == 1
+    assert len(kinds) < 8
+    sizes = ((1, 2, 2), (2, 9, 5), (1, 33, 40)) if name.endswith("dyn") else (None,)
+    for size in sizes:
+        feeds = feeds_of(model, shape=None if size is None else (size[0], 3, *size[1:]))
+        np.testing.assert_allclose(run(result.model, feeds), run(model, feeds), rtol=1e-4, atol=2e-4)
+
+
+def test_where_the_opset_is_too_low_the_report_says_so_and_the_sampler_is_lowered_by_itself() -> None:
+    model = onnx.load(MODELS / "package_v2.nd12.onnx")
+    result = optimize(model, lowering="merged-gather")
+    (site,) = result.report.sites
+    assert (site.rule, site.lowering) == ("GSO006", "merged-gather")
+    assert "--opset 19" in site.refusals["deform-conv"]
+    assert "deform-conv refused: DeformConv needs opset >= 19" in to_text(result.report)
+    kinds = [node.op_type for node in result.model.graph.node]
+    assert kinds.count("Conv") == 1
+    assert result.report.reads.after == 1
+    feeds = feeds_of(model)
+    np.testing.assert_allclose(run(result.model, feeds), run(model, feeds), rtol=1e-4, atol=1e-4)
+
+
+def test_runtimes_without_the_node_refuse_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, found = looked_at(build(SPELLINGS["pairs"]))
+    (site,) = found.deforms
+    assert deform_refusal(site, Target(19, "openvino")) == "openvino is not known to have DeformConv"
+    monkeypatch.setattr("onnxgs_opt.lowering.deform_conv.has_deform_conv", lambda: False)
+    assert "1.25 is the first that has" in str(deform_refusal(site, Target(19)))
+    assert "--opset 19" in str(deform_refusal(site, Target(18)))
+
+
+# ---- the check ------------------------------------------------------------------------------------------------------
+
+
+def _moved(site: DeformSite) -> DeformSite:
+    top, left, bottom, right = site.geometry.pads
+    return replace(site, geometry=replace(site.geometry, pads=(top - 1, left, bottom + 1, right)))
+
+
+def _rolled(site: DeformSite) -> DeformSite:
+    (offsets,) = site.offsets
+    return replace(site, offsets=(replace(offsets, table=(*offsets.table[2:], *offsets.table[:2])),))
+
+
+def _turned(site: DeformSite) -> DeformSite:
+    (offsets,) = site.offsets
+    pairs = zip(offsets.table[1::2], offsets.table[::2], strict=True)
+    return replace(site, offsets=(replace(offsets, table=tuple(c for pair in pairs for c in pair)),))
+
+
+def _unmasked(site: DeformSite) -> DeformSite:
+    return replace(site, mask=None)
+
+
+def _masked_otherwise(site: DeformSite) -> DeformSite:
+    assert site.mask is not None
+    return replace(site, mask=replace(site.mask, table=site.mask.table[::-1]))
+
+
+def _weighted_otherwise(site: DeformSite) -> DeformSite:
+    return replace(site, weights=replace(site.weights, columns=(1, 0, *range(2, 36))))
+
+
+@needs_node
+@pytest.mark.parametrize("fault", [_moved, _rolled, _turned, _unmasked, _masked_otherwise, _weighted_otherwise])
+def test_the_check_sees_a_wrong_site(fault: Callable[[DeformSite], DeformSite]) -> None:
+    graph, found = looked_at(build(Spelling()))
+    (site,) = found.deforms
+    terms = Terms(lambda own: own)
+    assert DeformCheck.of(graph, site, terms).compare("deform-conv").status == "ok"
+    wrong = replace(DeformCheck.of(graph, site, terms), site=fault(site))
+    assert wrong.compare("deform-conv").status == "mismatch"

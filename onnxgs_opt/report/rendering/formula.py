@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from onnxgs_opt.report.model import SiteReport
+from onnxgs_opt.samplers.deform import NAME as DEFORMABLE
 from onnxgs_opt.samplers.kernel import CUBICS, KERNELS, TORCH
 from onnxgs_opt.samplers.policy import WINDOWS, Policy, Window
 from onnxgs_opt.samplers.site import BILINEAR
@@ -33,6 +34,12 @@ _BINS = (
     r"\text{of box } k:\quad y_m=y_0+m\,d_y,\quad x_m=x_0+m\,d_x",
     r"\mathrm{bin}_{k,c,i,j}=\frac{1}{s^2}\sum_{m=si}^{si+s-1}\sum_{n=sj}^{sj+s-1}\mathrm{out}_{k,c}(y_m,x_n)",
 )
+_POINTS = (
+    r"\text{of point } k:\quad y_k=s_y i-p_y+d_y k_y+\Delta y_{n,k,i,j},\quad x_k=s_x j-p_x+d_x k_x+\Delta x_{n,k,i,j}",
+    r"\mathrm{conv}_{n,o,i,j}=b_o+\sum_{c}\sum_{k} W_{o,c,k}\,m_{n,k,i,j}\,\mathrm{out}_{n,c}(y_k,x_k)",
+)
+"""Of a deformable convolution: strides s, pads p, dilations d; each point k of the kernel has an offset and a mask."""
+
 _PARAMETERS: dict[str, Fraction] = dict(zip((kernel.name for kernel in CUBICS), (TORCH, Fraction(-1, 2)), strict=True))
 
 
@@ -47,9 +54,10 @@ def formulas(site: SiteReport, policy: Policy | None, kernels: Sequence[str] = B
         *_weights(kernels),
         *(_TIES[name] for name in dict.fromkeys(kernels) if name in _TIES),
     ]
+    is_deformed = site.policy.kind.startswith(DEFORMABLE)
     if window == "" or policy.border != "zeros":
         lines.append(_outside(policy, [letter for letter, _ in axes]))
-    lines += _BINS if site.policy.kind == "RoIAlign" else (_coordinates(site),)
+    lines += _BINS if site.policy.kind == "RoIAlign" else _POINTS if is_deformed else (_coordinates(site),)
     return tuple(line for line in lines if line)
 
 

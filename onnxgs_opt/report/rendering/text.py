@@ -145,6 +145,9 @@ def _site(alike: Sequence[SiteReport]) -> Iterator[Text]:
     yield Text.assemble(
         f"{margin}{len(site.reads)} {printable(site.read_op)}{each} -> ", styled, printable(f": {site.reason}")
     )
+    for lowering, why in site.refusals.items():
+        if "; --opset" in why:  # another one would let it be that
+            yield Text(printable(f"{margin}{lowering} refused: {why}"))
     if alike[1:]:
         yield Text(f"{margin}alike: {_others([f'{other.id} ({other.output})' for other in alike[1:]])}")
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from onnxgs_opt.report.model import Report, SitePolicy, SiteReport, TargetCheck
+from onnxgs_opt.samplers.deform import NAME as DEFORMABLE
 from onnxgs_opt.tuning.measurement import Measurement
 
 AS_READ = "as read"
@@ -50,6 +51,9 @@ WINDOWS = {
 }
 """Where a window makes the result zero."""
 
+NAMED = ("RoIAlign", DEFORMABLE)
+"""Sites that are more than a sampler begin with what they are."""
+
 UNITS = {"pixel": "pixel coordinates", "normalised": "coordinates -1 to 1", "unit": "coordinates 0 to 1"}
 
 
@@ -89,10 +93,9 @@ def kind(site: SiteReport) -> str:
 
 
 def sample(site: SiteReport) -> str:
-    """What a site is, in two words."""
-    return {"grid-sample": "GridSample node", "RoIAlign": "RoIAlign"}.get(
-        site.policy.kind, f"{site.policy.kind} sample"
-    )
+    """What a site is, in a few words."""
+    own = site.policy.kind
+    return own if own.startswith(NAMED) else {"grid-sample": "GridSample node"}.get(own, f"{own} sample")
 
 
 def sentence(site: SiteReport) -> str:
