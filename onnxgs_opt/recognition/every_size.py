@@ -128,7 +128,8 @@ class EverySize:
                 value = small_value(tensor)
                 if value is None or value.dtype.kind not in "iuf" or not value.size:
                     continue
-                if np.any((np.abs(value) > largest) & (np.abs(value) < most)):
+                size = np.abs(value.astype(np.float64))  # half precision has no number as large as `most`
+                if np.any((size > largest) & (size < most)):
                     return Break(node.name, f"compares with {value.reshape(-1)[0]}, which a size may pass")
         return None
 

@@ -207,7 +207,7 @@ def _difference(original: Original, run: Run, name: str, a: Array, b: Array, tol
         found = _beside_optimised(original, run, name, b, tolerance, found)
     if not found.within:
         found = _beside_exact(original, run, name, a, b, tolerance) or found
-    if not found.within and original.beside is not None and a.dtype.kind == "f":
+    if not found.within and a.dtype.kind in "fiub" and original.beside is not None:
         found = _beside_rounded(original.beside, run, name, a, b, tolerance)
     if not found.within and tolerance.carried and a.dtype.kind == "f":
         moved = _beside_moved(original, run, name, a, b, tolerance)
@@ -252,7 +252,8 @@ def _beside_exact(
 def _beside_rounded(beside: Session, run: Run, name: str, a: Array, b: Array, tolerance: Tolerance) -> Difference:
     """The same comparison, which also allows for what the original makes of samples that are off by what they may be.
 
-    A sample of halves is off by their roundings, which what follows may multiply by any factor.
+    A sample of halves is off by their roundings, which what follows may multiply by any factor. One that is rounded to
+    a whole number, compared, or ranked among others is another number where it is just above, and where just below.
     """
     slack = np.zeros(a.shape)
     for _ in range(MOVES):

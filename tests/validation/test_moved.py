@@ -42,6 +42,28 @@ def test_a_factor_carries_them(after: str, moved: dict[str, Moved], status: str)
     assert check_model(parse(HALVES), parse(after), moved=moved).status == status
 
 
+BYTES = """
+<ir_version: 8, opset_import: ["" : 17]>
+g (float[4000] x) => ({type}[4000] y) <float many = {{40}}, float few = {{5}}, float rest = {{8}}>
+{{
+  s = Mul(x, many)
+  y = {last}
+}}
+"""
+LASTS = {"uint8": "Cast<to=2>(s)", "int32": "Cast<to=6>(s)", "bool": "Greater(s, few)"}
+
+
+@pytest.mark.parametrize("kind", LASTS)
+def test_a_whole_number_is_another_one_just_below(kind: str) -> None:
+    """The same product in another order is off by a bit, and cut off to the next number."""
+    before = BYTES.format(type=kind, last=LASTS[kind])
+    off = {"s": Moved(Tolerance(1e-6, 1e-6, "another order"))}
+    fives = before.replace("Mul(x, many)", "Mul(b, few)").replace("  s =", "  b = Mul(x, rest)\n  s =")
+    wrong = fives.replace("rest = {8}", "rest = {7.99}")
+    for after, status in ((fives, "ok"), (wrong, "mismatch")):
+        assert check_model(parse(before), parse(after), moved=off).status == status
+
+
 def test_what_is_not_computed_is_passed_over() -> None:
     assert with_moved(parse(HALVES), {"x": OFF}) is None
 
