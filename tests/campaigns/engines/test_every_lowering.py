@@ -20,6 +20,7 @@ from tests.fixtures.spellings.curated import curated
 pytestmark = pytest.mark.skipif(find_spec("tensorrt_rtx") is None, reason="tensorrt-rtx-cu13 is not installed")
 EXPORTS = Path(__file__).parents[2] / "fixtures/models"
 OPSET = 17
+OPSETS = ("ts11", "ts13", "ts17", "dy18", "dy20")
 DIMS = ("static", "dynamic")
 COVERED = ("policy", "coordinates", "layout", "read", "image_dtype", "flip", "points", "batch")
 """What changes the graph that a lowering writes, or the view of the image and the points that it starts from."""
@@ -30,22 +31,35 @@ def with_dims(spelling: Spelling, dims: str) -> Spelling:
 
 
 @cache
-def covering(dims: str) -> tuple[Spelling, ...]:
-    """The field's samplers, then curated spellings until every value of the axes is there that these dims allow."""
-    fitting = {name: with_dims(s, dims) for name, s in curated().items() if valid(with_dims(s, dims))}
-    chosen = [s for name, s in fitting.items() if "=" not in name]
-    left = {(axis, getattr(s, axis)) for s in fitting.values() for axis in COVERED}
+def covering(dims: str, turn: int) -> tuple[Spelling, ...]:
+    """Half of the field's samplers, then curated spellings until half of the values of the axes are there.
+
+    At the other dims it is the other half of both, but for what one kind of dims alone allows.
+    """
+    half = (turn + DIMS.index(dims)) % 2
+    fitting, others = (
+        {name: with_dims(s, d) for name, s in curated().items() if valid(with_dims(s, d))} for d in (dims, other(dims))
+    )
+    field = [name for name in curated() if "=" not in name]
+    chosen = [fitting[name] for name in field if name in fitting and (name in field[half::2] or name not in others)]
+    there, elsewhere = ({(a, getattr(s, a)) for s in some.values() for a in COVERED} for some in (fitting, others))
+    values = sorted(there | elsewhere, key=str)
+    left = there & {*values[half::2], *(there - elsewhere)}
     while left := left - {(axis, getattr(s, axis)) for s in chosen for axis in COVERED}:
         chosen.append(max(fitting.values(), key=lambda s: sum((axis, getattr(s, axis)) in left for axis in COVERED)))
     return tuple(chosen)
 
 
+def other(dims: str) -> str:
+    return DIMS[1 - DIMS.index(dims)]
+
+
 @cache
-def samplers(dims: str) -> dict[str, list[Lowered]]:
+def samplers(dims: str, turn: int) -> dict[str, list[Lowered]]:
     """By lowering, the models of the covering set, with GridSample nodes of both alignments beside them."""
     by_name: dict[str, list[Lowered]] = defaultdict(list)
-    for model in [*map(spelt, covering(dims)), *grid_samples(dims)]:
-        for one in lowered(model):
+    for model in [*map(spelt, covering(dims, turn)), *grid_samples(dims)]:
+        for one in lowered(model, NAMES[turn::2]):
             by_name[one.lowering].append(one)
     return by_name
 
@@ -61,16 +75,20 @@ def grid_samples(dims: str) -> list[ModelProto]:
     return [parser.parse_model(text) for text in texts]
 
 
-def test_the_set_covers_what_there_is() -> None:
-    for dims in DIMS:
-        for axis in ("policy", "coordinates", "read", "image_dtype"):
-            assert {getattr(s, axis) for s in covering(dims)} == set(AXES[axis])
+@pytest.mark.parametrize("turn", [0, 1])
+def test_the_set_covers_what_there_is(turn: int) -> None:
+    """Of every lowering at static or at dynamic sizes; `make engines` has all at both."""
+    for axis in COVERED:
+        there = {getattr(with_dims(s, d), axis) for s in curated().values() for d in DIMS if valid(with_dims(s, d))}
+        assert {getattr(s, axis) for dims in DIMS for s in covering(dims, turn)} == there
+    for axis in ("policy", "coordinates", "read", "image_dtype"):
+        assert {getattr(s, axis) for dims in DIMS for s in covering(dims, turn)} == set(AXES[axis])
 
 
 @pytest.mark.parametrize("dims", DIMS)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_lowering_of_every_sampler_builds(name: str, dims: str, tmp_path: Path) -> None:
-    models = samplers(dims)[name]
+    models = samplers(dims, NAMES.index(name) % 2)[name]
     if not models:
         pytest.skip(f"{name} refuses samplers of {dims} sizes")
     built = build(together(models), tmp_path / "all.onnx", tmp_path / "all.engine")
@@ -78,21 +96,20 @@ def test_every_lowering_of_every_sampler_builds(name: str, dims: str, tmp_path: 
     assert [p.name for p in tmp_path.iterdir()] == ["all.engine"]
 
 
-@pytest.mark.parametrize("opset", ["ts11", "ts13", "ts17", "dy18", "dy20"])
+@pytest.mark.parametrize("opset", OPSETS)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_lowering_of_real_exports_builds(name: str, opset: str, tmp_path: Path) -> None:
-    models = exports(opset)[name]
+    models = exports(opset, (NAMES.index(name) + OPSETS.index(opset)) % 2)[name]
     if not models:
         pytest.skip(f"{name} refuses every export of {opset}")
     build(together(models), tmp_path / "all.onnx", tmp_path / "all.engine")
 
 
 @cache
-def exports(opset: str) -> dict[str, list[Lowered]]:
-    """By lowering, the committed exports of one exporter and opset, static and dynamic ones beside each other."""
+def exports(opset: str, turn: int) -> dict[str, list[Lowered]]:
+    """By lowering, a static and a dynamic export of one exporter and opset, of two samplers in turn."""
     by_name: dict[str, list[Lowered]] = defaultdict(list)
-    for path in sorted(EXPORTS.glob(f"*.{opset}.*.onnx")):
-        if path.name.endswith((".st.onnx", ".dyn.onnx")):
-            for one in lowered(onnx.load(path)):
-                by_name[one.lowering].append(one)
+    for sampler, dims in (("masked_interior", turn), ("masked_interior_normalized", 1 - turn)):
+        for one in lowered(onnx.load(EXPORTS / f"{sampler}.{opset}.{('st', 'dyn')[dims]}.onnx")):
+            by_name[one.lowering].append(one)
     return by_name
