@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 from onnx import parser
 
@@ -12,6 +11,7 @@ from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import Target
 from onnxgs_opt.lowering.emit.taps import emit_taps
+from onnxgs_opt.runtime.ort import open_session
 from onnxgs_opt.samplers.border import BORDERS
 from onnxgs_opt.samplers.coordinates import COORDINATES
 from onnxgs_opt.samplers.kernel import KERNELS
@@ -53,7 +53,7 @@ def gap(sampler: Sampler, opset: int = 17, dynamic: bool = False, span: float = 
     anywhere = rng.uniform(-9, 12, quarters.shape)
     points = list((np.where(rng.random(quarters.shape) < 0.5, quarters, anywhere) * span).astype(np.float32))
     points[0] = points[0][:1]
-    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = open_session(model, optimise=False, threads=1)
     (found,) = session.run(None, {"image": image, **{f"p{k}": p for k, p in enumerate(points)}})
     wanted = sampled(image, points, sampler)
     assert found.shape == wanted.shape
