@@ -12,13 +12,13 @@ import pytest
 from onnxgs_opt import find, optimize
 from onnxgs_opt.recognition import search
 from tests.fixtures.spellings.check import run
-from tests.fixtures.text import CELL, FIRST_THREE, TERMS, WEIGHTS, four
+from tests.fixtures.text import CELL, CLAMPED, FIRST_THREE, TERMS, WEIGHTS, four
 
 FIELD = [Path(__file__).parents[1] / "fixtures" / "chains" / name for name in ("chain2.onnx", "sq21.onnx")]
 HEAD = """
 <ir_version: 8, opset_import: ["" : 17]>
 chain (float[1,2,6,7] start, float[6,7] column, float[6,7] row, float[1,2,6,7] still) => ({outputs})
-<float zero = {{0}}, float one = {{1}}, float half = {{0.5}}, float xl = {{6}}, float yl = {{5}}, float width = {{7}},
+<float zero = {{0}}, float one = {{1}}, float half = {{0.5}}, float xl = {{6}}, float yl = {{5}}, float w = {{7}},
  int64 k0 = {{0}}, int64 k1 = {{1}}, int64[3] lines = {{1, 2, 42}}, int64[4] planes = {{1, 2, 6, 7}},
  int64[1] flat = {{42}}>
 {{
@@ -34,13 +34,7 @@ SAMPLE = (
   y = Reshape(py, flat)
 """
     + CELL
-    + """  xa = Clip(x0, zero, xl)
-  xb = Clip(x1, zero, xl)
-  ya = Clip(y0, zero, yl)
-  yb = Clip(y1, zero, yl)
-  ra = Mul(ya, width)
-  rb = Mul(yb, width)
-"""
+    + CLAMPED
     + WEIGHTS
     + four("f{k} = Add({row}, {column})", ("ra", "rb"), ("xa", "xb"))
     + four("i{k} = Cast<to=7>(f{k})\n p{k} = Gather<axis=2>(line, i{k})")

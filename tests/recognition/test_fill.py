@@ -8,7 +8,7 @@ import pytest
 
 from onnxgs_opt import find, optimize
 from tests.fixtures.spellings.check import run
-from tests.fixtures.text import CELL, four
+from tests.fixtures.text import CELL, CLAMPED, REST, four
 from tests.fixtures.truth import site_gap
 
 HEAD = (
@@ -20,26 +20,20 @@ sampler (float[3,6,7] image, float[4,5] x, float[4,5] y, float[4,5] gain) => (fl
 {
 """
     + CELL
-    + """  nu = Sub(one, u)
-  nv = Sub(one, v)
-"""
+    + REST
 )
-CLAMPED = """
-  xa = Clip(x0, zero, xl)
-  xb = Clip(x1, zero, xl)
-  ya = Clip(y0, zero, yl)
-  yb = Clip(y1, zero, yl)
-  ra = Mul(ya, w)
-  rb = Mul(yb, w)
-  line = Reshape(image, rows)
-""" + four(
-    """
+READS = (
+    CLAMPED
+    + "  line = Reshape(image, rows)\n"
+    + four(
+        """
   f{k} = Add({row}, {column})
   i{k} = Cast<to=7>(f{k})
   p{k} = Gather<axis=1>(line, i{k})
 """,
-    ("ra", "rb"),
-    ("xa", "xb"),
+        ("ra", "rb"),
+        ("xa", "xb"),
+    )
 )
 INSIDE = """
   ha = Equal(x0, xa)
@@ -49,10 +43,10 @@ INSIDE = """
 """ + four("  m{k} = And({row}, {column})", ("ka", "kb"), ("ha", "hb"))
 WEIGHTS = four("  w{k} = Mul({row}, {column})", ("nv", "v"), ("nu", "u"))
 SUM = four("  t{k} = Mul(q{k}, w{k})") + "  s = Add(ta, tb)\n  z = Add(s, tc)\n  out = Add(z, td)\n}\n"
-WHERE = HEAD + CLAMPED + INSIDE + WEIGHTS + four("  q{k} = Where(m{k}, p{k}, c)") + SUM
+WHERE = HEAD + READS + INSIDE + WEIGHTS + four("  q{k} = Where(m{k}, p{k}, c)") + SUM
 BLENDED = (
     HEAD
-    + CLAMPED
+    + READS
     + INSIDE
     + WEIGHTS
     + four(
@@ -91,7 +85,7 @@ PADDED = (
 )
 LATE = (
     HEAD.replace("float c = {2.5}", "float c = {0.1}")
-    + CLAMPED
+    + READS
     + "  q"
     + "  q".join(f"{k} = Identity(p{k})\n" for k in "abcd")
     + WEIGHTS

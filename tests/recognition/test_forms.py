@@ -11,7 +11,7 @@ import pytest
 
 from onnxgs_opt import find, optimize
 from tests.fixtures.spellings.check import run
-from tests.fixtures.text import four
+from tests.fixtures.text import CELL, CLAMPED, CORNERS, NEXT, REST, four
 
 HEAD = """
 <ir_version: 8, opset_import: ["" : 17]>
@@ -25,25 +25,10 @@ sampler (float[2,3,42] image, float[2,5] x, float[2,5] y, float[2,10] pair, floa
  int64[1] k5 = {5}, int64[1] k10 = {10}, float thin = {0.3}, float[3,1] tint = {0.5, -2, 3}>
 {
 """
-CORNERS = """
-  x0 = Floor(x)
-  y0 = Floor(y)
-  u = Sub(x, x0)
-  v = Sub(y, y0)
-"""
 INDICES = (
-    """
-  x1 = Add(x0, one)
-  y1 = Add(y0, one)
-  nu = Sub(one, u)
-  nv = Sub(one, v)
-  xa = Clip(x0, zero, xl)
-  xb = Clip(x1, zero, xl)
-  ya = Clip(y0, zero, yl)
-  yb = Clip(y1, zero, yl)
-  ra = Mul(ya, w)
-  rb = Mul(yb, w)
-"""
+    NEXT
+    + REST
+    + CLAMPED
     + four("  f{k} = Add({row}, {column})", ("ra", "rb"), ("xa", "xb"))
     + four("  w{k} = Mul({row}, {column})", ("nv", "v"), ("nu", "u"))
 )
@@ -407,7 +392,8 @@ def test_samples_and_factors_are_not(op):
     assert [view.tensor for view in site.affine.factors] == ["lit"]
 
 
-BATCHES = """
+BATCHES = (
+    """
 <ir_version: 8, opset_import: ["" : 17]>
 batches (INPUTS) => (float[o,p,c] out)
 <float zero = {0}, float one = {1}, int64 first = {0}, int64 second = {1}, int64 third = {2}, int64 many = {3},
@@ -423,12 +409,9 @@ batches (INPUTS) => (float[o,p,c] out)
   wf = Cast<to=1>(w)
   yl = Sub(hf, one)
   xl = Sub(wf, one)
-  x0 = Floor(x)
-  y0 = Floor(y)
-  x1 = Add(x0, one)
-  y1 = Add(y0, one)
-  u = Sub(x, x0)
-  v = Sub(y, y0)
+"""
+    + CELL
+    + """
   xc = Clip(x0, zero, xl)
   xd = Clip(x1, zero, xl)
   yc = Clip(y0, zero, yl)
@@ -442,6 +425,7 @@ batches (INPUTS) => (float[o,p,c] out)
   each = Range(first, items, second)
   tall = Reshape(each, column)
 """
+)
 FLAT = """
   c1 = Unsqueeze(c, first)
   flat = Concat<axis=0>(down, c1)

@@ -8,10 +8,11 @@ import pytest
 
 from onnxgs_opt import find, optimize
 from tests.fixtures.spellings.check import run
-from tests.fixtures.text import four
+from tests.fixtures.text import CORNERS, four
 from tests.fixtures.truth import site_gap
 
-HEAD = """
+HEAD = (
+    """
 <ir_version: 8, opset_import: ["" : 17]>
 sampler (float[3,H,W] image, float[4,5] x, float[4,5] y) => (float[3,4,5] out)
 <float fone = {1}, int64 zero = {0}, int64 one = {1}, int64 two = {2}, int64 far = {100}, float half = {0.5},
@@ -28,10 +29,9 @@ sampler (float[3,H,W] image, float[4,5] x, float[4,5] y) => (float[3,4,5] out)
   px = Mul(lx, two)
   wy = Mul(ny, two)
   wx = Mul(nx, two)
-  x0 = Floor(x)
-  y0 = Floor(y)
-  u = Sub(x, x0)
-  v = Sub(y, y0)
+"""
+    + CORNERS
+    + """
   nu = Sub(fone, u)
   nv = Sub(fone, v)
   xi = Cast<to=7>(x0)
@@ -40,6 +40,7 @@ sampler (float[3,H,W] image, float[4,5] x, float[4,5] y) => (float[3,4,5] out)
   yj = Add(yi, one)
   line = Reshape(image, rows)
 """
+)
 READS = four(
     """
   r{k} = Mul({row}, nx)

@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from onnxgs_opt import find, optimize
-from tests.fixtures.text import four
+from tests.fixtures.text import CELL, CLAMPED, four
 from tests.fixtures.truth import site_gap
 
 SIZES = {"n": 2, "k": 3, "p": 4, "q": 4}
@@ -28,28 +28,20 @@ def text(rows: str, columns: str, points: str, dynamic: str = "") -> str:
 sampler (float[{items * HEIGHT * WIDTH},{CHANNELS}] image, float[{",".join(str(size[a]) for a in rows)}] y,
  float[{",".join(str(size[a]) for a in columns)}] x) => (float[{",".join(str(size[a]) for a in points)},C] out)
 <float zero = {{0}}, float one = {{1}}, float xl = {{{WIDTH - 1}}}, float yl = {{{HEIGHT - 1}}}, float w = {{{WIDTH}}},
- int64[{len(absent["y"])}] ya = {{{",".join(map(str, absent["y"]))}}}, int64[1] behind = {{-1}},
- int64[{len(absent["x"])}] xa = {{{",".join(map(str, absent["x"]))}}},
+ int64[{len(absent["y"])}] by = {{{",".join(map(str, absent["y"]))}}}, int64[1] behind = {{-1}},
+ int64[{len(absent["x"])}] bx = {{{",".join(map(str, absent["x"]))}}},
  int64[{",".join(map(str, shape))}] base = {offsets}>
 {{
-  y0 = Floor(y)
-  x0 = Floor(x)
-  v = Sub(y, y0)
-  u = Sub(x, x0)
-  y1 = Add(y0, one)
-  x1 = Add(x0, one)
-  c0 = Clip(y0, zero, yl)
-  c1 = Clip(y1, zero, yl)
-  d0 = Clip(x0, zero, xl)
-  d1 = Clip(x1, zero, xl)
-  r0 = Mul(c0, w)
-  r1 = Mul(c1, w)
-  ra = Unsqueeze(r0, ya)
-  rb = Unsqueeze(r1, ya)
-  ca = Unsqueeze(d0, xa)
-  cb = Unsqueeze(d1, xa)
-  vb = Unsqueeze(v, ya)
-  ub = Unsqueeze(u, xa)
+"""
+        + CELL
+        + CLAMPED
+        + """
+  r0 = Unsqueeze(ra, by)
+  r1 = Unsqueeze(rb, by)
+  c0 = Unsqueeze(xa, bx)
+  c1 = Unsqueeze(xb, bx)
+  vb = Unsqueeze(v, by)
+  ub = Unsqueeze(u, bx)
   va = Sub(one, vb)
   uc = Sub(one, ub)
 """
@@ -60,8 +52,8 @@ sampler (float[{items * HEIGHT * WIDTH},{CHANNELS}] image, float[{",".join(str(s
   i{k} = Add(g{k}, base)
   p{k} = Gather<axis=0>(image, i{k})
 """,
-            ("ra", "rb"),
-            ("ca", "cb"),
+            ("r0", "r1"),
+            ("c0", "c1"),
         )
         + four(
             """
@@ -108,9 +100,9 @@ def test_rows_and_columns_of_boxes_are_one_sampler(rows, columns, points, dynami
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("ub = Unsqueeze(u, xa)", "ub = Unsqueeze(u, ya)"),  # weights of columns along the rows
-        ("ca = Unsqueeze(d0, xa)", "ca = Unsqueeze(d0, ya)"),  # a column that the row chooses
-        ("vb = Unsqueeze(v, ya)", "h = Mul(v, v)\n  vb = Unsqueeze(h, ya)"),
+        ("ub = Unsqueeze(u, bx)", "ub = Unsqueeze(u, by)"),  # weights of columns along the rows
+        ("c0 = Unsqueeze(xa, bx)", "c0 = Unsqueeze(xa, by)"),  # a column that the row chooses
+        ("vb = Unsqueeze(v, by)", "h = Mul(v, v)\n  vb = Unsqueeze(h, by)"),
         ("u = Sub(x, x0)", "u = Sub(y, y0)"),
     ],
 )
