@@ -13,12 +13,14 @@ from onnxgs_opt.passes.infer_shapes import InferShapes
 from onnxgs_opt.passes.read_tables import ReadTables
 from onnxgs_opt.passes.simplify_operators import SimplifyOperators
 from onnxgs_opt.passes.sink_reshapes import SinkReshapes
+from onnxgs_opt.passes.take_parts import TakeParts
 
 __all__ = ["CANONICALISE", "PASSES", "EliminateDead", "Pass", "Pipeline"]
 # A folded shape lets inference know more, which lets more fold; each round needs the one before.
 _PROPAGATE = Pipeline("propagate", (InferShapes(), SimplifyOperators(), FoldConstants()), rounds=8)
 CANONICALISE = Pipeline(
-    "canonicalise", (ReadTables(), _PROPAGATE, EliminateIdentity(), EliminateCommonSubexpressions(), EliminateDead())
+    "canonicalise",
+    (ReadTables(), _PROPAGATE, EliminateIdentity(), TakeParts(), EliminateCommonSubexpressions(), EliminateDead()),
 )
 PASSES: Mapping[str, Pass] = {
     "read-tables": ReadTables(),
@@ -27,6 +29,7 @@ PASSES: Mapping[str, Pass] = {
     "eliminate-identity": EliminateIdentity(),
     "simplify-operators": SimplifyOperators(),
     "sink-reshapes": SinkReshapes(),
+    "take-parts": TakeParts(),
     "eliminate-common-subexpressions": EliminateCommonSubexpressions(),
     "eliminate-dead": EliminateDead(),
     "canonicalise": CANONICALISE,

@@ -26,6 +26,10 @@ UNKEPT = "an index into what was put into one axis may be any number: nothing ke
 """Told where the rows of an index that has no bounds cannot be told."""
 
 
+NO_IMAGE = "where '{}' is read tells what is read, as of a tensor of one number: it is no image"
+"""Told where all that is read at computed places is known from these, {} being what is read."""
+
+
 PAST_A_ROW = "an index into what was put into one axis goes past the end of a row"
 """Told where the rows depend on the columns, too."""
 
@@ -39,6 +43,8 @@ def placed(lift: Lift | None, miss: Miss, scope: Scope, output: str) -> Miss:
     if lift is not None and miss.stage <= Stage.COORDINATES:
         told = unsized(scope, lift.facts, output) if _lacks_sizes(lift) else ""
         miss = replace(miss, condition=told, reported=UNSIZED, about=None) if told else miss
+    if lift is not None and miss.code == "GSO111" and lift.levels and not lift.images:
+        return replace(miss, condition=NO_IMAGE.format(next(reversed(lift.levels))), reported="GSO112")
     if lift is None or miss.about is None:
         return miss
     nodes = _makers(lift, (name for (name, _), value in lift.values.items() if value is miss.about))

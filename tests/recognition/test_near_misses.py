@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import onnx.parser
 import pytest
 
 from onnxgs_opt.api import look
@@ -75,3 +76,22 @@ def test_what_samples_along_fewer_axes_at_other_sizes_is_none() -> None:
     assert models
     for model in models:
         assert not look(load(model))[1].samplers
+
+
+TABLE_OF_ONES = """
+<ir_version: 8, opset_import: ["" : 17]>
+g (float[4,5] x, float[n,m] like) => (float[n,4,5] out) <float one = {1}, float low = {0}, float high = {7}> {
+  size = Shape (like)  ones = Expand (one, size)  p = Clip (x, low, high)  f = Floor (p)  u = Sub (p, f)
+  nu = Sub (one, u)
+  g0 = Add (f, one)  a = Cast <to = 7> (f)  b = Cast <to = 7> (g0)  ra = Gather <axis = 1> (ones, a)
+  rb = Gather <axis = 1> (ones, b)
+  ta = Mul (ra, nu)  tb = Mul (rb, u)  out = Add (ta, tb)
+}"""
+
+
+def test_a_table_of_one_number_is_no_image() -> None:
+    """It was told that no index depends on an input: all of them do."""
+    _, found = look(load(onnx.parser.parse_model(TABLE_OF_ONES)))
+    assert not found.samplers
+    (miss,) = found.near_misses
+    assert (miss.code, "where 'ones' is read tells what is read" in miss.condition) == ("GSO112", True)

@@ -120,7 +120,7 @@ THIRD: dict[str, tuple[Found, ...]] = {
     # Where ones are constants, what is summed of them is a number; a table of ones is read as any other.
     "mask_of_ones": (
         _bilinear("zeros", "pixel", count=2),
-        Found((("GSO001", "zeros", "pixel", None), ("GSO003", "as read", "index", None)), ("GSO111",)),
+        Found((("GSO001", "zeros", "pixel", None), ("GSO003", "as read", "index", None)), ("GSO112",)),
     ),
     "mirrored_repeat": (_bilinear("symmetric", "pixel"),),
     "out_of_map": (_bilinear("interior-closed, constant -10", "pixel"),),
