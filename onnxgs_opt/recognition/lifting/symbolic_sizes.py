@@ -27,8 +27,8 @@ from onnxgs_opt.recognition.lifting.symbolic_shapes import DIMS, State
 SHAPES = ("Shape", "Size")
 """Operators that make numbers of sizes."""
 
-LONGEST = 64
-"""Elements of a tensor of numbers that follow from sizes: shapes and limits are short."""
+LONGEST = 4096
+"""Elements of a tensor of numbers that follow from sizes: shapes and limits are short, where channels begin is long."""
 
 MOST = 2**24
 """No axis is longer: beyond it, single precision does not have every coordinate."""

@@ -1,0 +1,89 @@
+"""RoIAlign by hand, against one node and the lowerings of its sampler: two spellings at several sizes.
+
+`python -m bench.roi_aligns` writes a table into bench/results; `python -m bench.record` puts it into what is recorded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from bench.measure import header
+from bench.resizes import in_turn, write
+from onnxgs_opt.api import look
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.lowering import Target
+from onnxgs_opt.recognition import KINDS
+from onnxgs_opt.tuning.trial import trial_of, with_shapes
+
+MODELS = Path(__file__).parents[1] / "tests/fixtures/rois"
+NAMES = ("kernel", "rows")
+SIZES = ((16, 16, 4), (64, 64, 64), (200, 304, 256))
+"""Height and width of the map, and boxes; it has 3 channels, a box 3 x 2 bins of 2 x 2 samples."""
+FORMS = ("roi-align", "merged-gather", "lerp-gather", "row-gather", "grid-sample")
+
+
+def measure(name: str, size: tuple[int, int, int], target: str) -> dict[str, Any]:
+    """A spelling, one RoiAlign, and every lowering that its sampler has, in turn."""
+    graph, found = look(Graph.load(MODELS / f"{name}.dy.dyn.onnx"))
+    (site,) = found.roi_aligns
+    height, width, boxes = size
+    image = (1, 3, height, width) if name == "kernel" else (3, height, width)
+    shapes = {"features": image, "boxes": (boxes, 5 if name == "kernel" else 4)}
+    trial = trial_of(graph, with_shapes(graph, shapes), site)
+    refused = KINDS[site.kind].refusals(site, Target(graph.opset, target, image_size=(height, width)))
+    possible = [form for form in FORMS if form not in refused]
+    _, times = in_turn(trial, graph, possible, target)
+    return {
+        "model": name,
+        "image": [1, 3, height, width],
+        "boxes": boxes,
+        "samples": [site.rows.samples, site.columns.samples],
+        "keep_ms": times.median_ms("keep"),
+        "ratios": {form: round(times.ratio("keep", form), 2) for form in possible},
+        "spread": round(times.spread("roi-align"), 2),
+    }
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m bench.roi_aligns", description=__doc__)
+    parser.add_argument("--target", choices=("ort-cpu", "ort-cuda"), default="ort-cpu")
+    parser.add_argument("--machine", default="this machine", help="how the tables name it")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    options = parser.parse_args()
+    command = ["python -m bench.roi_aligns", *sys.argv[1:]]
+    result: dict[str, Any] = {"run": header(options.target, options.machine, command), "boxes": []}
+    for name in NAMES:
+        for size in SIZES:
+            row = measure(name, size, options.target)
+            result["boxes"].append(row)
+            sys.stderr.write(f"{row}\n")
+    write(result, options.out, "roi-aligns", to_markdown(result))
+    return 0
+
+
+def to_markdown(result: dict[str, Any]) -> str:
+    """One row a model and size, one column a form."""
+    run, rows = result["run"], result["boxes"]
+    forms = list(dict.fromkeys(form for row in rows for form in row["ratios"]))
+    lines = [
+        f"# RoIAlign by hand: {run['target']}, {run['machine']}, {run['date']}",
+        "",
+        f"`{run['command']}`; onnxruntime {run['versions']['onnxruntime']}. As exported / the form, medians of",
+        "rounds in turn; above 1 the form is faster.",
+        "",
+        f"| | image | boxes | exported, ms | {' | '.join(forms)} |",
+        "|---|---|---|---|" + "---|" * len(forms),
+    ]
+    for row in rows:
+        cells = " | ".join(str(row["ratios"].get(form, "")) for form in forms)
+        image = "x".join(map(str, row["image"]))
+        lines.append(f"| {row['model']} | {image} | {row['boxes']} | {row['keep_ms']:.3g} | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
