@@ -39,6 +39,11 @@ BROKEN = [(m, s) for m, s in PAIRS if not m.equal]
 EQUAL = [(m, s) for m, s in PAIRS if m.equal]
 
 
+def _first(pairs: list[tuple[Mutant, Spelling]], most: int) -> list[tuple[Mutant, Spelling]]:
+    """The first origins of each mutant: to look for sites costs a hundred times as much as to see a difference."""
+    return [p for _, group in itertools.groupby(pairs, key=lambda p: p[0].name) for p in list(group)[:most]]
+
+
 def _parametrize(pairs):
     return pytest.mark.parametrize(("mutant", "spelling"), pairs, ids=[f"{m.name}: {s}" for m, s in pairs])
 
@@ -73,7 +78,7 @@ def test_mutants_of_random_spellings_are_visible():
 
 
 @needs_recogniser
-@_parametrize(BROKEN)
+@_parametrize(_first(BROKEN, 4))
 def test_mutant_is_not_taken_for_its_origin(mutant, spelling):
     """No site claims what the model does not compute; where no sampler is left, a reason is given."""
     model = mutant.build(spelling)

@@ -21,7 +21,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("fault", "stride"), [("kill", 19), ("interrupt", 23)])
+@pytest.mark.parametrize(("fault", "stride"), [("kill", 37), ("interrupt", 41)])
 def test_at_some_lines(fault: str, stride: int, kind: str) -> None:
     tally = faults.at_every_line(fault, stride, **KINDS[kind])
     assert tally.broken == []
