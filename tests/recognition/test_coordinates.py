@@ -248,6 +248,16 @@ def test_it_is_found_and_lowered(head: str, tail: str, policy: str, change: tupl
     assert [(site.rule, site.policy.border) for site in result.report.sites] == [("GSO001", policy)]
 
 
+@pytest.mark.parametrize(("other", "mask"), [("", "lit"), ("lit = Cast<to=1>(lr)", None)])
+def test_a_mask_that_stays_is_the_sampler_s(other: str, mask: str | None) -> None:
+    """One that something else needs too is used, where it is the condition of the whole window."""
+    tail = OF_UNITS.replace("lit = Cast<to=1>(seen)", "whole9 = Cast<to=1>(seen)\n  " + other) if other else OF_UNITS
+    kept = model(EXTRAPOLATED, tail.replace("Mul(s, lit)", "Mul(s, whole9)") if other else tail)
+    kept.graph.output.append(onnx.helper.make_tensor_value_info("lit", onnx.TensorProto.FLOAT, ["p"]))
+    [site] = find(kept)
+    assert (site.policy.name, site.mask and site.mask.tensor) == ("interior-closed", mask)
+
+
 @each_form
 def test_its_mutant_is_none(head: str, tail: str, policy: str, change: tuple[str, str]) -> None:
     assert (head + tail).count(change[0]) == 1

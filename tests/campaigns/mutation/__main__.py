@@ -45,9 +45,9 @@ TESTS = (
 )
 """What is run of the suite: what sees most faults of these modules, and does not take long."""
 
-NO_FAULTS = re.compile("BitOr|RemoveDecorator|ExceptionReplacer|_Eq_Is$|_NotEq_IsNot$")
-"""Names of mutations that change nothing here: `|` of annotations, caches, errors that nobody raises, `is` of what is
-small enough to be one object."""
+NO_FAULTS = re.compile("BitOr|RemoveDecorator|ExceptionReplacer|_Eq_Is$|_NotEq_IsNot$|_Is_Eq$|_IsNot_NotEq$")
+"""Names of mutations that change nothing here: `|` of annotations, caches, errors that nobody raises, `is` for `==`
+of what is small and one object, `==` for `is` of what is equal only then."""
 
 PROMISES = ("strict=True", "frozen=True")
 """Arguments that change nothing as long as what they promise holds."""

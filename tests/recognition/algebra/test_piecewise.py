@@ -8,6 +8,8 @@ from fractions import Fraction
 
 import pytest
 
+from onnxgs_opt.recognition.algebra.cells import MAX_CELLS, split_floor, split_fraction
+from onnxgs_opt.recognition.algebra.effort import Effort
 from onnxgs_opt.recognition.algebra.expression import Algebra
 from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate, Resolver, Split, Unresolved, partitions
 from tests.recognition.algebra.test_expression import build, some_tree, value
@@ -116,6 +118,13 @@ def test_an_undecided_condition_asks_for_a_split(algebra, axes):
     assert [(c.lo, c.hi) for c in split.value.cells] == [(None, 2), (3, None)]
 
 
+@pytest.mark.parametrize(("limit", "first"), [(Fraction(5, 2), 3), (3, 3), (Fraction(-1, 3), 0)])
+def test_a_floor_is_cut_once(algebra, axes, limit, first):
+    (y, _), resolver = axes
+    cells = resolver.partition(0, [Cell()], [algebra.ge(algebra.sub(algebra.floor(y), algebra.num(limit)))])
+    assert [(cell.lo, cell.hi) for cell in cells] == [(None, first - 1), (first, None)]
+
+
 def test_a_condition_on_both_axes_is_not_resolved(algebra, axes):
     (y, x), resolver = axes
     with pytest.raises(Unresolved, match="more than one coordinate") as reason:
@@ -145,6 +154,13 @@ def test_a_linear_index_divides_where_the_row_is_known(algebra, axes):
     ("cell", "words"),
     [
         (Cell(39, 39, 0, 0, True, True), "x = 39"),
+        (Cell(3, 3, Fraction(1, 2), Fraction(1, 2), True, True), "x = 3.5"),
+        (Cell(3, 3, Fraction(1, 4), Fraction(1, 2)), "3.25 < x < 3.5"),
+        (Cell(None, None), "x is any number"),
+        (Cell(None, None, 0, 0, True, True), "x is a whole number"),
+        (Cell(2, None, 0, 0, True, True), "x is a whole number from 2"),
+        (Cell(None, 2, 0, 0, True, True), "x is a whole number up to 2"),
+        (Cell(None, 5, 0, Fraction(1, 2)), "x < 6 and 0 <= x - floor(x) <= 0.5"),
         (Cell(3, 3, 0, 1, False, False), "3 < x < 4"),
         (Cell(0, 37), "0 <= x < 38"),
         (Cell(None, -2), "x < -1"),
@@ -155,3 +171,80 @@ def test_a_linear_index_divides_where_the_row_is_known(algebra, axes):
 )
 def test_a_cell_in_words(cell, words):
     assert cell.describe("x") == words
+
+
+def test_a_product_costs_what_its_terms_are(algebra, axes):
+    """x * y has two terms each, f + u; y + 1 has three, and is one more expression."""
+    (y, x), _ = axes
+
+    def spent(root):
+        effort = Effort()
+        resolver = Resolver([Coordinate(leaf, 1, algebra.zero) for leaf in (y, x)], effort)
+        resolver.evaluate(root, (Cell(), Cell()))
+        first = effort.left
+        resolver.evaluate(root, (Cell(), Cell()))
+        assert effort.left == first, "what was found is kept"
+        return Effort().left - first
+
+    plain, more = algebra.mul(x, y), algebra.mul(x, algebra.add(y, algebra.one))
+    assert spent(more) - spent(plain) == 3 * 2 - 2 * 2 + 1
+
+
+@pytest.mark.parametrize("cuts", [MAX_CELLS - 1, MAX_CELLS])
+def test_an_axis_has_so_many_cells_at_the_most(algebra, axes, cuts):
+    """x is compared with other numbers where y is negative: only all axes together show where it has to be cut."""
+    (y, x), resolver = axes
+    root = algebra.zero
+    for k in range(cuts - 1):
+        here, there = (algebra.sub(x, algebra.num(k + more)) for more in (0, 1))
+        root = algebra.add(root, algebra.ge(algebra.select(algebra.ge(y), here, there)))
+    if cuts == MAX_CELLS:
+        with pytest.raises(Unresolved, match="more than"):
+            partitions(resolver, [[Cell()], [Cell()]], [root])
+    else:
+        rows, columns = partitions(resolver, [[Cell()], [Cell()]], [root])
+        assert (len(rows), len(columns)) == (2, MAX_CELLS)
+
+
+@pytest.mark.parametrize("slope", [1, -1, Fraction(1, 3), Fraction(-2, 5)])
+@pytest.mark.parametrize(
+    "rest", [(0, 1, True, False), (Fraction(-7, 2), -3, True, True), (2, 2, True, True), (0, 1, True, True)]
+)
+def test_the_sign_of_each_part_of_a_cell_is_known(slope, rest):
+    """slope * f + r, r anywhere in its range: of one sign in the outer parts, which leave as few as can be between."""
+    low, high, _, high_in = rest
+    parts = split_floor(Cell(-30, 30), slope, rest)
+    assert [f for part in parts for f in range(part.lo, part.hi + 1)] == list(range(-30, 31))
+    for part in parts:
+        if part.lo == part.hi:
+            continue
+        for f in (part.lo, part.hi):
+            surely, never = slope * f + low >= 0, slope * f + high < 0 or (slope * f + high == 0 and not high_in)
+            assert surely or never, (part, f)
+
+
+def test_a_slope_that_leaves_too_much_between_is_given_up():
+    assert split_floor(Cell(), 1, (None, 1, True, True)) == ()
+    assert split_floor(Cell(), 1, (0, None, True, True)) == ()
+    wide = Fraction(MAX_CELLS, 2)
+    assert len(split_floor(Cell(), 1, (-wide, wide - 1, True, True))) == MAX_CELLS + 1
+    assert split_floor(Cell(), 1, (-wide, wide, True, True)) == ()
+    assert split_floor(Cell(0, 4), 1, (-9, -9, True, True)) == (Cell(0, 4),)
+
+
+@pytest.mark.parametrize(
+    ("cell", "slope", "constant", "fractions"),
+    [
+        (Cell(), 2, -1, [(0, Fraction(1, 2), True, False), (Fraction(1, 2),) * 2, (Fraction(1, 2), 1, False, False)]),
+        (Cell(), 1, 0, [(0, 0), (0, 1, False, False)]),
+        (Cell(u_lo_in=False), 1, 0, [(0, 1, False, False)]),
+        (Cell(), 1, -1, [(0, 1, True, False)]),
+        (Cell(u_hi_in=True), 1, -1, [(0, 1, True, False), (1, 1)]),
+        (Cell(), 0, -1, []),
+    ],
+)
+def test_a_cell_is_cut_where_a_fraction_is_zero(cell, slope, constant, fractions):
+    found = split_fraction(cell, slope, constant)
+    assert [(part.u_lo, part.u_hi, part.u_lo_in, part.u_hi_in) for part in found] == [
+        (*each, True, True) if len(each) == 2 else each for each in fractions
+    ]

@@ -45,6 +45,7 @@ def test_arithmetic_is_that_of_the_values() -> None:
                 continue
             tried += 1
             assert a.at(sizes) == first
+            assert isinstance(a.at(sizes), int) == (first.denominator == 1)
             assert a.plus(b, factor).at(sizes) == first + factor * second, (a, b, factor)
             assert a.times(b).at(sizes) == first * second, (a, b)
             if second and b.over:
