@@ -187,6 +187,20 @@ def test_bounds_are_as_tight_as_a_clamp_says():
     assert bounds(algebra.select(outside, algebra.zero, algebra.add(algebra.one, x, 2))) == (0, None)
 
 
+def test_a_condition_of_two_masks_bounds_nothing():
+    """Where 1 - (x >= 5) - (x <= -5) does not hold, x may be either."""
+    algebra = Algebra()
+    x, five = algebra.elem("x", ()), algebra.num(5)
+    one_side, other_side = algebra.ge(algebra.sub(x, five)), algebra.ge(algebra.scale(algebra.add(x, five), -1))
+    neither = algebra.sub(algebra.sub(algebra.one, one_side), other_side)
+    kept = algebra.select(neither, algebra.num(7), x)
+    assert (kept.lo, kept.hi) == (None, None)
+    twice = algebra.select(algebra.add(algebra.num(2), one_side, -1), x, algebra.num(7))
+    assert (twice.lo, twice.hi) == (None, None)
+    apart = algebra.select(algebra.sub(algebra.one, one_side), x, five)
+    assert (apart.lo, apart.hi) == (None, 5)
+
+
 def test_integers_move_out_of_what_is_rounded():
     algebra = Algebra()
     x, i = algebra.elem("x", ()), algebra.idx(0, 9)

@@ -57,6 +57,14 @@ def test_factoring_and_order_leave_no_trace():
             assert all(type(k) is int or k.denominator > 1 for _, k in each)
 
 
+def test_integers_are_ints_whatever_they_are_made_of():
+    half = Poly({(0,): Fraction(1, 2)})
+    for whole in (half + half, half.scale(4), half * Poly.const(2), half.scale(Fraction(2)), half - half.scale(3)):
+        assert [type(k) for _, k in whole] == [int], whole
+    assert type(half.over(half)) is int
+    assert type((half + half).constant or 0) is int
+
+
 def test_one_polynomial_may_be_a_number_times_another():
     rng = random.Random(3)
     for _ in range(60):
