@@ -73,6 +73,14 @@ def test_nothing_and_words_are_equal_or_are_not() -> None:
     assert told([["a", "b"]], [["a", "c"]], TIGHT)[:4] == (False, inf, inf, (0, 1))
 
 
+def test_words_that_differ_are_a_mismatch() -> None:
+    text = '<ir_version: 8, opset_import: ["": 17]> g (string[1] a) => (string[1] out) {{ out = {} }}'
+    before, after = (parser.parse_model(text.format(op)) for op in ("Identity(a)", 'Constant<value_strings=["b"]>()'))
+    for word, status in (("a", "mismatch"), ("b", "ok")):
+        found = compared(after, [Run({"a": np.array([word], object)})], before)
+        assert (found.status, found.max_abs) == (status, inf if status == "mismatch" else 0)
+
+
 def test_gaps_by_element() -> None:
     a = np.array([1.0, np.nan, np.nan, inf, inf, inf, 0.5], F32)
     b = np.array([3.5, np.nan, 0.0, inf, -inf, 1.0, 0.5], F32)
