@@ -9,6 +9,8 @@ import onnx
 import pytest
 
 from onnxgs_opt import find, optimize
+from onnxgs_opt.api import look
+from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.recognition.algebra.expression import Algebra
 from tests.fixtures.named import named
 from tests.fixtures.text import FIRST_THREE, INDICES, READS, TERMS, WEIGHTS
@@ -246,6 +248,38 @@ def test_it_is_found_and_lowered(head: str, tail: str, policy: str, change: tupl
     result = optimize(model(head, tail), lowering="merged-gather", measure=False)
     assert (result.report.status, result.report.validation.status) == ("optimised", "ok")
     assert [(site.rule, site.policy.border) for site in result.report.sites] == [("GSO001", policy)]
+
+
+FROM_ONE = """
+  xw = Add(xl, one)
+  yw = Add(yl, one)
+  xf = Floor(px)
+  yf = Floor(py)
+  xs = Sub(xf, one)
+  ys = Sub(yf, one)
+  x0 = Clip(xs, zero, xm)
+  y0 = Clip(ys, zero, ym)
+  u = Sub(px, xf)
+  v = Sub(py, yf)
+  l = GreaterOrEqual(px, one)
+  r = Less(px, xw)
+  t = GreaterOrEqual(py, one)
+  b = Less(py, yw)
+  lr = And(l, r)
+  tb9 = And(t, b)
+  seen = And(lr, tb9)
+"""
+
+
+def test_beside_a_window_nothing_is_added_to_coordinates() -> None:
+    """They count from 1, and p - 1 may round to the other side of a border that is compared with p."""
+    _, found = look(Graph.from_proto(model(FROM_ONE, OF_UNITS)))
+    assert found.samplers == ()
+    [miss] = found.near_misses
+    assert (miss.code, miss.condition.split(",")[0]) == (
+        "GSO108",
+        "no tensor holds the pixel coordinates by themselves",
+    )
 
 
 @pytest.mark.parametrize(("other", "mask"), [("", "lit"), ("lit = Cast<to=1>(lr)", None)])

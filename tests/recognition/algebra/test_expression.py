@@ -164,6 +164,8 @@ def test_bounds_are_as_tight_as_a_clamp_says():
     def bounds(value):
         return value.lo, value.hi
 
+    assert algebra.elem("y", ()) is y
+    assert bounds(y) == (2, 5), "what is known stays known"
     assert bounds(clamp(x, 0, 7)) == (0, 7)
     assert bounds(algebra.maximum(algebra.minimum(x, algebra.num(7)), algebra.zero)) == (0, 7)
     assert bounds(algebra.maximum(x, y)) == (2, None)

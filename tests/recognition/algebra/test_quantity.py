@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 from math import prod
@@ -78,6 +79,23 @@ def test_signs_of_quotients_are_found() -> None:
     assert Quantity(w).bounds(lambda atom: RANGES[atom]) == (1, 4)
     assert Quantity(w.scale(-2)).bounds(lambda atom: RANGES[atom]) == (-8, -2)
     assert Quantity(h * w).bounds(lambda atom: RANGES[atom]) == (2, None)
+
+
+def test_what_single_precision_holds_is_binary() -> None:
+    h = Quantity(Poly.atom(0))
+    for value, is_binary in ((3, True), (0.5, True), (1 / 256, True), (1 / 512, False), (Fraction(1, 3), False)):
+        assert Quantity.of(value).is_binary is is_binary, value
+        assert h.times(Quantity.of(value)).is_binary is is_binary, value
+        assert not Quantity.of(value).by(h).is_binary
+
+
+def test_what_is_made_of_something_rounded_is_rounded() -> None:
+    h, rounded = Quantity(Poly.atom(0)), replace(Quantity.of(3), is_rounded=True)
+    for make in (Quantity.plus, Quantity.times, Quantity.by):
+        assert not make(h, h).is_rounded
+        assert make(h, rounded).is_rounded
+        assert make(rounded, h).is_rounded
+        assert make(rounded.by(h), h).is_rounded
 
 
 def test_what_cancels_is_left_out() -> None:
