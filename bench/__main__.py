@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from itertools import product
 from pathlib import Path
 
 from bench.alone import alone, header, measure
-from bench.cases import MODELS, SIZES
+from bench.cases import KERNELS, MODELS, OF_KERNELS, SIZES
 from bench.record import RUNTIMES
 
 
@@ -56,6 +57,8 @@ def _export() -> int:
 
     for name, shape in SIZES.items():
         export(str(MODELS / f"{name}.onnx"), shape)
+    for kernel, name in product(KERNELS, OF_KERNELS):
+        export(str(MODELS / f"{kernel}-{name}.onnx"), SIZES[name], f"{kernel}-")
     return 0
 
 

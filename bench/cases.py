@@ -23,6 +23,12 @@ SIZES = {
     "8x64x270x480": (8, 64, 270, 480),
     "1x3x1080x1920": (1, 3, 1080, 1920),
 }
+KERNELS = ("nearest", "cubic")
+"""Of other samplers, whose models are named so before the sizes: nearest-1x64x135x240."""
+
+OF_KERNELS = ("1x1x1080x1920", "1x64x135x240")
+"""Their sizes."""
+
 LOOSE = 1e-2
 """Tolerance under which a lowering is timed that auto would refuse for its precision; the error is in the table."""
 
@@ -42,8 +48,11 @@ class Row:
 
 
 def feeds(case: str, smooth: bool, seed: int = 0) -> dict[str, Any]:
-    """A unit-normal image, and a point for every pixel: anywhere in the image, or moved a little from its pixel."""
-    n, c, h, w = SIZES[case]
+    """A unit-normal image, and a point for every pixel: anywhere in the image, or moved a little from its pixel.
+
+    The case of another kernel has its name before the sizes.
+    """
+    n, c, h, w = SIZES[case.rpartition("-")[2]]
     rng = np.random.default_rng(seed)
     rows, columns = np.meshgrid(np.arange(h), np.arange(w), indexing="ij")
     if smooth:

@@ -1,4 +1,4 @@
-"""`python -m bench.native LIBRARY`: the native operator beside all that samples, one row a process, run in turn.
+"""`python -m bench.native LIBRARY`: the native operators beside all that samples, one row a process, run in turn.
 
 Rows: the exported model; the fastest of the ONNX spellings that auto knows; the model that `--ops` writes; one node
 without its mask, beside OpenVINO's GridSample node and torch's grid_sample, on the same normalised points; and the
@@ -15,15 +15,25 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 
-from bench.cases import MODELS, SIZES, feeds
+from bench.cases import KERNELS, MODELS, OF_KERNELS, SIZES, feeds
 
 CASES = ("1x1x1080x1920", "1x3x1080x1920", "1x64x135x240", "4x256x64x64")
+OF_OTHERS = tuple(f"{kernel}-{case}" for kernel, case in product(KERNELS, OF_KERNELS))
+NODES = {
+    "": "BilinearSample <",
+    "nearest": "NearestSample <kernel: int = 2, ",
+    "cubic": "CubicSample <kernel: int = 6, ",
+}
+MODES = {"": "bilinear", "nearest": "nearest", "cubic": "bicubic"}
+"""By the kernel in a case's name: the node of that kernel, and the mode of GridSample."""
+
 ROWS = ("exported", "spelling", "ops", "node", "openvino", "torch", "floor")
 PAUSE_S = 0.004
 Inputs = dict[str, Any]
@@ -35,7 +45,7 @@ def main() -> int:
     parser.add_argument("library", type=Path, help="the library of onnxgs-ops")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=25)
-    parser.add_argument("--cases", nargs="+", choices=tuple(SIZES), default=list(CASES))
+    parser.add_argument("--cases", nargs="+", choices=(*SIZES, *OF_OTHERS), default=[*CASES, *OF_OTHERS])
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--python", nargs="+", default=[], metavar="ROW=FILE", help="a row's own interpreter")
     parser.add_argument("--machine", default="this machine")
@@ -138,9 +148,9 @@ def _optimised(case: str, **options: Any) -> bytes:
 def _node(case: str, inputs: Inputs, library: Path, threads: int) -> Callable[[], object]:
     from onnx import parser
 
-    text = """<ir_version: 8, opset_import: ["": 17, "onnxgs": 2]>
+    text = f"""<ir_version: 8, opset_import: ["": 17, "onnxgs": 2]>
     g (float[N, C, H, W] image, float[N, P, Q, 2] grid) => (float[N, C, P, Q] samples)
-    { samples = onnxgs.BilinearSample <coordinates: int = 2> (image, grid) }"""
+    {{ samples = onnxgs.{NODES[_kernel(case)]}coordinates: int = 2> (image, grid) }}"""
     return _session(parser.parse_model(text).SerializeToString(), _normalised(inputs), library, threads)
 
 
@@ -161,7 +171,9 @@ def _openvino(case: str, inputs: Inputs, library: Path, threads: int) -> Callabl
     from openvino import opset9
 
     image, grid = (opset9.parameter(inputs[name].shape, np.float32) for name in ("image", "grid"))
-    node = opset9.grid_sample(image, grid, {"align_corners": True, "mode": "bilinear", "padding_mode": "zeros"})
+    node = opset9.grid_sample(
+        image, grid, {"align_corners": True, "mode": MODES[_kernel(case)], "padding_mode": "zeros"}
+    )
     # The node is timed, not a conversion of its results: precision as in the other rows.
     settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1}
     compiled = openvino.Core().compile_model(openvino.Model([node], [image, grid]), "CPU", settings)
@@ -177,7 +189,7 @@ def _torch(case: str, inputs: Inputs, library: Path, threads: int) -> Callable[[
 
     def call() -> object:
         with torch.inference_mode():
-            return torch.nn.functional.grid_sample(image, grid, align_corners=True)
+            return torch.nn.functional.grid_sample(image, grid, MODES[_kernel(case)], _border(case), True)
 
     return call
 
@@ -196,6 +208,14 @@ def _floor(case: str, inputs: Inputs, library: Path, threads: int) -> Callable[[
         return [other.join() for other in others]
 
     return call
+
+
+def _kernel(case: str) -> str:
+    return case.rpartition("-")[0]
+
+
+def _border(case: str) -> str:
+    return "border" if _kernel(case) == "cubic" else "zeros"
 
 
 def _normalised(inputs: Inputs) -> Inputs:

@@ -1,4 +1,7 @@
-"""The sampler of the report that started this tool: pixel coordinates, one mask for the interior; needs torch."""
+"""The sampler of the report that started this tool: pixel coordinates, one mask for the interior; needs torch.
+
+Beside it the nearest pixel and sixteen with cubic weights, spelt by hand as such models have them.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +34,57 @@ class Sampler(nn.Module):
         return total.permute(1, 0, 2, 3) * mask.permute(0, 3, 1, 2).expand(-1, c, -1, -1), mask
 
 
+class Nearest(nn.Module):
+    """One read of the rounded pixel, 0 outside, as projections into a camera's image do it."""
+
+    def forward(self, image: Any, grid: Any) -> Any:
+        """Image [N, C, H, W], grid [N, Ho, Wo, 2] in pixels, x then y -> samples [N, C, Ho, Wo]."""
+        n, c, h, w = image.shape
+        gh, gw = grid.shape[1], grid.shape[2]
+        x, y = torch.round(grid[..., 0]).long(), torch.round(grid[..., 1]).long()
+        inside = (x >= 0) & (x < w) & (y >= 0) & (y < h)
+        index = (y.clamp(0, h - 1) * w + x.clamp(0, w - 1)).view(n, 1, gh * gw).expand(-1, c, -1)
+        read = image.view(n, c, h * w).gather(2, index).view(n, c, gh, gw)
+        return read * inside.to(image.dtype).unsqueeze(1)
+
+
+class Cubic(nn.Module):
+    """Sixteen reads of an image whose edge goes on, weighted along x and y with the parameter -3/4."""
+
+    def forward(self, image: Any, grid: Any) -> Any:
+        """Image [N, C, H, W], grid [N, Ho, Wo, 2] in pixels, x then y -> samples [N, C, Ho, Wo]."""
+        n, c, h, w = image.shape
+        gh, gw = grid.shape[1], grid.shape[2]
+        planes = image.view(n, c, h * w)
+        x, y = grid[..., 0], grid[..., 1]
+        x0, y0 = torch.floor(x), torch.floor(y)
+        across, down = self.weights(x - x0), self.weights(y - y0)
+        total = 0
+        for j in range(4):
+            row = (y0 + (j - 1)).clamp(0, h - 1).long()
+            for i in range(4):
+                column = (x0 + (i - 1)).clamp(0, w - 1).long()
+                index = (row * w + column).view(n, 1, gh * gw).expand(-1, c, -1)
+                total = total + planes.gather(2, index).view(n, c, gh, gw) * (across[i] * down[j]).unsqueeze(1)
+        return total
+
+    @staticmethod
+    def weights(t: Any, a: float = -0.75) -> tuple[Any, Any, Any, Any]:
+        """Of the pixels -1, 0, 1, 2 beside the first one at the fraction t."""
+
+        def inner(d: Any) -> Any:
+            return ((a + 2) * d - (a + 3)) * d * d + 1
+
+        def outer(d: Any) -> Any:
+            return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
+
+        return outer(t + 1), inner(t), inner(1 - t), outer(2 - t)
+
+
+SAMPLERS = {"": Sampler, "nearest-": Nearest, "cubic-": Cubic}
+"""By what the names of their models start with."""
+
+
 def grid_sample(image: Any, grid: Any) -> Any:
     """The same samples by the framework's own operator: normalise, sample, mask."""
     h, w = image.shape[2:]
@@ -41,11 +95,11 @@ def grid_sample(image: Any, grid: Any) -> Any:
     return sampled * mask[:, None], mask
 
 
-def export(path: str, shape: tuple[int, int, int, int]) -> None:
-    """Write the sampler for images of `shape` and as many points, with the TorchScript exporter at opset 17."""
+def export(path: str, shape: tuple[int, int, int, int], sampler: str = "") -> None:
+    """Write a sampler for images of `shape` and as many points, with the TorchScript exporter at opset 17."""
     n, _, h, w = shape
     grid = torch.rand(n, h, w, 2) * torch.tensor([w + 4.0, h + 4.0]) - 2
     names = ["image", "grid"]
     torch.onnx.export(
-        Sampler().eval(), (torch.randn(*shape), grid), path, input_names=names, opset_version=17, dynamo=False
+        SAMPLERS[sampler]().eval(), (torch.randn(*shape), grid), path, input_names=names, opset_version=17, dynamo=False
     )

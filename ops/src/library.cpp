@@ -77,14 +77,20 @@ bool scattered(const Call& call) {
     return apart > kProbes / 2;
 }
 
-// How planes are read: of scattered points, few channels from a copy, many with each plane fetched ahead of its use.
+bool is_scattered(const Call& call) {
+    return call.points > kProbes && (call.grid_type == kDouble ? scattered<double>(call) : scattered<float>(call));
+}
+
+// How planes are read: of scattered points, few channels from a copy, many with each plane fetched ahead of its use; with
+// cubic weights, each point's rows.
 bool plan_copy(Call& call) {
     const int64_t plane = call.height * call.width;
-    if (call.codes.kernel != kLinear || call.codes.layout != kNCHW || call.channels < 2) return false;
-    if (call.points <= kProbes || call.points < plane / 2) return false;
+    if (call.codes.layout != kNCHW) return false;
+    if (is_cubic(call.codes.kernel)) return call.ahead = is_scattered(call), false;
+    if (call.codes.kernel != kLinear || call.channels < 2 || call.points < plane / 2) return false;
     const bool few = call.channels <= kCopyChannels;
     if (few ? plane < kCopyFrom : plane > kAheadUpTo) return false;
-    if (!(call.grid_type == kDouble ? scattered<double>(call) : scattered<float>(call))) return false;
+    if (!is_scattered(call)) return false;
     call.ahead = !few;
     return few;
 }

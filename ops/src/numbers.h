@@ -16,9 +16,11 @@
 
 #ifdef _MSC_VER
 #define ONNXGS_RESTRICT __restrict
+#define ONNXGS_PREFETCH(at) (void)(at)
 #define ONNXGS_INLINE static __forceinline
 #else
 #define ONNXGS_RESTRICT __restrict__
+#define ONNXGS_PREFETCH(at) __builtin_prefetch(at)
 #define ONNXGS_INLINE static inline __attribute__((always_inline))
 #endif
 

@@ -38,7 +38,7 @@ struct Call {
 
     // A task is some points of one item, for some channels; of the copy, some rows of the image.
     int64_t task_points, task_channels;
-    bool ahead;     // whether a plane is fetched while the one before it is sampled
+    bool ahead;     // whether what comes next is fetched: of linear the next plane, of cubic a later point
     int64_t block;  // points whose cells are kept at a time
     int64_t point_parts() const { return (points + task_points - 1) / task_points; }
     int64_t channel_parts() const { return std::max<int64_t>(1, (channels + task_channels - 1) / task_channels); }

@@ -112,6 +112,37 @@ struct Bits<2> { using type = uint16_t; };
 template <>
 struct Bits<8> { using type = uint64_t; };
 
+#ifdef __AVX2__
+// Pixels of 8 points in one register: eight loads cost less than a gather instruction.
+ONNXGS_INLINE __m256i eight(const uint32_t* base, const int32_t* offset) {
+    auto one = [&](int i) { return _mm_cvtsi32_si128(static_cast<int>(base[offset[i]])); };
+    auto four = [&](int i) {
+        return _mm_unpacklo_epi64(_mm_unpacklo_epi32(one(i), one(i + 1)), _mm_unpacklo_epi32(one(i + 2), one(i + 3)));
+    };
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(four(0)), four(4), 1);
+}
+
+ONNXGS_INLINE int pick_eights(const uint32_t* plane, const Pixels& at, int count, uint32_t* output) {
+    int i = 0;
+    for (; i + 8 <= count; i += 8) {
+        __m256i keep = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at.keep + i));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(output + i), _mm256_and_si256(eight(plane, at.offset + i), keep));
+    }
+    return i;
+}
+#else
+ONNXGS_INLINE int pick_eights(const uint32_t*, const Pixels&, int, uint32_t*) { return 0; }
+#endif
+template <typename U>
+ONNXGS_INLINE int pick_eights(const U*, const Pixels&, int, U*) { return 0; }
+
+// One plane at a block of points.
+template <typename U>
+ONNXGS_INLINE void pick(const U* ONNXGS_RESTRICT plane, const Pixels& at, int count, U* ONNXGS_RESTRICT output) {
+    for (int i = pick_eights(plane, at, count, output); i < count; ++i)
+        output[i] = plane[at.offset[i]] & static_cast<U>(at.keep[i]);
+}
+
 // CHANNELS: their number where it is known to the compiler, else 0.
 template <int CHANNELS, typename U>
 ONNXGS_INLINE void pick_rows(const U* ONNXGS_RESTRICT image, const Pixels& at, int count, int64_t channels,
@@ -134,7 +165,7 @@ struct Picked {
         const U* ONNXGS_RESTRICT image = part.image_plane<U>();
         U* ONNXGS_RESTRICT output = part.output_plane<U>(point);
         for (int64_t c = 0; c < part.channels; ++c, image += plane, output += part.call.points)
-            for (int i = 0; i < count; ++i) output[i] = image[at.offset[i]] & static_cast<U>(at.keep[i]);
+            pick(image, at, count, output);
     }
 
     static void rows(const Part& part, const Pixels& at, int64_t point, int count) {
@@ -207,14 +238,19 @@ void place_patches(const G* ONNXGS_RESTRICT grid, int count, TapAxis<G> x, TapAx
     }
 }
 
+constexpr int kAhead = 12;
+
 template <typename A>
 ONNXGS_INLINE A sum_of(A a, A b, A c, A d) { return (a + b) + (c + d); }
 
-// One plane at a block of points. Four columns beside each other are read as one.
-template <typename T, typename A>
+// One plane at a block of points. Four columns beside each other are read as one. AHEAD: rows of a later point are fetched,
+// because a processor does not look far enough ahead by itself.
+template <bool AHEAD, typename T, typename A>
 ONNXGS_INLINE void sample_patches(const T* ONNXGS_RESTRICT plane, const Patches<A>& at, int count, T* ONNXGS_RESTRICT output) {
     for (int i = 0; i < count; ++i) {
         const int32_t(&column)[4] = at.column[i], (&row)[4] = at.row[i];
+        if (AHEAD && i + kAhead < count)
+            for (int32_t line : at.row[i + kAhead]) ONNXGS_PREFETCH(plane + at.column[i + kAhead][0] + line);
         const A(&across)[4] = at.across[i], (&down)[4] = at.down[i];
         A sums[4];
         if (column[3] - column[0] == 3) {
@@ -268,7 +304,7 @@ struct Patched {
         const T* image = part.image_plane<T>();
         T* output = part.output_plane<T>(point);
         for (int64_t c = 0; c < part.channels; ++c, image += plane, output += part.call.points)
-            sample_patches(image, at, count, output);
+            part.call.ahead ? sample_patches<true>(image, at, count, output) : sample_patches<false>(image, at, count, output);
     }
 
     static void rows(const Part& part, const Block& at, int64_t point, int count) {
