@@ -1,6 +1,7 @@
 # make demo   optimise a committed real export and show the report
 # make test   the whole test suite
 # make ops    builds and tries onnxgs-ops, the native operator; needs a C++ compiler
+# make ops-wheel  builds the wheel of onnxgs-ops into build/ops and tries it in an empty environment
 # make native every case of the native operators and of the plugin's kernels, of which the suite takes a part
 # make soundness  generated samplers must be found, mutants of them must not: COUNT=10000 of each, JOBS=2
 # make mutants    small faults in the recogniser, written by cosmic-ray: which of MUTANTS=300 of them no test sees, JOBS=2
@@ -40,7 +41,7 @@ JOBS ?= 2
 TARGET ?= openvino
 EXECUTIONS ?= 1000000
 
-.PHONY: demo test ops native soundness mutants planted sizes engines field decompositions runtimes real-models same-outputs reliability lint torch package bench docs screenshots examples constraints audit versions clean
+.PHONY: demo test ops ops-wheel native soundness mutants planted sizes engines field decompositions runtimes real-models same-outputs reliability lint torch package bench docs screenshots examples constraints audit versions clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -55,6 +56,14 @@ ops: $(VENV)/.installed-test
 	@command -v $${CXX:-c++} >/dev/null || { echo 'error: onnxgs-ops needs a C++ compiler, and there is none'; exit 1; }
 	@$(PIP) install ./ops
 	$(BIN)/python ops/tests/smoke.py
+
+ops-wheel: $(BIN)/python
+	@rm -rf build/ops
+	@$(PIP) install 'virtualenv>=20.26'
+	@$(PIP) wheel --no-deps --wheel-dir build/ops ./ops
+	@$(BIN)/python -m virtualenv --quiet build/ops/empty
+	@$(PINNED) build/ops/empty/bin/python -m pip install -qq --disable-pip-version-check build/ops/*.whl onnx onnxruntime
+	build/ops/empty/bin/python ops/tests/smoke.py
 
 native: $(VENV)/.installed-test
 	CASES=all $(BIN)/python -m pytest -n auto --dist loadfile tests/native

@@ -18,6 +18,7 @@ from tests.native.ops import build
 
 REPOSITORY = Path(__file__).parents[2]
 MODEL = REPOSITORY / "bench" / "models" / "1x64x135x240.onnx"
+NEAREST = MODEL.with_name("nearest-1x64x135x240.onnx")
 SMALL = REPOSITORY / "tests" / "fixtures" / "models" / "masked_interior.ts17.st.onnx"
 
 
@@ -42,8 +43,9 @@ def times_as_fast(site: SiteReport) -> dict[str, float | None]:
     return {row.lowering: row.ratio for row in site.measurements if row.status == "ok"}
 
 
-def test_the_native_operator_is_measured_among_the_others(installed: None) -> None:
-    [site] = optimize(MODEL, ops=True).report.sites
+@pytest.mark.parametrize("model", [MODEL, NEAREST], ids=lambda path: path.stem)
+def test_the_native_operator_is_measured_among_the_others(installed: None, model: Path) -> None:
+    [site] = optimize(model, ops=True).report.sites
     found = times_as_fast(site)
     assert "plugin" in found
     assert (found[site.lowering] or 0) >= max(ratio or 0 for ratio in found.values()) / INEXACT
