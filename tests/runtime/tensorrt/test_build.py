@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -169,15 +170,23 @@ def test_shape_bounds_are_spelt_out_for_old_parsers() -> None:
 
 
 @NVRTC
-@pytest.mark.parametrize("capability", [(7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)], ids=str)
-def test_the_kernels_compile_for_every_generation(capability: tuple[int, int]) -> None:
-    for element in ("float", "onnxgs::half_t"):
-        code, symbol = compile_kernel(capability, element)
-        assert code[:4] == b"\x7fELF"
-        assert "sample_plainly" in symbol
+@pytest.mark.parametrize(
+    ("capability", "element"),
+    [
+        *zip(
+            [(7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)], cycle(("float", "onnxgs::half_t")), strict=False
+        )
+    ],
+    ids=str,
+)
+def test_the_kernels_compile_for_every_generation(capability: tuple[int, int], element: str) -> None:
+    """The plugin's own for one type of elements in turn, those of the native operator for both."""
+    code, symbol = compile_kernel(capability, element)
+    assert code[:4] == b"\x7fELF"
+    assert "sample_plainly" in symbol
     names = [
-        f"onnxgs::{kernel.format(element)}"
-        for element in ("float", "onnxgs::half_t")
+        f"onnxgs::{kernel.format(each)}"
+        for each in ("float", "onnxgs::half_t")
         for kernel in ("sample_plane<{}, 0, 2>", "sample_planes<{}, 0, 1, 4>", "sample_rows<{}, 2, true>",
                        "copy_to_rows<{}>", "sample_copied_rows<{}, 1>")
     ]  # fmt: skip
