@@ -153,7 +153,7 @@ def _chosen(scope: Scope, facts: Mapping[str, Fact], site: StructuralSite, outpu
     return Samples(
         output=output,
         inner=site,
-        image=View(match.image, ((item.axis,), tuple(channels.values()), *((a.position,) for a in match.axes))),
+        image=_image(match, item, tuple(channels.values())),
         items=items,
         policy=match.policy,
         types=float_types([facts.get(a.tensor, UNKNOWN) for a in (y, x)], cone, facts),
@@ -260,12 +260,18 @@ def _channels(match: Match, items: int, own: Index) -> dict[int, int] | None:
     """For axes of the output the one of the image that is read over it all; None where an axis is read otherwise."""
     found = {}
     for axis, i in enumerate(match.index):
-        if i is None or axis == items:
+        if i is None or axis == items or (match.sizes[axis] == 1 and i.value == 0):
             continue
         if i.op != "idx" or i.hi != match.sizes[axis] - 1 or i not in own:
             return None
         found[int(i.args[0])] = axis  # type: ignore[call-overload]
     return found
+
+
+def _image(match: Match, item: _Item, channels: tuple[int, ...]) -> View:
+    """The image as [N, C, H, W]; further axes of it are of size 1."""
+    groups = ((item.axis,), channels, *((axis.position,) for axis in match.axes))
+    return View(match.image, groups, units=len(match.sizes) - sum(map(len, groups)))
 
 
 def _items(lift: Lift, item: _Item, boxes: Sequence[int]) -> View | None:

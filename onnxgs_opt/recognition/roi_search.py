@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from onnxgs_opt.ir.def_use import Scope
+from onnxgs_opt.ir.operators import operator
 from onnxgs_opt.recognition.algebra.effort import Exhausted
 from onnxgs_opt.recognition.algebra.expression import Expr
 from onnxgs_opt.recognition.algebra.polynomial import Number
@@ -103,13 +104,36 @@ class _Search:
     ) -> tuple[str, Places, Places, Pool] | None:
         """The last tensor that is made of the samples alone and is their mean in bins, or the samples themselves."""
         best = None
-        for node in reach(self._scope, self._scope.producer[samples.output][0]):
+        for node in reach(self._without_sizes(samples.output), self._scope.producer[samples.output][0]):
             name = node.outputs[0].name
             if output not in (None, name):
                 continue
+            if self._is_sized_outside(samples.output, name):
+                break
             pool = pool_of(Lift(self._scope, facts, ends=frozenset((samples.output,))), name, samples.output, lines)
             best = (name, *lines, pool) if pool is not None else best
         return best
+
+    def _without_sizes(self, name: str) -> Scope:
+        """The graph as if nobody asked for the shape of a tensor: exporters do where they reshape it."""
+        others = tuple(node for node in self._scope.consumers.get(name, ()) if operator(node) != "Shape")
+        return replace(self._scope, consumers={**self._scope.consumers, name: others})
+
+    def _is_sized_outside(self, name: str, output: str) -> bool:
+        """Whether the shape of a tensor counts for more than what `output` is made of, and would keep the tensor."""
+        if name == output:
+            return False
+        inside = {id(node) for node in self._scope.backward_slice([output])}
+        pending = [node for node in self._scope.consumers.get(name, ()) if operator(node) == "Shape"]
+        seen: set[int] = set()
+        while pending:
+            node = pending.pop()
+            if id(node) not in inside:
+                return True
+            if id(node) not in seen and not any(t.name == output for t in node.outputs):
+                seen.add(id(node))
+                pending += [c for t in node.outputs for c in self._scope.consumers.get(t.name, ())]
+        return False
 
     def _changes(self, samples: Samples, claim: _Claim) -> bool:
         """Whether a size changes what is claimed."""
