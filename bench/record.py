@@ -1,8 +1,8 @@
 """`python -m bench.record RESULT.json...`: put results into the table that `auto` goes by where it cannot measure.
 
 Results of `bench` make a target's record, those of `bench.reads` the sums of reads in it, those of
-`bench.resizes` the resamplings, those of `bench.roi_aligns` RoIAlign by hand; those of `bench.tensorrt.engines`, in
-the folder tensorrt, add their cases to what is there.
+`bench.resizes` the resamplings, those of `bench.roi_aligns` RoIAlign by hand, those of `bench.deforms` the deformable
+convolutions; those of `bench.tensorrt.engines`, in the folder tensorrt, add their cases to what is there.
 """
 
 from __future__ import annotations
@@ -103,27 +103,30 @@ def resizes(path: Path) -> dict[str, Any]:
     return {"target": result["run"]["target"], "resizes": rows}
 
 
-def boxes(path: Path) -> dict[str, Any]:
-    """RoIAlign by hand, for the record of their target: of every size what each form gains at least."""
+def least(path: Path, table: str, own: tuple[str, ...]) -> dict[str, Any]:
+    """RoIAlign by hand or deformable convolutions, for their target: what each form gains at least at every size.
+
+    `own` are the keys by which sizes are told.
+    """
     result = json.loads(path.read_text(encoding="utf-8"))
-    cases: dict[tuple[int, ...], dict[str, Any]] = {}
-    for row in result["boxes"]:
-        known = cases.setdefault(
-            (*row["image"], row["boxes"]), {key: row[key] for key in ("image", "boxes", "samples")}
-        )
-        ratios = known.setdefault("ratios", {})
+    cases: dict[str, dict[str, Any]] = {}
+    for row in result[table]:
+        size = {key: row[key] for key in own}
+        ratios = cases.setdefault(json.dumps(size), size).setdefault("ratios", {})
         ratios |= {form: min(ratio, ratios.get(form, ratio)) for form, ratio in row["ratios"].items()}
     said = {"date": result["run"]["date"], "source": f"bench/results/{path.name}"}
-    return {"target": result["run"]["target"], "boxes": [{**case, **said} for case in cases.values()]}
+    return {"target": result["run"]["target"], table: [{**case, **said} for case in cases.values()]}
 
 
 def _record(path: Path) -> dict[str, Any]:
     if path.parent.name == "tensorrt":
         return engines(path)
+    if path.name.startswith("deforms-"):
+        return least(path, "deforms", ("image", "products"))
     if path.name.startswith("resizes-"):
         return resizes(path)
     if path.name.startswith("roi-aligns-"):
-        return boxes(path)
+        return least(path, "boxes", ("image", "boxes", "samples"))
     return reads(path) if path.name.startswith("reads-") else entry(path)
 
 

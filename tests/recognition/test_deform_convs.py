@@ -29,6 +29,7 @@ needs_node = pytest.mark.skipif(not has_deform_conv(), reason="this onnxruntime 
 SPELLINGS = {
     "pairs": Spelling(),
     "gather": Spelling(read="gather", batch=2),
+    "gather_nd": Spelling(read="gather_nd", offset_groups=2),
     "halves": Spelling(offsets="halves", masked=False, bias="own"),
     "apart": Spelling(offsets="apart", fold="conv3d", bias="own"),
     "last": Spelling(offsets="last", fold="one-by-one", batch=2, bias="added"),
