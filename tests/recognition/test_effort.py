@@ -37,6 +37,23 @@ def test_what_has_too_many_cases_is_given_up() -> None:
     assert (miss.code, miss.condition) == ("GSO116", "after 200000 steps it is neither proven nor refuted")
 
 
+@pytest.mark.parametrize("count", [24, 60])
+def test_squares_of_squares_are_given_up(count: int) -> None:
+    """Of a fraction, whose powers are the weights, of a size, and of a number: each step has twice as many factors."""
+    writer = Writer()
+    power = writer.op("Cast", writer.op("Shape", "x", start=1, end=2), to=1)
+    near = writer.op("Sub", "x", writer.op("Floor", "x"))
+    for _ in range(count):
+        power, near = writer.op("Mul", power, power), writer.op("Mul", near, near)
+    limit = writer.op("Min", writer.op("Add", power, 31.0), 31.0)
+    sample = writer.sampler("image", writer.op("Min", "x", limit), "y")
+    wrong = writer.op("Mul", writer.sampler("image", writer.op("Add", "x", near), "y"), near)
+    points = [1, "p", 4]
+    model = writer.model({"image": [1, 1, 32, 32], "x": points, "y": points}, [sample, wrong])
+    seen: list[object] = []
+    assert calls(lambda: seen.append(optimize(model, dry_run=True))) < 10 * MAX_EFFORT
+
+
 def test_tables_of_tiles_cost_what_one_costs() -> None:
     """Reads that are summed one tile after the other: no tile is looked at together with all before it."""
     each = {}

@@ -18,6 +18,10 @@ from onnxgs_opt.recognition.algebra.polynomial import Number, tidy
 __all__ = ["Algebra", "Bound", "Expr", "children", "walk"]
 
 
+USUAL_BITS = 4096
+"""Of a number: a product of dozens of doubles has fewer."""
+
+
 class Algebra:
     """Makes expressions, simplified and interned; Exhausted where they are more than its `effort` allows."""
 
@@ -125,7 +129,9 @@ class Algebra:
         return self.add(a, b, -1)
 
     def scale(self, a: Expr, factor: Number) -> Expr:
-        """A * factor, factor a number."""
+        """A * factor, factor a number; of squares of squares each has twice as many digits."""
+        bits = factor.numerator.bit_length() + factor.denominator.bit_length()
+        self.effort.spend(bits if bits > USUAL_BITS else 0)
         return self.add(self.zero, a, factor)
 
     def div(self, a: Expr, b: Expr) -> Expr:

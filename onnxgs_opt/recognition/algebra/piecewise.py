@@ -24,6 +24,8 @@ __all__ = ["MAX_CELLS", "Cell", "Coordinate", "Reach", "Resolver", "Split", "Unr
 
 
 HALF = Fraction(1, 2)
+USUAL_DEGREE = 32
+"""Products of a lower one are a step a term; of squares of squares each doubles what there is to write."""
 DECISIONS = ("select", "ge", "floor", "round")
 
 
@@ -168,7 +170,7 @@ class Resolver:
             return Poly.sum(expr.constant, ((self._value(term), coefficient) for term, coefficient in expr.terms))
         if expr.op == "mul":
             left, right = (self._value(factor) for factor in expr.args)  # type: ignore[arg-type]
-            self._effort.spend(len(left.terms) * len(right.terms))
+            self._effort.spend(len(left.terms) * len(right.terms) * (1 + (left.degree + right.degree) // USUAL_DEGREE))
             return left * right
         if expr.op == "select":
             condition, a, b = expr.args

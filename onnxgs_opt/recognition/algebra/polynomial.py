@@ -74,6 +74,11 @@ class Poly:
     def __add__(self, other: Poly) -> Poly:
         return Poly.sum(0, ((self, 1), (other, 1))) if self.terms else other
 
+    @property
+    def degree(self) -> int:
+        """How many factors its longest product has."""
+        return max(map(len, self.terms), default=0)
+
     def __mul__(self, other: Poly) -> Poly:
         out: dict[Monomial, Number] = {}
         for left, a in self.terms.items():

@@ -52,6 +52,16 @@ class Quantity:
         return self.under == ONE and all(d & (d - 1) == 0 and d <= FINEST for d in coefficients)
 
     @property
+    def length(self) -> int:
+        """How many terms it has."""
+        return len(self.over.terms) + len(self.under.terms)
+
+    @property
+    def degree(self) -> int:
+        """How many factors its longest product has."""
+        return max(self.over.degree, self.under.degree)
+
+    @property
     def atoms(self) -> frozenset[int]:
         """The sizes that it depends on."""
         return frozenset(atom for poly in (self.over, self.under) for monomial, _ in poly for atom in monomial)

@@ -31,6 +31,9 @@ class Break:
 
 Element: TypeAlias = Quantity | Break
 RangeOf: TypeAlias = Callable[[int], Range]
+MOST_TERMS, MOST_FACTORS = 64, 32
+"""Of a formula: limits, strides and scales have a few, and squares of squares twice as many at every step."""
+
 ROUNDED = "floats round what is equal only in exact numbers, at some sizes up and at others down"
 ZERO, ONE = Quantity.of(0), Quantity.of(1)
 
@@ -56,6 +59,8 @@ class SizeArithmetic:
         if rule is None:
             return self.broken(f"{self.node.op} has no formula here", *exact)
         result = rule(self, exact)
+        if isinstance(result, Quantity) and (result.length > MOST_TERMS or result.degree > MOST_FACTORS):
+            return Break(self.node.name, f"{self.node.op} makes a formula of sizes that is too long to follow")
         return self._fitted(result) if isinstance(result, Quantity) else result
 
     def same(self, a: Quantity, b: Quantity) -> Element:
