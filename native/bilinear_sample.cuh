@@ -14,9 +14,13 @@
 namespace onnxgs {
 
 // Codes of the node's attributes: they are in models and engines, so they may be added to and never changed.
-enum Border { kZeros = 0, kBorder = 1, kReflectCentres = 2, kReflectEdges = 3, kBorders = 4 };
+enum Border { kZeros = 0, kBorder = 1, kReflectCentres = 2, kReflectEdges = 3, kBorders = 4, kWrap = 4, kTapBorders = 5 };
 enum Coordinates { kPixel = 0, kNormalised = 1, kNormalisedCorners = 2, kCoordinates = 3 };
 enum Layout { kNCHW = 0, kNHWC = 1, kLayouts = 2 };
+enum Kernel {
+    kLinear = 0, kNearest = 1, kNearestEven = 2, kNearestAway = 3, kNearestDown = 4, kFloor = 5, kCubic = 6, kCubicHalf = 7,
+    kKernels = 8
+};
 enum { kWindows = 8 };
 
 constexpr int kThreads = 256;
@@ -102,10 +106,10 @@ ONNXGS_DEVICE uint4 pack(const float (&v)[8]) {
 
 // The node's attributes.
 struct Codes {
-    int border = kZeros, window = 0, coordinates = kPixel, layout = kNCHW;
+    int border = kZeros, window = 0, coordinates = kPixel, layout = kNCHW, kernel = kLinear;  // taps.cuh: other kernels
 
     ONNXGS_BOTH bool valid() const {
-        return border >= 0 && border < kBorders && window >= 0 && window < kWindows && coordinates >= 0 &&
+        return kernel >= 0 && kernel < kKernels && border >= 0 && border < (kernel == kLinear ? kBorders : kTapBorders) && window >= 0 && window < kWindows && coordinates >= 0 &&
                coordinates < kCoordinates && layout >= 0 && layout < kLayouts;
     }
 };

@@ -4,6 +4,7 @@
 #include <cstddef>
 
 #include "bilinear_sample.cuh"
+#include "taps.cuh"
 
 #ifndef ONNXGS_LAUNCH
 #include <cuda_runtime.h>
@@ -37,16 +38,16 @@ size_t rows_bytes(const Sampler& s) {
 
 // Workspace for calls of these sizes or any smaller ones; 0 where planes are always read as they are.
 template <typename T>
-size_t workspace_bytes(const Sampler& s, int layout) {
-    if (!kCopies || layout != kNCHW || s.channels < kCopyChannels) return 0;
+size_t workspace_bytes(const Sampler& s, const Codes& codes) {
+    if (!kCopies || codes.kernel != kLinear || codes.layout != kNCHW || s.channels < kCopyChannels) return 0;
     size_t rows = rows_bytes<T>(s);
     return rows >= kCopyFrom ? kFlagBytes + rows : 0;
 }
 
 // Whether a call uses its workspace: not with so few points that the copy would cost more than it saves.
 template <typename T>
-bool uses_workspace(const Sampler& s, int layout) {
-    return s.points >= s.plane / 2 && workspace_bytes<T>(s, layout) > 0;
+bool uses_workspace(const Sampler& s, const Codes& codes) {
+    return s.points >= s.plane / 2 && workspace_bytes<T>(s, codes) > 0;
 }
 
 // -- launches --------------------------------------------------------------------------------------
@@ -168,6 +169,28 @@ struct Launcher {
     }
 };
 
+// The samples of another kernel than the linear one.
+template <typename T, typename Stream>
+void sample_taps(const T* image, const Pair* grid, T* output, const Sampler& s, const Codes& codes, Stream stream) {
+    bool last = codes.layout == kNHWC, cubic = codes.kernel >= kCubic;
+    Taps call{s, codes, 0, 0};
+    while (last && (1 << call.lane_bits) < s.channels && call.lane_bits < 5) ++call.lane_bits;
+    int least = s.channels / kBlocksZ + 1, usual = last ? s.channels : 8;
+    call.chunk = least > usual ? least : usual;
+    int share = kThreads >> call.lane_bits;
+    for (int item = 0; item < s.batch; item += kBlocksZ) {
+        dim3 blocks((s.points + share - 1) / share, (s.channels + call.chunk - 1) / call.chunk,
+                    s.batch - item < kBlocksZ ? s.batch - item : kBlocksZ);
+        const T* from = image + static_cast<long long>(item) * s.plane * s.channels;
+        const Pair* at = grid + static_cast<long long>(item) * s.points;
+        T* to = output + static_cast<long long>(item) * s.points * s.channels;
+        if (cubic)
+            ONNXGS_LAUNCH((sample_cubic<T>), blocks, stream, from, at, to, call);
+        else
+            ONNXGS_LAUNCH((sample_nearest<T>), blocks, stream, from, at, to, call);
+    }
+}
+
 // The output is written wholly; an empty one needs no launch. `workspace` has rows_bytes and kFlagBytes, or is
 // null: then planes are read as they are. `mask` may be null. An image without pixels is the caller's: it fills the
 // output with zeros.
@@ -178,6 +201,10 @@ void sample(const T* image, const Pair* grid, T* output, T* mask, const Sampler&
     if (s.channels == 0 || s.plane == 0) {
         if (mask != nullptr) mask_all(grid, mask, s, codes, stream);
         return;
+    }
+    if (codes.kernel != kLinear) {
+        if (mask != nullptr) mask_all(grid, mask, s, codes, stream);
+        return sample_taps(image, grid, output, s, codes, stream);
     }
     switch (border_of(codes)) {
         case kZeros:

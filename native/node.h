@@ -10,7 +10,8 @@
 
 namespace onnxgs {
 
-constexpr char const* kName = "BilinearSample";
+constexpr char const* kNames[] = {"BilinearSample", "NearestSample", "CubicSample"};
+constexpr int kOperators = 3;
 constexpr char const* kVersion = "1";
 constexpr char const* kNamespace = "onnxgs";
 
@@ -19,33 +20,36 @@ enum Mask { kNoMask, kMaskNHW, kMaskN1HW, kMaskNHW1 };
 
 // The attributes as plugin fields: int32, because that is how parsers hand over ONNX's INT.
 struct Attributes {
-    static constexpr int kCount = 5;
-    int32_t value[kCount] = {kZeros, 0, kPixel, kNCHW, 0};
+    static constexpr int kCount = 6;
+    int32_t value[kCount] = {kZeros, 0, kPixel, kNCHW, 0, kLinear};
 
-    static constexpr char const* kNames[kCount] = {"border", "window", "coordinates", "layout", "mask"};
+    static constexpr char const* kFields[kCount] = {"border", "window", "coordinates", "layout", "mask", "kernel"};
 
-    Codes codes() const { return {value[0], value[1], value[2], value[3]}; }
+    Codes codes() const { return {value[0], value[1], value[2], value[3], value[5]}; }
+    // The operator that has the kernel.
+    char const* name() const { return kNames[value[5] == kLinear ? 0 : value[5] < kCubic ? 1 : 2]; }
     // TensorRT asks for the number of outputs before it knows the node: an attribute says it.
     bool has_mask() const { return value[4] != kNoMask; }
     bool valid() const { return codes().valid() && value[4] >= kNoMask && value[4] <= kMaskNHW1; }
     int32_t outputs() const { return has_mask() ? 2 : 1; }
 
-    // False when a field is no scalar int32 or a code is unknown. Other fields, such as plugin_version, are not read.
-    bool read(nvinfer1::PluginFieldCollection const* fields) {
+    // False when a field is no scalar int32, or a code is unknown or another operator's. Other fields, such as
+    // plugin_version, are not read.
+    bool read(nvinfer1::PluginFieldCollection const* fields, char const* of) {
         for (int32_t i = 0; fields != nullptr && i < fields->nbFields; ++i) {
             nvinfer1::PluginField const& field = fields->fields[i];
             for (int k = 0; k < kCount; ++k) {
-                if (std::strcmp(field.name, kNames[k]) != 0) continue;
+                if (std::strcmp(field.name, kFields[k]) != 0) continue;
                 if (field.type != nvinfer1::PluginFieldType::kINT32 || field.length != 1 || field.data == nullptr)
                     return false;
                 std::memcpy(&value[k], field.data, sizeof(int32_t));
             }
         }
-        return valid();
+        return valid() && std::strcmp(name(), of) == 0;
     }
 
     nvinfer1::PluginField field(int k, bool with_value) const {
-        return {kNames[k], with_value ? &value[k] : nullptr, nvinfer1::PluginFieldType::kINT32, 1};
+        return {kFields[k], with_value ? &value[k] : nullptr, nvinfer1::PluginFieldType::kINT32, 1};
     }
 };
 
@@ -90,7 +94,7 @@ inline size_t workspace(Codes const& codes, nvinfer1::PluginTensorDesc const& im
                         nvinfer1::Dims const& grid_dims) {
     Sampler s;
     if (!sampler_of(codes, image_dims, grid_dims, s)) return 0;
-    return is_half(image.type) ? workspace_bytes<half_t>(s, codes.layout) : workspace_bytes<float>(s, codes.layout);
+    return is_half(image.type) ? workspace_bytes<half_t>(s, codes) : workspace_bytes<float>(s, codes);
 }
 
 template <typename T>
@@ -99,7 +103,7 @@ void enqueue_as(Attributes const& node, Sampler const& s, void const* const* inp
     Codes codes = node.codes();
     sample<T>(static_cast<T const*>(inputs[0]), static_cast<Pair const*>(inputs[1]), static_cast<T*>(outputs[0]),
               static_cast<T*>(node.has_mask() ? outputs[1] : nullptr), s, codes,
-              uses_workspace<T>(s, codes.layout) ? workspace : nullptr, stream);
+              uses_workspace<T>(s, codes) ? workspace : nullptr, stream);
 }
 
 // 0 on success, as TensorRT wants it.

@@ -21,7 +21,7 @@ public:
         return copy;
     }
 
-    char const* getPluginType() const noexcept override { return kName; }
+    char const* getPluginType() const noexcept override { return mAttributes.name(); }
     char const* getPluginVersion() const noexcept override { return kVersion; }
     void setPluginNamespace(char const* name) noexcept override { mNamespace = name == nullptr ? "" : name; }
     char const* getPluginNamespace() const noexcept override { return mNamespace.c_str(); }
@@ -60,10 +60,10 @@ private:
 
 class Creator final : public IPluginCreator {
 public:
-    Creator() {
+    explicit Creator(char const* name) : mName(name) {
         for (int k = 0; k < Attributes::kCount; ++k) mFields[k] = Attributes{}.field(k, false);
     }
-    char const* getPluginName() const noexcept override { return kName; }
+    char const* getPluginName() const noexcept override { return mName; }
     char const* getPluginVersion() const noexcept override { return kVersion; }
     void setPluginNamespace(char const* name) noexcept override { mNamespace = name == nullptr ? "" : name; }
     char const* getPluginNamespace() const noexcept override { return mNamespace.c_str(); }
@@ -71,12 +71,13 @@ public:
 
     IPluginV2* createPlugin(char const*, PluginFieldCollection const* fields) noexcept override {
         Attributes attributes;
-        return attributes.read(fields) ? made(attributes) : nullptr;
+        return attributes.read(fields, mName) ? made(attributes) : nullptr;
     }
     IPluginV2* deserializePlugin(char const*, void const* data, size_t length) noexcept override {
         Attributes attributes;
-        constexpr size_t kBeforeMasks = 4 * sizeof(int32_t);  // engines that were built before there was a mask
-        if (length != sizeof(attributes.value) && length != kBeforeMasks) return nullptr;
+        // Of engines that were built before there was a mask, or another kernel.
+        constexpr size_t kBeforeMasks = 4 * sizeof(int32_t), kBeforeKernels = 5 * sizeof(int32_t);
+        if (length != sizeof(attributes.value) && length != kBeforeMasks && length != kBeforeKernels) return nullptr;
         std::memcpy(attributes.value, data, length);
         return attributes.valid() ? made(attributes) : nullptr;
     }
@@ -91,11 +92,12 @@ private:
     PluginField mFields[Attributes::kCount];
     PluginFieldCollection mCollection{Attributes::kCount, mFields};
     std::string mNamespace{kNamespace};
+    char const* mName;
 };
 
-inline Creator& creator() {
-    static Creator one;
-    return one;
+inline Creator& creator(int which) {
+    static Creator every[kOperators] = {Creator(kNames[0]), Creator(kNames[1]), Creator(kNames[2])};
+    return every[which];
 }
 
 }  // namespace onnxgs
@@ -105,8 +107,8 @@ inline Creator& creator() {
 extern "C" __attribute__((visibility("default"))) void setLoggerFinder(nvinfer1::ILoggerFinder*) {}
 
 extern "C" __attribute__((visibility("default"))) nvinfer1::IPluginCreator* const* getPluginCreators(int32_t& count) {
-    static nvinfer1::IPluginCreator* const creators[] = {&onnxgs::creator()};
-    count = 1;
+    static nvinfer1::IPluginCreator* const creators[] = {&onnxgs::creator(0), &onnxgs::creator(1), &onnxgs::creator(2)};
+    count = onnxgs::kOperators;
     return creators;
 }
 
@@ -116,7 +118,7 @@ extern "C" __attribute__((visibility("default"))) nvinfer1::IPluginCreator* cons
 __attribute__((constructor)) static void register_with_the_process() {
     using Find = nvinfer1::IPluginRegistry* (*)();
     if (auto find = reinterpret_cast<Find>(dlsym(RTLD_DEFAULT, "getPluginRegistry")))
-        find()->registerCreator(onnxgs::creator(), onnxgs::kNamespace);
+        for (int i = 0; i < onnxgs::kOperators; ++i) find()->registerCreator(onnxgs::creator(i), onnxgs::kNamespace);
 }
 
 #endif

@@ -22,7 +22,7 @@ public:
     }
     IPluginV3* clone() noexcept override { return new Plugin(*this); }
 
-    AsciiChar const* getPluginName() const noexcept override { return kName; }
+    AsciiChar const* getPluginName() const noexcept override { return mAttributes.name(); }
     AsciiChar const* getPluginVersion() const noexcept override { return kVersion; }
     AsciiChar const* getPluginNamespace() const noexcept override { return kNamespace; }
 
@@ -74,22 +74,23 @@ private:
 
 class Creator final : public IPluginCreatorV3One {
 public:
-    Creator() {
+    explicit Creator(char const* name) : mName(name) {
         for (int k = 0; k < Attributes::kCount; ++k) mFields[k] = Attributes{}.field(k, false);
     }
-    AsciiChar const* getPluginName() const noexcept override { return kName; }
+    AsciiChar const* getPluginName() const noexcept override { return mName; }
     AsciiChar const* getPluginVersion() const noexcept override { return kVersion; }
     AsciiChar const* getPluginNamespace() const noexcept override { return kNamespace; }
     PluginFieldCollection const* getFieldNames() noexcept override { return &mCollection; }
 
     IPluginV3* createPlugin(AsciiChar const*, PluginFieldCollection const* fields, TensorRTPhase) noexcept override {
         Attributes attributes;
-        return attributes.read(fields) ? new Plugin(attributes) : nullptr;
+        return attributes.read(fields, mName) ? new Plugin(attributes) : nullptr;
     }
 
 private:
     PluginField mFields[Attributes::kCount];
     PluginFieldCollection mCollection{Attributes::kCount, mFields};
+    char const* mName;
 };
 
 }  // namespace onnxgs
@@ -98,8 +99,10 @@ extern "C" __attribute__((visibility("default"))) void setLoggerFinder(nvinfer1:
 
 extern "C" __attribute__((visibility("default"))) nvinfer1::IPluginCreatorInterface* const* getCreators(
     int32_t& count) {
-    static onnxgs::Creator creator;
-    static nvinfer1::IPluginCreatorInterface* const creators[] = {&creator};
-    count = 1;
+    static onnxgs::Creator every[onnxgs::kOperators] = {onnxgs::Creator(onnxgs::kNames[0]),
+                                                        onnxgs::Creator(onnxgs::kNames[1]),
+                                                        onnxgs::Creator(onnxgs::kNames[2])};
+    static nvinfer1::IPluginCreatorInterface* const creators[] = {&every[0], &every[1], &every[2]};
+    count = onnxgs::kOperators;
     return creators;
 }

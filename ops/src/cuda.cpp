@@ -3,6 +3,7 @@
 #include "cuda.h"
 
 #include <string>
+#include <vector>
 
 namespace onnxgs {
 namespace {
@@ -40,14 +41,14 @@ ort::Status* ONNXGS_CALL compute(void* self, ort::KernelContext* context) {
     if (int64_t bytes = on.workspace_bytes())
         ONNXGS_TRY(workspace.take(context, "Cuda", current_device(), static_cast<size_t>(bytes), at));
     if (int failed = on.sample(at)) {
-        std::string said = "onnxgs::BilinearSample: CUDA's error " + std::to_string(failed);
+        std::string said = "onnxgs: CUDA's error " + std::to_string(failed);
         return api->CreateStatus()(ort::kFail, said.c_str());
     }
     return nullptr;
 }
 
-CudaOperator cuda_operator(Type image) {
-    CudaOperator op{described(kFamilies[0]), image};
+CudaOperator cuda_operator(const Family& family, Type image) {
+    CudaOperator op{described(family), image};
     op.GetExecutionProviderType = [](const ort::CustomOp*) { return "CUDAExecutionProvider"; };
     op.GetInputType = [](const ort::CustomOp* self, size_t i) -> int {
         return i == 0 ? static_cast<const CudaOperator*>(self)->image : kFloat;
@@ -61,10 +62,17 @@ CudaOperator cuda_operator(Type image) {
     return op;
 }
 
+std::vector<CudaOperator> every_operator() {
+    std::vector<CudaOperator> operators;
+    for (const Family& family : kFamilies)
+        for (Type image : {kFloat, kHalf}) operators.push_back(cuda_operator(family, image));
+    return operators;
+}
+
 }  // namespace
 
 ort::Status* add_cuda_operators(const ort::Api* api, ort::CustomOpDomain* domain) {
-    static const CudaOperator operators[] = {cuda_operator(kFloat), cuda_operator(kHalf)};
+    static const std::vector<CudaOperator> operators = every_operator();
     for (const CudaOperator& op : operators) ONNXGS_TRY(api->CustomOpDomain_Add()(domain, &op));
     return nullptr;
 }

@@ -11,7 +11,8 @@ namespace {
 
 onnxgs_device::Codes codes_of(const Call& call) {
     return {static_cast<int>(call.codes.border), static_cast<int>(call.codes.window),
-            static_cast<int>(call.codes.coordinates), static_cast<int>(call.codes.layout)};
+            static_cast<int>(call.codes.coordinates), static_cast<int>(call.codes.layout),
+            static_cast<int>(call.codes.kernel)};
 }
 
 bool sampler_of(const CudaCall& of, onnxgs_device::Sampler& s) {
@@ -29,9 +30,9 @@ void sample_as(const CudaCall& of, const onnxgs_device::Sampler& s, void* worksp
 }
 
 template <typename T>
-int64_t bytes_as(const onnxgs_device::Sampler& s, int layout) {
+int64_t bytes_as(const onnxgs_device::Sampler& s, const onnxgs_device::Codes& codes) {
     using namespace onnxgs_device;
-    return uses_workspace<T>(s, layout) ? static_cast<int64_t>(onnxgs_device::workspace_bytes<T>(s, layout)) : 0;
+    return uses_workspace<T>(s, codes) ? static_cast<int64_t>(onnxgs_device::workspace_bytes<T>(s, codes)) : 0;
 }
 
 }  // namespace
@@ -44,8 +45,8 @@ int current_device() {
 int64_t CudaCall::workspace_bytes() const {
     onnxgs_device::Sampler s;
     if (!sampler_of(*this, s)) return 0;
-    const int layout = static_cast<int>(call->codes.layout);
-    return call->image_type == kHalf ? bytes_as<onnxgs_device::half_t>(s, layout) : bytes_as<float>(s, layout);
+    const onnxgs_device::Codes codes = codes_of(*call);
+    return call->image_type == kHalf ? bytes_as<onnxgs_device::half_t>(s, codes) : bytes_as<float>(s, codes);
 }
 
 int CudaCall::sample(void* workspace) const {

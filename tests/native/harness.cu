@@ -60,12 +60,13 @@ int run_host(const void* image, const void* grid, void* output, void* mask, cons
 
 }  // namespace
 
-// sizes: batch, channels, height, width, out_height, out_width; codes: border, window, coordinates, layout.
+// sizes: batch, channels, height, width, out_height, out_width; codes: border, window, coordinates, layout,
+// kernel.
 // `mask` may be null.
 extern "C" int onnxgs_sample(const void* image, const void* grid, void* output, void* mask, const long long* z,
                              const int* c, int is_half, int through_rows) {
     Sampler s;
-    Codes codes{c[0], c[1], c[2], c[3]};
+    Codes codes{c[0], c[1], c[2], c[3], c[4]};
     if (!codes.valid() || !make_sampler(codes, {z[0], z[1], z[2], z[3], z[4], z[5]}, s)) return -1;
     size_t element = is_half ? 2 : 4, batch = s.batch, channels = s.channels;
     size_t rows = is_half ? rows_bytes<half_t>(s) : rows_bytes<float>(s);

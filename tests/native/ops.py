@@ -13,7 +13,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
-from onnxgs_opt.samplers.op import DOMAIN, MASK_CODES, NAME, VERSION
+from onnxgs_opt.samplers.op import DOMAIN, KERNEL_CODES, MASK_CODES, VERSION, name_for
 from tests.native.sampling import Case, inputs, mask_of, reference
 
 SOURCES = Path(__file__).parents[2] / "ops" / "src"
@@ -48,10 +48,14 @@ def model(case: Case, *, form: str | None = "NHW", **codes: int) -> bytes:
     """One node of the case's attributes and types, with its second output in a form, or without."""
     border, window, coordinates, layout = case.codes
     attributes = {"border": border, "window": window, "coordinates": coordinates, "layout": layout, **codes}
+    if case.kernel != "linear":
+        attributes["kernel"] = KERNEL_CODES[case.kernel]
     image, grid = TYPES[case.dtype], TYPES[case.grid_dtype]
     outputs = ["samples", "mask"] if form else ["samples"]
     mask = MASK_CODES[form] if form else 0
-    node = helper.make_node(NAME, ["image", "grid"], outputs, domain=DOMAIN, **{"mask": mask, **attributes})
+    node = helper.make_node(
+        name_for(case.kernel), ["image", "grid"], outputs, domain=DOMAIN, **{"mask": mask, **attributes}
+    )
     ranks = (("image", image, 4), ("grid", grid, 4), ("samples", image, 4), ("mask", image, len(form or "")))
     tensors = [helper.make_tensor_value_info(name, kind, [None] * rank) for name, kind, rank in ranks]
     graph = helper.make_graph([node], "one", tensors[:2], tensors[2 : 2 + len(outputs)])
@@ -88,5 +92,8 @@ def in_form(form: str, mask: Any) -> Any:
 
 
 def tolerance_of(case: Case) -> float:
-    """What rounding costs: weights are of the grid's type, sums at least float32, samples of the image's type."""
-    return max(TOLERANCES[case.dtype], TOLERANCES[case.grid_dtype])
+    """What rounding costs, of cubic weights five times as much.
+
+    Weights are of the grid's type, sums at least float32, samples of the image's type.
+    """
+    return max(TOLERANCES[case.dtype], TOLERANCES[case.grid_dtype]) * (5 if case.kernel.startswith("cubic") else 1)

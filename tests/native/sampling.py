@@ -5,16 +5,20 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import cycle, islice, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from onnxgs_opt.samplers.op import COORDINATE_CODES, WINDOW_CODES
-from tests.fixtures.oracle import bilinear, inside
+from onnxgs_opt.samplers.op import COORDINATE_CODES, KERNEL_CODES, WINDOW_CODES
+from tests.fixtures.oracle import inside, uniform
 
 Array = np.ndarray[Any, Any]
 BORDERS = {"zeros": 0, "border": 1, "reflect-centres": 2, "reflect-edges": 3}
+OF_TAPS = {**BORDERS, "wrap": 4}
+"""Borders of other kernels than the linear one."""
+
 BORDER_NAMES = {"reflect-centres": "reflection", "reflect-edges": "symmetric"}
 """What the package calls the plugin's borders, where that is another name."""
 LAYOUTS = {"NCHW": 0, "NHWC": 1}
@@ -33,12 +37,13 @@ class Case:
     grid_dtype: str = "float32"
     through_rows: bool = False
     smooth: bool = False
+    kernel: str = "linear"
 
     @property
     def codes(self) -> tuple[int, int, int, int]:
         """The attributes as the node carries them."""
         return (
-            BORDERS[self.border],
+            OF_TAPS[self.border],
             WINDOW_CODES[self.window],
             COORDINATE_CODES[self.coordinates],
             LAYOUTS[self.layout],
@@ -76,6 +81,7 @@ def cases() -> Iterator[Case]:
                 yield Case(size, "zeros", "all", "pixel", "NCHW", dtype, through_rows=True, smooth=smooth)
                 yield Case(size, "border", "interior", "normalised", "NCHW", dtype, through_rows=True, smooth=smooth)
     yield from one_channel()
+    yield from other_kernels()
     yield Case((1, 64, 4, 5, 3, 3), layout="NHWC")
     yield Case((1, 64, 4, 5, 3, 3), layout="NHWC", dtype="float16")
 
@@ -89,6 +95,14 @@ def one_channel() -> Iterator[Case]:
             yield Case((2, 1, 30, width, 40, 41), border, "all")
     for border in BORDERS:
         yield Case((3, 1, 2, 2, 30, 35), border, "interior", "pixel", "NCHW", "float16")
+
+
+def other_kernels() -> Iterator[Case]:
+    """Every kernel with every border, the rest in turn."""
+    rest = cycle(product(SIZES[:4] + SIZES[5:], COORDINATE_CODES, WINDOW_CODES, LAYOUTS, ("float32", "float16")))
+    for kernel, border in product([name for name in KERNEL_CODES if name != "linear"], OF_TAPS):
+        size, coordinates, window, layout, dtype = next(islice(rest, 53, None))
+        yield Case(size, border, window, coordinates, layout, dtype, kernel=kernel)
 
 
 def inputs(case: Case, rng: np.random.Generator) -> tuple[Array, Array]:
@@ -125,7 +139,7 @@ def reference(case: Case, image: Array, grid: Array) -> Array:
     h, w = case.sizes[2:4]
     pixels = image if case.layout == "NCHW" else image.transpose(0, 3, 1, 2)
     x, y = (_pixels(case, grid[..., k], size) for k, size in ((0, w), (1, h)))
-    result = bilinear(pixels, x, y, BORDER_NAMES.get(case.border, case.border), case.window)
+    result = uniform(pixels, x, y, case.kernel, BORDER_NAMES.get(case.border, case.border), case.window)
     return result if case.layout == "NCHW" else result.transpose(0, 2, 3, 1)
 
 
@@ -153,7 +167,7 @@ class Library:
         output = np.full((n, c, ho, wo) if case.layout == "NCHW" else (n, ho, wo, c), np.nan, image.dtype)
         pointers = [ctypes.c_void_p(None if a is None else a.ctypes.data) for a in (image, grid, output, mask)]
         sizes = (ctypes.c_longlong * 6)(*case.sizes)
-        codes = (ctypes.c_int * 4)(*case.codes)
+        codes = (ctypes.c_int * 5)(*case.codes, KERNEL_CODES[case.kernel])
         status = self._call(*pointers, sizes, codes, int(image.dtype == np.float16), int(case.through_rows))
         assert status == 0, f"error {status}"
         return output
@@ -164,7 +178,7 @@ def check(library: Library, case: Case, seed: int = 0) -> None:
     image, grid = inputs(case, np.random.default_rng(seed))
     found, wanted = library(case, image, grid), reference(case, image, grid)
     assert not np.isnan(found).any(), "not all of the output was written"
-    tolerance = 1e-6 if case.dtype == "float32" else 1e-3
+    tolerance = 1e-3 if case.dtype == "float16" else 5e-6 if case.kernel.startswith("cubic") else 1e-6
     np.testing.assert_allclose(found.astype(np.float64), wanted, rtol=tolerance, atol=tolerance)
     mask = np.full((case.sizes[0], *case.sizes[4:]), np.nan, image.dtype)
     np.testing.assert_array_equal(library(case, image, grid, mask), found, "samples beside a mask are others")

@@ -10,7 +10,7 @@ import onnxruntime as ort
 import pytest
 
 from tests.native import ops
-from tests.native.sampling import Case
+from tests.native.sampling import Case, other_kernels
 
 ON_DEVICE = shutil.which("nvidia-smi") is not None and "CUDAExecutionProvider" in ort.get_available_providers()
 
@@ -35,5 +35,6 @@ def test_without_a_device_the_processor_computes(library: Path) -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not ON_DEVICE, reason="needs onnxruntime's CUDA provider and a GPU")
 def test_a_device_computes_what_the_body_does(library: Path) -> None:
-    for case in (Case((2, 3, 7, 4, 5, 9), "zeros", "interior"), Case((1, 1, 90, 70, 80, 60), "border", "reach")):
+    cases = [Case((2, 3, 7, 4, 5, 9), "zeros", "interior"), Case((1, 1, 90, 70, 80, 60), "border", "reach")]
+    for case in (*cases, *other_kernels()):
         ops.check(library, case, providers=("CUDAExecutionProvider", *ops.CPU))

@@ -20,7 +20,7 @@ from onnx import ModelProto
 from onnxgs_opt.errors import EngineError, OptError, UsageError
 from onnxgs_opt.runtime.tensorrt.engine import EngineLayer
 from onnxgs_opt.runtime.tensorrt.prepare import for_engine
-from onnxgs_opt.samplers.op import DOMAIN, NAME
+from onnxgs_opt.samplers.op import DOMAIN, NAME, is_own
 
 Backend = Literal["tensorrt", "tensorrt-rtx"]
 Shape = tuple[int, ...]
@@ -120,8 +120,14 @@ def build_engine(model: ModelProto, origin: Path, output: Path, options: EngineO
     prepared, nodes = for_engine(model)
     if nodes and options.library is None and not options.python_plugin:
         raise UsageError(
-            f"the model has {nodes} {DOMAIN}::{NAME} nodes and no plugin library was named",
+            f"the model has {nodes} nodes of the domain {DOMAIN} and no plugin library was named",
             "onnxgs-plugin build makes it; then --plugin-library FILE, or choose --lowering grid-sample",
+        )
+    others = sorted({node.op_type for node in prepared.graph.node if is_own(node.domain, node.op_type)} - {NAME})
+    if options.library is None and others:
+        raise UsageError(
+            f"the plugin written in Python computes {NAME} alone, and the model has {' and '.join(others)}",
+            "onnxgs-plugin build makes a library of all; then --plugin-library FILE",
         )
     if options.library is not None and not options.library.is_file():
         raise UsageError(f"there is no plugin library at {options.library}", "onnxgs-plugin build makes it")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
 
-from onnxgs_opt.samplers.op import DOMAIN, NAME
+from onnxgs_opt.samplers.op import is_own
 
 _END = np.iinfo(np.int64).max
 
@@ -13,19 +13,19 @@ _END = np.iinfo(np.int64).max
 def for_engine(model: ModelProto) -> tuple[ModelProto, int]:
     """The model to parse, and how many nodes of it are a plugin's.
 
-    BilinearSample's function body goes. TensorRT 10.0 to 10.6 prefer a function to any plugin, and later ones where
+    The operators' function bodies go. TensorRT 10.0 to 10.6 prefer a function to any plugin, and later ones where
     no plugin is registered: without the body a missing plugin is an error, not a slower engine.
 
-    Its second output goes where nothing reads it: parsers want no more outputs than the plugin makes.
+    Their second output goes where nothing reads it: parsers want no more outputs than the plugin makes.
 
     Shape's `start` and `end` become a Slice: TensorRT 8.6 ignores them, and the wrong shape broadcasts on.
     """
     changed = ModelProto()
     changed.CopyFrom(model)
     del changed.functions[:]
-    changed.functions.extend(f for f in model.functions if (f.domain, f.name) != (DOMAIN, NAME))
+    changed.functions.extend(f for f in model.functions if not is_own(f.domain, f.name))
     _spell_out_shapes(changed.graph)
-    nodes = [node for node in changed.graph.node if (node.domain, node.op_type) == (DOMAIN, NAME)]
+    nodes = [node for node in changed.graph.node if is_own(node.domain, node.op_type)]
     for node in nodes:
         del node.output[1 if not any(node.output[1:]) else 2 :]
     return changed, len(nodes)

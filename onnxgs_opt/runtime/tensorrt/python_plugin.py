@@ -29,7 +29,7 @@ NHWC = 1
 class _Call(ctypes.Structure):
     """The kernel's argument: `Call` of bilinear_sample.cuh."""
 
-    _fields_ = (("codes", ctypes.c_int * 4), ("sizes", ctypes.c_longlong * 6))
+    _fields_ = (("codes", ctypes.c_int * 5), ("sizes", ctypes.c_longlong * 6))
 
 
 def register(trt: Any) -> None:
@@ -59,7 +59,7 @@ def output_shape(layout: int, image: Sequence[Any], grid: Sequence[Any]) -> tupl
 
 def _call(codes: Sequence[int], image: Sequence[int], grid: Sequence[int]) -> _Call:
     n, c, h, w = (image[k] for k in ((0, 3, 1, 2) if codes[3] == NHWC else (0, 1, 2, 3)))
-    return _Call((ctypes.c_int * 4)(*codes[:4]), (ctypes.c_longlong * 6)(n, c, h, w, grid[1], grid[2]))
+    return _Call((ctypes.c_int * 5)(*codes[:4]), (ctypes.c_longlong * 6)(n, c, h, w, grid[1], grid[2]))
 
 
 class _Launcher:

@@ -19,7 +19,7 @@ import onnx
 from onnxgs_opt.errors import EngineError, OptError, UsageError
 from onnxgs_opt.files.atomic import write_whole
 from onnxgs_opt.runtime.tensorrt.build import load_library
-from onnxgs_opt.samplers.op import DOMAIN, NAME
+from onnxgs_opt.samplers.op import DOMAIN, NAMES
 
 Request = Mapping[str, Any]
 PLUGIN_TYPES = frozenset({"PLUGIN", "PLUGIN_V2", "PLUGIN_V3"})
@@ -90,7 +90,7 @@ def _parse(trt: Any, logger: Any, network: Any, request: Request) -> None:
     node, op_type = _node_of(error, request["model"])
     hint = (
         "build the plugin library (onnxgs-plugin build) and name it with --plugin-library"
-        if op_type == NAME
+        if op_type in NAMES
         else "another --lowering may avoid the node; --lowering merged-gather uses the oldest operators"
     )
     raise EngineError(f"TensorRT {trt.__version__} does not take node '{node}' ({op_type}): {error.desc()}", hint)
@@ -126,7 +126,7 @@ def _count_plugins(network: Any, request: Request) -> None:
     found = sum(kind in PLUGIN_TYPES for kind in kinds)
     if found < wanted:
         raise EngineError(
-            f"{wanted} {DOMAIN}::{NAME} nodes became {found} plugin layers",
+            f"{wanted} nodes of the domain {DOMAIN} became {found} plugin layers",
             "report it with the TensorRT version; --lowering grid-sample needs no plugin",
         )
 

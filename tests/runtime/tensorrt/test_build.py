@@ -27,6 +27,7 @@ from onnxgs_opt.runtime.tensorrt.plugin_build import PluginBuild, build_plugin, 
 from onnxgs_opt.runtime.tensorrt.prepare import for_engine
 from onnxgs_opt.runtime.tensorrt.python_plugin import compile_kernel
 from onnxgs_opt.runtime.tensorrt.session import error_logger
+from tests.fixtures.kernels import Spelling, build
 
 MODELS = Path(__file__).parents[2] / "fixtures" / "models"
 RTX = pytest.mark.skipif(find_spec("tensorrt_rtx") is None, reason="tensorrt-rtx-cu13 is not installed")
@@ -123,6 +124,15 @@ def test_a_dynamic_input_needs_a_shape(tmp_path: Path) -> None:
 
 
 @RTX
+def test_the_plugin_in_python_computes_one_operator_alone(tmp_path: Path) -> None:
+    model = optimize(build(Spelling("nearest")), lowering="plugin", validate=False).model
+    options = EngineOptions(capabilities=GPUS, python_plugin=True)
+    with pytest.raises(UsageError, match="computes BilinearSample alone, and the model has NearestSample") as caught:
+        build_engine(model, tmp_path / "x.onnx", tmp_path / "out.engine", options)
+    assert "onnxgs-plugin build" in caught.value.hint
+
+
+@RTX
 def test_a_node_that_the_parser_refuses_is_named(tmp_path: Path) -> None:
     value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 3])
     out = helper.make_tensor_value_info("y", TensorProto.FLOAT, [2, 3])
@@ -215,7 +225,7 @@ def test_what_nvcc_says_is_one_line(tmp_path: Path) -> None:
 def test_the_plugin_command_says_where_its_sources_are() -> None:
     command = [sys.executable, "-m", "onnxgs_opt.plugin_cli", "sources"]
     folder = Path(subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip())
-    assert {"plugin.cu", "bilinear_sample.cuh", "CMakeLists.txt"} <= {p.name for p in folder.iterdir()}
+    assert {"plugin.cu", "bilinear_sample.cuh", "taps.cuh", "CMakeLists.txt"} <= {p.name for p in folder.iterdir()}
 
 
 class Registry:
