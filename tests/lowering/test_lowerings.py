@@ -13,7 +13,7 @@ from onnxgs_opt.lowering import LOWERINGS, Target, refusal_of
 from onnxgs_opt.lowering.grid_sample import displacement
 from onnxgs_opt.passes.lower_bilinear import LowerBilinear
 from onnxgs_opt.passes.raise_bilinear import RaiseBilinear
-from onnxgs_opt.samplers.policy import Policy
+from onnxgs_opt.samplers.policy import WINDOWS, Policy
 from onnxgs_opt.samplers.view import View
 from tests.lowering.samplers import POLICIES, SHAPES, Case, gap, graph_and_site, lower, site_of, variants
 
@@ -35,7 +35,9 @@ def operators(case: Case, name: str) -> list[str]:
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda p: f"{p.border}-{p.window}")
 @pytest.mark.parametrize("name", WRITING)
 def test_policies(name: str, policy: Policy) -> None:
-    worst = max(run(case, name) for case in variants(policy, 17))
+    """Every shape with every window, with one border and the other in turn."""
+    turn = [*WINDOWS].index(policy.window) + (policy.border == "zeros")
+    worst = max(run(case, name) for case in variants(policy, 17)[turn % 2 :: 2])
     assert worst <= (5e-5 if name == "grid-sample" else 1e-6)
 
 
@@ -177,7 +179,7 @@ def test_the_displacement_is_what_single_precision_makes_of_a_coordinate(size: i
 def test_what_is_not_refused() -> None:
     _, site = graph_and_site(Case())
     refused = {name for name, lowering in LOWERINGS.items() if lowering.refusal(site, Target(17)) is not None}
-    assert refused == {"blocked-gather", "resize"}  # too few points; points of data
+    assert refused == {"blocked-gather", "deform-conv", "resize"}  # too few points; one sampler alone; points of data
     _, site = graph_and_site(Case(dynamic=True))
     assert LOWERINGS["grid-sample"].refusal(site, Target(17, image_size=(64, 64))) is None
     _, site = graph_and_site(Case(dynamic=True, coordinates="normalised", align_corners=True))

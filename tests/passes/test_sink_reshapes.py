@@ -180,10 +180,11 @@ def test_an_axis_of_all_points_is_split_where_the_output_has_more() -> None:
     assert site.x.split is not None
 
 
-@each_form
 @each_size
 @pytest.mark.parametrize("change", MUTANTS, ids=lambda c: c[1][:24])
-def test_its_mutants_are_none(pixels: str, sizes: dict[str, str], change: tuple[str, str]) -> None:
+def test_its_mutants_are_none(sizes: dict[str, str], change: tuple[str, str]) -> None:
+    """Of one form and the other in turn."""
+    pixels = [*FORMS.values()][(MUTANTS.index(change) + ("n" in sizes.values())) % 2]
     found = find(model(pixels, sizes, change))
     assert not [site for site in found if site.rule == "GSO001"]
 
