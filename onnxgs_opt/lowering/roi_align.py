@@ -121,10 +121,13 @@ def region_refusal(site: RoiAlignSite, target: Target) -> str | None:
         return site.differs
     if (other := _opset_refusal(target) or _type_refusal(site.dtype, site.types)) is not None:
         return other
+    if "float16" in site.types:
+        return "RoiAlign computes in float32 what the model rounds to float16"
     if Quirk.ROI_ALIGN_IS_FOR_FEW_REGIONS in target.quirks:
         return "what TensorRT's plugin for RoiAlign computes has not been compared with the operator"
     if target.opset < HALF_PIXELS_SINCE and not (site.rows.wide and site.columns.wide):
-        return f"a RoiAlign of opset < {HALF_PIXELS_SINCE} makes every box a pixel long, and the model does not"
+        before = f"a RoiAlign of opset < {HALF_PIXELS_SINCE} makes every box a pixel long, and the model does not"
+        return f"{before}; --opset {HALF_PIXELS_SINCE} has another mode"
     return None
 
 

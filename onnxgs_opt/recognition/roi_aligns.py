@@ -25,7 +25,7 @@ OWN = Policy("border", "reach-closed")
 CHOSEN = "which image is read is told by data, and the samplers of this form read the image that they lie along"
 
 MARGIN = Fraction(1, 8)
-"""Pixels that points have to keep away from where RoIAlign becomes zero: it computes them with other roundings."""
+"""Pixels that points have to keep away from where one of both becomes zero: they are computed with other roundings."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,8 @@ def difference(policy: Policy, bounds: Sequence[Bounds], sizes: Sequence[int]) -
 
     `bounds` are those of the coordinates along y and x, `sizes` height and width.
     """
-    if policy == OWN or _are_within(bounds, sizes, low=0, high=1):
+    edge = 0 if policy.window == "all" else MARGIN  # where a window ends, what is sampled jumps
+    if policy == OWN or _are_within(bounds, sizes, low=edge, high=1 + edge):
         return None
     near = _are_within(bounds, sizes, low=MARGIN - 1, high=MARGIN)
     if policy == Policy("border") and near:

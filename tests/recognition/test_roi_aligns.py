@@ -182,6 +182,24 @@ CLIPS = tuple(
 POOL = " out = AveragePool<kernel_shape = [2, 2], strides = [2, 2]>(samples)"
 BINS = " bins = Reshape(samples, apart)\n"
 Edits = tuple[tuple[str, str], ...]
+OLD = ('"" : 17', '"" : 13')
+HALF_OPEN: Edits = (
+    ("float low = {-1}", "float low = {0}"),
+    ("LessOrEqual(x, W)", "Less(x, lx)"),
+    ("LessOrEqual(y, H)", "Less(y, ly)"),
+)
+
+
+def _clipped_between(low: int, beyond: int) -> Edits:
+    """Boxes clipped so far inside the image, in their own pixels, that samples stay in it when that is 2 or more."""
+    last = (("most = {28}", f"most = {{{28 - beyond}}}"), ("widest = {36}", f"widest = {{{36 - beyond}}}"))
+    return (
+        *((old, new.replace("zero", "least")) for old, new in CLIPS),
+        ("float most", f"float least = {{{low}}}, float most"),
+        *last,
+    )
+
+
 WRONG: dict[str, Edits] = {
     "a row stands off": (("0.875}", "0.9}"),),
     "a column stands off": (("{0.0833333358", "{0.08"),),
@@ -210,14 +228,31 @@ WRONG: dict[str, Edits] = {
     "one axis too large": (("float ly = {6}", "float ly = {5}"),),
     "places squared": (("stepx = Mul(extentx, tx)", "tt = Mul(tx, tx)\n stepx = Mul(extentx, tt)"),),
     "ceil for floor": (("yf = Floor(yc)", "yf = Ceil(yc)"),),
+    "boxes clipped to where a window ends": (*_clipped_between(2, 2), *HALF_OPEN),
+    "boxes of any length, before opset 16": (OLD,),
+    "coordinates in half precision": (
+        ("x = Add(startx, stepx)", "xh = Add(startx, stepx)\n xs = Cast<to = 10>(xh)\n x = Cast<to = 1>(xs)"),
+    ),
 }
 """Faults: what a RoiAlign node would compute otherwise."""
-UNSEEN = ("a corner that is not clamped", "open at the low end", "open at the high end")
-"""Faults that random boxes do not show: reads beyond a row's end of weight 0, points exactly at an end."""
+UNSEEN = (
+    *("a corner that is not clamped", "open at the low end", "open at the high end"),
+    *("boxes of any length, before opset 16", "coordinates in half precision"),
+)
+"""Faults that random boxes do not show: reads beyond a row's end of weight 0, points exactly at an end, roundings."""
 OTHERS: dict[str, tuple[int, Edits]] = {
     "as it is": (2, ()),
     "clipped boxes and no mask": (2, (FREE, *CLIPS)),
     "columns as wide as rows are high": (2, (("Mul(extentx, tx)", "Mul(extenty, tx)"),)),
+    "boxes clipped to within a window": (2, (*_clipped_between(3, 3), *HALF_OPEN)),
+    "boxes a pixel long at least, before opset 16": (
+        2,
+        (
+            OLD,
+            ("extentx = Sub(ex, sx)", "longx = Sub(ex, sx)\n extentx = Max(longx, one)"),
+            ("extenty = Sub(ey, sy)", "longy = Sub(ey, sy)\n extenty = Max(longy, one)"),
+        ),
+    ),
     "another offset along one axis": (2, (("starty = Sub(sy, half)", "starty = Add(sy, half)"),)),
     "sums": (2, ((POOL, POOL.replace("out", "mean") + "\n out = Mul(mean, four)"),)),
     "maxima": (1, ((POOL, POOL.replace("AveragePool", "MaxPool")),)),
