@@ -307,6 +307,14 @@ def test_why_it_is_no_sampler_is_said(name: str) -> None:
     assert recognise(four.algebra, make(four)) == wanted
 
 
+def test_of_kinds_with_fewer_and_with_more_axes_both_are_told() -> None:
+    four = Four()
+    linear, trilinear = (kind for kind in KINDS if kind.name in ("linear", "trilinear"))
+    found = recognise(four.algebra, four.plain(), [trilinear, linear])
+    condition = "where it reads depends on 2 coordinates, 'p0' and 'p1', and bilinear sampling has 1 or 3"
+    assert found == Miss(condition, 4, stage=Stage.COORDINATES)
+
+
 def test_pixels_that_are_no_neighbours_are_named() -> None:
     four = Four(gap=2)
     condition = "along axis 1 of 'image' it reads pixels that lie 2 apart, and are no neighbours"

@@ -15,7 +15,7 @@ from onnxgs_opt.lowering import Tolerance
 from onnxgs_opt.runtime.memory import TooLargeError
 from onnxgs_opt.runtime.ort import OnnxRuntime, open_session
 from onnxgs_opt.validation.check import check_model
-from onnxgs_opt.validation.compare import BROKEN, Comparison, _apart, _moved, compare, compare_runs, gaps
+from onnxgs_opt.validation.compare import BROKEN, Comparison, _apart, _farther, _moved, compare, compare_runs, gaps
 from onnxgs_opt.validation.inputs import ModelInputs, Run
 from onnxgs_opt.validation.moved import Moved
 from onnxgs_opt.validation.original import Original
@@ -174,6 +174,12 @@ def test_inputs_are_moved_up_and_down_by_as_much_as_is_said() -> None:
 
 def compared(after: ModelProto, runs: Iterable[Run], before: ModelProto = SAME, **told: Any) -> Comparison:
     return compare_runs(Original(before, **told), after, runs, lambda run: TIGHT, 5, None)
+
+
+def test_of_several_outputs_the_farthest_from_double_precision_are_told() -> None:
+    assert _farther((1, 5), (3, 2)) == (3, 5)
+    assert _farther((3, 5), (1, 2)) == (3, 5)
+    assert (_farther(None, (1, 2)), _farther((1, 2), None), _farther(None, None)) == ((1, 2), (1, 2), None)
 
 
 def test_runs_are_added_up() -> None:

@@ -123,6 +123,9 @@ def test_a_floor_is_cut_once(algebra, axes, limit, first):
     (y, _), resolver = axes
     cells = resolver.partition(0, [Cell()], [algebra.ge(algebra.sub(algebra.floor(y), algebra.num(limit)))])
     assert [(cell.lo, cell.hi) for cell in cells] == [(None, first - 1), (first, None)]
+    falls = algebra.add(algebra.sub(y, algebra.scale(algebra.floor(y), 2)), algebra.num(math.floor(limit)))
+    cells = resolver.partition(0, [Cell()], [algebra.ge(falls)])  # n - f + u
+    assert [(cell.lo, cell.hi) for cell in cells] == [(None, math.floor(limit)), (math.floor(limit) + 1, None)]
 
 
 def test_a_condition_on_both_axes_is_not_resolved(algebra, axes):
@@ -171,6 +174,35 @@ def test_a_linear_index_divides_where_the_row_is_known(algebra, axes):
 )
 def test_a_cell_in_words(cell, words):
     assert cell.describe("x") == words
+
+
+def test_an_index_of_a_product_is_bounded_by_its_corners(algebra, axes):
+    """12 + i * floor(y), where floor(y) is -3 or -2 and i is from 0 to 4, is from 0 to 12."""
+    (y, _), resolver = axes
+    product = algebra.mul(algebra.idx(0, 5), algebra.floor(y))
+    index = algebra.add(algebra.num(12), product)
+    resolver.evaluate(algebra.elem("image", (index,), sizes=(13,)), (Cell(-3, -2), Cell()))
+    with pytest.raises(Unresolved, match="may be read at 12, beyond 11"):
+        resolver.evaluate(algebra.elem("other", (index,), sizes=(12,)), (Cell(-3, -2), Cell()))
+    with pytest.raises(Unresolved, match=r"below 0|at -1"):
+        resolver.evaluate(
+            algebra.elem("third", (algebra.sub(index, algebra.one),), sizes=(13,)), (Cell(-3, -2), Cell())
+        )
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_what_is_no_integer_stays_in_a_floor(algebra, count):
+    """floor(x + e), e up to 1/4, is no sum of floors, of however many coordinates x is one."""
+    leaves = [algebra.elem(f"p{k}", ()) for k in range(count)]
+    resolver = Resolver([Coordinate(leaf, 1, algebra.zero) for leaf in leaves])
+    beside = [algebra.elem(f"e{k}", (), 0, Fraction(1, 4)) for k in range(3)]
+    whole = algebra.elem("n", (), 0, 3, integral=True)
+    for each in beside:
+        with pytest.raises(Unresolved):
+            resolver.evaluate(algebra.floor(algebra.add(leaves[0], each)), [Cell()] * count)
+    found = resolver.evaluate(algebra.floor(algebra.add(leaves[0], whole)), [Cell()] * count)
+    floor, integer = (resolver.evaluate(e, [Cell()] * count) for e in (algebra.floor(leaves[0]), whole))
+    assert found == floor + integer
 
 
 def test_a_product_costs_what_its_terms_are(algebra, axes):
