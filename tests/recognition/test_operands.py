@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from fractions import Fraction
 
 import onnx
@@ -11,7 +12,8 @@ from onnxgs_opt.api import look
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.recognition.match import Match
 from onnxgs_opt.recognition.matcher import recognise
-from onnxgs_opt.recognition.operands import _equal, _stays_inside
+from onnxgs_opt.recognition.operands import Placement, _equal, _stays_inside
+from onnxgs_opt.samplers.view import View
 from tests.recognition.test_matcher import Four, H, W
 from tests.recognition.test_separable import text
 
@@ -69,3 +71,19 @@ def test_an_image_that_is_read_in_part_is_said_to_be_so() -> None:
     (miss,) = found.near_misses
     assert miss.code == "GSO108"
     assert miss.condition.startswith("'image' is not read over its whole batch and all of its channels")
+
+
+@pytest.mark.parametrize(
+    ("groups", "units", "layout"),
+    [
+        (((0,), (1,), (2,)), 0, "NCW"),
+        (((), (2,), (1,)), 1, "1WC"),
+        (((0,), (3,), (1,), (2,)), 0, "NHWC"),
+        (((0, 1), (), (2,), (3,)), 0, "NNHW"),
+        (((0,), (1,), (2,), (3,), (4,)), 0, "NCDHW"),
+    ],
+)
+def test_axes_of_an_image_have_letters(groups: tuple[tuple[int, ...], ...], units: int, layout: str) -> None:
+    view = View("image", groups, units=units)
+    none = {field.name: None for field in fields(Placement)}
+    assert Placement(**{**none, "image": view}).layout == layout  # type: ignore[arg-type]
