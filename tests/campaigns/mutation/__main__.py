@@ -42,6 +42,7 @@ TESTS = (
     "tests/recognition/algebra",
     *(f"tests/recognition/test_{name}.py" for name in ("matcher", "operands", "separable", "coordinates")),
     "tests/recognition/test_forms.py::test_batches_of_two_names_are_one",
+    "tests/recognition/test_spellings.py::test_spelling_is_recognised[policy=mirror coordinates=ac1-half layout=ROWS]",
     *(f"tests/validation/test_{name}.py" for name in ("boundary_values", "compare", "moved", "inputs", "words")),
 )
 """What is run of the suite: what sees most faults of these modules, and does not take long."""
