@@ -56,7 +56,7 @@ class Contraction:
     def bias(self) -> str:
         """The tensor of the bias that the node adds; empty where it adds none."""
         inputs = self.node.inputs
-        return inputs[2].name if operator(self.node) == "Conv" and len(inputs) > LEAD else ""
+        return inputs[2].name if len(inputs) > LEAD else ""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -148,7 +148,8 @@ def _matmul(node: Node, place: int, shapes: Sequence[Sequence[int]]) -> Contract
 
 def _gemm(node: Node, place: int, shapes: Sequence[Sequence[int]]) -> Contraction | None:
     attrs = node.attrs
-    if attrs.get("alpha", 1.0) != 1.0 or attrs.get("beta", 1.0) != 1.0 or len(node.inputs) > LEAD:
+    biased = len(node.inputs) > LEAD and (place or len(shapes[LEAD]) != 1)
+    if attrs.get("alpha", 1.0) != 1.0 or attrs.get("beta", 1.0) != 1.0 or biased:
         return None
     rows = "rz" if attrs.get("transA") else "zr"
     columns = "or" if attrs.get("transB") else "ro"

@@ -24,7 +24,7 @@ from onnxgs_opt.recognition.deform_points import Point, grid_of, points_of, whol
 from onnxgs_opt.recognition.fixed_values import FixedValues
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN
 from onnxgs_opt.recognition.linear_forms import Forms, NoForm, identity, reshaped, squashed
-from onnxgs_opt.recognition.traced import LAYOUT, MOST, Laid, elements, laid_out, mixed, origins, taken, wide
+from onnxgs_opt.recognition.traced import LAYOUT, MOST, Laid, canonical, elements, laid_out, mixed, origins, taken, wide
 from onnxgs_opt.samplers.deform import Geometry, Operand, Weights
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import View, spans
@@ -107,19 +107,24 @@ class _Samples:
         self.scope, self.values, self.site, self.contraction = scope, values, site, contraction
         forms = Forms(scope, values, site.output)
         self.mask = ""
-        self._mask_index: list[Array] = []
+        self._mask_index: list[Array] = []  # along the contraction's axes
         if way.product is None:
             index = self._index(forms, way.data)
         else:
             behind = self._index(Forms(scope, values, way.product.outputs[0].name), way.data)
             index = [taken(array, behind) for array in self._index(forms, way.masked)]
             self.mask = next(t.name for t in way.product.inputs if t.name != way.masked)
-            self._mask_index = [taken(array, behind) for array in identity(forms.shape(self.mask)).terms[0].index]
+            own = identity(forms.shape(self.mask)).terms[0].index
+            self._mask_index = [contraction.spread(taken(array, behind)) for array in own]
         rank, shape = len(forms.shape(way.data)), forms.shape(site.output)
         self.places = [
             contraction.spread(mixed([wide(index[a], rank) for a in group], [shape[a] for a in group], rank))
             for group in site.output_groups
         ]
+        for view in site.affine.factors:  # of the weights of the taps, along the axes of the sampler's output
+            self.mask, own = view.tensor, identity(forms.shape(view.tensor)).terms[0].index
+            made = [contraction.spread(wide(array, rank)) for array in index]
+            self._mask_index = [taken(canonical(view, array, forms.shape(view.tensor)), made) for array in own]
 
     def _index(self, forms: Forms, name: str) -> list[Array]:
         form, factor = elements(self.scope, forms, name)
@@ -133,7 +138,7 @@ class _Samples:
             forms = Forms(self.scope, self.values, base)
             with suppress(NoForm):
                 index = self._index(forms, self.mask)
-                yield base, forms.shape(base), [self.contraction.spread(taken(a, self._mask_index)) for a in index]
+                yield base, forms.shape(base), [taken(array, self._mask_index) for array in index]
 
 
 class _Proof:

@@ -72,8 +72,12 @@ def find_deform_convs(scope: Scope, sites: Iterable[Site]) -> FoundDeformConvs:
 
 
 def way_of(scope: Scope, site: Site) -> Way | None:
-    """From a sampler's result to the one node that weighs it, through layout and at most one mask; None of others."""
-    if site.kernels != BILINEAR or site.affine != AS_IT_IS or site.policy.fill or site.policy.mirrored:
+    """From a sampler's result to the one node that weighs it, through layout and at most one mask; None of others.
+
+    The sampler may have the mask itself: a factor of the weights of its taps.
+    """
+    plain = replace(site.affine, factors=()) == AS_IT_IS and not any(view.shift for view in site.affine.factors)
+    if site.kernels != BILINEAR or not plain or site.policy.fill or site.policy.mirrored:
         return None
     carried = {site.output}
     pending = [_entry(scope, node) for node in scope.consumers.get(site.output, ())]
@@ -90,7 +94,8 @@ def way_of(scope: Scope, site: Site) -> Way | None:
         if operator(node) == "Shape":
             continue
         if operator(node) in PRODUCTS:
-            alone = not pending and len(own) == 1 and len(masks) < 2 and not carried & scope.outputs
+            masked = len(masks) + len(site.affine.factors)
+            alone = not pending and len(own) == 1 and masked < 2 and not carried & scope.outputs
             return Way(node, own[0], *masks[0] if masks else ()) if alone else None
         if operator(node) == "Mul" and [name in carried for name in inputs].count(True) == 1:
             masks.append((node, own[0]))

@@ -45,6 +45,8 @@ SPELLINGS = {
     "rows": Spelling(fold="rows", masked=False, order="columns", kernel=(2, 3)),
     "planes": Spelling(fold="planes", offsets="halves"),
     "einsum": Spelling(fold="einsum", batch=2, masked=False),
+    "gemm": Spelling(fold="gemm", bias="own"),
+    "masked weights": Spelling(read="gather", mask_at="weights", offset_groups=2, fold="conv3d"),
     "one row": Spelling(kernel=(1, 3), pad=(0, 1), size=(5, 6)),
     "one position": Spelling(size=(3, 3), pad=(0, 0), fold="conv3d"),
 }
