@@ -37,9 +37,7 @@ class LerpGather:
 
     def refusal(self, site: Site, target: Target) -> str | None:
         """Refuse opsets without GatherElements, and dynamic sizes where those go wrong."""
-        if (other := bilinear_refusal(self.name, site)) is not None:
-            return other
-        if (refusal := gather_refusal(self.name, site, target)) is not None:
+        if (refusal := bilinear_refusal(self.name, site) or gather_refusal(self.name, site, target)) is not None:
             return refusal
         sizes = (site.batch, site.channels, *site.image_size, *site.sample_size)
         if Quirk.DYNAMIC_GATHER_ELEMENTS_IS_NAN in target.quirks and None in sizes:

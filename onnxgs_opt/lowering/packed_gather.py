@@ -29,9 +29,7 @@ class PackedGather:
 
     def refusal(self, site: Site, target: Target) -> str | None:
         """Refuse mirrored borders, sizes that are not known, and opsets whose Clip takes no bounds as inputs."""
-        if (other := bilinear_refusal(self.name, site)) is not None:
-            return other
-        if (refusal := gather_refusal(self.name, site, target)) is not None:
+        if (refusal := bilinear_refusal(self.name, site) or gather_refusal(self.name, site, target)) is not None:
             return refusal
         if site.channels is None or None in site.image_size:  # of a single row, no cell would be packed
             return "packed-gather needs to know the image's size and channels, and they are dynamic"

@@ -22,9 +22,7 @@ class RowGather:
 
     def refusal(self, site: Site, target: Target) -> str | None:
         """Refuse opsets whose Clip takes no bounds as inputs."""
-        if (other := bilinear_refusal(self.name, site)) is not None:
-            return other
-        return gather_refusal(self.name, site, target)
+        return bilinear_refusal(self.name, site) or gather_refusal(self.name, site, target)
 
     def emit(self, builder: Builder, site: Site) -> Emitted:
         """Write the sampler; see `Lowering.emit`."""
