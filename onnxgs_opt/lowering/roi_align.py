@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -25,8 +26,8 @@ LAST_OPSET = 21
 """The newest whose RoiAlign onnxruntime has: that of opset 22 takes bfloat16 too."""
 HALF_PIXELS_SINCE = 16
 
-REACH = 16
-"""What boxes may be beyond their image, in images, times the two roundings along each axis."""
+REACH = 4
+"""Boxes reach about an image beyond theirs, and a place is rounded twice along each axis."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,8 @@ def region_refusal(site: RoiAlignSite, target: Target) -> str | None:
 def region_tolerance(site: RoiAlignSite, size: int) -> Tolerance:
     """What one node may differ by where the image has so many rows or columns at most."""
     reason = "the places of the samples, computed in another order, which moves them by about S*1e-7 pixels"
-    return Tolerance(rtol=1e-6, atol=1e-6 + REACH * SLOPE * size * 2.0**-24, reason=reason)
+    atol = (1e-6 + REACH * SLOPE * size * 2.0**-24) * max(1.0, abs(float(site.scale)))
+    return Tolerance(rtol=1e-6, atol=atol, reason=reason)
 
 
 def emit_regions(builder: Builder, site: RoiAlignSite) -> Tensor:
@@ -156,9 +158,10 @@ def emit_regions(builder: Builder, site: RoiAlignSite) -> Tensor:
     )
     bins = bins if site.scale == 1 else builder.op("Mul", bins, float(site.scale))
     batch, boxes, *others = site.output_groups
-    return laid_out(
-        builder, bins, ((*batch, *boxes), *others), site.output_rank, lambda axis: _size(builder, site, axis)
-    )
+    groups = (*batch, *boxes), *others
+    output = laid_out(builder, bins, groups, site.output_rank, partial(_size, builder, site))
+    dtype = builder.graph.tensor(site.output).dtype
+    return output if dtype is None else builder.cast(output, dtype)
 
 
 def _regions(builder: Builder, site: RoiAlignSite) -> Tensor:

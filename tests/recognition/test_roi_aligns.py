@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import onnx
 import onnx.parser
 import pytest
 
+from onnxgs_opt import optimize
 from onnxgs_opt.api import look
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import Target
-from onnxgs_opt.lowering.roi_align import region_refusal, region_tolerance
+from onnxgs_opt.lowering.roi_align import emit_regions, region_refusal, region_tolerance
+from onnxgs_opt.passes import lower_sites
 from onnxgs_opt.passes.lower_sites import lower
 from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.runtime.ort import open_session
@@ -367,3 +370,34 @@ def assert_same(model: onnx.ModelProto, ratio: int) -> None:
             feeds["item"] = rng.integers(-3, 3, 6)
         expected, actual = both(model, after, feeds)
         np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-4)
+
+
+def test_a_run_takes_what_is_recorded_where_it_does_not_time() -> None:
+    report = optimize(onnx.load(MODELS / "kernel_clipped.ts.st.onnx"), measure=False).report
+    (site,) = report.sites
+    assert (site.rule, site.lowering, site.image, site.grid) == ("GSO007", "roi-align", "features", ("boxes",))
+    assert "by our benchmark" in site.reason
+    assert 0 < site.error.max_abs < 1e-4
+    assert report.validation.status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("name", "lowering"), [("rows_old.ts.st", "lerp-gather"), ("kernel_clipped.ts.st", "merged-gather")]
+)
+def test_what_is_in_it_has_its_other_lowerings(name: str, lowering: str) -> None:
+    """A sampler has all of its own; of reads whose image data choose, the reads merge."""
+    report = optimize(onnx.load(MODELS / f"{name}.onnx"), lowering=lowering, avoid=("RoiAlign",)).report
+    (site,) = report.sites
+    assert (site.lowering, report.validation.status) == (lowering, "ok")
+    assert "to be avoided" in site.refusals["roi-align"]
+
+
+def test_a_node_that_computes_something_else_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(builder: Any, site: Any) -> Any:
+        first = site.rows
+        return emit_regions(builder, replace(site, rows=replace(first, samples=first.samples - site.ratio)))
+
+    monkeypatch.setattr(lower_sites, "emit_regions", wrong)
+    (site,) = optimize(spelt(()), lowering="roi-align").report.sites
+    assert site.lowering == "keep"
+    assert "failed" in site.reason
