@@ -140,6 +140,7 @@ def shift_of(lift: Lift, value: Expr, axis: Axis, exact: bool) -> int | None:
     """The whole number that has to be added to a value to make the pixel coordinate; None where there is none.
 
     `exact` allows 0 only: beside a window, a float that something is added to may round to the other side of a border.
+    Where the sample turns, whole turns are left out.
     """
     pixel = axis.pixel(lift.algebra)
     if value is pixel:
@@ -147,4 +148,7 @@ def shift_of(lift: Lift, value: Expr, axis: Axis, exact: bool) -> int | None:
     if exact or value.leaves != pixel.leaves or value.floored or dict(value.terms) != dict(pixel.terms):
         return None
     missing = pixel.constant - value.constant
-    return missing if isinstance(missing, int) else None
+    if not isinstance(missing, int):
+        return None
+    half = axis.turns // 2
+    return (missing + half) % axis.turns - half if axis.turns else missing

@@ -21,7 +21,8 @@ UPWARDS = frozenset((NEAREST,))
 class Axis:
     """One coordinate: pixel p = slope * leaf + offset, which indexes axis `position` of the image, of `size`.
 
-    `reach` is that of its `Coordinate`: where there is one, the image may be mirrored or repeated.
+    `reach` is that of its `Coordinate`: where there is one, the image may be mirrored or repeated. `turns`: so many
+    pixels on the sample is the same; 0 where that is not so, or not known.
     """
 
     leaf: Expr
@@ -30,6 +31,7 @@ class Axis:
     position: int
     size: int
     reach: Reach | None = None
+    turns: int = 0
 
     @property
     def coordinate(self) -> Coordinate:

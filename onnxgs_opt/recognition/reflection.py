@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
+from itertools import product
 
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, walk
@@ -36,8 +37,9 @@ def is_mirrored(algebra: Algebra, value: Expr, size: int) -> bool:
         [clamp(algebra, mirror(algebra, algebra.num(p), last, beyond), last).value for p in points]
         for beyond in (Fraction(0), HALF)
     ]
-    for leaf, slope, offset in _affine_parts(value):
-        resolver = Resolver([Coordinate(leaf, slope, algebra.num(offset))], algebra.effort)
+    # What is mirrored at edges may be in the expression as the distance from the edge only.
+    for (leaf, slope, offset), beyond in product(_affine_parts(value), (Fraction(0), HALF)):
+        resolver = Resolver([Coordinate(leaf, slope, algebra.num(offset - beyond))], algebra.effort)
         if [_at(resolver, value, p) for p in points] in mirrored:
             return True
     return False

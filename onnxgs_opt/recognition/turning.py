@@ -20,7 +20,7 @@ from onnxgs_opt.recognition.match import Axis, Match
 from onnxgs_opt.recognition.matcher import outside
 from onnxgs_opt.recognition.periods import reach_of
 from onnxgs_opt.samplers.border import BORDERS, Border
-from onnxgs_opt.samplers.kernel import HALF, Kernel
+from onnxgs_opt.samplers.kernel import HALF, Kernel, half_away, half_even
 from onnxgs_opt.samplers.sampler import AxisSpec, Sampler
 
 TURNING = tuple(border for border in BORDERS.values() if border.periodic)
@@ -96,6 +96,12 @@ def _far(steps: Steps) -> tuple[int, bool]:
     return abs(beyond), beyond < 0
 
 
+def _turns(kernel: Kernel, border: Border, size: int) -> int:
+    """How many pixels on a sample is the same; 0 where it never is, or that is not known."""
+    period = 0 if border.period is None or kernel.rounds is half_away else border.period(size)
+    return 2 * period if period % 2 and kernel.rounds is half_even else period
+
+
 def _on_all_floors(
     algebra: Algebra, coordinate: Coordinate, indices: Sequence[Expr]
 ) -> tuple[Resolver, Sequence[Cell]]:
@@ -167,6 +173,8 @@ class Turning:
         if affine is None:
             return None
         sampler = tuple(AxisSpec(kernel, border) for kernel in kernels)
+        turns = [_turns(kernel, border, axis.size) for kernel, axis in zip(kernels, axes, strict=True)]
+        axes = tuple(replace(axis, turns=own) for axis, own in zip(axes, turns, strict=True))
         return Match(sampler, self.image, axes, self.rest, self.sizes, *affine)
 
     def _symbol(self, algebra: Algebra, taps: Sequence[int]) -> Expr:

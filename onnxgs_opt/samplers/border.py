@@ -5,7 +5,7 @@ A new one is a name and an entry here, and its own formula in tests/fixtures/ref
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, Protocol
@@ -27,12 +27,17 @@ class IndexRule(Protocol):
 class Border:
     """A rule for taps outside the image; a fill value c is `zeros` on the image minus c, plus c.
 
-    `periodic`: it changes again and again outside, so that it is proven only where coordinates have bounds.
+    `period`: of one that changes again and again outside, after how many pixels it begins anew, by the size.
     """
 
     name: BorderName
     index: IndexRule
-    periodic: bool = False
+    period: Callable[[int], int] | None = None
+
+    @property
+    def periodic(self) -> bool:
+        """Whether it begins anew outside again and again."""
+        return self.period is not None
 
 
 def clamp(o: Arithmetic[E], i: E, last: E) -> E:
@@ -60,9 +65,9 @@ BORDERS: Mapping[str, Border] = {
     for border in (
         ZEROS,
         BORDER,
-        Border("reflection", lambda o, i, last: (mirror(o, i, last), o.one), periodic=True),
-        Border("symmetric", lambda o, i, last: (mirror(o, i, last, HALF), o.one), periodic=True),
-        Border("wrap", lambda o, i, last: (_remainder(o, i, o.add(last, o.one)), o.one), periodic=True),
+        Border("reflection", lambda o, i, last: (mirror(o, i, last), o.one), lambda size: 2 * (size - 1)),
+        Border("symmetric", lambda o, i, last: (mirror(o, i, last, HALF), o.one), lambda size: 2 * size),
+        Border("wrap", lambda o, i, last: (_remainder(o, i, o.add(last, o.one)), o.one), lambda size: size),
     )
 }
 """0; the nearest pixel; mirrored at the outer pixels' centres, or at their outer edges; the image repeated."""

@@ -12,6 +12,8 @@ from onnxgs_opt import find, optimize
 from onnxgs_opt.api import look
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.recognition.algebra.expression import Algebra
+from onnxgs_opt.recognition.reflection import is_mirrored
+from onnxgs_opt.samplers.border import clamp, mirror
 from tests.fixtures.named import named
 from tests.fixtures.text import FIRST_THREE, INDICES, READS, TERMS, WEIGHTS
 from tests.recognition.test_forms import FORMS as TEST_FORMS
@@ -327,3 +329,17 @@ def test_a_sum_of_one_read_of_all_corners_has_its_reason() -> None:
     form = TEST_FORMS["einsum of one read"]
     report = optimize(form.model(form.mutants[0]), dry_run=True).report
     assert [miss.code for miss in report.near_misses] == ["GSO101"]
+
+
+@pytest.mark.parametrize(
+    ("beyond", "named"), [(Fraction(0), True), (Fraction(1, 2), True), (Fraction(1, 4), False)], ids=str
+)
+def test_coordinates_mirrored_about_centres_or_edges_are_named_so(beyond: Fraction, named: bool) -> None:
+    """Torch takes the distance from an edge before it mirrors: no part of that is the coordinate itself."""
+    algebra = Algebra()
+    leaf, last = algebra.elem("g", (algebra.idx(0, 50),), sizes=(50,)), algebra.num(8)
+    margin = algebra.num(beyond)
+    p = algebra.add(algebra.num(Fraction(7, 2)), leaf, Fraction(9, 2))
+    distance = algebra.absolute(algebra.add(p, margin))
+    value = mirror(algebra, algebra.sub(distance, margin), last, beyond)
+    assert is_mirrored(algebra, clamp(algebra, value, last), 9) is named

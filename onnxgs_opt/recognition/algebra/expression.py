@@ -156,6 +156,8 @@ class Algebra:
         """The greatest integer <= a; integral parts move out, and known bounds may decide the rest."""
         if a.integral:
             return a
+        if a.lo is not None and a.hi is not None and math.floor(a.lo) == math.floor(a.hi):
+            return self.num(math.floor(a.lo))  # what is moved out takes a remainder apart, and its bounds with it
         whole = {t: c for t, c in a.terms if t.integral and c.denominator == 1}
         shift = math.floor(a.constant)
         rest = self._lin(tidy(a.constant - shift), {t: c for t, c in a.terms if t not in whole})
@@ -281,10 +283,11 @@ class Algebra:
         return made
 
 
-def _known(condition: Expr, holds: bool) -> list[tuple[Expr, int]]:
-    """Expressions and signs: where a condition holds, or does not, sign * expression is at least 0."""
+def _known(condition: Expr, holds: bool) -> list[tuple[Expr, int, int]]:
+    """Expressions, signs and numbers: where a condition holds, or does not, sign * expression is at least a number."""
     if condition.op == "ge":
-        return [(condition.args[0], 1 if holds else -1)]  # type: ignore[list-item]
+        value: Expr = condition.args[0]  # type: ignore[assignment]
+        return [(value, 1, 0) if holds else (value, -1, int(value.integral))]
     if condition.op == "mul" and holds:
         return [fact for factor in condition.args for fact in _known(factor, True)]  # type: ignore[arg-type]
     if condition.constant == 1 and len(condition.terms) == 1 and condition.terms[0][1] == -1:
@@ -292,16 +295,16 @@ def _known(condition: Expr, holds: bool) -> list[tuple[Expr, int]]:
     return []
 
 
-def _bounds_where(value: Expr, known: Iterable[tuple[Expr, int]]) -> tuple[Bound, Bound]:
-    """Bounds of a value where each sign * expression is at least 0: those of k * expression + c, besides its own."""
+def _bounds_where(value: Expr, known: Iterable[tuple[Expr, int, int]]) -> tuple[Bound, Bound]:
+    """Bounds of a value where each sign * expression is at least a number: of k * expression + c, besides its own."""
     lo, hi = value.lo, value.hi
-    for expr, sign in known:
+    for expr, sign, least in known:
         slopes = dict(value.terms)
         first, slope = expr.terms[0]
         k = Fraction(slopes.get(first, 0)) / slope
         if not k or slopes != {t: k * c for t, c in expr.terms}:
             continue
-        end = tidy(value.constant - k * expr.constant)
+        end = tidy(value.constant + k * (sign * least - expr.constant))
         if k * sign > 0:
             lo = end if lo is None else max(lo, end)
         else:
@@ -341,10 +344,11 @@ def _remainder_bounds(made: Expr) -> tuple[Bound, Bound]:
 
 
 def _last_before(first: Number, end: Number, parts: Sequence[tuple[Expr, Number]]) -> Number:
-    """The last value on the way from `first` to `end`, which a sum of integers does not reach; else `end` itself."""
-    if not all(t.integral and c.denominator == 1 for t, c in parts):
+    """The last value on the way from `first` to `end`, which a sum of multiples does not reach; else `end` itself."""
+    if not all(t.integral for t, _ in parts):
         return end
-    step = math.gcd(*(int(c) for _, c in parts))
+    under = math.lcm(*(c.denominator for _, c in parts))
+    step = Fraction(math.gcd(*(int(c * under) for _, c in parts)), under)
     steps = Fraction(end) / step
     return tidy(step * (math.ceil(steps) - 1 if end > first else math.floor(steps) + 1))
 

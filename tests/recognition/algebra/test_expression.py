@@ -248,3 +248,24 @@ def test_effort_is_spent_by_what_is_made():
     algebra.effort.left = 3
     with pytest.raises(Exhausted):
         [algebra.elem(f"y{number}", ()) for number in range(9)]
+
+
+def test_what_divisions_leave_of_several_numbers_is_bounded_by_each() -> None:
+    """A row of 5 in 7 rows: the last place is 34, whatever the numbers are."""
+    algebra = Algebra()
+    y, x = (algebra.floor(algebra.elem(name, (), sizes=())) for name in "yx")
+    place = algebra.add(algebra.scale(algebra.remainder(y, 7), 5), algebra.remainder(algebra.add(x, algebra.num(3)), 5))
+    assert (place.lo, place.hi) == (0, 34)
+    assert algebra.quotient(place, 35) is algebra.zero
+    assert algebra.quotient(place, 5) is algebra.remainder(y, 7)
+    rest = algebra.remainder(algebra.elem("p", (), sizes=()), 5)  # of what is no integer it comes as near as may be
+    assert (rest.lo, rest.hi) == (0, 5)
+
+
+def test_where_an_integer_is_not_at_least_another_it_is_less_by_one() -> None:
+    """The mirror image of 0 to 13 about the edge behind 6: 13 - p where p > 6."""
+    algebra = Algebra()
+    rest = algebra.remainder(algebra.floor(algebra.elem("p", (), sizes=())), 14)
+    beyond = algebra.gt(algebra.sub(rest, algebra.num(6)))
+    mirrored = algebra.select(beyond, algebra.sub(algebra.num(13), rest), rest)
+    assert (mirrored.lo, mirrored.hi) == (0, 6)
