@@ -15,9 +15,9 @@ from onnxgs_opt.recognition.fill import fill_of
 from onnxgs_opt.recognition.match import Axis, Match, Miss, Stage
 from onnxgs_opt.recognition.periods import repeats_so
 from onnxgs_opt.recognition.reasons import Words, either, width
-from onnxgs_opt.samplers.border import BORDER, BORDERS, ZEROS, Border
+from onnxgs_opt.samplers.border import BORDER, BORDERS, CYLINDER, ZEROS, Border, borders_along
 from onnxgs_opt.samplers.kernel import Kernel
-from onnxgs_opt.samplers.sampler import Sampler, candidates, taps
+from onnxgs_opt.samplers.sampler import AxisSpec, Sampler, candidates, taps
 
 PERIODIC = tuple(border for border in BORDERS.values() if border.periodic)
 AXES = "zyx"
@@ -84,7 +84,8 @@ def prove(
     bounded = all(axis.leaf.lo is not None and axis.leaf.hi is not None for axis in axes)
     turning = [border for border in PERIODIC if all(repeats_so(border, algebra, axis) for axis in axes)]
     borders = turning or [border for border in kind.borders if bounded or not border.periodic]
-    first = {_sides(sampler): sampler for sampler in candidates(kind.kernels, borders)}
+    around = _cylinder(algebra, kind, axes)
+    first = {_sides(sampler): sampler for sampler in (*candidates(kind.kernels, borders), *around)}
     forms = {sides: algebra.mul(factor, taps(algebra, sampler, pixels, size, read)) for sides, sampler in first.items()}
     words = Words(resolver, axes, AXES[-kind.axes :], kind.kernels)
     like = f"it is like {kind.name} sampling of '{image}' ({words.at})"
@@ -98,11 +99,20 @@ def prove(
         return Miss(f"it is no {kind.name} sampling of '{image}'", kind.taps, "GSO101", stage=Stage.PROOF)
     table = _Table(resolver, root, forms, partitions(resolver, domains, [root, *forms.values()]), brief=bool(turning))
     borders.sort(key=lambda border: bounded and border is not BORDER)  # which is told where all are equal
-    for sampler in candidates(kind.kernels, borders):
+    for sampler in (*candidates(kind.kernels, borders), *around):
         conditions = [spec.window.condition(algebra, p, s) for spec, p, s in zip(sampler, pixels, size, strict=True)]
         if table.agrees(sampler, conditions):
             return Match(sampler, image, axes, rest, sizes, *affine, fill=fill)
     return replace(table.first_difference(words), like=like)
+
+
+def _cylinder(algebra: Algebra, kind: Interpolation, axes: Sequence[Axis]) -> list[Sampler]:
+    """The sampler of an image whose rows end where they begin, where only the columns' indices begin anew."""
+    *others, last = axes
+    borders = borders_along(CYLINDER, len(axes))
+    if kind.narrow or not others or any(axis.reach for axis in others) or not repeats_so(borders[-1], algebra, last):
+        return []
+    return [tuple(AxisSpec(kernel, border) for kernel, border in zip(kind.kernels, borders, strict=True))]
 
 
 def _too_small(image: str, kind: Interpolation, axes: Sequence[Axis]) -> Miss:

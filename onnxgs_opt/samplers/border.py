@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 from onnxgs_opt.samplers.arithmetic import Arithmetic, E
 
-BorderName = Literal["zeros", "border", "reflection", "symmetric", "wrap"]
+BorderName = Literal["zeros", "border", "reflection", "symmetric", "wrap", "cylinder"]
 HALF = Fraction(1, 2)
 
 
@@ -71,3 +71,13 @@ BORDERS: Mapping[str, Border] = {
     )
 }
 """0; the nearest pixel; mirrored at the outer pixels' centres, or at their outer edges; the image repeated."""
+
+CYLINDER: BorderName = "cylinder"
+"""Of panoramas: rows end where they begin, and above and below the edge goes on."""
+
+
+def borders_along(name: BorderName, axes: int) -> tuple[Border, ...]:
+    """The border along each axis, which is the same one but for that of a cylinder: its last axis is repeated."""
+    if name == CYLINDER:
+        return (*(axes - 1) * (BORDER,), BORDERS["wrap"])
+    return axes * (BORDERS[name],)

@@ -58,8 +58,9 @@ class Policy:
 
     out = [x and y in window] * sum_ij w_i w_j (I - fill)[y0+i, x0+j] + fill, where I - fill outside the image is 0
     (`zeros`), that of the nearest pixel (`border`), of the mirrored one (`reflection` about the outer pixels' centres,
-    `symmetric` about their edges) or of the image repeated (`wrap`). `mirrored`: the model itself has mirrored x and y
-    into the image before, so that nothing is left to do outside.
+    `symmetric` about their edges) or of the image repeated (`wrap`; of a `cylinder` along x alone, along y it is that
+    of `border`). `mirrored`: the model itself has mirrored x and y into the image before, so that nothing is left to do
+    outside.
     """
 
     border: BorderName = "zeros"

@@ -41,7 +41,7 @@ def test_policies(name: str, policy: Policy) -> None:
     assert worst <= (5e-5 if name == "grid-sample" else 1e-6)
 
 
-MOVED = (Policy("reflection"), Policy("symmetric"), Policy("wrap"))
+MOVED = (Policy("reflection"), Policy("symmetric"), Policy("wrap"), Policy("cylinder"))
 OTHERS = (*MOVED, Policy(fill=2), Policy("zeros", "interior", fill=-1))
 LIKE = (
     Case(opset=11),

@@ -73,6 +73,18 @@ def test_a_border_is_one_entry(border: str) -> None:
         _is_found_beside(kind, other)
 
 
+@pytest.mark.parametrize("names", [("border", "wrap"), ("wrap", "border"), ("zeros", "wrap"), ("border", "reflection")])
+def test_rows_that_end_where_they_begin(names: tuple[str, str]) -> None:
+    """Beside columns that end at the edge they are a cylinder's; no other pair of borders is known."""
+    algebra, sampler = Algebra(), tuple(AxisSpec(KERNELS["linear"], BORDERS[name]) for name in names)
+    found = recognise(algebra, written(algebra, sampler))
+    if names != ("border", "wrap"):
+        assert isinstance(found, Miss)
+        return
+    assert isinstance(found, Match), found
+    assert (found.sampler, found.policy.name) == (sampler, "cylinder")
+
+
 def _is_found_beside(kind: Interpolation, border: Border) -> None:
     """A sampler at coordinates that nothing bounds, where no period ends, is found with the new border beside it."""
     algebra, sampler = Algebra(), tuple(AxisSpec(kernel, border) for kernel in kind.kernels)

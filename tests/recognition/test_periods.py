@@ -172,6 +172,29 @@ def test_it_is_lowered_and_proven(rule, size):
         np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-4)
 
 
+ROWS = (
+    ("ya = Mod(yi, ny)", "yc = Max(yi, zero)\n  ya = Min(yc, ly)"),
+    ("yb = Mod(yj, ny)", "yd = Max(yj, zero)\n  yb = Min(yd, ly)"),
+)
+
+
+@pytest.mark.parametrize("size", ["6,7", "h,w"])
+def test_a_panorama_is_a_cylinder(size):
+    """Its columns are repeated, its rows are not."""
+    whole = text(REPEATED, size)
+    for change in ROWS:
+        whole = whole.replace(*change)
+    model = onnx.parser.parse_model(whole)
+    for lowering in ("merged-gather", "plugin"):
+        result = optimize(model, lowering=lowering, measure=False)
+        (site,) = result.report.sites
+        assert (site.lowering, site.policy.border) == (lowering, "cylinder")
+        [before], [after] = (run(m, feeds(model), ()) for m in (model, result.model))
+        np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-4)
+    other = whole.replace("yb = Min(yd, ly)", "yb = Min(yd, lx)")
+    assert all(site.kind != "bilinear" for site in find(onnx.parser.parse_model(other)))
+
+
 MUTANTS = {
     "one row short": (REPEATED, ("ya = Mod(yi, ny)", "ya = Mod(yi, ly)")),
     "the next of the mirrored one": (REFLECTED, ("xb = Abs(xbc)", "xb = Add(xa, one)")),

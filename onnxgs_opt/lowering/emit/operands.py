@@ -2,7 +2,8 @@
 
 * A fill value c is zeros on I - c, plus c: the weights of all taps add up to 1.
 * Between two pixels a mirrored image is the image at the mirrored point, so that what is left is `border`.
-* A repeated image, with its first row and column once more behind the last, is the image at p - S*floor(p/S).
+* A repeated image, with its first row and column once more behind the last, is the image at p - S*floor(p/S); of a
+  cylinder that is so of its columns.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
 from onnxgs_opt.lowering.emit.cells import SINGLE, emit_pixels, float_type
 from onnxgs_opt.lowering.emit.views import emit_view
+from onnxgs_opt.samplers.border import CYLINDER
 from onnxgs_opt.samplers.policy import Policy
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import View
@@ -32,8 +34,8 @@ def plain(site: Site, borders: Collection[str] = BORDERS) -> Site:
     policy = replace(site.policy, fill=0)
     if policy.border in borders:
         return replace(site, policy=policy)
-    more = policy.border == "wrap"
-    sizes = tuple(None if size is None else size + more for size in site.image_size)
+    more = [axis in _repeated(site) for axis in range(2, 2 + len(site.image_size))]
+    sizes = tuple(None if size is None else size + one for size, one in zip(site.image_size, more, strict=True))
     return replace(
         site,
         policy=Policy("border", policy.window),
@@ -57,12 +59,17 @@ def emit_plain(builder: Builder, site: Site, borders: Collection[str] = BORDERS)
     if site.policy.border not in borders:
         sizes = builder.dim(image, 2), builder.dim(image, 3)
         x, y = emit_pixels(builder, site, sizes, 3)
-        x, y = (_moved(builder, site, p, size) for p, size in zip((x, y), sizes[::-1], strict=True))
+        x = _moved(builder, site, x, sizes[1])
+        y = y if site.policy.border == CYLINDER else _moved(builder, site, y, sizes[0])
         left = replace(left, x=View(x.name, POINTS, units=1), y=View(y.name, POINTS, units=1), grid=None, flipped=False)
-    if site.policy.border == "wrap":
-        for axis in (2, 3):
-            image = builder.concat([image, builder.slice(image, axis, 0, 1)], axis)
+    for axis in _repeated(site):
+        image = builder.concat([image, builder.slice(image, axis, 0, 1)], axis)
     return replace(left, image=View(image.name, tuple((axis,) for axis in range(2 + len(site.image_size)))))
+
+
+def _repeated(site: Site) -> tuple[int, ...]:
+    """The axes of the image [N, C, H, W] that begin anew where they end."""
+    return {"wrap": (2, 3), CYLINDER: (3,)}.get(site.policy.border, ())
 
 
 def margin_of(site: Site) -> float | None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from onnxgs_opt.report.model import SiteReport
+from onnxgs_opt.samplers.border import borders_along
 from onnxgs_opt.samplers.deform import NAME as DEFORMABLE
 from onnxgs_opt.samplers.kernel import CUBICS, KERNELS, TORCH
 from onnxgs_opt.samplers.policy import WINDOWS, Policy, Window
@@ -103,8 +104,8 @@ def _outside(policy: Policy, letters: Sequence[str]) -> str:
     if policy.border == "zeros":
         inside = r",\ ".join(rf"0\le {i}<{s}" for i, s in zip(indices, sizes, strict=True))
         return rf"{read}={float(policy.fill):g} \quad\text{{unless}}\quad {inside}"
-    form = _OUTSIDE[policy.border]
-    placed = r",\ ".join(form.format(i=i, s=s) for i, s in zip(indices, sizes, strict=True))
+    forms = [_OUTSIDE[border.name] for border in borders_along(policy.border, len(letters))]
+    placed = r",\ ".join(form.format(i=i, s=s) for form, i, s in zip(forms, indices, sizes, strict=True))
     return rf"{read}=I_{{n,c}}({placed})"
 
 

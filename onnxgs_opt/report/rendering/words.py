@@ -37,6 +37,7 @@ OUTSIDE = {
     "reflection": "mirrored at the edge pixels outside the image",
     "symmetric": "mirrored at the edges outside the image",
     "wrap": "the image is repeated outside",
+    "cylinder": "rows end where they begin, above and below the edge is repeated",
 }
 """What a border reads where a tap lies outside."""
 

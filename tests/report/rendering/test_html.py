@@ -26,7 +26,7 @@ from onnxgs_opt.report.rendering.drawing import LARGE, draw, label_of
 from onnxgs_opt.report.rendering.formula import formulas
 from onnxgs_opt.report.rendering.heat import STEPS, bands, grade, heat_map, places
 from onnxgs_opt.report.rendering.html import bars, mathml, to_html
-from onnxgs_opt.samplers.border import BORDERS, BorderName
+from onnxgs_opt.samplers.border import BORDERS, CYLINDER, BorderName
 from onnxgs_opt.samplers.kernel import KERNELS
 from onnxgs_opt.samplers.policy import WINDOWS, Policy
 from onnxgs_opt.validation.error_map import Points
@@ -162,7 +162,7 @@ def test_a_missing_library_is_said_before_any_work(
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("border", [*BORDERS, CYLINDER])
 @pytest.mark.parametrize(
     ("coordinates", "corners"),
     [("pixel", None), ("normalised", True), ("normalised", False), ("unit", True), ("unit", False)],
