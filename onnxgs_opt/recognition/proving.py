@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -84,8 +84,7 @@ def prove(
     bounded = all(axis.leaf.lo is not None and axis.leaf.hi is not None for axis in axes)
     turning = [border for border in PERIODIC if all(repeats_so(border, algebra, axis) for axis in axes)]
     borders = turning or [border for border in kind.borders if bounded or not border.periodic]
-    around = _cylinder(algebra, kind, axes)
-    first = {_sides(sampler): sampler for sampler in (*candidates(kind.kernels, borders), *around)}
+    first = {_sides(sampler): sampler for sampler in _tried(algebra, kind, axes, borders)}
     forms = {sides: algebra.mul(factor, taps(algebra, sampler, pixels, size, read)) for sides, sampler in first.items()}
     words = Words(resolver, axes, AXES[-kind.axes :], kind.kernels)
     like = f"it is like {kind.name} sampling of '{image}' ({words.at})"
@@ -99,20 +98,20 @@ def prove(
         return Miss(f"it is no {kind.name} sampling of '{image}'", kind.taps, "GSO101", stage=Stage.PROOF)
     table = _Table(resolver, root, forms, partitions(resolver, domains, [root, *forms.values()]), brief=bool(turning))
     borders.sort(key=lambda border: bounded and border is not BORDER)  # which is told where all are equal
-    for sampler in (*candidates(kind.kernels, borders), *around):
+    for sampler in _tried(algebra, kind, axes, borders):
         conditions = [spec.window.condition(algebra, p, s) for spec, p, s in zip(sampler, pixels, size, strict=True)]
         if table.agrees(sampler, conditions):
             return Match(sampler, image, axes, rest, sizes, *affine, fill=fill)
     return replace(table.first_difference(words), like=like)
 
 
-def _cylinder(algebra: Algebra, kind: Interpolation, axes: Sequence[Axis]) -> list[Sampler]:
-    """The sampler of an image whose rows end where they begin, where only the columns' indices begin anew."""
+def _tried(algebra: Algebra, kind: Interpolation, axes: Sequence[Axis], borders: Sequence[Border]) -> Iterator[Sampler]:
+    """Those with one of some borders, and that of a cylinder where only the columns' indices begin anew."""
+    yield from candidates(kind.kernels, borders)
     *others, last = axes
-    borders = borders_along(CYLINDER, len(axes))
-    if kind.narrow or not others or any(axis.reach for axis in others) or not repeats_so(borders[-1], algebra, last):
-        return []
-    return [tuple(AxisSpec(kernel, border) for kernel, border in zip(kind.kernels, borders, strict=True))]
+    rounds = borders_along(CYLINDER, len(axes))
+    if not kind.narrow and others and not any(a.reach for a in others) and repeats_so(rounds[-1], algebra, last):
+        yield tuple(AxisSpec(kernel, border) for kernel, border in zip(kind.kernels, rounds, strict=True))
 
 
 def _too_small(image: str, kind: Interpolation, axes: Sequence[Axis]) -> Miss:
