@@ -194,7 +194,7 @@ def test_auto_keeps_it_and_says_why_it_is_no_sampler() -> None:
     assert (report.status, site.lowering) == ("nothing-to-do", "keep")
     assert set(site.refusals) >= {"grid-sample", "plugin"}
     [miss] = report.near_misses
-    assert miss.code == "GSO112"
+    assert (miss.code, miss.condition) == ("GSO101", "it is no linear sampling of 'image'")
 
 
 def test_the_merged_model_has_nothing_more_to_merge() -> None:
@@ -239,11 +239,11 @@ HEAD = '<ir_version: 8, opset_import: ["": 17]> g '
     ("positions", "code"),
     [
         ("i = Sub (h, j)", "GSO111"),
-        ("r = RandomUniformLike <dtype = 1> (j) i = Cast <to = 7> (r)", "GSO112"),
+        ("r = RandomUniformLike <dtype = 1> (j) i = Cast <to = 7> (r)", "GSO114"),
     ],
 )
 def test_fixed_is_what_constants_and_sizes_decide(positions: str, code: str) -> None:
-    """Random positions depend on no input and are not fixed."""
+    """Random positions depend on no input and are not fixed: nothing keeps them inside the image."""
     head = HEAD + "(float[h, w] image) => (float[n, w] out) <int64 one = {1}>"
     body = "s = Shape <start = 0, end = 1> (image) h = Squeeze (s) j = Range (one, h, one)"
     body = f"{body} {positions} a = Gather (image, i) b = Gather (image, j) out = Add (a, b)"
