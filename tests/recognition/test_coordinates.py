@@ -275,13 +275,19 @@ FROM_ONE = """
 
 def test_beside_a_window_nothing_is_added_to_coordinates() -> None:
     """They count from 1, and p - 1 may round to the other side of a border that is compared with p."""
-    _, found = look(Graph.from_proto(model(FROM_ONE, OF_UNITS)))
-    assert found.samplers == ()
-    [miss] = found.near_misses
-    assert (miss.code, miss.condition.split(",")[0]) == (
-        "GSO108",
-        "no tensor holds the pixel coordinates by themselves",
-    )
+    columns = {"xs = Sub(xf, one)": "xs = Identity(xf)", "(px, one)": "(px, zero)", "Less(px, xw)": "Less(px, xl)"}
+    for change in ({}, columns):
+        head = FROM_ONE
+        for old, new in change.items():
+            assert old in head
+            head = head.replace(old, new)
+        _, found = look(Graph.from_proto(model(head, OF_UNITS)))
+        assert found.samplers == ()
+        [miss] = found.near_misses
+        assert (miss.code, miss.condition.split(",")[0]) == (
+            "GSO108",
+            "no tensor holds the pixel coordinates by themselves",
+        )
 
 
 @pytest.mark.parametrize(("other", "mask"), [("", "lit"), ("lit = Cast<to=1>(lr)", None)])
@@ -292,6 +298,8 @@ def test_a_mask_that_stays_is_the_sampler_s(other: str, mask: str | None) -> Non
     kept.graph.output.append(onnx.helper.make_tensor_value_info("lit", onnx.TensorProto.FLOAT, ["p"]))
     [site] = find(kept)
     assert (site.policy.name, site.mask and site.mask.tensor) == ("interior-closed", mask)
+    del kept.graph.output[-1]
+    assert [site.mask for site in find(kept)] == [None], "nothing else needs it"
 
 
 @each_form

@@ -12,6 +12,7 @@ from onnxgs_opt.recognition.algebra.cells import MAX_CELLS, split_floor, split_f
 from onnxgs_opt.recognition.algebra.effort import Effort
 from onnxgs_opt.recognition.algebra.expression import Algebra
 from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate, Resolver, Split, Unresolved, partitions
+from onnxgs_opt.recognition.algebra.polynomial import Poly
 from tests.recognition.algebra.test_expression import build, some_tree, value
 
 
@@ -108,6 +109,26 @@ def contains(cell, whole, fraction):
     above = fraction > cell.u_lo or (fraction == cell.u_lo and cell.u_lo_in)
     below = fraction < cell.u_hi or (fraction == cell.u_hi and cell.u_hi_in)
     return low and high and above and below
+
+
+def test_halfway_between_integers_the_even_one_is_known_without_asking(algebra, axes):
+    """floor(y) + y is 2f + 1/2 there, and 2f is even whatever f is."""
+    (y, _), resolver = axes
+    half = Cell(u_lo=Fraction(1, 2), u_hi=Fraction(1, 2), u_lo_in=True, u_hi_in=True)
+    twice = algebra.add(algebra.floor(y), y)
+    floor = resolver.evaluate(algebra.floor(y), (half, Cell()))
+    assert resolver.evaluate(algebra.round(twice), (half, Cell())) == floor.scale(2)
+    more = algebra.add(twice, algebra.one)
+    assert resolver.evaluate(algebra.round(more), (half, Cell())) == floor.scale(2) + Poly.const(2)
+    assert resolver.evaluate(algebra.round(y), (half, Cell())) != floor
+
+
+def test_a_condition_that_changes_at_too_many_floors_is_given_up(algebra, axes):
+    (y, _), resolver = axes
+    floor = algebra.floor(y)
+    slow = algebra.add(algebra.sub(y, floor), algebra.scale(floor, Fraction(1, 100)))
+    with pytest.raises(Unresolved, match="at no fixed coordinate"):
+        resolver.evaluate(algebra.ge(algebra.sub(slow, algebra.num(Fraction(1, 2)))), (Cell(), Cell()))
 
 
 def test_an_undecided_condition_asks_for_a_split(algebra, axes):
