@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from fractions import Fraction
 
 import onnx
@@ -12,8 +12,8 @@ from onnxgs_opt.api import look
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.recognition.match import Match
 from onnxgs_opt.recognition.matcher import recognise
-from onnxgs_opt.recognition.operands import Placement, _equal, _stays_inside
-from onnxgs_opt.samplers.view import View
+from onnxgs_opt.recognition.operands import Placement, _equal, _sized, _stays_inside
+from onnxgs_opt.samplers.view import Repeat, View
 from tests.recognition.test_matcher import Four, H, W
 from tests.recognition.test_separable import text
 
@@ -87,3 +87,15 @@ def test_axes_of_an_image_have_letters(groups: tuple[tuple[int, ...], ...], unit
     view = View("image", groups, units=units)
     none = {field.name: None for field in fields(Placement)}
     assert Placement(**{**none, "image": view}).layout == layout  # type: ignore[arg-type]
+
+
+def test_what_a_coordinate_is_repeated_along_another_one_tells() -> None:
+    rows = View("y", ((0,), (1,), (2,)), repeats=(Repeat(),))
+    columns = View("x", ((0,), (2,), (1,)), repeats=(Repeat(),))
+    whole = View("x", ((0,), (1,), (2,)))
+    assert _sized(whole, [whole, None]) is whole
+    assert _sized(rows, [None, rows]) is None
+    assert _sized(rows, [rows, replace(rows, tensor="z")]) is None, "both are repeated along the columns"
+    assert _sized(rows, [whole, rows]) == replace(rows, repeats=(Repeat("x", 2),))
+    assert _sized(columns, [columns, rows]) == replace(columns, repeats=(Repeat("y", 1),))
+    assert _sized(rows, [columns, rows]) == replace(rows, repeats=(Repeat("x", 1),))
