@@ -23,6 +23,7 @@ from onnxgs_opt.recognition.deform_image import plane_of
 from onnxgs_opt.recognition.deform_points import Point, grid_of, points_of, whole
 from onnxgs_opt.recognition.fixed_values import FixedValues
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN
+from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
 from onnxgs_opt.recognition.linear_forms import Forms, NoForm, identity, reshaped, squashed
 from onnxgs_opt.recognition.traced import LAYOUT, MOST, Laid, canonical, elements, laid_out, mixed, origins, taken, wide
 from onnxgs_opt.samplers.deform import Geometry, Operand, Weights
@@ -175,8 +176,7 @@ class _Proof:
         together = operands[0].view == operands[1].view
         both = zip(operands[0].table, operands[1].table, strict=True)
         joined = replace(operands[0], table=tuple(channel for pair in both for channel in pair))
-        names = own.weights, own.bias, *(p.view.tensor for p in laid)
-        self._check_apart(names)
+        self._check_apart([plane.view.tensor, own.weights, own.bias, *(p.view.tensor for p in laid)])
         is_plain = np.array_equal(order.reshape(-1), np.arange(order.size))
         return Found(
             geometry=geometry,
@@ -263,10 +263,13 @@ class _Proof:
         raise why or NoForm("nothing is known of its mask")
 
     def _check_apart(self, names: Sequence[str]) -> None:
-        """NoForm where an operand is made of the samples: it cannot be one of what makes them."""
-        scope = self._samples.scope
+        """NoForm where an operand is made of the samples, or is only what another one is made of."""
+        scope, names = self._samples.scope, [name for name in names if name]
         first = scope.order[self._samples.site.output]
-        pending, seen = [name for name in names if name], set[str]()
+        between = of_claim(scope, self._contraction.node.outputs[0].name, names)
+        if not {t.name for node in between for t in node.inputs}.issuperset(names):
+            raise NoForm("one of its operands is made of another one, and of nothing else")
+        pending, seen = names, set[str]()
         while pending:
             name = pending.pop()
             if name == self._samples.site.output:

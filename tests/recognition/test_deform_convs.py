@@ -21,7 +21,7 @@ from onnxgs_opt.runtime.ort import has_deform_conv, open_session
 from onnxgs_opt.samplers.deform import DeformSite
 from onnxgs_opt.validation.check_deform_conv import DeformCheck, deformed
 from onnxgs_opt.validation.terms import Terms
-from tests.fixtures.deform import Spelling, build, truth
+from tests.fixtures.deform import Spelling, build, feeds_of, truth
 
 MODELS = Path(__file__).parents[1] / "fixtures" / "deform_exports"
 needs_node = pytest.mark.skipif(not has_deform_conv(), reason="this onnxruntime has no DeformConv")
@@ -54,14 +54,6 @@ SPELLINGS = {
 
 def looked_at(model: onnx.ModelProto) -> tuple[Graph, Survey]:
     return look(Graph.from_proto(model))
-
-
-def feeds_of(model: onnx.ModelProto, shape: tuple[int, ...] | None = None) -> dict[str, np.ndarray]:
-    """Inputs with points up to some pixels outside; of `shape`, or as the file has them."""
-    rng = np.random.default_rng(3)
-    shapes = {v.name: shape or [d.dim_value for d in v.type.tensor_type.shape.dim] for v in model.graph.input}
-    scales = {name: 2.5 if name.startswith("offset") else 1 for name in shapes}
-    return {name: (rng.standard_normal(shape) * scales[name]).astype(np.float32) for name, shape in shapes.items()}
 
 
 def run(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> np.ndarray:
@@ -162,6 +154,16 @@ def test_what_is_none_is_refused_with_the_reason_and_stays_a_sampler(fault: str)
     told = [miss for miss in found.near_misses if miss.code == "GSO117"]
     assert len(told) == bool(reason)
     assert not told or reason in told[0].condition
+
+
+def test_an_operand_that_is_only_what_another_one_is_made_of_is_none() -> None:
+    """With x = y + what x stands at, y is made of the offsets that x is made of, too."""
+    model = build(Spelling(kernel=(5, 1), offsets="apart", masked=False))
+    y, x = [node for node in model.graph.node if node.op_type == "Add"][:2]
+    x.input[0] = y.output[0]
+    _, found = looked_at(model)
+    assert not found.deforms
+    assert len(found.samplers) == 1
 
 
 def test_an_image_with_zeros_on_three_sides_only_is_none() -> None:

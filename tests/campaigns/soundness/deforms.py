@@ -1,0 +1,88 @@
+"""Counts over generated deformable convolutions: each spelling is found, and whatever is found stays equal.
+
+python -m tests.campaigns.soundness.deforms --spellings 300 --mutants 300 --edits 300 [--seed 0]; exit code 1 on any
+failure. Mutants have a fault, edits a random change of a node, an attribute or a constant of the model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import random
+import sys
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+
+from onnxgs_opt.api import look
+from onnxgs_opt.errors import OptError
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.passes.lower_sites import lower
+from onnxgs_opt.runtime.ort import open_session
+from onnxgs_opt.validation.check_deform_conv import DeformCheck
+from onnxgs_opt.validation.terms import Terms
+from tests.fixtures.deform import build, feeds_of, mutants, spellings
+from tests.fixtures.point_mutants import point_mutant
+
+ALLOWED = 5e-4
+"""What a sum of at most 72 unit-normal samples and weights may be off by, with points some pixels outside."""
+
+
+def judge(model: onnx.ModelProto) -> str:
+    """What became of a model: found, none, invalid, or, in words, what is wrong."""
+    try:
+        feeds = feeds_of(model)
+        before = _run(model, feeds)
+        graph, found = look(Graph.from_proto(model))
+    except (OptError, onnx.checker.ValidationError):  # an edit that no runtime takes
+        return "invalid"
+    for site in found.deforms:
+        seen = DeformCheck.of(graph, site, Terms(lambda own: own)).compare("deform-conv")
+        if seen.status != "ok":
+            return f"wrong by its check: {seen.worst}"
+        after = _run(lower(graph, [site], {site.id: "deform-conv"}).to_proto(), feeds)
+        for a, b in zip(before, after, strict=True):
+            if not np.allclose(a, b, rtol=1e-4, atol=ALLOWED, equal_nan=True):
+                return f"wrong by {float(np.abs(a - b).max()):.3g}"
+    return "found" if found.deforms else "none"
+
+
+def _run(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+    return open_session(model, threads=1, optimise=False).run(None, feeds)
+
+
+def _edited(seed: int) -> Iterator[tuple[str, onnx.ModelProto]]:
+    for k, spelling in enumerate(spellings(seed)):
+        model, edit = point_mutant(build(spelling), random.Random(f"{seed} {k}"))
+        yield f"{spelling} with {edit}", model
+
+
+def main() -> int:
+    """Judge everything and print the counts."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    for name, default in (("spellings", 300), ("mutants", 300), ("edits", 300), ("seed", 0)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    options = parser.parse_args()
+    streams: dict[str, Iterator[tuple[str, onnx.ModelProto]]] = {
+        "spellings": ((str(own), build(own)) for own in spellings(options.seed)),
+        "mutants": ((str(own), build(own)) for own in mutants(options.seed)),
+        "edits": _edited(options.seed),
+    }
+    failures = 0
+    for what, stream in streams.items():
+        counts: Counter[str] = Counter()
+        for name, model in itertools.islice(stream, getattr(options, what)):
+            became = judge(model)
+            counts["wrong" if became.startswith("wrong") else became] += 1
+            if became.startswith("wrong") or (what == "spellings" and became != "found"):
+                failures += 1
+                sys.stderr.write(f"{name}: {became}\n")
+        told = ", ".join(f"{number} {name}" for name, number in counts.items())
+        sys.stdout.write(f"{what}: {sum(counts.values())} judged, {told}\n")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
