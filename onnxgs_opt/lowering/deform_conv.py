@@ -55,7 +55,7 @@ def deform_refusal(site: DeformSite, target: Target) -> str | None:
             f"DeformConv needs opset >= {FIRST_OPSET}, the model has {target.opset}; --opset {FIRST_OPSET} converts it"
         )
     if Quirk.NO_DEFORM_CONV in target.quirks:
-        return f"{target.runtime} is not known to have DeformConv"
+        return f"{target.runtime} has no DeformConv"
     if not has_deform_conv():
         return "the onnxruntime here, in which every rewrite is checked, has no DeformConv: 1.25 is the first that has"
     return None

@@ -44,7 +44,7 @@ class Quirk(Enum):
     """A GridSample of rank 5 does not load."""
 
     NO_DEFORM_CONV = auto()
-    """A DeformConv does not load, or nobody has seen one load."""
+    """A DeformConv does not load."""
 
     NO_FUNCTIONS = auto()
     """Nodes of other domains do not load, although the model has their functions."""
