@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from onnxgs_opt.samplers.policy import DEFORMABLE
 from onnxgs_opt.samplers.site import AnySite, Site
 from onnxgs_opt.samplers.view import View
-
-NAME = "deformable convolution"
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ class DeformSite(AnySite):
     @property
     def what(self) -> str:
         """The node's attributes."""
-        return f"{NAME} ({self.geometry.words})"
+        return f"{DEFORMABLE} ({self.geometry.words})"
 
     @property
     def operands(self) -> frozenset[str]:

@@ -11,6 +11,9 @@ from onnxgs_opt.samplers.border import BorderName
 
 Number = int | Fraction
 
+DEFORMABLE = "deformable convolution"
+"""What a sampler is called whose samples one is made of."""
+
 
 class Window(NamedTuple):
     """The coordinates (per axis, in pixels) at which the sampler is not forced to zero.

@@ -7,9 +7,8 @@ from fractions import Fraction
 
 from onnxgs_opt.report.model import SiteReport
 from onnxgs_opt.samplers.border import borders_along
-from onnxgs_opt.samplers.deform import NAME as DEFORMABLE
 from onnxgs_opt.samplers.kernel import CUBICS, KERNELS, TORCH
-from onnxgs_opt.samplers.policy import WINDOWS, Policy, Window
+from onnxgs_opt.samplers.policy import DEFORMABLE, WINDOWS, Policy, Window
 from onnxgs_opt.samplers.site import BILINEAR
 
 _AXES = {"z": ("D", "s", "k"), "y": ("H", "r", "a"), "x": ("W", "q", "b")}

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from onnxgs_opt.report.model import Report, SitePolicy, SiteReport, TargetCheck
-from onnxgs_opt.samplers.deform import NAME as DEFORMABLE
+from onnxgs_opt.samplers.policy import DEFORMABLE
 from onnxgs_opt.tuning.measurement import Measurement
 
 AS_READ = "as read"
