@@ -290,11 +290,17 @@ def test_beside_a_window_nothing_is_added_to_coordinates() -> None:
         )
 
 
-@pytest.mark.parametrize(("other", "mask"), [("", "lit"), ("lit = Cast<to=1>(lr)", None)])
-def test_a_mask_that_stays_is_the_sampler_s(other: str, mask: str | None) -> None:
+@pytest.mark.parametrize(
+    ("tail", "mask"),
+    [
+        (OF_UNITS, "lit"),
+        (OF_UNITS.replace("Cast<to=1>(seen)", "Cast<to=1>(lr)\n  low = Cast<to=1>(tb9)\n  all9 = Mul(lit, low)"), None),
+    ],
+    ids=["the window", "its columns alone"],
+)
+def test_a_mask_that_stays_is_the_sampler_s(tail: str, mask: str | None) -> None:
     """One that something else needs too is used, where it is the condition of the whole window."""
-    tail = OF_UNITS.replace("lit = Cast<to=1>(seen)", "whole9 = Cast<to=1>(seen)\n  " + other) if other else OF_UNITS
-    kept = model(EXTRAPOLATED, tail.replace("Mul(s, lit)", "Mul(s, whole9)") if other else tail)
+    kept = model(EXTRAPOLATED, tail if mask else tail.replace("Mul(s, lit)", "Mul(s, all9)"))
     kept.graph.output.append(onnx.helper.make_tensor_value_info("lit", onnx.TensorProto.FLOAT, ["p"]))
     [site] = find(kept)
     assert (site.policy.name, site.mask and site.mask.tensor) == ("interior-closed", mask)
