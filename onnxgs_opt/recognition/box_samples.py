@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
 from onnxgs_opt.recognition.box_lines import Along
+from onnxgs_opt.recognition.candidates import picked
 from onnxgs_opt.recognition.cone import reach
 from onnxgs_opt.recognition.coordinates import choosers, coordinates_of
 from onnxgs_opt.recognition.lifting.lift import Lift
@@ -21,6 +23,9 @@ from onnxgs_opt.recognition.precision import inexact
 from onnxgs_opt.samplers.policy import Policy
 from onnxgs_opt.samplers.site import AS_IT_IS, BILINEAR, Site, StructuralSite
 from onnxgs_opt.samplers.view import View
+
+Lifts = Callable[[], Lift]
+"""Makes a lift of the graph at one set of sizes."""
 
 FEWEST = 4
 """Reads of a bilinear sample."""
@@ -110,27 +115,28 @@ def of_sum(scope: Scope, facts: Mapping[str, Fact], site: StructuralSite, output
     if len(site.reads) < FEWEST:
         return None
     best = None
+    lifts = partial(Lift, scope, facts, ends=picked(scope, everywhere=True))
     for node in reach(scope, scope.producer[site.output][0]):
         name = node.outputs[0].name
         if output in (None, name):
-            found = _chosen(scope, facts, site, name)
+            found = _chosen(scope, lifts, site, name)
             if found is None:
                 break
             best = found
     return best
 
 
-def _chosen(scope: Scope, facts: Mapping[str, Fact], site: StructuralSite, output: str) -> Samples | None:
+def _chosen(scope: Scope, lifts: Lifts, site: StructuralSite, output: str) -> Samples | None:
     """The samples of images that data choose which `output` holds: of whatever image, by a variable of its own."""
-    item = _item(scope, Lift(scope, facts), output)
+    item = _item(scope, lifts(), output)
     if item is None:
         return None
     algebra = Algebra()
-    lift, root, own = _where(scope, facts, output, item, range(item.count), algebra)
+    lift, root, own = _where(lifts, output, item, range(item.count), algebra)
     match = recognise(algebra, root)
     if isinstance(match, Miss) or inexact(lift, match) is not None:
         return None
-    from_last = _where(scope, facts, output, item, range(-item.count, 0), algebra)[1]
+    from_last = _where(lifts, output, item, range(-item.count, 0), algebra)[1]
     if from_last is not root and recognise(algebra, from_last) != match:
         return None
     if (
@@ -139,7 +145,7 @@ def _chosen(scope: Scope, facts: Mapping[str, Fact], site: StructuralSite, outpu
         or match.index[item.axis] is not algebra.idx(len(own), item.count)
     ):
         return None
-    if not _fails_beyond(scope, facts, output, item):
+    if not _fails_beyond(lifts, output, item):
         return None
     y, x = (_tensor_of(lift, along) for along in match.axes)
     channels = _channels(match, item.axis, own)
@@ -156,7 +162,7 @@ def _chosen(scope: Scope, facts: Mapping[str, Fact], site: StructuralSite, outpu
         image=_image(match, item, tuple(channels.values())),
         items=items,
         policy=match.policy,
-        types=float_types([facts.get(a.tensor, UNKNOWN) for a in (y, x)], cone, facts),
+        types=float_types([lift.facts.get(a.tensor, UNKNOWN) for a in (y, x)], cone, lift.facts),
         batch=(),
         boxes=apart[0],
         channels=tuple(channels),
@@ -209,11 +215,9 @@ def _chooser(lift: Lift, root: Expr, reads: Sequence[Expr]) -> tuple[int, frozen
     return 0, frozenset(free) if len(free) == 1 else frozenset()
 
 
-def _where(
-    scope: Scope, facts: Mapping[str, Fact], output: str, item: _Item, numbers: range, own: Algebra
-) -> tuple[Lift, Expr, Index]:
+def _where(lifts: Lifts, output: str, item: _Item, numbers: range, own: Algebra) -> tuple[Lift, Expr, Index]:
     """What `output` is where the number of the image is one of some numbers, whichever: a variable of its own."""
-    lift = Lift(scope, facts)
+    lift = lifts()
     lift.algebra = own
     index = tuple(own.num(i.value) if i.value is not None else own.idx(*i.args) for i in item.index)  # type: ignore[arg-type]
     variable = own.idx(len(lift.shape(output)), len(numbers))
@@ -221,7 +225,7 @@ def _where(
     return lift, *lift.root(output)
 
 
-def _fails_beyond(scope: Scope, facts: Mapping[str, Fact], output: str, item: _Item) -> bool:
+def _fails_beyond(lifts: Lifts, output: str, item: _Item) -> bool:
     """Whether a number that is no image's makes the reads leave what is read, so that nothing is computed.
 
     Of a few single numbers that is told surely, of all of them as far as bounds tell.
@@ -230,7 +234,7 @@ def _fails_beyond(scope: Scope, facts: Mapping[str, Fact], output: str, item: _I
     single = (range(k, k + 1) for k in (n, 2 * n + 1, -n - 1, -2 * n - 1))
     for numbers in (*single, range(n, n + FAR), range(-n - FAR, -n)):
         algebra = Algebra()
-        beyond = recognise(algebra, _where(scope, facts, output, item, numbers, algebra)[1])
+        beyond = recognise(algebra, _where(lifts, output, item, numbers, algebra)[1])
         if not isinstance(beyond, Miss) or beyond.code != LEAVES:
             return False
     return True

@@ -10,6 +10,7 @@ from onnxgs_opt.ir.constants import element_count
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import CARRIES, CONTRACTIONS, MOVES, PARTS, READS, ROUNDS, SUMS, operator
+from onnxgs_opt.recognition.fixed_values import is_fixed
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
 
 TAPS = 4
@@ -100,6 +101,22 @@ def single_reads(scope: Scope, facts: Mapping[str, Fact]) -> Iterator[Join]:
     for node in scope.own:
         if operator(node) in READS and _is_sample(node, facts) and is_rounded(scope, node.inputs[1].name):
             yield Join(node, frozenset((node.outputs[0].name,)), whole=True)
+
+
+def picked(scope: Scope, everywhere: bool = False) -> frozenset[str]:
+    """Rows that data pick of numbers that coordinates are made of: the best boxes, say, of all that there are.
+
+    They are what reads make at whole numbers that are none of floats and not fixed; `everywhere`, not of coordinates
+    alone.
+    """
+    known: dict[str, bool] = {}
+    nodes = scope.nodes if everywhere else scope.backward_slice(sorted(_rounded(scope)))
+    reads = [node for node in nodes if operator(node) in READS]
+    return frozenset(
+        node.outputs[0].name
+        for node in reads
+        if not is_fixed(scope, node.inputs[1].name, known) and not is_rounded(scope, node.inputs[1].name)
+    )
 
 
 def _rounded(scope: Scope) -> set[str]:

@@ -12,7 +12,7 @@ from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.operators import MOVES, operator
 from onnxgs_opt.recognition.algebra.effort import MAX_EFFORT, Exhausted
-from onnxgs_opt.recognition.candidates import TAPS, Join, has_reads, joins_of, single_reads
+from onnxgs_opt.recognition.candidates import TAPS, Join, has_reads, joins_of, picked, single_reads
 from onnxgs_opt.recognition.claims import Claim, adds_nothing, between, site_of
 from onnxgs_opt.recognition.cone import alive, carried, made_of, reach
 from onnxgs_opt.recognition.cut_points import Cuts, other_cuts
@@ -96,6 +96,7 @@ class _Search:
         self._whole_family = False
         self._sums = {join.node.outputs[0].name for join in self._joins}
         self._samples: frozenset[str] = frozenset()
+        self._picked = picked(scope)
 
     def run(self) -> FoundSites:
         """Try the joins of four reads first, then the smaller and the larger; a read belongs to one site only."""
@@ -323,7 +324,7 @@ class _Search:
         self, facts: Mapping[str, Fact], output: str, cuts: Cuts, like: Claim | None
     ) -> Claim | tuple[Miss, Lift | None]:
         try:
-            lift = cuts.lift(self._scope, facts, output, self._samples)
+            lift = cuts.lift(self._scope, facts, output, self._samples | self._picked)
             root, index = lift.root(output)
         except NoRule as reason:
             told = unsized(self._scope, facts, output) or str(reason)

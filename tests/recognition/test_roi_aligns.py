@@ -305,9 +305,17 @@ CHOSEN: Edits = (
     *((f" i{k} = Cast<to = 7>(f{k})", f" j{k} = Cast<to = 7>(f{k})\n i{k} = Add(start, j{k})") for k in CORNERS),
     ("Gather<axis = 1>(line", "Gather<axis = 0>(line"),
 )
+PICKED: Edits = (
+    ("float[6,4] noise", "float[6,4] noise, float[6] scores"),
+    (" bx0,", " best, which = TopK(scores, six)\n of = Gather<axis = 0>(boxes, which)\n bx0,"),
+    ("Split<axis = 1>(boxes)", "Split<axis = 1>(of)"),
+    ("float most", "int64[1] six = {6}, float most"),
+)
+"""Boxes that data pick of more, the best by their scores."""
 ITEM = "chosen = Identity(item)"
 ITEMS: dict[str, tuple[bool, Edits]] = {
     "as it is": (True, CHOSEN),
+    "of boxes that data pick": (True, (*CHOSEN, *PICKED, (ITEM, "chosen = Gather<axis = 0>(item, which)"))),
     "counted from the last twice": (
         False,
         (*CHOSEN, (ITEM, "less = Less(item, none)\n more = Add(item, all3)\n chosen = Where(less, more, item)")),
@@ -347,6 +355,10 @@ def test_what_is_one_too_computes_the_same(name: str) -> None:
     assert_same(spelt(edits), ratio)
 
 
+def test_boxes_may_be_picked_of_more() -> None:
+    assert_same(spelt(PICKED), 2)
+
+
 @pytest.mark.parametrize("name", ITEMS)
 def test_what_says_which_image_is_read_is_told_apart(name: str) -> None:
     is_one, edits = ITEMS[name]
@@ -365,6 +377,8 @@ def assert_same(model: onnx.ModelProto, ratio: int) -> None:
     rng = np.random.default_rng(2)
     for _ in range(8):
         feeds = boxes_of(rng)
+        feeds["scores"] = rng.random(6).astype(np.float32)
+        feeds = {value.name: feeds[value.name] for value in model.graph.input if value.name != "item"}
         if any(value.name == "item" for value in model.graph.input):
             feeds["image"] = rng.standard_normal((3, 2, 7, 9)).astype(np.float32)
             feeds["item"] = rng.integers(-3, 3, 6)
