@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from onnxgs_opt.recognition.lifting.elementwise import EXACT_BELOW
+from onnxgs_opt.recognition.lifting.elementwise import exact_below
 from onnxgs_opt.recognition.lifting.lift import Lift
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN
 from onnxgs_opt.recognition.match import Match, Miss
@@ -19,7 +19,7 @@ def inexact(lift: Lift, match: Match) -> Miss | None:
         return Miss(f"{condition} {lift.exact_below}", 4, "GSO110")
     for axis in reversed(match.axes):
         dtype = lift.facts.get(str(axis.leaf.args[0]), UNKNOWN).dtype
-        if dtype is not None and axis.size > EXACT_BELOW.get(dtype.itemsize, axis.size):
-            exact = f"{dtype}, which is exact up to {EXACT_BELOW[dtype.itemsize]}"
+        if dtype is not None and dtype.kind not in "iub" and axis.size > (most := exact_below(dtype)):
+            exact = f"{dtype}, which is exact up to {most}"
             return Miss(f"{source(axis.leaf)} is a coordinate up to {axis.size} in {exact}", 4, "GSO110")
     return None

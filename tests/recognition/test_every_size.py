@@ -72,6 +72,11 @@ CHANGES = {
     ),
     "as many as every second": (Limits(EVERY_SECOND), "W"),
     "as many as a pooling leaves": (Limits(POOLED.format(step=2, more=2, ceil=1)), "W"),
+    "limit that floats round": (
+        Limits("a = Div(one, Wf)\n b = Mul(a, Wf)\n c = Mul(b, Wf)\n W2 = Sub(c, one)\n" + H_AS_IT_IS),
+        "floats round",
+    ),
+    "bfloat16 size": (Limits(THROUGH.format(type=16)), "bfloat16"),
     "remainder": (
         Limits(
             "k = Constant<value_int=16>()\n m = Mod(Wi, k)\n z = Equal(m, i0)\n h = Sub(Lw, one)\n"
@@ -290,3 +295,22 @@ def test_a_size_that_only_a_constant_fixes_is_written_as_a_dynamic_one() -> None
     for lowering in ("merged-gather", "lerp-gather"):
         result = optimize(model, lowering=lowering, measure=False)
         assert [site.lowering for site in result.report.sites] == [lowering], result.report.sites
+
+
+@pytest.mark.parametrize("limits", [CHANGES["limit that floats round"][0], CHANGES["bfloat16 size"][0]])
+def test_what_no_size_tried_shows_is_refused_between_sizes_too(limits: Limits) -> None:
+    """A limit of 28.999998 is that of 29 pixels at some widths, and few bits of a size are all of it at others."""
+    _, found = look(Graph.from_proto(limits.model()), ranges={"W": (281, 311)})
+    assert found.samplers == ()
+
+
+@pytest.mark.parametrize(("code", "count"), [(16, 0), (17, 0), (10, 1)], ids=["bfloat16", "float8", "float16"])
+def test_an_index_of_few_bits_is_another_pixel(code: int, count: int) -> None:
+    """Of 300 columns bfloat16 has every second from 256 on, and eight bits four."""
+    steps = f"{{t}} = Cast<to={code}>({{value}})\n {{t}}f = Cast<to=1>({{t}})\n {{out}} = Cast<to=7>({{t}}f)\n"
+    model = Limits(cast=steps).model()
+    for value, dims in zip(model.graph.input, ((2, 2, 6, 300), (2, 4, 9), (2, 4, 9)), strict=True):
+        value.type.CopyFrom(onnx.helper.make_tensor_type_proto(FLOAT, dims))
+    model.opset_import[0].version = 19
+    _, found = look(Graph.from_proto(model))
+    assert len(found.samplers) == count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +19,16 @@ from onnxgs_opt.recognition.lifting.scatter import scatter_nd
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN
 from onnxgs_opt.recognition.lifting.tables import exact
 
-EXACT_BELOW = {2: 2**11, 4: 2**24, 8: 2**53}
+EXACT_BELOW = {1: 2**2, 2: 2**11, 4: 2**24, 8: 2**53}
 """The largest integer up to which a float of so many bytes has them all."""
+
+BRAIN = 2**8
+"""That of bfloat16, which spends its bits on the exponent."""
+
+
+def exact_below(dtype: np.dtype[Any]) -> int:
+    """The largest integer up to which a type of floats has them all."""
+    return BRAIN if dtype.name == "bfloat16" else EXACT_BELOW.get(dtype.itemsize, EXACT_BELOW[8])
 
 
 def _arithmetic(combine: Callable[[Algebra, Expr, Expr], Expr], multiplies: bool = False) -> Rule:
@@ -175,26 +184,27 @@ def _cast(lift: Lift, node: Node, position: int, index: Index) -> Expr:
         boolean = a.lo == 0 and a.hi == 1 and a.integral
         return a if boolean else lift.algebra.sub(lift.algebra.one, lift.algebra.eq(a))
     if target.kind in "iu":
-        if a.integral and len(a.leaves) > 1 and source is not None and source.kind == "f":
-            lift.exact_below = min(lift.exact_below, EXACT_BELOW.get(source.itemsize, EXACT_BELOW[8]))
+        if a.integral and len(a.leaves) > 1 and source is not None and source.kind not in "iub":
+            lift.exact_below = min(lift.exact_below, exact_below(source))
         lift.note_rounded(node.inputs[0].name, index, a)
         return lift.algebra.trunc(a)
     narrows = source is None or target.itemsize < source.itemsize
-    if narrows and not _survives(a, target.itemsize):
+    if narrows and not _survives(a, target):
         raise NoRule("a narrowing cast rounds")
     return a
 
 
-def _survives(a: Expr, size: int) -> bool:
-    """Whether rounding to a float of `size` bytes leaves the meaning of a: not that of a coordinate or a large index.
+def _survives(a: Expr, target: np.dtype[Any]) -> bool:
+    """Whether rounding to a type of floats leaves the meaning of a: not that of a coordinate or a large index.
 
     A weight, a mask or a read may be rounded: the result is as exact as its type.
     """
     if not a.integral:
         return a.floored or not a.leaves
-    if size > 2:
+    if target.itemsize > 2:
         return True  # coordinates beyond 2^24 pixels are outside the contract
-    return a.lo is not None and a.hi is not None and a.lo >= -EXACT_BELOW[2] and a.hi <= EXACT_BELOW[2]
+    most = exact_below(target)
+    return a.lo is not None and a.hi is not None and a.lo >= -most and a.hi <= most
 
 
 def _where(lift: Lift, node: Node, position: int, index: Index) -> Expr:

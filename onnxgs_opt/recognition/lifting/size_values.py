@@ -244,6 +244,8 @@ def _clip(own: SizeArithmetic, operands: Sequence[Quantity]) -> Element:
 def _cast(own: SizeArithmetic, operands: Sequence[Quantity]) -> Element:
     (a,) = operands
     kind = "f" if own.target is None else own.target.kind
+    if kind not in "biuf":
+        return own.broken(f"{own.target} does not hold every size", a)
     if kind == "b":
         result = _equal(own, (a, ZERO))
         return result if isinstance(result, Break) else ONE.plus(result, -1)

@@ -26,6 +26,12 @@ class State:
     dims: Dims | None = None
     value: Array | None = None
 
+    @property
+    def is_rounded(self) -> bool:
+        """Whether an element is a whole number, which floats give only nearly."""
+        items = () if self.value is None else self.value.reshape(-1)
+        return any(isinstance(item, Quantity) and item.is_rounded and item.is_integral for item in items)
+
     def is_same(self, other: State) -> bool:
         """Whether both are the same numbers at all sizes."""
         if self.value is None or other.value is None or self.first_break(values=True) is not None:

@@ -21,7 +21,7 @@ from onnxgs_opt.recognition.algebra.polynomial import Poly
 from onnxgs_opt.recognition.algebra.quantity import Quantity, Range
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
 from onnxgs_opt.recognition.lifting.shape_inference import dim_name, infer, plain_attributes
-from onnxgs_opt.recognition.lifting.size_values import REDUCTIONS, Break, Element, SizeArithmetic, element
+from onnxgs_opt.recognition.lifting.size_values import REDUCTIONS, ROUNDED, Break, Element, SizeArithmetic, element
 from onnxgs_opt.recognition.lifting.symbolic_shapes import DIMS, State
 
 SHAPES = ("Shape", "Size")
@@ -115,6 +115,8 @@ class Sizes:
                 found = state.first_break(values=of_tables or state.value is None or state.value.size == 1)
                 if found is not None:
                     return found
+                if state.is_rounded:  # a limit just below a pixel keeps an index from it
+                    return Break(node.name, ROUNDED)
         return None
 
     def reach(self, dims: Sequence[Element]) -> tuple[int, int] | None:
