@@ -11,6 +11,8 @@ from tests.campaigns.runtimes import NAMES, outcomes
 
 MODELS = Path(__file__).parents[1] / "fixtures" / "models"
 OTHERS = [name for name, runtime in RUNTIMES.items() if runtime.checks]
+BY_EQUAL = {"merged-gather", "lerp-gather", "row-gather", "packed-gather"}
+"""They ask of pixel coordinates whether a clamp leaves them; not -0.0 in MNN, which takes it and 0 for two numbers."""
 FORMS = tuple(name for name in NAMES if name not in ("blocked-gather", "deform-conv", "plugin"))
 
 
@@ -27,5 +29,9 @@ def test_each_form_is_run_and_equal(target: str, name: str, lowerings: tuple[str
     if reason := RUNTIMES[target].unavailable():
         pytest.skip(reason)
     found = {one.lowering: one for one in outcomes(MODELS / name, target, lowerings)}
-    assert {name: one.refusal or one.failure for name, one in found.items()} == dict.fromkeys(lowerings, "")
+    wrong = BY_EQUAL if target == "mnn" and "normalized" not in name else set()
+    for lowering, one in found.items():
+        said = one.refusal or one.failure
+        assert "at x = 0 exactly" in said if lowering in wrong else not said, said
     assert all(one.max_abs < 5e-4 for one in found.values())
+    assert found.keys() == set(lowerings)
