@@ -41,4 +41,4 @@ def surveyed(graph: Graph, has_sums: bool, ranges: Box | None = None) -> tuple[G
     for following in RELOOK[1:]:
         following.run(other)
     more = survey(other, has_sums, ranges)
-    return (other, more) if len(more.every_sampler) > len(found.every_sampler) else (graph, found)
+    return (other, more) if more.understood > found.understood else (graph, found)

@@ -76,8 +76,14 @@ class Survey:
 
     @property
     def every_sampler(self) -> tuple[Site, ...]:
-        """The samplers, those inside deformable convolutions included, whose ids they have."""
-        return (*self.samplers, *(site.sampler for site in self.deforms))
+        """The samplers, those inside deformable convolutions and RoIAlign by hand included, whose ids they have."""
+        boxed: list[Site] = [site.plain for site in self.roi_aligns if site.is_sampler]
+        return (*self.samplers, *(site.sampler for site in self.deforms), *boxed)
+
+    @property
+    def understood(self) -> int:
+        """How many sites are samplers, or made of them; sums of reads are not, nor is what no data decides."""
+        return len(self.samplers) + len(self.deforms) + len(self.roi_aligns)
 
 
 def survey(graph: Graph, has_sums: bool = True, ranges: Box | None = None) -> Survey:
