@@ -15,6 +15,7 @@ from onnxgs_opt.recognition.candidates import TAPS, Join, is_rounded
 from onnxgs_opt.recognition.lifting.lift import Lift
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
 from onnxgs_opt.recognition.match import Miss, Stage
+from onnxgs_opt.samplers.op import OWN
 
 LATE = frozenset(("GSO101", "GSO103", "GSO107", "GSO114"))
 """Codes of sums that do read the pixels around two floors; these are reported of a single read of all corners too."""
@@ -100,5 +101,7 @@ def remarks(scope: Scope, misses: dict[str, tuple[Join, Miss]], claimed: Set[str
         if not inside and told and not join.reads & claimed:
             kept.append((join, miss))
     for join, miss in kept:
+        if join.node.name.startswith(OWN):  # of a border whose image is continued, what was written is no known sampler
+            continue
         if any(is_rounded(scope, scope.producer[read][0].inputs[1].name) for read in join.reads):
             yield Remark(miss.reported or miss.code, join.node.name, miss.told)

@@ -33,6 +33,9 @@ NAME, NEAREST, CUBIC = NAMES = ("BilinearSample", "NearestSample", "CubicSample"
 VERSION = 2
 """Of the operators' domain; kernels of version 2 take nodes of version 1 too."""
 
+OWN = "onnxgs/"
+"""What the names of all nodes start with that were written for a site."""
+
 BORDER_CODES = {"zeros": 0, "border": 1, "reflection": 2, "symmetric": 3}
 TAP_BORDER_CODES = {**BORDER_CODES, "wrap": 4}
 """Of NearestSample and CubicSample."""
@@ -85,4 +88,4 @@ def is_own(domain: str, operator: str) -> bool:
 
 def prefix_of(site: AnySite) -> str:
     """What the names of a site's new nodes start with."""
-    return f"onnxgs/{site.id}"
+    return f"{OWN}{site.id}"

@@ -13,6 +13,7 @@ from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.options import AUTO
 from onnxgs_opt.recognition import KINDS
+from onnxgs_opt.samplers.op import OWN
 from onnxgs_opt.samplers.site import AnySite
 from onnxgs_opt.tuning.database import recorded
 from onnxgs_opt.tuning.measurement import Measurement
@@ -21,8 +22,6 @@ KEEP = "keep"
 ANYWHERE = tuple(name for name in LOWERINGS if name not in (KEEP, "plugin"))
 """Lowerings that write standard operators, in the order in which they are taken where nothing says which is faster."""
 NO_PLUGIN = "no plugin library was named"
-OWN = "onnxgs/"
-"""What the names of this tool's own nodes start with."""
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.job import Job
 from onnxgs_opt.options import AUTO
 from onnxgs_opt.recognition.findings import Survey
+from onnxgs_opt.samplers.op import OWN
 from onnxgs_opt.samplers.site import AnySite
 from onnxgs_opt.tuning.avoid import avoided_forms
 from onnxgs_opt.tuning.decide import Tuner
-from onnxgs_opt.tuning.plan import OWN, Plan, choose, load_plan, replay
+from onnxgs_opt.tuning.plan import Plan, choose, load_plan, replay
 from onnxgs_opt.tuning.trial import image_sizes
 from onnxgs_opt.validation.proofs import SiteProofs
 
