@@ -219,7 +219,9 @@ def test_where_the_opset_is_too_low_the_report_says_so_and_the_sampler_is_lowere
     (site,) = result.report.sites
     assert (site.rule, site.lowering) == ("GSO006", "merged-gather")
     assert "--opset 19" in site.refusals["deform-conv"]
-    assert "deform-conv refused: DeformConv needs opset >= 19" in to_text(result.report)
+    text = to_text(result.report)
+    assert "= deformable convolution (3 x 3, pad 1) of x at offset (zeros outside the image; pixel coordinates)" in text
+    assert "deform-conv refused: DeformConv needs opset >= 19" in text
     kinds = [node.op_type for node in result.model.graph.node]
     assert kinds.count("Conv") == 1
     assert result.report.reads.after == 1
