@@ -290,6 +290,23 @@ def test_beside_a_window_nothing_is_added_to_coordinates() -> None:
         )
 
 
+def test_of_coordinates_that_are_off_by_whole_numbers_one_is_taken() -> None:
+    """x and y are held one too large and two too large; nothing is compared with them."""
+    head = "\n".join(
+        f"{c}more = Add(p{c}, one)\n {c}f = Floor({c}more)\n {c}0 = Sub({c}f, two)\n {c}own = Floor(p{c})\n"
+        f" {{u}} = Sub(p{c}, {c}own)".replace("{u}", u)
+        for c, u in (("x", "u"), ("y", "v"))
+    )
+    kept = MODEL
+    for c, n in (("x", "xl"), ("y", "yl")):
+        kept = kept.replace(f"{c}a = Cast<to=7>({c}0)", f"{c}z = Clip({c}0, zero, {n})\n  {c}a = Cast<to=7>({c}z)")
+        kept = kept.replace(f"{c}n = Min({c}1, {n})", f"{c}n = Clip({c}1, zero, {n})")
+    [site] = find(named(kept.replace("HEAD", head).replace("TAIL", SUM)))
+    assert site.policy.name == "border"
+    views = (site.grid,) if site.x is None else (site.x, site.y)
+    assert [view and view.shift for view in views] == [-1] * len(views)
+
+
 @pytest.mark.parametrize(
     ("tail", "mask"),
     [

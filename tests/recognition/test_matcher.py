@@ -194,6 +194,18 @@ def test_a_sample_may_be_scaled_and_added_to() -> None:
         assert not found.is_plain
 
 
+def test_what_is_added_to_a_floor_is_added_to_the_coordinate_where_that_is_asked_for() -> None:
+    four = Four()
+    y = four.algebra.add(four.coordinate("p0"), four.algebra.idx(2, 7))
+    root = four.root(four.image, y, four.coordinate("p1"))
+    plain = recognise(four.algebra, root)
+    assert isinstance(plain, Miss)
+    assert plain.beside
+    found = recognise(four.algebra, root, grids=True)
+    assert isinstance(found, Match), found
+    assert [axis.pixel(four.algebra) for axis in found.axes] == [y, four.coordinate("p1")]
+
+
 MISSES: dict[str, tuple[Callable[[Four], Expr], Miss]] = {
     "nothing moves": (
         lambda f: f.algebra.elem("image", (f.item, f.algebra.one, f.algebra.zero), sizes=(4, H, W)),

@@ -241,6 +241,8 @@ def test_a_product_costs_what_its_terms_are(algebra, axes):
 
     plain, more = algebra.mul(x, y), algebra.mul(x, algebra.add(y, algebra.one))
     assert spent(more) - spent(plain) == 3 * 2 - 2 * 2 + 1
+    most = algebra.mul(algebra.add(x, algebra.one), algebra.add(y, algebra.one))
+    assert spent(most) - spent(more) == 3 * 3 - 3 * 2 + 1
 
 
 @pytest.mark.parametrize("cuts", [MAX_CELLS - 1, MAX_CELLS])
@@ -293,6 +295,7 @@ def test_a_slope_that_leaves_too_much_between_is_given_up():
         (Cell(u_lo_in=False), 1, 0, [(0, 1, False, False)]),
         (Cell(), 1, -1, [(0, 1, True, False)]),
         (Cell(u_hi_in=True), 1, -1, [(0, 1, True, False), (1, 1)]),
+        (Cell(u_lo=Fraction(1, 2)), 2, -1, [(Fraction(1, 2),) * 2, (Fraction(1, 2), 1, False, False)]),
         (Cell(), 0, -1, []),
     ],
 )
