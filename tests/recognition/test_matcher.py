@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
 from onnxgs_opt.recognition.match import Match, Miss, Stage
 from onnxgs_opt.recognition.matcher import RECOGNISED, Interpolation, recognise
+from onnxgs_opt.recognition.periods import within_periods
 from onnxgs_opt.samplers.border import BORDERS, Border
 from onnxgs_opt.samplers.kernel import KERNELS
 from onnxgs_opt.samplers.policy import WINDOWS
@@ -83,6 +85,26 @@ def test_rows_that_end_where_they_begin(names: tuple[str, str]) -> None:
         return
     assert isinstance(found, Match), found
     assert (found.sampler, found.policy.name) == (sampler, "cylinder")
+
+
+@pytest.mark.parametrize("border", ["reflection", "wrap"])
+def test_the_floors_that_stand_for_all_are_those_of_the_coordinate(border: str) -> None:
+    """It is leaf - 1/2, of which reads tell no more than that it is leaf + 1/2 or that and a whole number."""
+    algebra, sampler = Algebra(), 2 * (AxisSpec(KERNELS["linear"], BORDERS[border]),)
+    kind = Interpolation("bilinear", 2 * (KERNELS["linear"],), (*RECOGNISED[0].borders, BORDERS[border]))
+    leaves = [algebra.elem(f"p{k}", (algebra.idx(1, 50),), sizes=(50,)) for k in range(2)]
+    points = [algebra.sub(leaf, algebra.num(Fraction(1, 2))) for leaf in leaves]
+
+    def read(index: tuple[Expr, ...]) -> Expr:
+        return algebra.elem("image", (algebra.idx(0, 4), *index), sizes=(4, *SIZES[:2]))
+
+    root = sample(algebra, sampler, points, [algebra.num(size) for size in SIZES[:2]], read)
+    found = recognise(algebra, root, [kind])
+    assert isinstance(found, Match), found
+    for axis, point in zip(found.axes, points, strict=True):
+        own = within_periods(root, replace(axis.coordinate, reach=None))
+        assert axis.pixel(algebra) is point
+        assert axis.reach == own.reach is not None
 
 
 def _is_found_beside(kind: Interpolation, border: Border) -> None:

@@ -42,6 +42,7 @@ TESTS = (
     "tests/recognition/algebra",
     *(f"tests/recognition/test_{name}.py" for name in ("matcher", "operands", "separable", "coordinates")),
     "tests/recognition/test_forms.py::test_batches_of_two_names_are_one",
+    "tests/recognition/test_forms.py::test_every_sampler_is_found[both coordinates in one axis, rounded together]",
     "tests/recognition/test_spellings.py::test_spelling_is_recognised[policy=mirror coordinates=ac1-half layout=ROWS]",
     *(f"tests/validation/test_{name}.py" for name in ("boundary_values", "compare", "moved", "inputs", "words")),
 )

@@ -180,6 +180,7 @@ def test_a_linear_index_divides_where_the_row_is_known(algebra, axes):
         (Cell(39, 39, 0, 0, True, True), "x = 39"),
         (Cell(3, 3, Fraction(1, 2), Fraction(1, 2), True, True), "x = 3.5"),
         (Cell(3, 3, Fraction(1, 4), Fraction(1, 2)), "3.25 < x < 3.5"),
+        (Cell(0, 8, Fraction(1, 2), Fraction(1, 2), True, True), "0 <= x < 9 and 0.5 <= x - floor(x) <= 0.5"),
         (Cell(None, None), "x is any number"),
         (Cell(None, None, 0, 0, True, True), "x is a whole number"),
         (Cell(2, None, 0, 0, True, True), "x is a whole number from 2"),
