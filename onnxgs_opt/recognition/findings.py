@@ -11,8 +11,9 @@ from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import READS, operator
+from onnxgs_opt.recognition.boxes.search import find_roi_aligns
 from onnxgs_opt.recognition.candidates import NO_PIXELS
-from onnxgs_opt.recognition.deform_search import find_deform_convs
+from onnxgs_opt.recognition.deform.search import find_deform_convs
 from onnxgs_opt.recognition.fixed_values import is_fixed
 from onnxgs_opt.recognition.gather_sums import structural_sites
 from onnxgs_opt.recognition.grid_sample import grid_sample_sites, has_grid_samples
@@ -20,8 +21,7 @@ from onnxgs_opt.recognition.hazards import node_hazards, read_hazards
 from onnxgs_opt.recognition.lifting.dynamic_dims import Box
 from onnxgs_opt.recognition.lifting.shape_functions import Shape
 from onnxgs_opt.recognition.proofs import Proofs
-from onnxgs_opt.recognition.resize_search import FoundResizes, find_resizes
-from onnxgs_opt.recognition.roi_search import find_roi_aligns
+from onnxgs_opt.recognition.resizing.search import FoundResizes, find_resizes
 from onnxgs_opt.recognition.search import FoundSites, find_sites
 from onnxgs_opt.samplers.deform import DeformSite
 from onnxgs_opt.samplers.resize import ResizeSite

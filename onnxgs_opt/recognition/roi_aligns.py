@@ -11,7 +11,7 @@ from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import Target
 from onnxgs_opt.lowering.roi_align import region_refusal
 from onnxgs_opt.recognition.algebra.polynomial import Number
-from onnxgs_opt.recognition.box_lines import Bounds
+from onnxgs_opt.recognition.boxes.lines import Bounds
 from onnxgs_opt.recognition.kind import Record, SiteKind
 from onnxgs_opt.samplers.policy import Policy
 from onnxgs_opt.samplers.roi_align import RoiAlignSite

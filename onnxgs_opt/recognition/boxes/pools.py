@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from onnxgs_opt.recognition.algebra.polynomial import Number, tidy
-from onnxgs_opt.recognition.box_lines import ULPS, Places
+from onnxgs_opt.recognition.boxes.lines import ULPS, Places
 from onnxgs_opt.recognition.lifting.lift import Lift
 from onnxgs_opt.recognition.lifting.rule import Index
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
-from onnxgs_opt.recognition.box_lines import Along
+from onnxgs_opt.recognition.boxes.lines import Along
 from onnxgs_opt.recognition.candidates import picked
 from onnxgs_opt.recognition.cone import reach
 from onnxgs_opt.recognition.coordinates import choosers, coordinates_of

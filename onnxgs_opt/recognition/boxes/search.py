@@ -11,9 +11,9 @@ from onnxgs_opt.ir.operators import operator
 from onnxgs_opt.recognition.algebra.effort import Exhausted
 from onnxgs_opt.recognition.algebra.expression import Expr
 from onnxgs_opt.recognition.algebra.polynomial import Number
-from onnxgs_opt.recognition.box_lines import Along, NoGridError, Places, lift_of_boxes, places_of
-from onnxgs_opt.recognition.box_pools import Pool, pool_of
-from onnxgs_opt.recognition.box_samples import Samples, of_sampler, of_sum, same
+from onnxgs_opt.recognition.boxes.lines import Along, NoGridError, Places, lift_of_boxes, places_of
+from onnxgs_opt.recognition.boxes.pools import Pool, pool_of
+from onnxgs_opt.recognition.boxes.samples import Samples, of_sampler, of_sum, same
 from onnxgs_opt.recognition.claims import group_sizes
 from onnxgs_opt.recognition.cone import reach
 from onnxgs_opt.recognition.every_size import EverySize

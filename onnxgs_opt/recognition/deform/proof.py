@@ -18,14 +18,25 @@ import numpy as np
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Array, Scope, reads_of
 from onnxgs_opt.ir.operators import operator
-from onnxgs_opt.recognition.contractions import PLANE, Contraction, contraction_of
-from onnxgs_opt.recognition.deform_image import plane_of
-from onnxgs_opt.recognition.deform_points import Point, grid_of, points_of, whole
+from onnxgs_opt.recognition.deform.contractions import PLANE, Contraction, contraction_of
+from onnxgs_opt.recognition.deform.image import plane_of
+from onnxgs_opt.recognition.deform.points import Point, grid_of, points_of, whole
+from onnxgs_opt.recognition.deform.traced import (
+    LAYOUT,
+    MOST,
+    Laid,
+    canonical,
+    elements,
+    laid_out,
+    mixed,
+    origins,
+    taken,
+    wide,
+)
 from onnxgs_opt.recognition.fixed_values import FixedValues
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN
 from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
 from onnxgs_opt.recognition.linear_forms import Forms, NoForm, identity, reshaped, squashed
-from onnxgs_opt.recognition.traced import LAYOUT, MOST, Laid, canonical, elements, laid_out, mixed, origins, taken, wide
 from onnxgs_opt.samplers.deform import Geometry, Operand, Weights
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import View, spans

@@ -20,7 +20,8 @@ from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact, Shape
 from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
 from onnxgs_opt.recognition.linear_forms import RULES, Form, Forms, NoForm
 from onnxgs_opt.recognition.match import Miss
-from onnxgs_opt.recognition.resampling import (
+from onnxgs_opt.recognition.resizes import RULE, reads_pixels
+from onnxgs_opt.recognition.resizing.resampling import (
     Axes,
     Found,
     Matrices,
@@ -29,7 +30,6 @@ from onnxgs_opt.recognition.resampling import (
     candidates,
     still,
 )
-from onnxgs_opt.recognition.resizes import RULE, reads_pixels
 from onnxgs_opt.samplers.resize import ResizedAxis, ResizeSite
 from onnxgs_opt.samplers.site import Domain
 from onnxgs_opt.samplers.view import View

@@ -1,0 +1,1 @@
+"""RoIAlign by hand: samples that are proven to stand evenly apart in boxes, and their means."""

@@ -1,0 +1,1 @@
+"""Deformable convolutions by hand: what each weight meets is traced, and proven to be one DeformConv."""
