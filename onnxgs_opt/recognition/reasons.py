@@ -57,6 +57,8 @@ def number(value: Number) -> str:
 def source(leaf: Expr) -> str:
     """The tensor that a coordinate is an element of, with the constant parts of its index: `'grid'[..., 0]`."""
     name, index, sizes = leaf.args
+    if len(index) != len(sizes):  # type: ignore[arg-type]
+        return f"'{name}'"  # a broken model, whose ranks contradict each other
     parts = zip(index, sizes, strict=True)  # type: ignore[call-overload]
     places = [str(i.value) if i.value is not None and size > 1 else ":" for i, size in parts]
     if set(places[:-1]) <= {":"}:

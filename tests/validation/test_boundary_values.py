@@ -66,7 +66,8 @@ def test_edges_of_types_are_their_own() -> None:
         tiny = np.finfo(dtype).tiny
         assert {float(tiny), -float(tiny)} <= set(found.tolist())
         assert sorted(np.signbit(found[found == 0])) == [False, True]
-        assert len(np.unique(found)) == len(found) - 1
+        for size in (1, 2, 3, 7):
+            assert (np.diff(edge_pixels(size, dtype)) == 0).sum() == 1, "the two zeros alone are equal"
         for mark in (-1.5, -1, 0, 1, 3, 5, 5.5, 6.5, 7):
             ulps = {float(np.nextafter(dtype(mark), dtype(to))) for to in (-np.inf, np.inf)}
             assert ulps <= set(found.tolist()), mark

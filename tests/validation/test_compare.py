@@ -269,6 +269,7 @@ def test_a_point_is_named_by_its_coordinates(items: int, item: int) -> None:
     found = compare_runs(Original(before), after, [run], TIGHT, 0, site)
     assert found.worst == "-1 instead of 1 at x = 4.5 (inside), y = H-2 exactly"
     assert [points.error.sum() for points in found.points] == [2] * (items - 1)
+    assert found == replace(found, points=()), "evidence is not what came of it"
     assert compare_runs(Original(before), after, [run], TIGHT, 0, None).points == ()
 
 
