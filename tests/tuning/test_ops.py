@@ -13,7 +13,6 @@ from onnxgs_opt.errors import UsageError
 from onnxgs_opt.report.model import SiteReport
 from onnxgs_opt.report.rendering.text import to_text
 from onnxgs_opt.runtime.ort import open_session
-from onnxgs_opt.tuning.race import INEXACT
 from tests.native.ops import build
 
 REPOSITORY = Path(__file__).parents[2]
@@ -38,23 +37,21 @@ def installed(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(package))
 
 
-def times_as_fast(site: SiteReport) -> dict[str, float | None]:
-    """By lowering, what was measured."""
-    return {row.lowering: row.ratio for row in site.measurements if row.status == "ok"}
+def measured(site: SiteReport) -> list[str]:
+    """The lowerings that were right and timed."""
+    return [row.lowering for row in site.measurements if row.status == "ok"]
 
 
 @pytest.mark.parametrize("model", [MODEL, NEAREST], ids=lambda path: path.stem)
 def test_the_native_operator_is_measured_among_the_others(installed: None, model: Path) -> None:
     [site] = optimize(model, ops=True).report.sites
-    found = times_as_fast(site)
-    assert "plugin" in found
-    assert (found[site.lowering] or 0) >= max(ratio or 0 for ratio in found.values()) / INEXACT
+    assert {"keep", "plugin", site.lowering} <= set(measured(site))
 
 
 def test_the_native_operator_is_written_and_said(installed: None) -> None:
     """Asked for by name: whether it is the fastest here is the machine's affair."""
     result = optimize(MODEL, ops=True, lowering="plugin")
-    assert [node.op_type for node in result.model.graph.node] == ["BilinearSample", "Reshape"]
+    assert [node.op_type for node in result.model.graph.node] == ["BilinearSample"]
     [hazard] = [hazard for hazard in result.report.hazards if hazard.code == "GSO206"]
     for call in ("register_custom_ops_library", "RegisterCustomOpsLibrary", "RegisterCustomOpLibraryV2"):
         assert call in hazard.hint
