@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,7 @@ from onnx import ModelProto
 
 from onnxgs_opt.api import optimize
 from onnxgs_opt.lowering import LOWERINGS
+from onnxgs_opt.runtime.native import installed_library
 
 MODELS = Path(__file__).parent / "models"
 SIZES = {
@@ -29,6 +31,9 @@ KERNELS = ("nearest", "cubic")
 OF_KERNELS = ("1x1x1080x1920", "1x64x135x240")
 """Their sizes."""
 
+NO_SPELLINGS = ("keep", "plugin", "resize", "deform-conv")
+"""Lowerings that are no spelling of a sampler in ONNX's own operators."""
+
 LOOSE = 1e-2
 """Tolerance under which a lowering is timed that auto would refuse for its precision; the error is in the table."""
 
@@ -37,7 +42,8 @@ LOOSE = 1e-2
 class Row:
     """One model of a case, or why there is none; `sampler` names a function of `bench.sampler` instead.
 
-    `normalised`: it takes points as GridSample does, and is compared with nothing.
+    `normalised`: it takes points as GridSample does, and is compared with nothing. `libraries` are those of custom
+    operators that it is run with.
     """
 
     name: str
@@ -45,6 +51,7 @@ class Row:
     sampler: str = ""
     note: str = ""
     normalised: bool = False
+    libraries: tuple[str, ...] = ()
 
 
 def feeds(case: str, smooth: bool, seed: int = 0) -> dict[str, Any]:
@@ -77,10 +84,12 @@ def rows(case: str, target: str, frameworks: bool = True, only: Sequence[str] = 
         **{
             name: partial(_lowered, path, name, target, lowering=name, atol=LOOSE, validate=False)
             for name in LOWERINGS
-            if name not in ("keep", "plugin")
+            if name not in NO_SPELLINGS
         },
         "auto": partial(_lowered, path, "auto", target),
     }
+    if importlib.util.find_spec("onnxgs_ops") is not None:
+        makers["auto --ops"] = partial(_lowered, path, "auto --ops", target, ops=True)
     makers["bare GridSample"] = partial(_bare, case)
     if target != "ort-cpu":
         makers["auto --atol 2e-3"] = partial(_lowered, path, "auto --atol 2e-3", target, atol=2e-3)
@@ -98,7 +107,8 @@ def _lowered(path: Path, name: str, target: str, **options: Any) -> Row:
     note = f"{site.lowering}: {site.reason}" if name.startswith("auto") else ""
     if site.lowering == "keep" and not name.startswith("auto"):
         return Row(name, note=site.reason)
-    return Row(name, result.model, note=note)
+    libraries = (installed_library()[0],) if options.get("ops") else ()
+    return Row(name, result.model, note=note, libraries=libraries)
 
 
 def _bare(case: str) -> Row:

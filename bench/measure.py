@@ -98,7 +98,7 @@ def header(target: str, machine: str, command: Sequence[str]) -> dict[str, Any]:
 
 def _call(row: Row, inputs: dict[str, Any], target: str) -> Callable[[], object]:
     if row.model is not None:
-        return runtime_of(target).prepare(row.model, inputs)
+        return runtime_of(target).prepare(row.model, inputs, custom_ops=row.libraries)
     if row.sampler:
         return _torch_call(row.sampler, inputs, "cuda" if target == "ort-cuda" else "cpu")
     raise ValueError(row.note or "there is no model")
@@ -129,12 +129,12 @@ def _add_errors(record: dict[str, Any], found: Sequence[Row], inputs: dict[str, 
     for row in found:
         if row.model is None or row.normalised or "does not run" in record[row.name]["note"]:
             continue
-        result = _result(row.model, inputs, target)
+        result = _result(row.model, inputs, target, row.libraries)
         if reference is None:  # the first row is the exported model
             reference = result if target == "ort-cpu" else _result(row.model, inputs, "ort-cpu")
         record[row.name][f"error_{kind}"] = float(np.abs(result - reference).max())
 
 
-def _result(model: ModelProto, inputs: dict[str, Any], target: str) -> Any:
-    loaded = runtime_of(target).load(model)
+def _result(model: ModelProto, inputs: dict[str, Any], target: str, libraries: Sequence[str] = ()) -> Any:
+    loaded = runtime_of(target).load(model, custom_ops=libraries)
     return loaded.run([model.graph.output[0].name], inputs)[0]
