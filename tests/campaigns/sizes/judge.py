@@ -63,7 +63,10 @@ def _judged(
     turn = sum(map(ord, case.name)) % len(FIRST)
     name = next(n for n in (*FIRST[turn:], *FIRST) if n not in refusals)
     lowered = lower(graph, found.sites, {site.id: name}).to_proto()
-    pair = Pair.of(model, lowered)
+    try:
+        pair = Pair.of(model, lowered)
+    except RunError as reason:
+        return "wrong", f"{name} does not load: {reason}"
     for sizes in wanted:
         if gap := pair.differs(inputs(model, sizes)):
             return "wrong", f"{name} {gap} at {sizes}, proven for {site.domain and site.domain.words}"
