@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Iterator
 from itertools import cycle, product
@@ -21,6 +20,7 @@ from onnxgs_opt.samplers.op import (
     WINDOW_CODES,
     name_for,
 )
+from tests.fixtures.soak import ALL
 from tests.lowering.test_operator import TAPS, TYPES, Node, points_of
 from tests.native import ops
 from tests.native.sampling import BORDERS, EMPTY, LAYOUTS, SIZES, Case, inputs
@@ -39,7 +39,7 @@ def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 @pytest.mark.parametrize(("border", "window"), [*product(BORDERS, WINDOW_CODES)])
 def test_every_unit_layout_and_type(library: Path, border: str, window: str) -> None:
     """One in four of 1,152 cases, others for each window and border; CASES=all takes every one."""
-    sizes, every = cycle((*SIZES, *ONES)), 1 if os.environ.get("CASES") == "all" else 4
+    sizes, every = cycle((*SIZES, *ONES)), 1 if ALL else 4
     first = [*BORDERS].index(border) + [*WINDOW_CODES].index(window)
     rest = product(COORDINATE_CODES, LAYOUTS, ops.TYPES, ("float32", "float64"))
     for place, (coordinates, layout, dtype, grid_dtype) in enumerate(rest, first):
@@ -80,7 +80,7 @@ def assert_as_the_body(library: Path, node: Node) -> None:
 @pytest.mark.parametrize("border", BORDER_CODES)
 def test_the_kernel_is_the_body(library: Path, border: str) -> None:
     """One in nine of 1,152 cases; CASES=all in the environment takes every one."""
-    every = 1 if os.environ.get("CASES") == "all" else 9
+    every = 1 if ALL else 9
     for window in WINDOW_CODES:
         for node in nodes(border, window, every):
             assert_as_the_body(library, node)
@@ -100,7 +100,7 @@ def other_nodes(kernel: str, every: int) -> Iterator[Node]:
 @pytest.mark.parametrize("kernel", TAPS)
 def test_every_other_kernel_is_its_body(library: Path, kernel: str) -> None:
     """One in nineteen of 1,680 cases; CASES=all in the environment takes every one."""
-    for node in other_nodes(kernel, 1 if os.environ.get("CASES") == "all" else 19):
+    for node in other_nodes(kernel, 1 if ALL else 19):
         assert_as_the_body(library, node)
 
 

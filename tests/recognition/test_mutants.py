@@ -11,6 +11,7 @@ import pytest
 
 from tests.fixtures.mutants import MUTANTS, Mutant
 from tests.fixtures.recogniser import needs_recogniser, optimize, semantic_sites, verdict
+from tests.fixtures.soak import ALL
 from tests.fixtures.spellings import Spelling, build, feeds, parse
 from tests.fixtures.spellings.check import allowed, run, trusted
 from tests.fixtures.spellings.curated import curated
@@ -19,6 +20,8 @@ from tests.fixtures.truth import site_gap
 
 ORIGINS = 6
 """Spellings that each mutant is made of in the suite."""
+LOOKED_FOR = ORIGINS if ALL else 4
+"""Of those, the ones in which sites are looked for."""
 VISIBLE = 5
 """A mutant differs by this many tolerances or more."""
 
@@ -78,7 +81,7 @@ def test_mutants_of_random_spellings_are_visible():
 
 
 @needs_recogniser
-@_parametrize(_first(BROKEN, 4))
+@_parametrize(_first(BROKEN, LOOKED_FOR))
 def test_mutant_is_not_taken_for_its_origin(mutant, spelling):
     """No site claims what the model does not compute; where no sampler is left, a reason is given."""
     model = mutant.build(spelling)
