@@ -87,12 +87,11 @@ def deformed(cone: ModelProto, site: DeformSite, name: str) -> ModelProto:
 def _runs(cone: ModelProto, site: DeformSite, terms: Terms) -> Iterator[Run]:
     """At each set of sizes as many inputs as it takes for all kinds of points to meet."""
     rng = np.random.default_rng(terms.seed)
-    names = {value.name for value in cone.graph.input}
 
     def anywhere(size: int, grid: Array) -> Array:
         return pixels(size, grid.size, rng).reshape(grid.shape)
 
-    for known in [shapes for shapes in terms.shapes if names <= set(shapes)] or [{}]:
+    for known in terms.shapes_of(cone):
         points = 0
         for _ in range(MAX_ROUNDS):
             feeds = deform_feeds(cone, site, known, rng, anywhere)

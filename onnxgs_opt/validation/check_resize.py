@@ -72,8 +72,7 @@ def resized(cone: ModelProto, site: ResizeSite) -> ModelProto:
 
 def _runs(cone: ModelProto, site: ResizeSite, terms: Terms) -> Iterator[Run]:
     rng = np.random.default_rng(terms.seed)
-    names = {value.name for value in cone.graph.input}
-    for known in [shapes for shapes in terms.shapes if names <= set(shapes)] or [{}]:
+    for known in terms.shapes_of(cone):
         yield Run(feeds_at(cone, known, rng))
 
 

@@ -75,7 +75,6 @@ def box_feeds(cone: ModelProto, site: RoiAlignSite, known: Shapes, rng: np.rando
 
 def _runs(cone: ModelProto, site: RoiAlignSite, terms: Terms) -> Iterator[Run]:
     rng = np.random.default_rng(terms.seed)
-    names = {value.name for value in cone.graph.input}
-    for known in [shapes for shapes in terms.shapes if names <= set(shapes)] or [{}]:
+    for known in terms.shapes_of(cone):
         for _ in range(ROUNDS):
             yield Run(box_feeds(cone, site, known, rng))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from onnx import ModelProto
+
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.lowering import Tolerance
 from onnxgs_opt.runtime import Runtime
@@ -32,3 +34,8 @@ class Terms:
     scopes: dict[str, Scope] = field(default_factory=dict)
     runtime: Runtime | None = None
     proven: dict[tuple[Hashable, str], Comparison] = field(default_factory=dict)
+
+    def shapes_of(self, cone: ModelProto) -> Sequence[Mapping[str, Sequence[int]]]:
+        """Those sets of shapes that have every input of a cone; one that is empty, for a cone's own, where none has."""
+        names = {value.name for value in cone.graph.input}
+        return [shapes for shapes in self.shapes if names <= set(shapes)] or [{}]
