@@ -5,19 +5,15 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
-from pathlib import Path
 from typing import Any
 
 from bench.measure import header
+from bench.one_site import arguments, in_turn, write
 from onnxgs_opt.api import look
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.recognition import KINDS
-from onnxgs_opt.runtime import RUNTIMES
-from onnxgs_opt.runtime.timing import race
 from onnxgs_opt.tuning.trial import trial_of
 from tests.fixtures.deform import Spelling, build
 
@@ -39,34 +35,23 @@ def measure(read: str, size: tuple[int, int, int], opset: int, target: str) -> d
     graph, found = look(Graph.from_proto(build(spelling)))
     (site,) = found.deforms
     trial = trial_of(graph, graph, site)
-    cone = trial.cone(graph)
-    feeds = trial.feeds(cone, 0)
-    calls = {"keep": RUNTIMES[target].prepare(cone, feeds)}
     refused = KINDS[site.kind].refusals(site, Target(opset, target))
-    for name in (name for name in LOWERINGS if name not in (*refused, "keep", "plugin")):
-        calls[name] = RUNTIMES[target].prepare(trial.lowered(graph, cone, name), feeds)
-    for call in calls.values():
-        call(), call()
-    times = race(calls, BUDGET_S)
+    possible = [name for name in LOWERINGS if name not in (*refused, "keep", "plugin")]
+    _, times = in_turn(trial, graph, possible, target, BUDGET_S)
     return {
         "read_op": read,
         "opset": opset,
         "image": [1, *size],
         "products": KINDS[site.kind].record(site).sizes[0],
         "keep_ms": times.median_ms("keep"),
-        "ratios": {name: round(times.ratio("keep", name), 2) for name in calls if name != "keep"},
-        "spread": {name: round(times.spread(name), 2) for name in calls if name != "keep"},
+        "ratios": {name: round(times.ratio("keep", name), 2) for name in possible},
+        "spread": {name: round(times.spread(name), 2) for name in possible},
     }
 
 
 def main() -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m bench.deforms", description=__doc__)
-    parser.add_argument("--target", choices=("ort-cpu", "ort-cuda"), default="ort-cpu")
-    parser.add_argument("--machine", default="this machine", help="how the tables name it")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
-    options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
+    options = arguments("deforms", __doc__).parse_args()
     command = ["python -m bench.deforms", *sys.argv[1:]]
     result: dict[str, Any] = {"run": header(options.target, options.machine, command), "deforms": []}
     for read in READS:
@@ -74,9 +59,7 @@ def main() -> int:
             row = measure(read, size, 19, options.target)
             result["deforms"].append(row)
             sys.stderr.write(f"{row}\n")
-    stem = options.out / f"deforms-{options.target}-{result['run']['date']}"
-    stem.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    stem.with_suffix(".md").write_text(to_markdown(result), encoding="utf-8")
+    write(result, options.out, "deforms", to_markdown(result))
     return 0
 
 

@@ -5,21 +5,17 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
 import sys
-from pathlib import Path
 from typing import Any
 
 from onnx import ModelProto, TensorProto, helper
 
 from bench.measure import header
+from bench.one_site import arguments, in_turn, write
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.passes import CANONICALISE
 from onnxgs_opt.recognition.findings import survey
-from onnxgs_opt.runtime import RUNTIMES
-from onnxgs_opt.runtime.timing import race
 from onnxgs_opt.tuning.trial import trial_of
 
 CASES = {
@@ -30,6 +26,8 @@ CASES = {
     "trilinear, channels last": ("GatherND", 8, (32, 64, 64, 16), (131072, 3)),
 }
 """Operator, number of reads, shape of the data and of each index."""
+
+BUDGET_S = 4.0
 
 
 def model(op: str, count: int, data: tuple[int, ...], index: tuple[int, ...]) -> ModelProto:
@@ -58,13 +56,7 @@ def measure(op: str, count: int, data: tuple[int, ...], index: tuple[int, ...], 
     CANONICALISE.run(graph)
     (site,) = survey(graph).sums
     trial = trial_of(graph, graph, site)
-    cone = trial.cone(graph)
-    feeds = trial.feeds(cone, 0)
-    calls = {"keep": RUNTIMES[target].prepare(cone, feeds)}
-    calls["merged-gather"] = RUNTIMES[target].prepare(trial.lowered(graph, cone, "merged-gather"), feeds)
-    for call in calls.values():
-        call(), call()
-    times = race(calls, 4.0)
+    _, times = in_turn(trial, graph, ("merged-gather",), target, BUDGET_S)
     return {
         "read_op": op,
         "count": len(site.reads),
@@ -78,21 +70,14 @@ def measure(op: str, count: int, data: tuple[int, ...], index: tuple[int, ...], 
 
 def main() -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m bench.reads", description=__doc__)
-    parser.add_argument("--target", choices=("ort-cpu", "ort-cuda"), default="ort-cpu")
-    parser.add_argument("--machine", default="this machine", help="how the tables name it")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
-    options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
+    options = arguments("reads", __doc__).parse_args()
     with contextlib.suppress(ImportError):
         import torch  # noqa: F401  onnxruntime-gpu finds the CUDA libraries that it loads
     result = {"run": header(options.target, options.machine, ["python -m bench.reads", *sys.argv[1:]]), "reads": {}}
     for name, case in CASES.items():
         result["reads"][name] = measure(*case, options.target)
         sys.stderr.write(f"{name}: {result['reads'][name]}\n")
-    stem = options.out / f"reads-{options.target}-{result['run']['date']}"
-    stem.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    stem.with_suffix(".md").write_text(to_markdown(result), encoding="utf-8")
+    write(result, options.out, "reads", to_markdown(result))
     return 0
 
 

@@ -5,21 +5,17 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
-from collections.abc import Iterable
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from bench.measure import header
+from bench.one_site import arguments, in_turn, write
 from onnxgs_opt.api import look
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.recognition import KINDS
-from onnxgs_opt.runtime import RUNTIMES
-from onnxgs_opt.runtime.timing import Feeds, Race, race
-from onnxgs_opt.tuning.trial import Trial, trial_of, with_shapes
+from onnxgs_opt.tuning.trial import trial_of, with_shapes
 
 MODELS = Path(__file__).parents[1] / "tests/fixtures/resizes"
 NAMES = ("nearest", "rows", "bilinear", "bilinear_corners", "lerps", "bicubic")
@@ -34,7 +30,7 @@ def measure(name: str, shape: tuple[int, ...] | None, target: str) -> dict[str, 
     graph, found = look(Graph.load(MODELS / f"{name}.{'st' if shape is None else 'dyn'}.onnx"))
     (site,) = found.resizes
     trial = trial_of(graph, with_shapes(graph, {} if shape is None else {"x": shape}), site)
-    feeds, times = in_turn(trial, graph, ("resize",), target)
+    feeds, times = in_turn(trial, graph, ("resize",), target, BUDGET_S)
     image = feeds[site.image].shape
     return {
         "model": name,
@@ -47,32 +43,10 @@ def measure(name: str, shape: tuple[int, ...] | None, target: str) -> dict[str, 
     }
 
 
-def in_turn(trial: Trial, graph: Graph, forms: Iterable[str], target: str) -> tuple[Feeds, Race]:
-    """A site as exported and its forms, all on the same inputs, and those."""
-    cone = trial.cone(graph)
-    feeds = trial.feeds(cone, 0)
-    models = {"keep": cone, **{form: trial.lowered(graph, cone, form) for form in forms}}
-    calls = {form: RUNTIMES[target].prepare(model, feeds) for form, model in models.items()}
-    for call in calls.values():
-        call(), call()
-    return feeds, race(calls, BUDGET_S)
-
-
-def write(result: dict[str, Any], folder: Path, name: str, table: str) -> None:
-    """A result and its table, named after what was measured, where and when."""
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = folder / f"{name}-{result['run']['target']}-{result['run']['date']}"
-    stem.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    stem.with_suffix(".md").write_text(table, encoding="utf-8")
-
-
 def main() -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m bench.resizes", description=__doc__)
-    parser.add_argument("--target", choices=("ort-cpu", "ort-cuda"), default="ort-cpu")
-    parser.add_argument("--machine", default="this machine", help="how the tables name it")
+    parser = arguments("resizes", __doc__)
     parser.add_argument("--names", nargs="+", choices=NAMES, default=NAMES)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
     command = ["python -m bench.resizes", *sys.argv[1:]]
     result: dict[str, Any] = {"run": header(options.target, options.machine, command), "resizes": []}

@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
 from bench.measure import header
-from bench.resizes import in_turn, write
+from bench.one_site import arguments, in_turn, write
 from onnxgs_opt.api import look
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import Target
@@ -22,6 +21,7 @@ MODELS = Path(__file__).parents[1] / "tests/fixtures/rois"
 NAMES = ("kernel", "rows")
 SIZES = ((16, 16, 4), (64, 64, 64), (200, 304, 256))
 """Height and width of the map, and boxes; it has 3 channels, a box 3 x 2 bins of 2 x 2 samples."""
+BUDGET_S = 1.0
 FORMS = ("roi-align", "merged-gather", "lerp-gather", "row-gather", "grid-sample")
 
 
@@ -35,7 +35,7 @@ def measure(name: str, size: tuple[int, int, int], target: str) -> dict[str, Any
     trial = trial_of(graph, with_shapes(graph, shapes), site)
     refused = KINDS[site.kind].refusals(site, Target(graph.opset, target, image_size=(height, width)))
     possible = [form for form in FORMS if form not in refused]
-    _, times = in_turn(trial, graph, possible, target)
+    _, times = in_turn(trial, graph, possible, target, BUDGET_S)
     return {
         "model": name,
         "image": [1, 3, height, width],
@@ -49,11 +49,7 @@ def measure(name: str, size: tuple[int, int, int], target: str) -> dict[str, Any
 
 def main() -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m bench.roi_aligns", description=__doc__)
-    parser.add_argument("--target", choices=("ort-cpu", "ort-cuda"), default="ort-cpu")
-    parser.add_argument("--machine", default="this machine", help="how the tables name it")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
-    options = parser.parse_args()
+    options = arguments("roi_aligns", __doc__).parse_args()
     command = ["python -m bench.roi_aligns", *sys.argv[1:]]
     result: dict[str, Any] = {"run": header(options.target, options.machine, command), "boxes": []}
     for name in NAMES:
