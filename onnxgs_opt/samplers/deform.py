@@ -86,8 +86,28 @@ class Weights:
     bias: str = ""
 
 
+class OfOperands:
+    """What has the operands of a deformable convolution: a site, and what was proven at one set of sizes."""
+
+    image: View
+    offsets: tuple[Operand, ...]
+    mask: Operand | None
+    weights: Weights
+
+    @property
+    def operands(self) -> frozenset[str]:
+        """The tensors that it is made of."""
+        views = (self.image, *(operand.view for operand in self.beside))
+        return frozenset({*(view.tensor for view in views), self.weights.tensor, self.weights.bias} - {""})
+
+    @property
+    def beside(self) -> tuple[Operand, ...]:
+        """The offsets and, where there is one, the mask."""
+        return self.offsets if self.mask is None else (*self.offsets, self.mask)
+
+
 @dataclass(frozen=True, kw_only=True)
-class DeformSite(AnySite):
+class DeformSite(AnySite, OfOperands):
     """A sampler whose samples are the points of a kernel, weighted: `output` is one DeformConv of `image`.
 
     What is not written as a DeformConv can be lowered as its `sampler` alone, which has the same id.
@@ -122,14 +142,3 @@ class DeformSite(AnySite):
     def what(self) -> str:
         """The node's attributes."""
         return f"{DEFORMABLE} ({self.geometry.words})"
-
-    @property
-    def operands(self) -> frozenset[str]:
-        """The tensors that it is made of."""
-        views = (self.image, *(operand.view for operand in self.beside))
-        return frozenset({*(view.tensor for view in views), self.weights.tensor, self.weights.bias} - {""})
-
-    @property
-    def beside(self) -> tuple[Operand, ...]:
-        """The offsets and, where there is one, the mask."""
-        return self.offsets if self.mask is None else (*self.offsets, self.mask)

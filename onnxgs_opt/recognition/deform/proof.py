@@ -37,7 +37,7 @@ from onnxgs_opt.recognition.fixed_values import FixedValues
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN
 from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
 from onnxgs_opt.recognition.linear_forms import Forms, NoForm, identity, reshaped, squashed
-from onnxgs_opt.samplers.deform import Geometry, Operand, Weights
+from onnxgs_opt.samplers.deform import Geometry, OfOperands, Operand, Weights
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import View, spans
 
@@ -66,7 +66,7 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Found:
+class Found(OfOperands):
     """What was proven; the fields are those of `DeformSite`."""
 
     geometry: Geometry
@@ -76,17 +76,6 @@ class Found:
     weights: Weights
     output_groups: tuple[tuple[int, ...], ...]
     sizes: tuple[int, ...]
-
-    @property
-    def beside(self) -> tuple[Operand, ...]:
-        """The offsets and the mask."""
-        return (*self.offsets, *(() if self.mask is None else (self.mask,)))
-
-    @property
-    def operands(self) -> frozenset[str]:
-        """The tensors that it is made of."""
-        names = (self.image.tensor, self.weights.tensor, self.weights.bias, *(o.view.tensor for o in self.beside))
-        return frozenset(name for name in names if name)
 
 
 def proven(scope: Scope, values: FixedValues, site: Site, way: Way) -> Found | None:

@@ -10,7 +10,6 @@ import argparse
 import itertools
 import random
 import sys
-from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -23,6 +22,7 @@ from onnxgs_opt.passes.lower_sites import lower
 from onnxgs_opt.runtime.ort import open_session
 from onnxgs_opt.validation.check_deform_conv import DeformCheck
 from onnxgs_opt.validation.terms import Terms
+from tests.campaigns.soundness.counting import failures_of
 from tests.fixtures.deform import build, feeds_of, mutants, spellings
 from tests.fixtures.point_mutants import point_mutant
 
@@ -70,18 +70,10 @@ def main() -> int:
         "mutants": ((str(own), build(own)) for own in mutants(options.seed)),
         "edits": _edited(options.seed),
     }
-    failures = 0
-    for what, stream in streams.items():
-        counts: Counter[str] = Counter()
-        for name, model in itertools.islice(stream, getattr(options, what)):
-            became = judge(model)
-            counts["wrong" if became.startswith("wrong") else became] += 1
-            if became.startswith("wrong") or (what == "spellings" and became != "found"):
-                failures += 1
-                sys.stderr.write(f"{name}: {became}\n")
-        told = ", ".join(f"{number} {name}" for name, number in counts.items())
-        sys.stdout.write(f"{what}: {sum(counts.values())} judged, {told}\n")
-    return 1 if failures else 0
+    failures = [
+        failures_of(what, itertools.islice(stream, getattr(options, what)), judge) for what, stream in streams.items()
+    ]
+    return 1 if any(failures) else 0
 
 
 if __name__ == "__main__":

@@ -8,13 +8,13 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
-from collections import Counter
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 
 import onnxgs_opt
+from tests.campaigns.soundness.counting import failures_of
 from tests.fixtures.kernels import Spelling, build, feeds, mutants, spellings
 
 ALLOWED = 5e-5
@@ -54,19 +54,11 @@ def main() -> int:
     for name, default in (("spellings", 1000), ("mutants", 1000), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
-    failures = 0
-    for what, stream, count in (("spellings", spellings, options.spellings), ("mutants", mutants, options.mutants)):
-        counts: Counter[str] = Counter()
-        for spelling in itertools.islice(stream(options.seed), count):
-            became = judge(spelling)
-            failed = became.startswith("wrong") or (what == "spellings" and became != "found")
-            counts["wrong" if became.startswith("wrong") else became] += 1
-            if failed:
-                failures += 1
-                sys.stderr.write(f"{spelling.name}: {became}\n")
-        told = ", ".join(f"{number} {name}" for name, number in counts.items())
-        sys.stdout.write(f"{what}: {sum(counts.values())} judged, {told}\n")
-    return 1 if failures else 0
+    failures = []
+    for what, stream in (("spellings", spellings), ("mutants", mutants)):
+        cases = itertools.islice(stream(options.seed), getattr(options, what))
+        failures.append(failures_of(what, ((spelling.name, spelling) for spelling in cases), judge))
+    return 1 if any(failures) else 0
 
 
 if __name__ == "__main__":
