@@ -21,6 +21,7 @@ from onnxgs_opt.options.spec import Arrays, LoweringName, Model, PathLike, Shape
 from onnxgs_opt.passes.lower_sites import lower
 from onnxgs_opt.recognition.find import canonical, surveyed
 from onnxgs_opt.recognition.findings import Survey
+from onnxgs_opt.recognition.lifting.dynamic_dims import Box
 from onnxgs_opt.report.collect import collect
 from onnxgs_opt.report.evidence import Evidence, evidence_of
 from onnxgs_opt.report.files import report_path, write_report
@@ -199,7 +200,7 @@ def run(options: Options) -> Result:
     """Do what the options ask for; `optimize` and the command line are this."""
     gates = Gates.of(options)
     job = Job.of(options)
-    graph, found = look(job.start, job.clock, job.ranges)
+    graph, found = look(job.start, job.clock, job.ranges, job.stated)
     found = gates.visible(found)
     plan = propose(graph, found, job)
     proofs = SiteProofs(graph, found, job)
@@ -234,14 +235,17 @@ def run(options: Options) -> Result:
 
 
 def look(
-    start: Graph, clock: Clock | None = None, ranges: Mapping[str, tuple[int, int]] | None = None
+    start: Graph, clock: Clock | None = None, ranges: Box | None = None, stated: Box | None = None
 ) -> tuple[Graph, Survey]:
-    """The canonical form of a model, and what it holds, where not at every size, between those in `ranges`."""
+    """The canonical form of a model, and what it holds, where not at every size, between those in `ranges`.
+
+    What holds at no size that is `stated` is left out; those in `ranges` are, where nothing else is.
+    """
     clock = clock or Clock()
     with clock.stage("canonicalise"):
         graph, has_sums = canonical(start)
     with clock.stage("find"):
-        return surveyed(graph, has_sums, ranges)
+        return surveyed(graph, has_sums, ranges, stated)
 
 
 def _lowered(job: Job, graph: Graph, found: Survey, lowerings: Mapping[str, str]) -> Graph:

@@ -136,6 +136,17 @@ class Job:
         return found
 
     @property
+    def stated(self) -> dict[str, tuple[int, int]]:
+        """The value of dynamic sizes, by name, at which the user wants the model checked and timed."""
+        shapes = {**self.shapes, **{name: value.shape for name, value in (self.inputs or {}).items()}}
+        found: dict[str, tuple[int, int]] = {}
+        for name, tensor in _wanted_inputs(self.start).items():
+            for axis, (dim, size) in enumerate(zip(tensor.shape or (), shapes.get(name, ()), strict=False)):
+                if not is_size(dim):
+                    found.setdefault(dim_name(tensor, axis), (size, size))
+        return found
+
+    @property
     def other_libraries(self) -> tuple[str, ...]:
         """The libraries without that of onnxgs-ops."""
         return self.libraries[:-1] if self.target.ops else self.libraries

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -10,9 +10,10 @@ from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.constants import small_value
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.operators import BOUNDED, ELEMENTWISE, MOVES, operator
-from onnxgs_opt.recognition.algebra.quantity import Quantity, Range
+from onnxgs_opt.recognition.algebra.quantity import Quantity
+from onnxgs_opt.recognition.lifting.dynamic_dims import SizeSets
 from onnxgs_opt.recognition.lifting.elementwise import EXACT_BELOW
-from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
+from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN
 from onnxgs_opt.recognition.lifting.size_values import ONE, Break, Element, SizeArithmetic
 from onnxgs_opt.recognition.lifting.symbolic_shapes import State
 from onnxgs_opt.recognition.lifting.symbolic_sizes import MOST, Sizes, of_claim
@@ -33,21 +34,15 @@ MAX_STEPS = 16
 class EverySize:
     """The sizes of one graph as symbols, and what they say of each claim.
 
-    `facts` are those at the analysed sets of sizes `given`, `ranges` the sizes that are asked for by name, all others
-    from 2 on.
+    What is analysed are the sets of `sizes`; those that are asked for by name are so, all others from 2 on.
     """
 
-    def __init__(
-        self,
-        scope: Scope,
-        facts: Sequence[Mapping[str, Fact]],
-        given: Sequence[Mapping[str, int]],
-        ranges: Mapping[str, Range],
-    ) -> None:
+    def __init__(self, scope: Scope, sizes: SizeSets) -> None:
+        facts, given = sizes.all()
         self._scope = scope
         self._facts = facts[0]
         self._largest = min((size for name, size in given[-1].items() if size != given[0][name]), default=2) - 2
-        self._sizes = Sizes(scope, facts, given, ranges)
+        self._sizes = Sizes(scope, facts, given, sizes.ranges)
 
     def broken(self, output: str, image: View, others: Iterable[View]) -> Break | None:
         """Where what is computed from the views to `output` changes with a size, or is not known to be the same."""

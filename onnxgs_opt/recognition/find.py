@@ -26,13 +26,15 @@ def canonical(start: Graph) -> tuple[Graph, bool]:
     return graph, has_sums
 
 
-def surveyed(graph: Graph, has_sums: bool, ranges: Box | None = None) -> tuple[Graph, Survey]:
+def surveyed(
+    graph: Graph, has_sums: bool, ranges: Box | None = None, stated: Box | None = None
+) -> tuple[Graph, Survey]:
     """A canonical graph and what it holds, or a copy of it with Reshapes moved, and that, where it holds more samplers.
 
-    The moved ones make tensors that the model did not have, so that they are moved only for that. `ranges` is that of
-    `survey`.
+    The moved ones make tensors that the model did not have, so that they are moved only for that. `ranges` and `stated`
+    are those of `survey`.
     """
-    found = survey(graph, has_sums, ranges)
+    found = survey(graph, has_sums, ranges, stated)
     if all(miss.code == BOUND for miss in found.near_misses):  # what took too long takes as long again
         return graph, found
     other = graph.copy()
@@ -40,5 +42,5 @@ def surveyed(graph: Graph, has_sums: bool, ranges: Box | None = None) -> tuple[G
         return graph, found
     for following in RELOOK[1:]:
         following.run(other)
-    more = survey(other, has_sums, ranges)
+    more = survey(other, has_sums, ranges, stated)
     return (other, more) if more.understood > found.understood else (graph, found)

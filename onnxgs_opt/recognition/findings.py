@@ -86,14 +86,17 @@ class Survey:
         return len(self.samplers) + len(self.deforms) + len(self.roi_aligns)
 
 
-def survey(graph: Graph, has_sums: bool = True, ranges: Box | None = None) -> Survey:
+def survey(graph: Graph, has_sums: bool = True, ranges: Box | None = None, stated: Box | None = None) -> Survey:
     """Look at one canonical graph and the bodies in it; `has_sums` is False where there surely is no sum of reads.
 
-    `ranges` are those of sizes by name that suffice where a sampler cannot be proven for all of them.
+    `ranges` are those of sizes by name that suffice where a sampler cannot be proven for all of them, `stated` all that
+    are said; what holds at none of them is no site.
     """
     scopes: dict[str, Scope] = {}
     proofs = Proofs()
-    parts = [_look(part, has_sums, scopes, proofs, ranges) for part in (graph, *graph.bodies())]
+    said = (ranges, ranges if stated is None else stated)
+    own = [_look(graph, has_sums, scopes, proofs, *said)]
+    parts = [*own, *(_look(part, has_sums, scopes, proofs) for part in graph.bodies())]  # sizes there are its own
     samplers = [site for part in parts for site in part.samplers]
     sums = [site for part in parts for site in part.sums]
     resizes = [site for part in parts for site in part.resizes]
@@ -116,21 +119,28 @@ def _named(site: DeformSite, name: str) -> DeformSite:
     return replace(site, id=name, sampler=replace(site.sampler, id=name))
 
 
-def _look(part: Graph, has_sums: bool, scopes: dict[str, Scope], proofs: Proofs, ranges: Box | None = None) -> Survey:
-    """What one graph holds, its bodies left out; no site has an id yet. A size of a body is none of the model's."""
+def _look(
+    part: Graph,
+    has_sums: bool,
+    scopes: dict[str, Scope],
+    proofs: Proofs,
+    ranges: Box | None = None,
+    stated: Box | None = None,
+) -> Survey:
+    """What one graph holds, its bodies left out; no site has an id yet."""
     if not any(map(_reads_pixels, part.nodes)) and not has_grid_samples(part.nodes):
         return Survey()
     scope = Scope.at(part, scopes)
-    found = find_sites(scope, proofs, None if part.path else ranges) if has_sums else FoundSites((), ())
+    found = find_sites(scope, proofs, ranges, stated) if has_sums else FoundSites((), ())
     held = [*found.sites, *grid_sample_sites(scope)]
     fitting = [site for site in held if not _is_vast(scope, site)]
     claimed = {name for site in held for name in site.reads}
-    resizes = find_resizes(scope, claimed)
+    resizes = find_resizes(scope, claimed, stated)
     claimed |= {name for site in resizes.sites for name in site.reads}
     every_sum = tuple(structural_sites(scope, found.sizes, claimed)) if has_sums else ()
-    roi_aligns = find_roi_aligns(scope, fitting, every_sum)
+    roi_aligns = find_roi_aligns(scope, fitting, every_sum, stated)
     inner = {site.inner.output for site in roi_aligns}
-    deforms = find_deform_convs(scope, [site for site in fitting if site.output not in inner])
+    deforms = find_deform_convs(scope, [site for site in fitting if site.output not in inner], stated)
     inner |= {site.sampler.output for site in deforms.sites}
     samplers = [site for site in fitting if site.output not in inner]
     sums = tuple(site for site in every_sum if site.output not in inner)

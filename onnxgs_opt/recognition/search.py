@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 
 from onnxgs_opt.diagnostics import Remark
@@ -28,6 +29,7 @@ from onnxgs_opt.recognition.precision import inexact
 from onnxgs_opt.recognition.proofs import Proofs
 from onnxgs_opt.recognition.reflection import mirrors_coordinates
 from onnxgs_opt.recognition.size_claims import SizeClaims
+from onnxgs_opt.recognition.stated import OUTSIDE, excluded
 from onnxgs_opt.samplers.kernel import FLOOR
 from onnxgs_opt.samplers.site import Site
 
@@ -60,13 +62,16 @@ class FoundSites:
     shapes: tuple[Mapping[str, Shape], ...] = ()
 
 
-def find_sites(scope: Scope, proofs: Proofs, ranges: Box | None = None) -> FoundSites:
-    """Every sampler of one graph (not of its subgraphs); `ranges` suffice where not all sizes can be proven."""
+def find_sites(scope: Scope, proofs: Proofs, ranges: Box | None = None, stated: Box | None = None) -> FoundSites:
+    """Every sampler of one graph (not of its subgraphs); `ranges` suffice where not all sizes can be proven.
+
+    What holds at no size that is `stated` is none.
+    """
     if not has_reads(scope.own):
         return FoundSites((), ())
-    search = _Search(scope, proofs)
+    search = _Search(scope, proofs, stated)
     found, equal = search.run(), search.one_size()
-    again = _Search(scope, proofs, equal) if equal else search
+    again = _Search(scope, proofs, stated, equal) if equal else search
     best = again.run() if equal else found
     if len(best.sites) <= len(found.sites):
         again, best = search, found
@@ -77,13 +82,20 @@ class _Search:
     """The search of one graph; what was inferred and tried is kept, for several sums ask for the same."""
 
     def __init__(
-        self, scope: Scope, proofs: Proofs, equal: Mapping[str, str] | None = None, box: Box | None = None
+        self,
+        scope: Scope,
+        proofs: Proofs,
+        stated: Box | None,
+        equal: Mapping[str, str] | None = None,
+        box: Box | None = None,
     ) -> None:
         self._scope = scope
         self._proofs = proofs
         self._equal = equal
-        self._sizes = SizeSets(scope, equal, box)
-        self._claims = SizeClaims(scope, self._sizes, box or {}, self._like, equal)
+        self._stated = stated
+        narrowed = partial(SizeSets, scope, equal, stated=stated)
+        self._sizes = narrowed(box)
+        self._claims = SizeClaims(scope, self._sizes, box or {}, self._like, narrowed)
         self._extents: set[tuple[int, int]] = set()
         self._facts_at = self._sizes.facts
         self._tried: dict[tuple[str, Cuts], Claim | Miss] = {}
@@ -121,9 +133,11 @@ class _Search:
         """What was `found` at every size, and what more there is between sizes that are stated."""
         box = self._sizes.shared(ranges) if self._sizes.are_dynamic else {}
         wide = {name: (lo, hi) for name, (lo, hi) in box.items() if lo < hi}  # if need be, single values too
-        for stated in (wide, box) if 0 < len(wide) < len(box) else (box,) if box else ():
-            search = _Search(self._scope, self._proofs, self._equal, stated)
+        for part in (wide, box) if 0 < len(wide) < len(box) else (box,) if box else ():
+            search = _Search(self._scope, self._proofs, self._stated, self._equal, part)
             more = search.run() if search._sizes.is_apart(self._sizes) else found
+            outside = {miss.node: miss for miss in more.near_misses if miss.code in OUTSIDE}
+            found = replace(found, near_misses=tuple(outside.get(miss.node, miss) for miss in found.near_misses))
             if len(more.sites) > len(found.sites):
                 known = {site.output: site for site in found.sites}
                 sites = tuple(replace(known.get(site.output, site), id=site.id) for site in more.sites)
@@ -353,7 +367,9 @@ class _Search:
         changes = self._claims.changes(claim)
         if changes is not None:
             return changes
-        return site_of(self._scope, self._sizes, join, claim, self._claims.domain(claim))
+        domain = self._claims.domain(claim)
+        outside = excluded(self._sizes, domain, claim.placement.image)
+        return outside or site_of(self._scope, self._sizes, join, claim, domain)
 
     def _like(self, facts: Mapping[str, Fact], claim: Claim) -> Claim | Miss:
         """What a claim's output computes where facts are others."""

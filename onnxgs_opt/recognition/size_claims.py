@@ -25,10 +25,15 @@ Look = Callable[[Mapping[str, Fact], Claim], "Claim | Miss"]
 
 
 class SizeClaims:
-    """The claims of one graph, held against the sizes in `box`, which is empty where every size is meant."""
+    """The claims of one graph, held against the sizes in `box`, which is empty where every size is meant.
 
-    def __init__(self, scope: Scope, sizes: SizeSets, box: Box, look: Look, equal: Mapping[str, str] | None) -> None:
-        self._scope, self._sizes, self._box, self._look, self._equal = scope, sizes, box, look, equal
+    `narrowed` gives the sets of sizes of a part of it.
+    """
+
+    def __init__(
+        self, scope: Scope, sizes: SizeSets, box: Box, look: Look, narrowed: Callable[[Box], SizeSets]
+    ) -> None:
+        self._scope, self._sizes, self._box, self._look, self._narrowed = scope, sizes, box, look, narrowed
         self._parts: dict[tuple[tuple[str, tuple[int, int]], ...], _Part] = {}
 
     def changes(self, claim: Claim) -> Miss | None:
@@ -53,7 +58,7 @@ class SizeClaims:
 
     @cached_property
     def _whole(self) -> _Part:
-        return _Part(self._scope, self._sizes, self._box)
+        return _Part(self._scope, self._sizes)
 
     def _holds_on_parts(self, claim: Claim, why: Break | None) -> bool:
         """Whether it is one and the same claim on parts of the box, which is cut where a formula changes."""
@@ -79,20 +84,20 @@ class SizeClaims:
     def _part(self, box: Box) -> _Part:
         key = tuple(sorted(box.items()))
         if key not in self._parts:
-            self._parts[key] = _Part(self._scope, SizeSets(self._scope, self._equal, box), box)
+            self._parts[key] = _Part(self._scope, self._narrowed(box))
         return self._parts[key]
 
 
 class _Part:
     """A range for every size that has one, and what is known of the graph there."""
 
-    def __init__(self, scope: Scope, sizes: SizeSets, box: Box) -> None:
-        self._scope, self.sizes, self._box = scope, sizes, box
+    def __init__(self, scope: Scope, sizes: SizeSets) -> None:
+        self._scope, self.sizes = scope, sizes
 
     @cached_property
     def every(self) -> EverySize:
         """Its sizes as symbols."""
-        return EverySize(self._scope, *self.sizes.all(), self._box)
+        return EverySize(self._scope, self.sizes)
 
     def changes(self, claim: Claim, look: Look, first: int) -> tuple[Miss, Break | None] | None:
         """What keeps a claim from holding here; `first` is the first of the sets of sizes that it is not known at."""

@@ -218,6 +218,56 @@ def test_what_changes_between_stated_sizes_is_no_sampler(name: str) -> None:
     assert [miss.code for miss in found.near_misses] == ["GSO115"]
 
 
+NOT_ALONE = Limits("k = Constant<value_int=1>()\n b = Greater(Ni, k)\n W2 = Where(b, Lw, zero)\n H2 = Identity(Lh)\n")
+"""A sampler of two images or more; of one alone the first column is read."""
+
+OUTSIDE = {
+    "one column": (Limits(), {"W": (1, 1)}, "GSO113", "(W = 1) 'img' has an axis of 1 pixel, and a sampler needs 2"),
+    "one row of several widths": (
+        Limits(),
+        {"H": (1, 1), "W": (4, 9)},
+        "GSO113",
+        "(H = 1, 4 <= W <= 9) 'img' has an axis of 1 pixel",
+    ),
+    "one image": (
+        NOT_ALONE,
+        {"N": (1, 1)},
+        "GSO115",
+        "the result of a comparison changes with a size (N, 1, as at N = 1)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_what_no_stated_size_is_proven_for_is_no_sampler(name: str) -> None:
+    limits, stated, code, words = OUTSIDE[name]
+    graph = Graph.from_proto(limits.model())
+    assert len(look(graph)[1].samplers) == 1
+    wider = {name: (1, 9) for name in stated}
+    assert len(look(graph, ranges=wider)[1].samplers) == 1
+    for found in (look(graph, stated=stated)[1], look(graph, ranges=stated)[1]):
+        assert found.samplers == ()
+        ((told, condition),) = [(miss.code, miss.condition) for miss in found.near_misses]
+        assert told == code
+        assert words in condition
+
+
+def test_a_model_that_is_run_at_one_column_is_left_as_it_is() -> None:
+    """It was lowered for widths from 2 on, tried at the one that was asked for, and ended in a mismatch."""
+    limits = Limits(
+        IF.replace("value_int=100", "value_int=1")
+        .replace("then_branch=g1", "else_branch=g1")
+        .replace("else_branch=g2", "then_branch=g2")
+    )
+    shapes = {"img": (1, 2, 6, 1), "x": (1, 4, 9), "y": (1, 4, 9)}
+    report = optimize(limits.model(), lowering="row-gather", shapes=shapes).report
+    assert (report.status, report.sites[0].rule) == ("nothing-to-do", "GSO003")
+    at_two = optimize(limits.model(), lowering="row-gather", shapes=shapes | {"img": (1, 2, 6, 2)}).report
+    assert [(site.rule, site.lowering) for site in at_two.sites] == [("GSO001", "row-gather")]
+    assert at_two.sites[0].domain is not None
+    assert at_two.sites[0].domain.words == "every N >= 1 and every C, H, W, P, Q >= 2"
+
+
 def test_the_smallest_and_the_largest_shape_are_the_domain() -> None:
     sizes = [{"N": n, "C": 3, "H": h, "W": w, "P": 6, "Q": 7} for n, h, w in ((1, 20, 20), (1, 60, 80), (4, 300, 100))]
     three = [{name: tuple(at[d] for d in dims) for name, dims in INPUTS.items()} for at in sizes]

@@ -17,12 +17,13 @@ from onnxgs_opt.recognition.boxes.samples import Samples, of_sampler, of_sum, sa
 from onnxgs_opt.recognition.claims import group_sizes
 from onnxgs_opt.recognition.cone import reach
 from onnxgs_opt.recognition.every_size import EverySize
-from onnxgs_opt.recognition.lifting.dynamic_dims import SizeSets
+from onnxgs_opt.recognition.lifting.dynamic_dims import Box, SizeSets
 from onnxgs_opt.recognition.lifting.lift import Lift
 from onnxgs_opt.recognition.lifting.rule import NoRule
 from onnxgs_opt.recognition.lifting.shape_functions import Fact
 from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
 from onnxgs_opt.recognition.roi_aligns import RULE, difference
+from onnxgs_opt.recognition.stated import excluded
 from onnxgs_opt.samplers.roi_align import Line, RoiAlignSite, Span
 from onnxgs_opt.samplers.site import BILINEAR, Domain, Site, StructuralSite
 from onnxgs_opt.samplers.view import View, known_product
@@ -39,18 +40,20 @@ class _Claim:
     differs: str | None
 
 
-def find_roi_aligns(scope: Scope, samplers: Sequence[Site], sums: Sequence[StructuralSite]) -> tuple[RoiAlignSite, ...]:
+def find_roi_aligns(
+    scope: Scope, samplers: Sequence[Site], sums: Sequence[StructuralSite], stated: Box | None = None
+) -> tuple[RoiAlignSite, ...]:
     """RoIAlign by hand in one graph, among its samplers and its sums of reads of which no more is known."""
     seen = [samples for site in samplers if (samples := of_sampler(site)) is not None]
-    return tuple(_Search(scope).run(seen, sums)) if seen or sums else ()
+    return tuple(_Search(scope, stated).run(seen, sums)) if seen or sums else ()
 
 
 class _Search:
     """The search of one graph; the sizes are settled once."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, stated: Box | None) -> None:
         self._scope = scope
-        self._sizes = SizeSets(scope)
+        self._sizes = SizeSets(scope, stated=stated)
         self._every: EverySize | None = None
 
     def run(self, seen: Sequence[Samples], sums: Sequence[StructuralSite]) -> Iterator[RoiAlignSite]:
@@ -79,7 +82,9 @@ class _Search:
             if other is None or not _is_same(claim, other):
                 return []
             claims.append(other)
-        return [] if self._changes(samples, claim) else claims
+        domain = self._domain(samples)
+        outside = domain is not None and excluded(self._sizes, domain, samples.image) is not None
+        return [] if outside or self._changes(samples, claim) else claims
 
     def _claim(self, samples: Samples, k: int, output: str | None = None) -> _Claim | None:
         """What the samples are at set `k` of sizes; `output` is what was made of them at the first."""
@@ -140,7 +145,7 @@ class _Search:
         if not self._sizes.are_dynamic:
             return False
         if self._every is None:
-            self._every = EverySize(self._scope, *self._sizes.all(), {})
+            self._every = EverySize(self._scope, self._sizes)
         lines = ((samples.y, claim.rows), (samples.x, claim.columns))
         parts: list[tuple[str, View, list[View]]] = [(claim.output, View(samples.output, ()), [])]
         parts += [(a.tensor, View("", ()), [View(name, ()) for name in p.sources]) for a, p in lines]

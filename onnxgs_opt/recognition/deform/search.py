@@ -24,7 +24,7 @@ from onnxgs_opt.recognition.deform.traced import LAYOUT
 from onnxgs_opt.recognition.deform_conv import RULE
 from onnxgs_opt.recognition.every_size import EverySize
 from onnxgs_opt.recognition.fixed_values import FixedValues
-from onnxgs_opt.recognition.lifting.dynamic_dims import SizeSets, settle
+from onnxgs_opt.recognition.lifting.dynamic_dims import Box, SizeSets, settle
 from onnxgs_opt.recognition.lifting.elementwise import EXACT_BELOW
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
 from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
@@ -52,7 +52,7 @@ class FoundDeformConvs:
     misses: tuple[Remark, ...] = ()
 
 
-def find_deform_convs(scope: Scope, sites: Iterable[Site]) -> FoundDeformConvs:
+def find_deform_convs(scope: Scope, sites: Iterable[Site], stated: Box | None = None) -> FoundDeformConvs:
     """The deformable convolutions whose samplers are among `sites`."""
     found: list[DeformSite] = []
     misses: list[Remark] = []
@@ -61,7 +61,7 @@ def find_deform_convs(scope: Scope, sites: Iterable[Site]) -> FoundDeformConvs:
         way = way_of(scope, site)
         if way is None:
             continue
-        sizes = _Sizes(scope) if sizes is None else sizes
+        sizes = _Sizes(scope, stated) if sizes is None else sizes
         try:
             made = _site(scope, sizes, site, way)
         except NoForm as reason:
@@ -115,13 +115,13 @@ def _entry(scope: Scope, node: Node) -> tuple[int, int, Node]:
 class _Sizes:
     """The sizes that one graph is looked at: those of `SizeSets`, and larger ones of an image."""
 
-    def __init__(self, scope: Scope) -> None:
-        self.scope, self.sets = scope, SizeSets(scope)
+    def __init__(self, scope: Scope, stated: Box | None) -> None:
+        self.scope, self.sets = scope, SizeSets(scope, stated=stated)
 
     @cached_property
     def every(self) -> EverySize:
         """The sizes as symbols."""
-        return EverySize(self.scope, *self.sets.all(), {})
+        return EverySize(self.scope, self.sets)
 
     def facts(self, image: View) -> Iterator[Mapping[str, Fact]]:
         """What is known of every tensor at each set of sizes; at the last one the image is larger."""

@@ -183,12 +183,19 @@ class SizeSets:
 
     First the small ones, at which a model is also run; then, where sizes are dynamic, the largest and, for coordinates
     in half precision, the largest that those have. Of two names that are `equal` one stands for the other. The sizes of
-    `box` are between its bounds.
+    `box` are between its bounds. `stated` is what the user says of sizes, which nothing is chosen by.
     """
 
-    def __init__(self, scope: Scope, equal: Mapping[str, str] | None = None, box: Box | None = None) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        equal: Mapping[str, str] | None = None,
+        box: Box | None = None,
+        stated: Box | None = None,
+    ) -> None:
         self._scope = scope
         self._box = box or {}
+        self._stated = stated or {}
         self._sizes = assignments(symbols(scope), box)
         self._asked: Mapping[str, int] = self._sizes[0]
         self._sizes[0] = {name: self._asked[(equal or {}).get(name, name)] for name in self._asked}
@@ -256,15 +263,41 @@ class SizeSets:
 
     def shared(self, ranges: Box) -> dict[str, tuple[int, int]]:
         """Ranges of sizes, which names that are one and the same size share; none that leave no size of 2 or more."""
+        both = self._of_alike(ranges).items()
+        return {name: (max(lo, 2), min(hi, LARGE)) for name, (lo, hi) in both if max(lo, 2) <= hi}
+
+    def _of_alike(self, ranges: Box) -> dict[str, tuple[int, int]]:
+        """What is said of each size that changes, by all of its names."""
         sets = [self.at(k) for k in range(self._count + 1)]
         out = {}
         for name in sets[0]:
             alike = [other for other in sets[0] if all(sizes[name] == sizes[other] for sizes in sets)]
-            stated = [ranges[other] for other in alike if other in ranges]
-            lo, hi = max((lo for lo, _ in stated), default=2), min((hi for _, hi in stated), default=LARGE)
-            if stated and max(lo, 2) <= hi and len({sizes[name] for sizes in sets}) > 1:
-                out[name] = max(lo, 2), min(hi, LARGE)
+            said = [ranges[other] for other in alike if other in ranges]
+            if said and len({sizes[name] for sizes in sets}) > 1:
+                out[name] = max(lo for lo, _ in said), min(hi for _, hi in said)
         return out
+
+    @cached_property
+    def stated(self) -> Box:
+        """What the user says of each size that changes, as long as its names do not contradict each other."""
+        said = self._of_alike(self._stated) if self._stated and self.are_dynamic else {}
+        return {name: (lo, hi) for name, (lo, hi) in said.items() if lo <= hi}
+
+    @property
+    def ranges(self) -> Mapping[str, tuple[int, int]]:
+        """Sizes that are asked for by name; from 1 on where 1 is all that the user says, since 2 is not meant then."""
+        return {name: (1, LARGE) for name, (_, hi) in self.stated.items() if hi == 1} | dict(self._box)
+
+    @cached_property
+    def ends(self) -> tuple[Mapping[str, Fact], Mapping[str, Fact]]:
+        """Facts where all stated sizes are the smallest, and where they are the largest; none without any."""
+        if not self.stated:
+            return {}, {}
+        usual = {name: (size, size) for name, size in self.at(0).items()}
+        asked = [{name: ends[k] for name, ends in (usual | dict(self.stated)).items()} for k in (0, 1)]
+        least, most = (tied(self._asked, self.at(0), sizes) for sizes in asked)
+        facts = infer(self._scope, least)
+        return facts, facts if most == least else infer(self._scope, most)
 
     @cached_property
     def _without_box(self) -> list[Mapping[str, Fact]]:

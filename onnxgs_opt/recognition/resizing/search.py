@@ -14,7 +14,7 @@ from onnxgs_opt.ir.operators import MOVES, ORDERED, READS, operator
 from onnxgs_opt.recognition.algebra.quantity import Quantity
 from onnxgs_opt.recognition.every_size import EverySize
 from onnxgs_opt.recognition.fixed_values import FixedValues, is_fixed
-from onnxgs_opt.recognition.lifting.dynamic_dims import PRIMES, SizeSets, settle
+from onnxgs_opt.recognition.lifting.dynamic_dims import PRIMES, Box, SizeSets, settle
 from onnxgs_opt.recognition.lifting.elementwise import EXACT_BELOW
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact, Shape
 from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
@@ -30,6 +30,7 @@ from onnxgs_opt.recognition.resizing.resampling import (
     candidates,
     still,
 )
+from onnxgs_opt.recognition.stated import excluded
 from onnxgs_opt.samplers.resize import ResizedAxis, ResizeSite
 from onnxgs_opt.samplers.site import Domain
 from onnxgs_opt.samplers.view import View
@@ -55,7 +56,7 @@ class FoundResizes:
     shapes: tuple[Mapping[str, Shape], ...] = ()
 
 
-def find_resizes(scope: Scope, claimed: Collection[str]) -> FoundResizes:
+def find_resizes(scope: Scope, claimed: Collection[str], stated: Box | None = None) -> FoundResizes:
     """The resamplings of one graph; `claimed` are names of reads that belong to other sites."""
     known: dict[str, bool] = {}
     seeds = [
@@ -67,7 +68,7 @@ def find_resizes(scope: Scope, claimed: Collection[str]) -> FoundResizes:
         and is_fixed(scope, node.inputs[1].name, known)
         and not is_fixed(scope, node.inputs[0].name, known)
     ]
-    return _Search(scope).run(seeds) if seeds else FoundResizes()
+    return _Search(scope, stated).run(seeds) if seeds else FoundResizes()
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,9 @@ class _Root:
 class _Search:
     """The search of one graph; the sizes are settled once."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, stated: Box | None) -> None:
         self._scope = scope
-        self._sizes = SizeSets(scope)
+        self._sizes = SizeSets(scope, stated=stated)
         self._values: dict[int, FixedValues] = {}
         self._every: EverySize | None = None
 
@@ -239,7 +240,7 @@ class _Search:
     @property
     def _every_size(self) -> EverySize:
         if self._every is None:
-            self._every = EverySize(self._scope, *self._sizes.all(), {})
+            self._every = EverySize(self._scope, self._sizes)
         return self._every
 
     def _seen(self, far: Mapping[str, int]) -> int:
@@ -263,8 +264,10 @@ class _Search:
 
         for each in sorted(found, key=rank):
             axes = [self._axis(root, each, k) for k in range(len(root.axes.spatial))]
-            if None not in axes:
-                return self._site(root, each, [axis for axis in axes if axis is not None], far)
+            known = [axis for axis in axes if axis is not None]
+            if len(known) == len(axes):
+                domain = self._domain(root, each, known, far) if far else Domain()
+                return excluded(self._sizes, domain, self._view(root)) or self._site(root, each, known, domain)
         return Miss(NO_SIZE if found[0].resampling.mode == "nearest" else "no tensor is as long as its result")
 
     def _axis(self, root: _Root, found: Found, k: int) -> ResizedAxis | None:
@@ -299,7 +302,7 @@ class _Search:
                         best = prod(shape), name, axis
         return None if best is None else best[1:]
 
-    def _site(self, root: _Root, found: Found, axes: Sequence[ResizedAxis], far: Mapping[str, int]) -> ResizeSite:
+    def _site(self, root: _Root, found: Found, axes: Sequence[ResizedAxis], domain: Domain) -> ResizeSite:
         facts: Mapping[str, Fact] = self._sizes.facts(0)
         cone = of_claim(self._scope, root.output, {root.base})
         reads = [self._scope.producer[t.name][0] for node in cone for t in node.outputs[:1] if node.name in root.reads]
@@ -311,7 +314,7 @@ class _Search:
             reads=tuple(node.name for node in reads),
             read_op=reads[0].op,
             dtype="unknown" if dtype is None else str(dtype),
-            domain=self._domain(root, found, axes, far) if far else Domain(),
+            domain=domain,
             image=root.base,
             resampling=found.resampling,
             axes=tuple(axes),
