@@ -40,52 +40,74 @@ class BlockedGather:
         """Refuse runtimes that loop over a Scan, few channels, and points that do not come in blocks of one size."""
         if (other := bilinear_refusal(self.name, site)) is not None:
             return other
-        if Quirk.SCAN_IS_A_LOOP in target.quirks:
-            return "blocked-gather keeps a CPU's caches full; elsewhere a Scan is a loop of small kernels"
-        if Quirk.SCAN_SEES_NO_OUTER_TENSORS in target.quirks:
-            return "the body of its Scan reads the image from outside, and the target loads no such Scan"
+        if (refusal := scan_refusal(target)) is not None:
+            return refusal
         if (refusal := gather_refusal(self.name, site, target)) is not None:
             return refusal
-        count = site.points
-        if count is None or site.channels is None:
+        if site.points is None or site.channels is None:
             return "blocked-gather needs to know the numbers of points and channels, and they are dynamic"
         if site.channels <= PLANES_UP_TO:
             return f"blocked-gather is for more than {PLANES_UP_TO} channels, the image has {site.channels}"
-        wanted = self.elements / site.channels
-        if count <= 2 * wanted:
-            return f"the {count} points fit in a block or two: that is merged-gather"
-        if _block(count, wanted) is None:
-            return f"the {count} points do not divide into equal blocks of about {wanted:.0f}"
-        return None
+        return block_refusal(site.points, self.elements / site.channels)
 
     def emit(self, builder: Builder, site: Site) -> Emitted:
         """Write the sampler; see `Lowering.emit`."""
         count, channels = cast(int, site.points), cast(int, site.channels)
-        block = cast(int, _block(count, self.elements / channels))
         image = emit_view(builder, site.image)
         stack = emit_stack(builder, site, image)
         rows, index, weights = emit_row_taps(builder, site, image, stack)
-        body = _Body(builder, in_result_type(builder, site, rows), block, channels)
-        blocks = count // block
         shape = cast("list[int]", [site.batch, *site.sample_size, 4])
         index, weights = (_repeated(builder, t, shape) for t in (index, weights))
-        index = builder.reshape(index, [blocks, block, 4])
-        weights = builder.reshape(weights, [blocks, block, 1, 4])
-        points = builder.op(
-            "Scan",
-            index,
-            weights,
-            body=body.graph(index, weights),
-            num_scan_inputs=2,
-            dtype=weights.dtype,
-            shape=[blocks, block, 1, channels],
-        )
+        rows = in_result_type(builder, site, rows)
+        points = emit_blocks(builder, rows, (index, weights), (count, 4, channels), self.elements / channels)
         return Emitted(builder.transpose(builder.reshape(points, [*shape[:3], channels]), [0, 3, 1, 2]), stack.mask)
+
+
+def scan_refusal(target: Target) -> str | None:
+    """Refuse runtimes to which a Scan is a loop, or whose Scan sees nothing outside."""
+    if Quirk.SCAN_IS_A_LOOP in target.quirks:
+        return "blocked-gather keeps a CPU's caches full; elsewhere a Scan is a loop of small kernels"
+    if Quirk.SCAN_SEES_NO_OUTER_TENSORS in target.quirks:
+        return "the body of its Scan reads the image from outside, and the target loads no such Scan"
+    return None
+
+
+def block_refusal(count: int, wanted: float) -> str | None:
+    """Refuse so many points where they do not come in blocks of about `wanted`."""
+    if count <= 2 * wanted:
+        return f"the {count} points fit in a block or two: that is merged-gather"
+    if _block(count, wanted) is None:
+        return f"the {count} points do not divide into equal blocks of about {wanted:.0f}"
+    return None
+
+
+def emit_blocks(
+    builder: Builder, rows: Tensor, taps: tuple[Tensor, Tensor], sizes: tuple[int, int, int], wanted: float
+) -> Tensor:
+    """Rows [R, C] at an index, times weights, summed over the T taps of each of P points, about `wanted` at a time.
+
+    `taps` are index and weights, both of P * T elements in this order, `sizes` are P, T and C. The result has P * C
+    elements; `block_refusal` has no objection to P.
+    """
+    count, each, channels = sizes
+    block = cast(int, _block(count, wanted))
+    index = builder.reshape(taps[0], [count // block, block, each])
+    weights = builder.reshape(taps[1], [count // block, block, 1, each])
+    result: Tensor = builder.op(
+        "Scan",
+        index,
+        weights,
+        body=_Body(builder, rows, block, channels).graph(index, weights),
+        num_scan_inputs=2,
+        dtype=weights.dtype,
+        shape=[count // block, block, 1, channels],
+    )
+    return result
 
 
 @dataclass(frozen=True)
 class _Body:
-    """What the Scan does for a block: `rows` [R, C] read at index [B, 4], times weights [B, 1, 4], are [B, 1, C]."""
+    """What the Scan does for a block: `rows` [R, C] read at index [B, T], times weights [B, 1, T], are [B, 1, C]."""
 
     builder: Builder
     rows: Tensor
@@ -94,9 +116,10 @@ class _Body:
 
     def graph(self, index: Tensor, weights: Tensor) -> Body:
         """The body for blocks of these index and weights."""
-        turn = self._variable("index", index, [self.block, 4])
-        weight = self._variable("weights", weights, [self.block, 1, 4])
-        read = self._variable("read", self.rows, [self.block, 4, self.channels])
+        taps = index.shape[2]
+        turn = self._variable("index", index, [self.block, taps])
+        weight = self._variable("weights", weights, [self.block, 1, taps])
+        read = self._variable("read", self.rows, [self.block, taps, self.channels])
         points = self._variable("points", weights, [self.block, 1, self.channels])
         nodes = [
             Node("Gather", self._name("Gather"), {"axis": 0}, [self.rows, turn], [read]),

@@ -12,7 +12,7 @@ import numpy as np
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.constants import constant_value
-from onnxgs_opt.lowering.base import REORDERED, Emitted, Lowering, Tolerance
+from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance
 from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.ort import has_deform_conv
@@ -61,15 +61,16 @@ def deform_refusal(site: DeformSite, target: Target) -> str | None:
     return None
 
 
-def deform_tolerance(site: DeformSite, lowering: Lowering, own: Tolerance) -> Tolerance:
-    """What the output of a site may differ by where `lowering` has its samples differ by `own`.
+def deform_tolerance(site: DeformSite, own: Tolerance, *, is_whole: bool) -> Tolerance:
+    """What the output of a site may differ by where its samples differ by `own`.
 
-    Of a DeformConv the samples are as good as their coordinates, which it adds up in another order.
+    Where all of it is written, `is_whole`, the samples are as good as their coordinates, which are added up in another
+    order.
     """
     columns = (site.sizes[1] or 1) // site.geometry.groups * site.geometry.points
     sums = sqrt(columns) * 2.0**-22
     samples = own.atol + SLOPE * own.rtol
-    if lowering.name == NAME:
+    if is_whole:
         samples = SLOPE * sum(size or LARGEST for size in site.sizes[2:4]) * 2.0**-24
     atol = SPREAD * site.norm * (sums + samples)
     return replace(own, rtol=1e-5, atol=max(own.atol, atol), reason=f"sums of {columns} samples, times the weights")
@@ -79,11 +80,11 @@ def emit_deform_conv(builder: Builder, site: DeformSite) -> Tensor:
     """The output of a site, as one DeformConv of its operands."""
     geometry = site.geometry
     image = emit_view(builder, site.image)
-    mask = None if site.mask is None else _channels(builder, site.mask)
+    mask = None if site.mask is None else emit_channels(builder, site.mask)
     bias = None if not site.weights.bias else builder.graph.tensor(site.weights.bias)
     result = builder.op(
         "DeformConv",
-        *_trimmed(image, _weights(builder, site), _offsets(builder, site.offsets), bias, mask),
+        *_trimmed(image, emit_weights(builder, site), _offsets(builder, site.offsets), bias, mask),
         dtype=image.dtype,
         shape=[site.sizes[0], *site.sizes[4:]],
         dilations=list(geometry.dilations),
@@ -93,7 +94,7 @@ def emit_deform_conv(builder: Builder, site: DeformSite) -> Tensor:
         pads=list(geometry.pads),
         strides=list(geometry.strides),
     )
-    return _laid_out(builder, site, result)
+    return as_found(builder, site, result)
 
 
 def _trimmed(*operands: Tensor | None) -> list[Tensor | None]:
@@ -102,7 +103,7 @@ def _trimmed(*operands: Tensor | None) -> list[Tensor | None]:
     return list(operands[: count + 1])
 
 
-def _channels(builder: Builder, operand: Operand) -> Tensor:
+def emit_channels(builder: Builder, operand: Operand) -> Tensor:
     """An operand [N, channels, Ho, Wo]: a part of the channels, or all of them in another order."""
     whole, table = emit_view(builder, operand.view), operand.table
     if operand.is_whole:
@@ -114,7 +115,7 @@ def _channels(builder: Builder, operand: Operand) -> Tensor:
 
 def _offsets(builder: Builder, operands: Sequence[Operand]) -> Tensor:
     """The offsets [N, offset groups * points * 2, Ho, Wo], y before x."""
-    parts = [_channels(builder, operand) for operand in operands]
+    parts = [emit_channels(builder, operand) for operand in operands]
     if len(parts) == 1:
         return parts[0]
     both = builder.concat([builder.unsqueeze(part, [2]) for part in parts], 2)
@@ -122,7 +123,7 @@ def _offsets(builder: Builder, operands: Sequence[Operand]) -> Tensor:
     return builder.reshape(both, [dims[0], 2 * len(operands[0].table), *dims[2:]])
 
 
-def _weights(builder: Builder, site: DeformSite) -> Tensor:
+def emit_weights(builder: Builder, site: DeformSite) -> Tensor:
     """The weights [O, C / groups, kernel], in the file where the file has them."""
     own, geometry = site.weights, site.geometry
     tensor = builder.graph.tensor(own.tensor)
@@ -139,7 +140,7 @@ def _weights(builder: Builder, site: DeformSite) -> Tensor:
     return builder.reshape(ordered, list(shape))
 
 
-def _laid_out(builder: Builder, site: DeformSite, result: Tensor) -> Tensor:
+def as_found(builder: Builder, site: DeformSite, result: Tensor) -> Tensor:
     """What is [N, O, Ho, Wo] with the axes of the output."""
     order = [axis for group in site.output_groups for axis in group]
     lacking = [axis for axis in range(4) if axis not in order]

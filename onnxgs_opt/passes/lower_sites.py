@@ -8,8 +8,7 @@ from typing import Any
 
 from onnxgs_opt._version import __version__
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.lowering.deform_conv import NAME as DEFORM_CONV
-from onnxgs_opt.lowering.deform_conv import emit_deform_conv
+from onnxgs_opt.lowering.deform_gather import WHOLE, is_whole
 from onnxgs_opt.lowering.resize import emit_resize
 from onnxgs_opt.lowering.roi_align import emit_regions
 from onnxgs_opt.passes import PASSES, EliminateDead, Pipeline
@@ -81,10 +80,11 @@ def _of_roi_aligns(sites: Sequence[RoiAlignSite], lowerings: Lowerings) -> tuple
 
 
 def _of_deform_convs(sites: Sequence[DeformSite], lowerings: Lowerings) -> tuple[Pass, ...]:
-    """One node for those that are lowered to it; of the others the samplers alone, and what weighs them stays."""
-    whole = [site for site in sites if lowerings[site.id] == DEFORM_CONV]
-    samplers = [site.sampler for site in sites if lowerings[site.id] != DEFORM_CONV]
-    return LowerWhole(whole, emit_deform_conv), *lowering_passes(samplers, lowerings)
+    """Those that are written whole; of the others the samplers alone, and what weighs them stays."""
+    whole = [site for site in sites if is_whole(lowerings[site.id], site)]
+    samplers = [site.sampler for site in sites if not is_whole(lowerings[site.id], site)]
+    forms = [LowerWhole([s for s in whole if lowerings[s.id] == name], emit) for name, emit in WHOLE.items()]
+    return *forms, *lowering_passes(samplers, lowerings)
 
 
 LOWER: dict[str, Callable[[Sequence[Any], Lowerings], tuple[Pass, ...]]] = {

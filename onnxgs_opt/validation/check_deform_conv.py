@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +12,8 @@ from onnxgs_opt.ir.constants import constant_value
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Tolerance, tolerance_of
-from onnxgs_opt.lowering.deform_conv import NAME, deform_tolerance
+from onnxgs_opt.lowering.deform_conv import deform_tolerance
+from onnxgs_opt.lowering.deform_gather import is_whole
 from onnxgs_opt.passes.infer_shapes import InferShapes
 from onnxgs_opt.passes.lower_sites import lower
 from onnxgs_opt.runtime import Runtime
@@ -52,17 +53,17 @@ class DeformCheck:
 
         def allowed(run: Run) -> Tolerance:
             sizes = (*self.site.sizes[:2], *run.image, *self.site.sizes[4:])
-            return self.terms.tolerance(tolerance_of_deform(replace(self.site, sizes=sizes), name))
+            return self.terms.tolerance(tolerance_of_deform(self.site, name, sizes))
 
         after = deformed(self.cone.model, self.site, name)
         return compare_runs(replace(self.cone, runtime=runtime), after, self.runs, allowed, self.terms.seed, None)
 
 
-def tolerance_of_deform(site: DeformSite, name: str) -> Tolerance:
-    """What the output of a site may differ by where it is lowered so."""
-    lowering = LOWERINGS[name]
-    own = lowering.tolerance if name == NAME else tolerance_of(lowering, site.sampler)
-    return deform_tolerance(site, lowering, own)
+def tolerance_of_deform(site: DeformSite, name: str, sizes: Sequence[int | None] = ()) -> Tolerance:
+    """What the output of a site, at the sizes that count or at its own, may differ by where it is lowered so."""
+    lowering, whole = LOWERINGS[name], is_whole(name, site)
+    own = lowering.tolerance if whole else tolerance_of(lowering, site.sampler)
+    return deform_tolerance(replace(site, sizes=tuple(sizes or site.sizes)), own, is_whole=whole)
 
 
 def deform_cone(graph: Graph, site: DeformSite, scopes: dict[str, Scope] | None = None) -> ModelProto:

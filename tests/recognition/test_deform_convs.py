@@ -15,6 +15,8 @@ from onnxgs_opt.api import look
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import Target
 from onnxgs_opt.lowering.deform_conv import deform_refusal
+from onnxgs_opt.passes.lower_sites import lower
+from onnxgs_opt.recognition import KINDS
 from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.report.rendering.text import to_text
 from onnxgs_opt.runtime.ort import has_deform_conv, open_session
@@ -92,6 +94,68 @@ def test_a_spelling_is_found_and_becomes_one_node_that_computes_the_truth(name: 
     if own.fold in ("rows", "planes"):
         expected = expected.transpose(0, 2, 3, 1)
     np.testing.assert_allclose(run(result, feeds).reshape(expected.shape), expected, rtol=1e-4, atol=2e-4)
+
+
+READ = {
+    "plain": Spelling(masked=False),
+    "masked": Spelling(read="gather", batch=2, made=9),
+    "apart": Spelling(offsets="apart", fold="conv3d", bias="own", kernel=(2, 3), dilation=(2, 1), stride=(1, 2)),
+    "columns": Spelling(fold="rows", order="columns", kernel=(2, 3), offsets="last"),
+    "offset groups": Spelling(offset_groups=2, batch=2, read="gather_nd", mask_at="weights"),
+    "groups": Spelling(groups=2, made=32, fold="conv", pad=(0, 2)),
+    "both groups": Spelling(channels=8, groups=2, offset_groups=4, made=32, batch=2, bias="added"),
+    "one position": Spelling(size=(3, 3), pad=(0, 0), fold="conv3d"),
+}
+"""What is written whole as reads of weighted pixels."""
+
+
+def samplers_kept(model: onnx.ModelProto) -> set[str]:
+    """What only a spelling that weighs samples has."""
+    return {"Conv", "Gemm", "Einsum", "GridSample", "GatherElements", "GatherND"} & {
+        node.op_type for node in model.graph.node
+    }
+
+
+@pytest.mark.parametrize("name", READ)
+def test_without_the_node_weighted_pixels_are_read(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = READ[name]
+    model = build(own)
+    graph, found = looked_at(model)
+    (site,) = found.deforms
+    feeds = feeds_of(model)
+    check = DeformCheck.of(graph, site, Terms(lambda own: own))
+    monkeypatch.setattr("onnxgs_opt.lowering.deform_gather.BLOCK", 12 * own.points * own.made // own.groups)
+    refused = KINDS[site.kind].refusals(site, Target(11))
+    assert "merged-gather" not in refused
+    forms = [name for name in ("merged-gather", "blocked-gather") if name not in refused]
+    assert len(forms) == 1 + (own.positions[0] > 1)
+    for form in forms:
+        seen = check.compare(form)
+        assert seen.status == "ok", seen.worst
+        lowered = lower(graph, [site], {site.id: form}).to_proto()
+        assert not samplers_kept(lowered)
+        assert any(n.op_type == "Scan" for n in lowered.graph.node) == (form == "blocked-gather")
+        expected = truth(own, feeds)
+        expected = expected.transpose(0, 2, 3, 1) if own.fold == "rows" else expected
+        np.testing.assert_allclose(run(lowered, feeds).reshape(expected.shape), expected, rtol=1e-4, atol=2e-4)
+
+
+SAMPLER_ALONE = {
+    "four offset groups": Spelling(offset_groups=4),
+    "groups that make little": Spelling(groups=2, made=30),
+    "one row of pixels": Spelling(kernel=(1, 3), pad=(0, 1), size=(1, 6), read="gather"),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLER_ALONE)
+def test_where_that_would_read_more_the_samples_are_weighted_as_before(name: str) -> None:
+    model = build(SAMPLER_ALONE[name])
+    graph, found = looked_at(model)
+    (site,) = found.deforms
+    check = DeformCheck.of(graph, site, Terms(lambda own: own))
+    seen = check.compare("merged-gather")
+    assert seen.status == "ok", seen.worst
+    assert samplers_kept(lower(graph, [site], {site.id: "merged-gather"}).to_proto()) & {"Conv"}
 
 
 STILL = {
@@ -213,7 +277,7 @@ def test_an_export_becomes_one_node_that_computes_the_same(name: str) -> None:
         np.testing.assert_allclose(run(result.model, feeds), run(model, feeds), rtol=1e-4, atol=2e-4)
 
 
-def test_where_the_opset_is_too_low_the_report_says_so_and_the_sampler_is_lowered_by_itself() -> None:
+def test_where_the_opset_is_too_low_the_report_says_so_and_weighted_pixels_are_read() -> None:
     model = onnx.load(MODELS / "package_v2.nd12.onnx")
     result = optimize(model, lowering="merged-gather")
     (site,) = result.report.sites
@@ -222,8 +286,7 @@ def test_where_the_opset_is_too_low_the_report_says_so_and_the_sampler_is_lowere
     text = to_text(result.report)
     assert "= deformable convolution (3 x 3, pad 1) of x at offset (zeros outside the image; pixel coordinates)" in text
     assert "deform-conv refused: DeformConv needs opset >= 19" in text
-    kinds = [node.op_type for node in result.model.graph.node]
-    assert kinds.count("Conv") == 1
+    assert not samplers_kept(result.model)
     assert result.report.reads.after == 1
     feeds = feeds_of(model)
     np.testing.assert_allclose(run(result.model, feeds), run(model, feeds), rtol=1e-4, atol=1e-4)
@@ -270,12 +333,15 @@ def _weighted_otherwise(site: DeformSite) -> DeformSite:
     return replace(site, weights=replace(site.weights, columns=(1, 0, *range(2, 36))))
 
 
-@needs_node
+FORMS = [pytest.param("deform-conv", marks=needs_node), "merged-gather"]
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("fault", [_moved, _rolled, _turned, _unmasked, _masked_otherwise, _weighted_otherwise])
-def test_the_check_sees_a_wrong_site(fault: Callable[[DeformSite], DeformSite]) -> None:
+def test_the_check_sees_a_wrong_site(fault: Callable[[DeformSite], DeformSite], form: str) -> None:
     graph, found = looked_at(build(Spelling()))
     (site,) = found.deforms
     terms = Terms(lambda own: own)
-    assert DeformCheck.of(graph, site, terms).compare("deform-conv").status == "ok"
-    wrong = replace(DeformCheck.of(graph, site, terms), site=fault(site))
-    assert wrong.compare("deform-conv").status == "mismatch"
+    check = DeformCheck.of(graph, site, terms)
+    assert check.compare(form).status == "ok"
+    assert replace(check, site=fault(site)).compare(form).status == "mismatch"

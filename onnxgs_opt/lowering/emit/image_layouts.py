@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -50,15 +50,19 @@ def plus_batch(builder: Builder, site: Site, image: Tensor, index: Tensor, rank:
     """The index into the planes of a batch laid end to end: n*H*W is added along the first of its `rank` axes."""
     if site.batch == 1:
         return index
-    column = [-1] + [1] * (rank - 1)
     batch, plane = builder.dim(image, 0), builder.dims_product(_sizes(builder, image))
-    if isinstance(batch, int) and isinstance(plane, int) and batch <= SMALL:
-        first = np.arange(batch, dtype=np.int64) * plane
-        return cast(Tensor, builder.op("Add", index, first.astype(index_type(site)).reshape(column)))
-    count = builder.op("Squeeze", batch) if isinstance(batch, Tensor) else builder.const(batch, np.int64)
+    return plus_items(builder, index, (batch, plane), index_type(site), [-1] + [1] * (rank - 1))
+
+
+def plus_items(builder: Builder, index: Tensor, each: tuple[Dim, Dim], kind: Any, column: Sequence[Dim]) -> Tensor:
+    """The index, in the type `kind`, plus n * size for item n of `each` = (items, size); they lie as `column`."""
+    items, size = each
+    if isinstance(items, int) and isinstance(size, int) and items <= SMALL:
+        first = np.arange(items, dtype=np.int64) * size
+        return cast(Tensor, builder.op("Add", index, first.astype(kind).reshape(cast("list[int]", column))))
+    count = builder.op("Squeeze", items) if isinstance(items, Tensor) else builder.const(items, np.int64)
     numbers = builder.reshape(builder.op("Range", 0, count, 1), column)
-    first_of_each = builder.cast(builder.op("Mul", numbers, plane), index_type(site))
-    return cast(Tensor, builder.op("Add", index, first_of_each))
+    return cast(Tensor, builder.op("Add", index, builder.cast(builder.op("Mul", numbers, size), kind)))
 
 
 def sum_of(builder: Builder, terms: Sequence[Tensor]) -> Tensor:

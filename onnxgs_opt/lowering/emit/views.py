@@ -20,11 +20,11 @@ def emit_view(builder: Builder, view: View) -> Tensor:
     operand = _laid_out_operand(builder, view)
     for axis, step in enumerate(view.steps):
         if step:
-            operand = builder.op("Add", operand, _ramp(builder, operand, axis, step, len(view.steps)))
+            operand = builder.op("Add", operand, emit_ramp(builder, operand, axis, step, len(view.steps)))
     return operand
 
 
-def _ramp(builder: Builder, operand: Tensor, axis: int, step: int, rank: int) -> Tensor:
+def emit_ramp(builder: Builder, operand: Tensor, axis: int, step: int, rank: int) -> Tensor:
     """`step` times the place along an axis of an operand, in its type."""
     size, dtype = builder.dim(operand, axis), np.float32 if operand.dtype is None else operand.dtype
     if isinstance(size, int):

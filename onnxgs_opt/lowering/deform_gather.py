@@ -1,0 +1,230 @@
+"""A deformable convolution without DeformConv: pixels are weighted first, then one read has all points of the kernel.
+
+What is made at a position is a sum over the points k of the kernel and the four pixels p around each: of the share of p
+times weights[k] . image[p]. These products, of every pixel with the weights of every point, are one MatMul, of which
+a position reads four rows a point. The samples, as many times the image as the kernel has points, are never laid out
+for a convolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import lcm, prod
+from typing import cast
+
+import numpy as np
+
+from onnxgs_opt.ir import Tensor
+from onnxgs_opt.ir.builder import Builder, Dim
+from onnxgs_opt.ir.constants import constant_value
+from onnxgs_opt.lowering.base import gather_refusal
+from onnxgs_opt.lowering.blocked_gather import BLOCK, block_refusal, emit_blocks, scan_refusal
+from onnxgs_opt.lowering.deform_conv import NAME, as_found, emit_channels, emit_deform_conv, emit_weights
+from onnxgs_opt.lowering.emit.cells import INT32_LIMIT, emit_corners
+from onnxgs_opt.lowering.emit.image_layouts import plus_items
+from onnxgs_opt.lowering.emit.views import emit_ramp, emit_view
+from onnxgs_opt.lowering.merged_gather import SHORT_FLOATS, weighted
+from onnxgs_opt.runtime import Quirk
+from onnxgs_opt.runtime.target import Target
+from onnxgs_opt.samplers.deform import DeformSite, Geometry
+from onnxgs_opt.samplers.policy import Policy
+from onnxgs_opt.samplers.site import AS_IT_IS, Site
+from onnxgs_opt.samplers.view import View, known_product
+
+Dims = Sequence[Dim]
+"""N, Ho and Wo."""
+
+CORNERS = 4
+MOST_PARTS = 2
+"""Offset groups in a group of channels: of each, a point reads a row of all that the group makes."""
+
+SHORTEST = 16
+"""Channels that a group makes: of shorter rows onnxruntime reads fewer bytes in the same time."""
+
+
+def is_whole(name: str, site: DeformSite) -> bool:
+    """Whether a lowering writes all of a site, not the sampler in it alone.
+
+    Those that read do where the rows are neither many nor short, and no cell of pixels has a single row or column.
+    """
+    own = site.geometry
+    few = _parts(own) <= MOST_PARTS and (own.groups == 1 or (site.sizes[4] or 0) >= SHORTEST * own.groups)
+    return name == NAME or (name in WHOLE and few and 1 not in site.sizes[2:4])
+
+
+def reading_refusals(site: DeformSite, target: Target) -> dict[str, str | None]:
+    """What the lowerings that read say of a site, of which they write all."""
+    short = SHORT_FLOATS if Quirk.SHORT_FLOATS_BY_DEFAULT in target.quirks else None
+    merged = short or gather_refusal("merged-gather", site.sampler, target)
+    blocked = merged or scan_refusal(target)
+    points = known_product((site.sizes[0], site.geometry.groups, *site.sizes[5:]))
+    if blocked is None and points is None:
+        blocked = "blocked-gather needs to know the number of positions, and it is dynamic"
+    return {"merged-gather": merged, "blocked-gather": blocked or block_refusal(points or 0, _block(site))}
+
+
+def _parts(geometry: Geometry) -> int:
+    return lcm(geometry.groups, geometry.offset_groups) // geometry.groups
+
+
+def _block(site: DeformSite) -> float:
+    """How many positions a block of `blocked-gather` has, about."""
+    return BLOCK * site.geometry.groups / ((site.sizes[4] or 1) * site.geometry.points * _parts(site.geometry))
+
+
+def emit_merged(builder: Builder, site: DeformSite) -> Tensor:
+    """The output of a site, by one read."""
+    reads = _emit_reads(builder, site)
+    read = builder.op("Gather", reads.rows, reads.index, axis=0)
+    return _emit_output(builder, site, reads, weighted(builder, read, reads.shares, 3))
+
+
+def emit_blocked(builder: Builder, site: DeformSite) -> Tensor:
+    """The output of a site, by one read of a block of positions at a time; its sizes are static."""
+    reads, groups = _emit_reads(builder, site), site.geometry.groups
+    batch, _, _, _, made, *positions = cast("tuple[int, ...]", site.sizes)
+    count, taps = batch * groups * prod(positions), CORNERS * site.geometry.points * _parts(site.geometry)
+    sizes = (count, taps, made // groups)
+    sums = emit_blocks(builder, reads.rows, (reads.index, reads.shares), sizes, _block(site))
+    return _emit_output(builder, site, reads, builder.reshape(sums, [batch, groups, -1, made // groups]))
+
+
+@dataclass(frozen=True)
+class _Reads:
+    """Rows [R, O / groups] of weighted pixels, those of each position and their shares, both [N, groups, Ho*Wo, T]."""
+
+    rows: Tensor
+    index: Tensor
+    shares: Tensor
+    dims: Dims
+
+
+def _emit_output(builder: Builder, site: DeformSite, reads: _Reads, sums: Tensor) -> Tensor:
+    """The output of a site whose sums [N, groups, Ho*Wo, O / groups] these are."""
+    made = site.sizes[4] or 1
+    batch, *positions = reads.dims
+    result = builder.reshape(builder.transpose(sums, [0, 1, 3, 2]), [batch, made, *positions])
+    if site.weights.bias:
+        bias = builder.reshape(builder.graph.tensor(site.weights.bias), [1, made, 1, 1])
+        result = builder.op("Add", result, bias)
+    return as_found(builder, site, result)
+
+
+def _emit_reads(builder: Builder, site: DeformSite) -> _Reads:
+    """What is read, where, and how much of it counts."""
+    own = site.geometry
+    image, pixels = emit_view(builder, site.image), _emit_pixels(builder, site)
+    dims = [builder.dim(pixels[0], axis) for axis in (0, 2, 3)]
+    corners = emit_corners(builder, _sampler(site, pixels), image)
+    shares = corners.weights
+    if site.mask is not None:
+        mask = emit_channels(builder, site.mask)
+        shares = builder.op("Mul", shares, _apart(builder, mask, [1, own.offset_groups * own.points], dims))
+    plane = builder.dims_product([builder.dim(image, 2), builder.dim(image, 3)])
+    index = _emit_index(builder, site, corners.index, dims, plane)
+    every = lcm(own.groups, own.offset_groups)
+    if every > own.offset_groups:
+        shares = _apart(builder, shares, [CORNERS, own.offset_groups, 1, own.points], dims)
+        repeats = np.array([1, 1, 1, every // own.offset_groups, 1, 1], np.int64)
+        shares = builder.op("Expand", shares, builder.const(repeats))
+    index, shares = (_by_group(builder, own, taps, dims) for taps in (index, shares))
+    return _Reads(_emit_rows(builder, site, image, plane), index, shares, dims)
+
+
+def _emit_index(builder: Builder, site: DeformSite, pixels: Tensor, dims: Dims, plane: Dim) -> Tensor:
+    """The rows [N, 4, offset groups, parts, points, Ho*Wo] of pixels [N, 4, offset groups * points, Ho*Wo]."""
+    own = site.geometry
+    every = lcm(own.groups, own.offset_groups)
+    rows = known_product((site.sizes[0], every, *site.sizes[2:4], own.points))
+    kind = np.int32 if rows is not None and rows < INT32_LIMIT else np.int64
+    index = builder.op("Mul", builder.cast(pixels, kind), own.points)
+    index = _apart(builder, index, [CORNERS, own.offset_groups, 1, own.points], dims)
+    index = builder.op("Add", index, np.arange(own.points, dtype=kind)[:, None])
+    items = builder.dims_product([dims[0], every])
+    if isinstance(items, int) and items == 1:
+        return index
+    column = [dims[0] if isinstance(dims[0], int) else -1, 1, own.offset_groups, every // own.offset_groups, 1, 1]
+    return plus_items(builder, index, (items, builder.dims_product([plane, own.points])), kind, column)
+
+
+def _emit_pixels(builder: Builder, site: DeformSite) -> list[Tensor]:
+    """The rows and the columns [N, offset groups * points, Ho, Wo] that points are at."""
+    own, offsets = site.geometry, [emit_channels(builder, operand) for operand in site.offsets]
+    if len(offsets) == 1:
+        batch, _, *positions = (builder.dim(offsets[0], axis) for axis in range(4))
+        pairs = builder.reshape(offsets[0], [batch, len(site.offsets[0].table) // 2, 2, *positions])
+        offsets = [builder.squeeze(part, [2]) for part in builder.split(pairs, 2, [1, 1])]
+    pixels = []
+    for axis, places in enumerate(np.divmod(np.arange(own.points), own.kernel[1])):
+        first = np.tile(places * own.dilations[axis] - own.pads[axis], own.offset_groups).astype(np.float32)
+        ramp = emit_ramp(builder, offsets[axis], 2 + axis, own.strides[axis], 4)
+        pixels.append(builder.op("Add", offsets[axis], builder.op("Add", ramp, first[:, None, None])))
+    return pixels
+
+
+def _sampler(site: DeformSite, pixels: Sequence[Tensor]) -> Site:
+    """The sampler of a site at those points: its sizes are those of [N, offset groups * points, Ho*Wo]."""
+    y, x = (View(tensor.name, ((0,), (1,), (2, 3))) for tensor in pixels)
+    own, sizes = site.geometry, site.sizes
+    return replace(
+        site.sampler,
+        image=site.image,
+        x=x,
+        y=y,
+        grid=None,
+        mask=None,
+        policy=Policy(),
+        coordinates="pixel",
+        affine=AS_IT_IS,
+        flipped=False,
+        inside=False,
+        batch=sizes[0],
+        channels=sizes[1],
+        image_size=sizes[2:4],
+        sample_size=(own.offset_groups * own.points, known_product(sizes[5:])),
+    )
+
+
+def _emit_rows(builder: Builder, site: DeformSite, image: Tensor, plane: Dim) -> Tensor:
+    """Every pixel times the weights of every point: rows of O / groups, by item, part of the channels, pixel and point.
+
+    A part of the channels is what a group and an offset group have in common.
+    """
+    own, channels, made = site.geometry, site.sizes[1] or 1, site.sizes[4] or 1
+    every = lcm(own.groups, own.offset_groups)
+    lead = [] if every == 1 else [every]
+    apart = [own.groups, made // own.groups, every // own.groups, channels // every, own.points]
+    together = [*lead, channels // every, own.points * made // own.groups]
+    weights = emit_weights(builder, site)
+    value = constant_value(weights)
+    if value is not None:
+        weights = builder.const(value.reshape(apart).transpose(0, 2, 3, 4, 1).reshape(together))
+    else:
+        weights = builder.reshape(builder.transpose(builder.reshape(weights, apart), [0, 2, 3, 4, 1]), together)
+    pixels = builder.reshape(image, [builder.dim(image, 0), *lead, channels // every, plane])
+    rank = 3 + len(lead)
+    pixels = builder.transpose(pixels, [*range(rank - 2), rank - 1, rank - 2])
+    return builder.reshape(builder.op("MatMul", pixels, weights), [-1, made // own.groups])
+
+
+def _by_group(builder: Builder, own: Geometry, taps: Tensor, dims: Dims) -> Tensor:
+    """What is [N, 4, ..., points, Ho*Wo] as [N, groups, Ho*Wo, T], with one axis moved where that will do."""
+    inner = own.points * _parts(own)
+    if own.groups == 1:
+        return builder.transpose(_apart(builder, taps, [1, CORNERS * inner], dims), [0, 1, 3, 2])
+    turned = builder.transpose(_apart(builder, taps, [CORNERS, own.groups, inner], dims), [0, 2, 4, 1, 3])
+    return builder.reshape(turned, [dims[0], own.groups, builder.dims_product(dims[1:]), CORNERS * inner])
+
+
+def _apart(builder: Builder, t: Tensor, inner: Sequence[int], dims: Dims) -> Tensor:
+    """What has N first and Ho*Wo last, with these axes between."""
+    return builder.reshape(t, [dims[0], *inner, builder.dims_product(dims[1:])])
+
+
+WHOLE: dict[str, Callable[[Builder, DeformSite], Tensor]] = {
+    NAME: emit_deform_conv,
+    "merged-gather": emit_merged,
+    "blocked-gather": emit_blocked,
+}
+"""What writes all of a deformable convolution, by the lowering's name."""
