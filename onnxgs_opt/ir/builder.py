@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -22,6 +23,7 @@ _AXES_INPUT_SINCE = 13
 _REDUCE_AXES_INPUT_SINCE = 18  # but for ReduceSum
 _ZERO_IS_ZERO_SINCE = 14
 """Reshape's allowzero: a 0 among the dims, which may be computed, is no longer "as before"."""
+_EXPAND_SINCE = 8
 _SLICE_INPUTS_SINCE = 10
 _SPLIT_INPUT_SINCE = 13
 _INTEGER_MIN_MAX_SINCE = 12
@@ -231,14 +233,15 @@ class Builder:
 
     # -- shapes -----------------------------------------------------------------------------------
 
-    def reshape(self, t: gs.Tensor, dims: Sequence[Dim]) -> gs.Tensor:
+    def reshape(self, t: gs.Tensor, dims: Sequence[Dim], broadcast: bool = False) -> gs.Tensor:
         """``t`` with these dims; ``t`` itself when they are its static shape.
 
-        Each is an int (-1 once, for what remains) or a 1-element int64 tensor [1].
+        Each is an int (-1 once, for what remains) or a 1-element int64 tensor [1]. Where the result is only computed
+        with what has these dims itself (`broadcast`), one of several that are 0 is so at least, others may be 1.
         """
         static = [d for d in dims if isinstance(d, (int, np.integer))]
         if len(static) < len(dims):
-            return self._reshape_dynamic(t, dims)
+            return self._reshape_dynamic(t, dims, broadcast)
         target = self._resolved(t, [int(d) for d in static])
         if t.shape is not None and list(t.shape) == target:
             return t
@@ -265,7 +268,7 @@ class Builder:
             return target
         return [count // rest if d == -1 else d for d in target]
 
-    def _reshape_dynamic(self, t: gs.Tensor, dims: Sequence[Dim]) -> gs.Tensor:
+    def _reshape_dynamic(self, t: gs.Tensor, dims: Sequence[Dim], broadcast: bool) -> gs.Tensor:
         values = [constant_value(d) if isinstance(d, gs.Tensor) else np.asarray(d) for d in dims]
         known = [None if v is None else int(v.reshape(-1)[0]) for v in values]
         if None not in known:
@@ -279,9 +282,25 @@ class Builder:
             return cast(gs.Tensor, self.op("Reshape", t, self.sizes(dims), shape=shape))
         if self.opset >= _ZERO_IS_ZERO_SINCE:
             return cast(gs.Tensor, self.op("Reshape", t, self.sizes(dims), shape=shape, allowzero=1))
-        wanted = self.sizes(dims)  # a 0 would be "as before"; -1, what remains, is 0 where no other one is
-        rest = self.op("Where", self.op("Equal", wanted, 0), self.const([-1], np.int64), wanted)
-        return cast(gs.Tensor, self.op("Reshape", t, rest, shape=shape))
+        return self._reshape_without_zeros(t, dims, shape, broadcast)
+
+    def _reshape_without_zeros(
+        self, t: gs.Tensor, dims: Sequence[Dim], shape: Sequence[int | None], broadcast: bool
+    ) -> gs.Tensor:
+        """Where a 0 means "as before": that for the first dims, if they are those of ``t``.
+
+        Of the others the first 0 is -1, what remains, and further ones are 1 for Expand to make them 0.
+        """
+        kept = next((k for k, dim in enumerate(dims) if dim is not self._shared.get(("dim", id(t), k))), len(dims))
+        first, later = (self.const([0] * kept + [n] * (len(dims) - kept), np.int64) for n in (-1, 1))
+        before = self.sizes(list(accumulate(dims[:-1], lambda a, b: self.dims_product([a, b]), initial=1)))
+        wanted = self.sizes(dims)
+        instead = self.op("Where", self.op("Equal", before, 0), later, first)
+        target = self.op("Where", self.op("Equal", wanted, 0), instead, wanted)
+        if broadcast or self.opset < _EXPAND_SINCE:
+            return cast(gs.Tensor, self.op("Reshape", t, target, shape=shape))
+        known = [dim if dim == 1 else None for dim in shape]
+        return cast(gs.Tensor, self.op("Expand", self.op("Reshape", t, target, shape=known), wanted, shape=shape))
 
     def sizes(self, dims: Sequence[Dim]) -> gs.Tensor:
         """Sizes as one int64 tensor."""

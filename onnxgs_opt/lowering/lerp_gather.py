@@ -85,8 +85,8 @@ def _read(builder: Builder, site: Site, planes: Tensor, index: Tensor, cells: Ce
     rank = len(planes.shape or [0] * 3)
     read = builder.op("GatherElements", planes, index, axis=rank - 1)
     height, width = builder.dim(cells.index, 2), builder.dim(cells.index, 3)
-    batch, channels = (1, 1) if rank == 2 else (builder.dim(read, 0), builder.dim(planes, 1))
-    return in_result_type(builder, site, builder.reshape(read, [batch, channels, height, width]))
+    batch, channels = (1, 1) if rank == 2 else (builder.dim(read, 0), builder.dim(read, 1))
+    return in_result_type(builder, site, builder.reshape(read, [batch, channels, height, width], True))
 
 
 def _mix(builder: Builder, site: Site, values: tuple[Tensor, Tensor], weights: tuple[Tensor, Tensor]) -> Tensor:
