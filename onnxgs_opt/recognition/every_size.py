@@ -50,7 +50,7 @@ class EverySize:
         self._sizes.look_at(self._scope.backward_slice([output]))
         nodes = of_claim(self._scope, output, names)
         found = self._sizes.breaks(nodes) or self._broken_dims(names) or self._rounded(nodes, names[1:])
-        found = found or self._counted(nodes)
+        found = found or self._counted(nodes) or self._sizes.confused(nodes)
         if found is None and (spatial := self._dynamic(image)):
             reach = None if image.split is not None else self._sizes.reach(spatial)
             computed = [n for n in nodes if not all(self._sizes.is_sized(t.name) for t in n.outputs)]
@@ -62,7 +62,7 @@ class EverySize:
         self._sizes.look_at(self._scope.backward_slice([output]))
         nodes = of_claim(self._scope, output, [image.tensor])
         found = self._sizes.breaks(nodes, of_tables=False) or self._broken_dims([image.tensor, output])
-        found = found or self._unseen(nodes, min(seen, self._largest), MOST)
+        found = found or self._unseen(nodes, min(seen, self._largest), MOST) or self._sizes.confused(nodes)
         return None if found is None else Miss(f"at '{found.node}' {found.why}", 4, CODE)
 
     def _broken_dims(self, names: Iterable[str]) -> Break | None:

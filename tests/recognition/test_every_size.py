@@ -47,6 +47,15 @@ POOLED = """p = MaxPool<kernel_shape=[1, {step}], strides=[1, {step}], ceil_mode
 
 THROUGH = "b = Cast<to={type}>(Wi)\n c = Cast<to=1>(b)\n W2 = Sub(c, one)\n H2 = Identity(Lh)\n"
 
+
+def vanishing(*roots: tuple[str, int]) -> str:
+    """A limit that is the last column where a size is one of `roots`, and far from it elsewhere."""
+    lines = [f"k{k} = Constant<value_int={at}>()\n z{k} = Sub({name}i, k{k})" for k, (name, at) in enumerate(roots)]
+    lines += [f"m{k + 1} = Mul({f'm{k}' if k else 'z0'}, z{k + 1})" for k in range(len(roots) - 1)]
+    last = f"q = Cast<to=1>(m{len(roots) - 1})\n W2 = Add(Lw, q)\n"
+    return "\n ".join(lines) + "\n " + last + H_AS_IT_IS
+
+
 CHANGES = {
     "limit of 99": (Limits("k = Constant<value_float=99.0>()\n W2 = Min(Lw, k)\n H2 = Identity(Lh)\n"), "W = 100"),
     "smaller of two sizes": (Limits("W2 = Identity(Lw)\n H2 = Min(Lh, Lw)\n"), "H"),
@@ -99,6 +108,8 @@ CHANGES = {
         Limits(batch=" k = Constant<value_int=6>()\n n2 = Min(n, k)\n"),
         "N = 7",
     ),
+    "added at all but the analysed widths": (Limits(vanishing(("W", 13), ("W", 7), ("W", 3), ("W", 2986))), "W"),
+    "added at all but the analysed sizes": (Limits(vanishing(("N", 7), ("H", 12), ("W", 3), ("H", 3299))), "N, H, W"),
     "fixed limit": (
         Limits(
             cast="{t} = Min({value}, huge)\n {out} = Cast<to=7>({t})\n",

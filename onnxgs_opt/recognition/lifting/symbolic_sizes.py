@@ -17,11 +17,11 @@ from onnxgs_opt.ir.constants import is_size
 from onnxgs_opt.ir.def_use import Array, Scope, reads_of
 from onnxgs_opt.ir.evaluator import EVALUATORS, Call
 from onnxgs_opt.ir.operators import COPIES, ELEMENTWISE, operator
-from onnxgs_opt.recognition.algebra.polynomial import Poly
+from onnxgs_opt.recognition.algebra.polynomial import Number, Poly
 from onnxgs_opt.recognition.algebra.quantity import Quantity, Range
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
 from onnxgs_opt.recognition.lifting.shape_inference import dim_name, infer, plain_attributes
-from onnxgs_opt.recognition.lifting.size_values import REDUCTIONS, ROUNDED, Break, Element, SizeArithmetic, element
+from onnxgs_opt.recognition.lifting.size_values import ONE, REDUCTIONS, ROUNDED, Break, Element, SizeArithmetic, element
 from onnxgs_opt.recognition.lifting.symbolic_shapes import DIMS, State
 
 SHAPES = ("Shape", "Size")
@@ -118,6 +118,30 @@ class Sizes:
                 if state.is_rounded:  # a limit just below a pixel keeps an index from it
                     return Break(node.name, ROUNDED)
         return None
+
+    def confused(self, nodes: Iterable[Node]) -> Break | None:
+        """Two numbers made of sizes that are not the same formula, and the same at every set: nothing tells them apart.
+
+        They are held against each other, against the sizes and their neighbours, and against 0 and 1.
+        """
+        own = [Quantity(Poly.atom(atom)) for atom in range(len(self.names)) if atom not in self.sources]
+        known = [ONE, *own, *(size.plus(ONE, -1) for size in own)]
+        seen = {self._at_sets(each): each for each in reversed(known)} | {(0,) * len(self._at): ONE.plus(ONE, -1)}
+        looked: set[Quantity] = set()
+        for node in nodes:
+            for tensor in node.outputs:
+                value = self.states.get(tensor.name, State()).value
+                new = {e for e in value.reshape(-1) if isinstance(e, Quantity)} - looked if value is not None else set()
+                looked |= new
+                for each in (e for e in new if e.atoms.isdisjoint(self.sources)):
+                    other = seen.setdefault(self._at_sets(each), each)
+                    if other.plus(each, -1).over:
+                        names = ", ".join(self.names[a] for a in sorted(each.atoms | other.atoms))
+                        return Break(node.name, f"no size that is analysed tells two numbers made of {names} apart")
+        return None
+
+    def _at_sets(self, each: Quantity) -> tuple[Number, ...]:
+        return tuple(each.at(sizes) for sizes in self._at)
 
     def reach(self, dims: Sequence[Element]) -> tuple[int, int] | None:
         """A limit of each of some dims at the last set, and what none of them reaches; None where that is not known."""
