@@ -26,6 +26,9 @@ from tests.campaigns.soundness.counting import failures_of
 from tests.fixtures.deform import build, feeds_of, mutants, spellings
 from tests.fixtures.point_mutants import point_mutant
 
+FORMS = ("deform-conv", "merged-gather")
+"""What writes all of a site; of many groups the second writes its sampler."""
+
 ALLOWED = 5e-4
 """What a sum of at most 72 unit-normal samples and weights may be off by, with points some pixels outside."""
 
@@ -38,14 +41,14 @@ def judge(model: onnx.ModelProto) -> str:
         graph, found = look(Graph.from_proto(model))
     except (OptError, onnx.checker.ValidationError):  # an edit that no runtime takes
         return "invalid"
-    for site in found.deforms:
-        seen = DeformCheck.of(graph, site, Terms(lambda own: own)).compare("deform-conv")
+    for site, form in itertools.product(found.deforms, FORMS):
+        seen = DeformCheck.of(graph, site, Terms(lambda own: own)).compare(form)
         if seen.status != "ok":
             return "kept by its check"  # an edit may round otherwise beside a pixel
-        after = _run(lower(graph, [site], {site.id: "deform-conv"}).to_proto(), feeds)
+        after = _run(lower(graph, [site], {site.id: form}).to_proto(), feeds)
         for a, b in zip(before, after, strict=True):
             if not np.allclose(a, b, rtol=1e-4, atol=ALLOWED, equal_nan=True):
-                return f"wrong by {float(np.abs(a - b).max()):.3g}"
+                return f"{form} is wrong by {float(np.abs(a - b).max()):.3g}"
     return "found" if found.deforms else "none"
 
 
