@@ -8,10 +8,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from onnx import ModelProto
+from onnx.helper import make_node, make_tensor_value_info
+
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.runtime import RUNTIMES
 from onnxgs_opt.runtime.timing import Feeds, Race, race
 from onnxgs_opt.tuning.trial import Trial
+
+NOTHING = "nothing"
+"""The row of a call that does nothing."""
+
+SHORTEST_MS = 1e-4
+"""What is shorter than a tenth of a microsecond was not measured."""
 
 
 def arguments(name: str, description: str | None) -> argparse.ArgumentParser:
@@ -24,14 +33,31 @@ def arguments(name: str, description: str | None) -> argparse.ArgumentParser:
 
 
 def in_turn(trial: Trial, graph: Graph, forms: Iterable[str], target: str, budget_s: float) -> tuple[Feeds, Race]:
-    """A site as exported and its forms, all on the same inputs, and those."""
+    """A site as exported, its forms and a call that does nothing, all on the same inputs, and those."""
     cone = trial.cone(graph)
     feeds = trial.feeds(cone, 0)
-    models = {"keep": cone, **{form: trial.lowered(graph, cone, form) for form in forms}}
+    models = {"keep": cone, **{form: trial.lowered(graph, cone, form) for form in forms}, NOTHING: _nothing(cone)}
     calls = {form: RUNTIMES[target].prepare(model, feeds) for form, model in models.items()}
     for call in calls.values():
         call(), call()
     return feeds, race(calls, budget_s)
+
+
+def _nothing(model: ModelProto) -> ModelProto:
+    """A model of the same inputs that hands one of them on: what no form of a site can be faster than."""
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    first = copy.graph.input[0]
+    del copy.graph.node[:], copy.graph.initializer[:], copy.graph.output[:], copy.graph.value_info[:]
+    copy.graph.node.append(make_node("Identity", [first.name], ["same"]))
+    copy.graph.output.append(make_tensor_value_info("same", first.type.tensor_type.elem_type, None))
+    return copy
+
+
+def over_nothing(times: Race, form: str) -> float:
+    """The ratio of the exported form to another one, of what each takes longer than a call that does nothing."""
+    floor = times.median_ms(NOTHING)
+    return (times.median_ms("keep") - floor) / max(times.median_ms(form) - floor, SHORTEST_MS)
 
 
 def write(result: dict[str, Any], folder: Path, name: str, table: str) -> None:

@@ -234,14 +234,14 @@ class Builder:
     # -- shapes -----------------------------------------------------------------------------------
 
     def reshape(self, t: gs.Tensor, dims: Sequence[Dim], broadcast: bool = False) -> gs.Tensor:
-        """``t`` with these dims; ``t`` itself when they are its static shape.
+        """``t`` with these dims; ``t`` itself when they are its own, static or made by `dim`.
 
         Each is an int (-1 once, for what remains) or a 1-element int64 tensor [1]. Where the result is only computed
         with what has these dims itself (`broadcast`), one of several that are 0 is so at least, others may be 1.
         """
         static = [d for d in dims if isinstance(d, (int, np.integer))]
         if len(static) < len(dims):
-            return self._reshape_dynamic(t, dims, broadcast)
+            return t if self._has_dims(t, dims) else self._reshape_dynamic(t, dims, broadcast)
         target = self._resolved(t, [int(d) for d in static])
         if t.shape is not None and list(t.shape) == target:
             return t
@@ -267,6 +267,15 @@ class Builder:
         if -1 not in target or count is None or rest <= 0 or count % rest:
             return target
         return [count // rest if d == -1 else d for d in target]
+
+    def _has_dims(self, t: gs.Tensor, dims: Sequence[Dim]) -> bool:
+        """Whether each of these dims is known to be that axis of ``t``."""
+        if t.shape is None or len(t.shape) != len(dims):
+            return False
+        return all(
+            _static(t, axis) == dim if isinstance(dim, int) else self._shared.get(("dim", id(t), axis)) is dim
+            for axis, dim in enumerate(dims)
+        )
 
     def _reshape_dynamic(self, t: gs.Tensor, dims: Sequence[Dim], broadcast: bool) -> gs.Tensor:
         values = [constant_value(d) if isinstance(d, gs.Tensor) else np.asarray(d) for d in dims]

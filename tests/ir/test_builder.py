@@ -75,6 +75,8 @@ def test_dims_and_reshapes(opset: int) -> None:
         None,
         24,
     ]
+    assert build.reshape(x, [batch, 4, 6]) is x
+    assert build.reshape(x, [batch, 6, 4]) is not x
     doubled = build.dims_product([batch, 2, batch])
     assert doubled.shape == [1]
     flat = build.reshape(x, [batch, 2, 12])

@@ -71,7 +71,11 @@ def test_a_decomposition_becomes_one_resize_that_computes_the_same(path: Path) -
     site, after = resized(model)
     name, kind = path.stem.split(".")
     assert site.border == BORDERS[name]
-    assert [node.op_type for node in after.graph.node].count("Resize") == 1
+    kinds = [node.op_type for node in after.graph.node]
+    assert kinds.count("Resize") == 1
+    assert (
+        kinds == ["Resize"] or len(site.image_shape) != 4 or path.stem == "bilinear_size.dyn"
+    )  # whose size is an input
     assert not any(node.op_type.startswith("Gather") and node.input[0] == site.image for node in after.graph.node)
     own = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
     for batch, *sizes in SIZES if kind == "dyn" else [(own[0], *own[2:])]:
