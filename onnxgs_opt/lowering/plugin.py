@@ -75,7 +75,9 @@ class Plugin:
             return f"the body of {name} needs opset >= 11, the model has {target.opset}"
         if site.dtype not in ("float16", "float32", "float64"):
             return f"{name} takes no image of {site.dtype}"
-        if KERNELS[site.kernels[0]].shift and len({site.dtype, *site.types} - {"float16"}) != 1:
+        kinds = {site.dtype, *site.types}
+        mixed = len(kinds - {"float16"}) != 1 or ("float16" in kinds and site.dtype != "float16")
+        if KERNELS[site.kernels[0]].shift and mixed:
             return f"{name} may add a half to its coordinates in another type, and round them to another pixel"
         if "float64" in (site.dtype, *site.types) and Quirk.NO_DOUBLES in target.quirks:
             return "TensorRT computes nothing in double precision"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import onnx.parser
 import pytest
+from onnx import helper
 
 import onnxgs_opt
+from onnxgs_opt.runtime.ort import open_session
 from tests.campaigns.soundness.kernels import judge
 from tests.fixtures.kernels import Spelling, build, mutants, spellings
 
@@ -105,3 +108,31 @@ def test_the_whole_job_checks_at_halves_and_says_what_it_found() -> None:
     assert (site.rule, site.policy.kind, site.policy.border) == ("GSO005", "nearest (halves to even)", "border")
     assert (report.status, site.error.max_abs, report.validation.status) == ("optimised", 0.0, "ok")
     assert {"packed-gather", "lerp-gather"} <= set(site.refusals)
+
+
+@pytest.mark.parametrize("kinds", [("float", "double"), ("float16", "float"), ("double", "float16")], ids="-".join)
+def test_a_half_is_added_to_each_coordinate_in_its_own_type(kinds: tuple[str, str]) -> None:
+    """0.49999997 and a half are 1 as floats, and less as doubles."""
+    model = onnx.parser.parse_model(
+        f"""<ir_version: 9, opset_import: ["": 18]>
+g (float[2, 7, 5] image, {kinds[0]}[3, 40] x, {kinds[1]}[3, 40] y) => (float[2, 3, 40] out)
+ <float half = {{0.5}}, int64 zero = {{0}}, int64 four = {{4}}, int64 five = {{5}}, int64 six = {{6}},
+  int64[2] rows = {{2, 35}}> {{
+   hx = CastLike (half, x)  hy = CastLike (half, y)
+   sx = Add (x, hx)  fx = Floor (sx)  ix = Cast <to = 7> (fx)  lx = Max (ix, zero)  cx = Min (lx, four)
+   sy = Add (y, hy)  fy = Floor (sy)  iy = Cast <to = 7> (fy)  ly = Max (iy, zero)  cy = Min (ly, six)
+   row = Mul (cy, five)  at = Add (row, cx)  flat = Reshape (image, rows)  out = Gather <axis = 1> (flat, at)
+}}"""
+    )
+    rng = np.random.default_rng(0)
+    types = [helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type) for value in model.graph.input]
+    feeds = {"image": rng.standard_normal((2, 7, 5)).astype(np.float32)}
+    for name, own in zip("xy", types[1:], strict=True):
+        halves = rng.integers(-2, 7, (3, 40)).astype(own) + own.type(0.5)
+        feeds[name] = np.nextafter(halves, own.type(0))
+    result = onnxgs_opt.optimize(model, lowering="merged-gather")
+    assert result.report.status == "optimised"
+    before, after = (open_session(m, threads=1).run(None, feeds)[0] for m in (model, result.model))
+    np.testing.assert_array_equal(after, before)
+    (site,) = onnxgs_opt.optimize(model, lowering="plugin").report.sites
+    assert "in another type" in site.refusals["plugin"]

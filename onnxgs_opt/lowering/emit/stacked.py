@@ -91,8 +91,11 @@ def emit_stack(builder: Builder, site: Site, image: Tensor) -> Stack:
 
 
 def emit_axis_points(builder: Builder, site: Site, image: Tensor) -> list[Tensor]:
-    """Pixel coordinates [N, 1, Ho, Wo], one tensor for each axis of the image in its order."""
-    if site.x is not None and len(site.kernels) != len(BILINEAR):
+    """Pixel coordinates [N, 1, Ho, Wo], one tensor for each axis of the image in its order.
+
+    Each is in its own type but for bilinear ones: a half that is added in a wider type rounds otherwise.
+    """
+    if site.x is not None and site.kernels != BILINEAR:
         return [emit_view(builder, view.with_unit_axis(1)) for view in reversed(site.coordinate_views)]
     if site.grid is not None and len(site.kernels) != len(BILINEAR):
         grid = emit_view(builder, site.grid.with_unit_axis(1))
