@@ -31,7 +31,7 @@ KERNELS = ("nearest", "cubic")
 OF_KERNELS = ("1x1x1080x1920", "1x64x135x240")
 """Their sizes."""
 
-NO_SPELLINGS = ("keep", "plugin", "resize", "deform-conv")
+NO_SPELLINGS = ("keep", "plugin", "resize", "deform-conv", "tensorrt-attention")
 """Lowerings that are no spelling of a sampler in ONNX's own operators."""
 
 LOOSE = 1e-2

@@ -76,6 +76,16 @@ _ALL = (
         "node is refused because boxes may leave the image, clip them to the image before (boxes.clamp).",
     ),
     Code(
+        "GSO008",
+        "deformable attention spelt as samplers",
+        "Bilinear samplers with zeros outside, each of one level of the same tensor, whose samples are weighted and "
+        "summed, as in Deformable DETR. Which pixels, which place and which weight each term of the sum has was traced "
+        "element by element; weights may be any numbers.",
+        "Nothing: it becomes one node of onnxgs-ops (--ops) or TensorRT's own plugin (--target tensorrt) or one Gather "
+        "for all levels where that is measured faster, or its samplers another form. --lowering plugin, "
+        "tensorrt-attention or row-gather forces the whole, --lowering keep leaves it as exported.",
+    ),
+    Code(
         "GSO101",
         "weights are not bilinear",
         "The four weights are not the products of (1-u, u) and (1-v, v), u and v being the fractions of "
@@ -194,6 +204,14 @@ _ALL = (
         "proven to be the points of one kernel: the reason says which. The sampler is lowered by itself.",
         "Nothing, or export a deformable convolution: points on a grid of whole pixels plus an offset for each, zeros "
         "outside the image.",
+    ),
+    Code(
+        "GSO118",
+        "samples of several images are summed otherwise than by deformable attention",
+        "Samples of several images are weighted and summed, as in deformable attention, and it is not proven to be "
+        "one: the reason says what differs. The samplers are lowered by themselves.",
+        "Nothing, or export it as Deformable DETR has it: one tensor with the pixels of all levels, one with a place "
+        "from 0 to 1 for every point and one with a weight for each, as many points in every level.",
     ),
     Code(
         "GSO201",

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from onnxgs_opt.ir.builder import Builder
+from onnxgs_opt.lowering.attention import TensorrtAttention
 from onnxgs_opt.lowering.base import EXACT, Emitted, Lowering, Tolerance
 from onnxgs_opt.lowering.blocked_gather import BlockedGather
 from onnxgs_opt.lowering.deform_conv import DeformConv
@@ -37,6 +38,7 @@ LOWERINGS: dict[str, Lowering] = {
     "plugin": Plugin(),
     "resize": Resize(),
     "deform-conv": DeformConv(),
+    "tensorrt-attention": TensorrtAttention(),
 }
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.constants import constant_value
-from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance
-from onnxgs_opt.lowering.emit.views import emit_view
+from onnxgs_opt.lowering.base import REORDERED, SLOPE, Emitted, Tolerance
+from onnxgs_opt.lowering.emit.views import emit_view, regrouped
 from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.ort import has_deform_conv
 from onnxgs_opt.runtime.target import Target
@@ -22,9 +22,6 @@ from onnxgs_opt.samplers.site import Site
 
 NAME = "deform-conv"
 FIRST_OPSET = 19
-SLOPE = 6.0
-"""Pixels of a unit-normal image differ by about this at the worst of a few million points."""
-
 LARGEST = 1024
 """Pixels along an axis of dynamic size, where nobody says how many."""
 
@@ -94,7 +91,7 @@ def emit_deform_conv(builder: Builder, site: DeformSite) -> Tensor:
         pads=list(geometry.pads),
         strides=list(geometry.strides),
     )
-    return as_found(builder, site, result)
+    return regrouped(builder, result, site.output_groups)
 
 
 def _trimmed(*operands: Tensor | None) -> list[Tensor | None]:
@@ -138,14 +135,3 @@ def emit_weights(builder: Builder, site: DeformSite) -> Tensor:
     flat = builder.reshape(builder.transpose(tensor, own.perm), [shape[0], len(columns)])
     ordered = builder.op("Gather", flat, builder.const(columns, np.int64), axis=1) if own.columns else flat
     return builder.reshape(ordered, list(shape))
-
-
-def as_found(builder: Builder, site: DeformSite, result: Tensor) -> Tensor:
-    """What is [N, O, Ho, Wo] with the axes of the output."""
-    order = [axis for group in site.output_groups for axis in group]
-    lacking = [axis for axis in range(4) if axis not in order]
-    dims = [builder.dim(result, axis) for axis in range(4)]
-    turned = builder.transpose(result, [*lacking, *order])
-    if site.output_groups == tuple((axis,) for axis in order) and not lacking:
-        return turned
-    return builder.reshape(turned, [builder.dims_product([dims[a] for a in group]) for group in site.output_groups])

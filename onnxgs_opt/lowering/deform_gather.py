@@ -20,10 +20,10 @@ from onnxgs_opt.ir.builder import Builder, Dim
 from onnxgs_opt.ir.constants import constant_value
 from onnxgs_opt.lowering.base import gather_refusal
 from onnxgs_opt.lowering.blocked_gather import BLOCK, block_refusal, emit_blocks, scan_refusal
-from onnxgs_opt.lowering.deform_conv import NAME, as_found, emit_channels, emit_deform_conv, emit_weights
+from onnxgs_opt.lowering.deform_conv import NAME, emit_channels, emit_deform_conv, emit_weights
 from onnxgs_opt.lowering.emit.cells import INT32_LIMIT, emit_corners
 from onnxgs_opt.lowering.emit.image_layouts import plus_items
-from onnxgs_opt.lowering.emit.views import emit_ramp, emit_view
+from onnxgs_opt.lowering.emit.views import emit_ramp, emit_view, regrouped
 from onnxgs_opt.lowering.merged_gather import SHORT_FLOATS, weighted
 from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.target import Target
@@ -108,7 +108,7 @@ def _emit_output(builder: Builder, site: DeformSite, reads: _Reads, sums: Tensor
     if site.weights.bias:
         bias = builder.reshape(builder.graph.tensor(site.weights.bias), [1, made, 1, 1])
         result = builder.op("Add", result, bias)
-    return as_found(builder, site, result)
+    return regrouped(builder, result, site.output_groups)
 
 
 def _emit_reads(builder: Builder, site: DeformSite) -> _Reads:

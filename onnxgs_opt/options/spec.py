@@ -48,6 +48,7 @@ LoweringName = Literal[
     "plugin",
     "resize",
     "deform-conv",
+    "tensorrt-attention",
 ]
 TargetName = Literal[
     "ort-cpu",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from onnxgs_opt._version import __version__
 from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.lowering.attention import WHOLE as WHOLE_ATTENTION
+from onnxgs_opt.lowering.attention import emit_attention
 from onnxgs_opt.lowering.deform_gather import WHOLE, is_whole
 from onnxgs_opt.lowering.resize import emit_resize
 from onnxgs_opt.lowering.roi_align import emit_regions
@@ -17,6 +20,7 @@ from onnxgs_opt.passes.lower_bilinear import LowerBilinear
 from onnxgs_opt.passes.lower_whole import LowerWhole
 from onnxgs_opt.passes.merge_reads import MergeReads
 from onnxgs_opt.passes.raise_bilinear import RaiseBilinear
+from onnxgs_opt.samplers.attention import AttentionSite
 from onnxgs_opt.samplers.deform import DeformSite
 from onnxgs_opt.samplers.resize import ResizeSite
 from onnxgs_opt.samplers.roi_align import RoiAlignSite
@@ -87,6 +91,15 @@ def _of_deform_convs(sites: Sequence[DeformSite], lowerings: Lowerings) -> tuple
     return *forms, *lowering_passes(samplers, lowerings)
 
 
+def _of_attentions(sites: Sequence[AttentionSite], lowerings: Lowerings) -> tuple[Pass, ...]:
+    """The whole for those that are lowered so; of the others the samplers alone, and what weighs them stays."""
+    named = [(name, [site for site in sites if lowerings[site.id] == name]) for name in WHOLE_ATTENTION]
+    whole = [LowerWhole(own, partial(emit_attention, name=name)) for name, own in named if own]
+    parted = [site for site in sites if lowerings[site.id] not in WHOLE_ATTENTION]
+    inner = {sampler.id: lowerings[site.id] for site in parted for sampler in site.samplers}
+    return *whole, *lowering_passes([sampler for site in parted for sampler in site.samplers], inner)
+
+
 LOWER: dict[str, Callable[[Sequence[Any], Lowerings], tuple[Pass, ...]]] = {
     "bilinear": _of_samplers,
     "sampler": _of_samplers,
@@ -95,5 +108,6 @@ LOWER: dict[str, Callable[[Sequence[Any], Lowerings], tuple[Pass, ...]]] = {
     "resize": _of_resizes,
     "roi-align": _of_roi_aligns,
     "deform-conv": _of_deform_convs,
+    "deformable-attention": _of_attentions,
 }
 """What makes the passes of sites, by their kind."""

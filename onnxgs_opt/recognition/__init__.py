@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from onnxgs_opt.recognition import deform_conv, gather_sums, grid_sample, resizes, roi_aligns
+from onnxgs_opt.recognition import attentions, deform_conv, gather_sums, grid_sample, resizes, roi_aligns
 from onnxgs_opt.recognition.kind import SiteKind
 from onnxgs_opt.recognition.sampler import Sampler
 
@@ -26,6 +26,7 @@ KINDS: dict[str, SiteKind[Any]] = {
     **_PLAIN,
     "roi-align": roi_aligns.RoiAligns(_PLAIN),
     "deform-conv": deform_conv.DeformConvs(_PLAIN),
+    "deformable-attention": attentions.Attentions(_PLAIN),
 }
 
 __all__ = ["KINDS", "SiteKind"]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import count
 
 from onnxgs_opt.diagnostics import Remark
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import READS, operator
+from onnxgs_opt.recognition.attention.search import find_attentions
 from onnxgs_opt.recognition.boxes.search import find_roi_aligns
 from onnxgs_opt.recognition.candidates import NO_PIXELS
 from onnxgs_opt.recognition.deform.search import find_deform_convs
@@ -23,6 +25,7 @@ from onnxgs_opt.recognition.lifting.shape_functions import Shape
 from onnxgs_opt.recognition.proofs import Proofs
 from onnxgs_opt.recognition.resizing.search import FoundResizes, find_resizes
 from onnxgs_opt.recognition.search import FoundSites, find_sites
+from onnxgs_opt.samplers.attention import AttentionSite
 from onnxgs_opt.samplers.deform import DeformSite
 from onnxgs_opt.samplers.resize import ResizeSite
 from onnxgs_opt.samplers.roi_align import RoiAlignSite
@@ -49,6 +52,7 @@ class Survey:
         roi_aligns: Samples on a regular grid in each box, and their means (GSO007); what they are made of is none of
             the others.
         deforms: Samplers whose samples a convolution weighs, each a DeformConv (GSO006).
+        attentions: Samplers of several levels whose samples are weighted and summed (GSO008).
         near_misses: What looks like a sampler and is not, each with its reason.
         hazards: What goes wrong in some runtime.
         shapes: Of every tensor, at each of several sizes of the dynamic dims that fit together; by the path of the
@@ -60,6 +64,7 @@ class Survey:
     resizes: tuple[ResizeSite, ...] = ()
     roi_aligns: tuple[RoiAlignSite, ...] = ()
     deforms: tuple[DeformSite, ...] = ()
+    attentions: tuple[AttentionSite, ...] = ()
     near_misses: tuple[Remark, ...] = ()
     hazards: tuple[Remark, ...] = ()
     shapes: Mapping[str, tuple[Mapping[str, Shape], ...]] = field(default_factory=dict)
@@ -72,18 +77,19 @@ class Survey:
     @property
     def sites(self) -> tuple[AnySite, ...]:
         """Every site, in the order of the ids."""
-        return (*self.samplers, *self.sums, *self.resizes, *self.roi_aligns, *self.deforms)
+        return (*self.samplers, *self.sums, *self.resizes, *self.roi_aligns, *self.deforms, *self.attentions)
 
     @property
     def every_sampler(self) -> tuple[Site, ...]:
-        """The samplers, those inside deformable convolutions and RoIAlign by hand included, whose ids they have."""
+        """The samplers, those inside other sites included."""
         boxed: list[Site] = [site.plain for site in self.roi_aligns if site.is_sampler]
-        return (*self.samplers, *(site.sampler for site in self.deforms), *boxed)
+        weighted = [sampler for site in self.attentions for sampler in site.samplers]
+        return (*self.samplers, *(site.sampler for site in self.deforms), *boxed, *weighted)
 
     @property
     def understood(self) -> int:
         """How many sites are samplers, or made of them; sums of reads are not, nor is what no data decides."""
-        return len(self.samplers) + len(self.deforms) + len(self.roi_aligns)
+        return sum(map(len, (self.samplers, self.deforms, self.roi_aligns, self.attentions)))
 
 
 def survey(graph: Graph, has_sums: bool = True, ranges: Box | None = None, stated: Box | None = None) -> Survey:
@@ -102,13 +108,15 @@ def survey(graph: Graph, has_sums: bool = True, ranges: Box | None = None, state
     resizes = [site for part in parts for site in part.resizes]
     roi_aligns = [site for part in parts for site in part.roi_aligns]
     deforms = [site for part in parts for site in part.deforms]
-    ids = iter(range(len(samplers) + len(sums) + len(resizes) + len(roi_aligns) + len(deforms)))
+    attentions = [site for part in parts for site in part.attentions]
+    ids = count()
     return Survey(
         samplers=tuple(replace(site, id=f"site{next(ids)}") for site in samplers),
         sums=tuple(replace(site, id=f"site{next(ids)}") for site in sums),
         resizes=tuple(replace(site, id=f"site{next(ids)}") for site in resizes),
         roi_aligns=tuple(replace(site, id=f"site{next(ids)}") for site in roi_aligns),
         deforms=tuple(_named(site, f"site{next(ids)}") for site in deforms),
+        attentions=tuple(_with_levels(site, f"site{next(ids)}") for site in attentions),
         near_misses=tuple(miss for part in parts for miss in part.near_misses),
         hazards=(*node_hazards(graph.gs), *(remark for part in parts for remark in part.hazards)),
         shapes={path: shapes for part in parts for path, shapes in part.shapes.items()},
@@ -117,6 +125,12 @@ def survey(graph: Graph, has_sums: bool = True, ranges: Box | None = None, state
 
 def _named(site: DeformSite, name: str) -> DeformSite:
     return replace(site, id=name, sampler=replace(site.sampler, id=name))
+
+
+def _with_levels(site: AttentionSite, name: str) -> AttentionSite:
+    """The site and its samplers by name, and the samplers in its body."""
+    levels = tuple(replace(own, id=f"{name}.{k}", body=site.body) for k, own in enumerate(site.samplers))
+    return replace(site, id=name, samplers=levels)
 
 
 def _look(
@@ -142,6 +156,8 @@ def _look(
     inner = {site.inner.output for site in roi_aligns}
     deforms = find_deform_convs(scope, [site for site in fitting if site.output not in inner], stated)
     inner |= {site.sampler.output for site in deforms.sites}
+    attentions = find_attentions(scope, [site for site in fitting if site.output not in inner], stated)
+    inner |= {sampler.output for site in attentions.sites for sampler in site.samplers}
     samplers = [site for site in fitting if site.output not in inner]
     sums = tuple(site for site in every_sum if site.output not in inner)
     return Survey(
@@ -152,7 +168,13 @@ def _look(
         deforms=tuple(
             replace(site, body=part.path, sampler=replace(site.sampler, body=part.path)) for site in deforms.sites
         ),
-        near_misses=(*_unanswered(scope, found, sums, resizes, roi_aligns), *_vast(scope, held), *deforms.misses),
+        attentions=tuple(replace(site, body=part.path) for site in attentions.sites),
+        near_misses=(
+            *_unanswered(scope, found, sums, resizes, roi_aligns),
+            *_vast(scope, held),
+            *deforms.misses,
+            *attentions.misses,
+        ),
         hazards=read_hazards(scope, sums),
         shapes={part.path: found.shapes or resizes.shapes},
     )

@@ -72,6 +72,8 @@ class Forms:
     `drops_constants`: what is added that no data decides is left out, so that a form is the linear part of a tensor.
     """
 
+    most_summed = MOST_SUMMED
+
     def __init__(self, scope: Scope, values: FixedValues, base: str, drops_constants: bool = False) -> None:
         self.values = values
         self.base = base
@@ -103,6 +105,12 @@ class Forms:
         if isinstance(found, NoForm):
             raise found
         return found
+
+    def constant(self, name: str, sign: float, rank: int) -> Sequence[Term]:
+        """What a fixed tensor that is added is in a form of a rank: nothing, where it is left out."""
+        if not self.drops_constants and self.fixed(name).any():
+            raise NoForm("a number is added to it")
+        return ()
 
     def tried(self, name: str) -> None:
         """Look for the form of a tensor on the way to another one."""
@@ -293,8 +301,7 @@ def _sum(forms: Forms, names: Sequence[str], signs: Sequence[float]) -> Form:
     terms: list[Term] = []
     for name, own, sign in zip(names, shapes, signs, strict=True):
         if forms.values.is_fixed(name):
-            if not forms.drops_constants and forms.fixed(name).any():
-                raise NoForm("a number is added to it")
+            terms += forms.constant(name, sign, len(shape))
             continue
         form = forms.of(name) if sign == 1 else _scaled(forms.of(name), np.asarray(sign))
         if own != shape:
@@ -320,7 +327,7 @@ def _reduce_sum(forms: Forms, node: Node, position: int) -> Form:
     name = node.inputs[0].name
     form = forms.of(name)
     axes = reduced_axes(node, [forms.values.facts.get(t.name, UNKNOWN) for t in node.inputs])
-    if prod(form.shape[a] for a in axes) > MOST_SUMMED:
+    if prod(form.shape[a] for a in axes) > forms.most_summed:
         raise NoForm("a sum of many elements")
     for axis in axes:
         parts = [_taken(form, {axis: np.asarray([k])}) for k in range(form.shape[axis])]

@@ -47,6 +47,7 @@ class Gates:
             resizes=tuple(site for site in found.resizes if not hides(site.rule)),
             roi_aligns=tuple(site for site in found.roi_aligns if not hides(site.rule)),
             deforms=tuple(site for site in found.deforms if not hides(site.rule)),
+            attentions=tuple(site for site in found.attentions if not hides(site.rule)),
             near_misses=tuple(miss for miss in found.near_misses if not hides(miss.code)),
             hazards=tuple(hazard for hazard in found.hazards if not hides(hazard.code)),
         )

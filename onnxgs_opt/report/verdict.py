@@ -30,6 +30,7 @@ from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.tuning.plan import Plan
 from onnxgs_opt.tuning.race import race_models
 from onnxgs_opt.validation.check import DEFAULT, check_model
+from onnxgs_opt.validation.check_attention import tolerance_of_attention
 from onnxgs_opt.validation.check_deform_conv import tolerance_of_deform
 from onnxgs_opt.validation.check_resize import longest
 from onnxgs_opt.validation.compare import Comparison
@@ -125,9 +126,10 @@ def _of_whole(job: Job, found: Survey, lowerings: Mapping[str, str], proofs: Sit
     resizes = [resize_tolerance(site, _longest(job, site)) for site in found.resizes if site.id in lowerings]
     regions = [region_tolerance(site, _largest(job)) for site in found.roi_aligns if site.id in lowerings]
     deforms = [tolerance_of_deform(site, lowerings[site.id]) for site in found.deforms if site.id in lowerings]
-    loosest = max([DEFAULT, *own, *resizes, *regions, *deforms], key=lambda t: t.atol)
+    weighted = [tolerance_of_attention(site, lowerings[site.id]) for site in found.attentions if site.id in lowerings]
+    loosest = max([DEFAULT, *own, *resizes, *regions, *deforms, *weighted], key=lambda t: t.atol)
     if proofs.chained(lowerings):
-        loosest = replace(loosest, carried=max(t.atol for t in (*own, *deforms)))
+        loosest = replace(loosest, carried=max(t.atol for t in (*own, *deforms, *weighted)))
     return loosest
 
 

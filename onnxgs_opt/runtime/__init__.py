@@ -27,7 +27,13 @@ RUNTIMES: dict[str, Runtime] = {
     "ort-cpu": OnnxRuntime("ort-cpu"),
     "ort-cuda": OnnxRuntime("ort-cuda", frozenset({Quirk.SCAN_IS_A_LOOP})),
     "tensorrt": TensorRt(
-        "tensorrt", OF_ENGINES | {Quirk.LINEAR_GRID_SAMPLE_IS_NEAREST, Quirk.DYNAMIC_GATHER_ELEMENTS_IS_NAN}
+        "tensorrt",
+        OF_ENGINES
+        | {
+            Quirk.LINEAR_GRID_SAMPLE_IS_NEAREST,
+            Quirk.DYNAMIC_GATHER_ELEMENTS_IS_NAN,
+            Quirk.HAS_DEFORMABLE_ATTENTION,
+        },
     ),
     "tensorrt-rtx": TensorRt("tensorrt-rtx", OF_ENGINES | {Quirk.NO_DEFORM_CONV}),
     "openvino": OpenVino(),

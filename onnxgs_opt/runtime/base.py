@@ -49,6 +49,9 @@ class Quirk(Enum):
     NO_FUNCTIONS = auto()
     """Nodes of other domains do not load, although the model has their functions."""
 
+    HAS_DEFORMABLE_ATTENTION = auto()
+    """Its own plugins are there, with one for deformable attention, which runs a node of the plugin's name."""
+
 
 class Loaded(Protocol):
     """A model that a runtime has loaded, for any inputs."""

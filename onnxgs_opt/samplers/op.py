@@ -30,6 +30,13 @@ DOMAIN = "onnxgs"
 NAME, NEAREST, CUBIC = NAMES = ("BilinearSample", "NearestSample", "CubicSample")
 """One operator for each number of pixels that are read, because a function's body reads as many for every node."""
 
+ATTENTION = "DeformableAttention"
+"""[B, Q, H, D] of value [B, S, H, D], levels [L, 2], locations [B, Q, H, L, P, 2] and weights [B, Q, H, L, P]."""
+
+BUILT_IN_ATTENTION = "MultiscaleDeformableAttnPlugin_TRT"
+"""The same by the name and with the inputs of TensorRT's own plugin, which knows nodes by their name alone: levels, and
+the first pixel of each, in int32."""
+
 VERSION = 2
 """Of the operators' domain; kernels of version 2 take nodes of version 1 too."""
 
@@ -82,8 +89,13 @@ def name_for(kernel: str) -> str:
 
 
 def is_own(domain: str, operator: str) -> bool:
-    """Whether an operator is one of these."""
+    """Whether an operator is one of these samplers."""
     return domain == DOMAIN and operator in NAMES
+
+
+def is_plugin(domain: str, operator: str) -> bool:
+    """Whether TensorRT has a plugin for an operator, or is given one, so that a function body only is in its way."""
+    return is_own(domain, operator) or (domain, operator) == (DOMAIN, BUILT_IN_ATTENTION)
 
 
 def prefix_of(site: AnySite) -> str:

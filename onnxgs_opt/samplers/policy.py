@@ -14,6 +14,9 @@ Number = int | Fraction
 DEFORMABLE = "deformable convolution"
 """What a sampler is called whose samples one is made of."""
 
+ATTENTION = "deformable attention"
+"""What samplers are called whose samples one is made of."""
+
 
 class Window(NamedTuple):
     """The coordinates (per axis, in pixels) at which the sampler is not forced to zero.

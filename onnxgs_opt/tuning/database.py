@@ -112,6 +112,7 @@ _TABLES = {
         "image", lambda case: (case["image"][1], case["boxes"] * prod(case["samples"])), True, "RoIAligns by hand"
     ),
     "deforms": _Table("image", lambda case: (case["products"],), True, "deformable convolutions"),
+    "attentions": _Table("value", lambda case: (case["samples"],), True, "deformable attention"),
     "reads": _Table("data", lambda case: (case["count"] * prod(case["index"]),), False, "reads of sums"),
 }
 

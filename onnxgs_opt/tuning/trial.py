@@ -16,13 +16,15 @@ from onnxgs_opt.lowering import LOWERINGS
 from onnxgs_opt.passes import PASSES, Pipeline
 from onnxgs_opt.recognition import KINDS
 from onnxgs_opt.runtime.timing import Feeds
+from onnxgs_opt.samplers.attention import AttentionSite
 from onnxgs_opt.samplers.deform import DeformSite
 from onnxgs_opt.samplers.resize import ResizeSite
 from onnxgs_opt.samplers.roi_align import RoiAlignSite
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
 from onnxgs_opt.samplers.view import Layout, View, spans
 from onnxgs_opt.validation.boundary_values import aims_of, layouts_of
-from onnxgs_opt.validation.check_deform_conv import deform_cone, deform_feeds, deformed
+from onnxgs_opt.validation.check_attention import attended, attention_feeds
+from onnxgs_opt.validation.check_deform_conv import deform_feeds, deformed, operand_cone
 from onnxgs_opt.validation.check_gather_sum import read_models, read_runs
 from onnxgs_opt.validation.check_resize import feeds_at, resize_cone, resized
 from onnxgs_opt.validation.check_roi_align import box_cone, box_feeds, lowered_boxes
@@ -307,7 +309,7 @@ class DeformTrial:
 
     def cone(self, graph: Graph) -> ModelProto:
         """The model from the image, the offsets and the mask to the output."""
-        return deform_cone(graph, self.site)
+        return operand_cone(graph, self.site)
 
     def feeds(self, cone: ModelProto, seed: int) -> Feeds:
         """Unit-normal images and masks, and uniform offsets."""
@@ -331,6 +333,49 @@ def _deform_trial(graph: Graph, sized: Graph, site: DeformSite) -> DeformTrial:
     return DeformTrial(site, signature if shape is None else f"{signature} at:{shape}", is_dynamic, part)
 
 
+@dataclass(frozen=True)
+class AttentionTrial:
+    """Deformable attention, each query's points about 2 pixels of their level from one place, at sizes of `sized`."""
+
+    site: AttentionSite
+    signature: str
+    is_dynamic: bool
+    sized: Graph
+
+    @property
+    def sizes(self) -> str:
+        """The shapes of the value and of the locations."""
+        shapes = [_shape(self.sized, view.tensor) for view in (self.site.value, self.site.locations)]
+        return " at ".join("unknown sizes" if shape is None else "x".join(map(str, shape)) for shape in shapes)
+
+    def cone(self, graph: Graph) -> ModelProto:
+        """The model from the operands to the output."""
+        return operand_cone(graph, self.site)
+
+    def feeds(self, cone: ModelProto, seed: int) -> Feeds:
+        """Unit-normal values and weights, and points around places all over the image, in the order of its rows."""
+        rng = np.random.default_rng(seed)
+
+        def near(size: int, shape: tuple[int, ...]) -> Any:
+            queries = shape[1] if len(shape) > 1 else 1
+            centres = np.linspace(0, size - 1, queries).reshape(1, -1, *[1] * (len(shape) - 2))
+            return (centres + rng.normal(0, 2, shape)).astype(np.float32)
+
+        return attention_feeds(cone, self.site, _told_shapes(self.sized, cone), rng, near)
+
+    def lowered(self, graph: Graph, cone: ModelProto, name: str) -> ModelProto:
+        """That model with the whole, or with the samplers in it, written otherwise."""
+        return attended(cone, self.site, name)
+
+
+def _attention_trial(graph: Graph, sized: Graph, site: AttentionSite) -> AttentionTrial:
+    is_dynamic = None in site.sizes
+    part = sized.at(site.body)
+    shapes = [_shape(part, view.tensor) for view in (site.value, site.locations)] if is_dynamic else []
+    signature = KINDS[site.kind].workload(graph, site)
+    return AttentionTrial(site, f"{signature} at:{shapes}" if shapes else signature, is_dynamic, part)
+
+
 TRIALS: dict[str, Callable[[Graph, Graph, Any], Trial]] = {
     "bilinear": _sampler_trial,
     "sampler": _sampler_trial,
@@ -339,5 +384,6 @@ TRIALS: dict[str, Callable[[Graph, Graph, Any], Trial]] = {
     "resize": _resize_trial,
     "roi-align": _roi_align_trial,
     "deform-conv": _deform_trial,
+    "deformable-attention": _attention_trial,
 }
 """By a site's kind, what makes its trial, given the graph, the graph with sizes for its inputs, and the site."""

@@ -17,6 +17,7 @@ from onnxgs_opt.lowering.deform_gather import is_whole
 from onnxgs_opt.passes.infer_shapes import InferShapes
 from onnxgs_opt.passes.lower_sites import lower
 from onnxgs_opt.runtime import Runtime
+from onnxgs_opt.samplers.attention import AttentionSite
 from onnxgs_opt.samplers.deform import DeformSite
 from onnxgs_opt.samplers.view import Array, lay_out, spans
 from onnxgs_opt.validation.boundary_values import pixels
@@ -44,7 +45,7 @@ class DeformCheck:
         Raises:
             NotRunnableError: Its cone cannot run alone.
         """
-        cone = deform_cone(graph, site, terms.scopes)
+        cone = operand_cone(graph, site, terms.scopes)
         runs = tuple(_runs(cone, site, terms))
         return cls(site, Original(cone, custom_ops=terms.custom_ops, keeps=True), terms, runs)
 
@@ -66,8 +67,8 @@ def tolerance_of_deform(site: DeformSite, name: str, sizes: Sequence[int | None]
     return deform_tolerance(replace(site, sizes=tuple(sizes or site.sizes)), own, is_whole=whole)
 
 
-def deform_cone(graph: Graph, site: DeformSite, scopes: dict[str, Scope] | None = None) -> ModelProto:
-    """The model from the image, the offsets and the mask to the output.
+def operand_cone(graph: Graph, site: DeformSite | AttentionSite, scopes: dict[str, Scope] | None = None) -> ModelProto:
+    """The model from the operands that are no constants to the output.
 
     Raises:
         NotRunnableError: It reads something else whose shape or type is not known.

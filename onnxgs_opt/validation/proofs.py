@@ -12,6 +12,7 @@ from onnxgs_opt.job import Job
 from onnxgs_opt.passes.lower_bilinear import RAISED
 from onnxgs_opt.recognition.cone import made_of
 from onnxgs_opt.recognition.findings import Survey
+from onnxgs_opt.samplers.attention import AttentionSite
 from onnxgs_opt.samplers.deform import DeformSite
 from onnxgs_opt.samplers.site import AnySite, Site
 from onnxgs_opt.validation.compare import BROKEN, Comparison
@@ -52,7 +53,11 @@ class SiteProofs:
 
     def chained(self, lowerings: Mapping[str, str]) -> bool:
         """Whether one of the samplers that are lowered so reads what another one makes, in the same body."""
-        known: tuple[Site | DeformSite, ...] = (*self._found.samplers, *self._found.deforms)
+        known: tuple[Site | DeformSite | AttentionSite, ...] = (
+            *self._found.samplers,
+            *self._found.deforms,
+            *self._found.attentions,
+        )
         lowered = [site for site in known if site.id in lowerings]
         for body in dict.fromkeys(site.body for site in lowered):
             own = [site for site in lowered if site.body == body]

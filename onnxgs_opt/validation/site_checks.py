@@ -11,11 +11,13 @@ from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS
 from onnxgs_opt.passes.lower_sites import ROI_ALIGN
 from onnxgs_opt.runtime import Runtime
+from onnxgs_opt.samplers.attention import AttentionSite
 from onnxgs_opt.samplers.deform import DeformSite
 from onnxgs_opt.samplers.resize import ResizeSite
 from onnxgs_opt.samplers.roi_align import RoiAlignSite
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
 from onnxgs_opt.validation.check import SiteCheck
+from onnxgs_opt.validation.check_attention import AttentionCheck
 from onnxgs_opt.validation.check_deform_conv import DeformCheck
 from onnxgs_opt.validation.check_gather_sum import check_reads
 from onnxgs_opt.validation.check_resize import check_resize
@@ -87,6 +89,15 @@ def _of_deform_conv(graph: Graph, site: DeformSite, terms: Terms) -> Check:
     return lambda name: _everywhere(lambda runtime: check.compare(name, runtime), terms)(name)
 
 
+def _of_attention(graph: Graph, site: AttentionSite, terms: Terms) -> Check:
+    try:
+        check = AttentionCheck.of(graph, site, terms)
+    except NotRunnableError as reason:
+        unchecked = Comparison("not-run", seed=terms.seed, worst=str(reason))
+        return lambda _: unchecked
+    return lambda name: _everywhere(lambda runtime: check.compare(name, runtime), terms)(name)
+
+
 def _everywhere(compare: Callable[[Runtime | None], Comparison], terms: Terms) -> Check:
     """The check of one lowering, whichever a site has, in onnxruntime and where else it has to be right."""
 
@@ -107,5 +118,6 @@ CHECKS: dict[str, Callable[[Graph, Any, Terms], Check]] = {
     "resize": _of_resize,
     "roi-align": _of_roi_align,
     "deform-conv": _of_deform_conv,
+    "deformable-attention": _of_attention,
 }
 """By a site's kind, what makes its check."""

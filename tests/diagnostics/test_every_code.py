@@ -211,6 +211,8 @@ CASES: dict[str, Case] = {
 ELSEWHERE = {
     "GSO006": "recognition/test_deform_convs.py",
     "GSO117": "recognition/test_deform_convs.py",
+    "GSO008": "recognition/test_attentions.py",
+    "GSO118": "recognition/test_attentions.py",
     "GSO116": "recognition/test_effort.py",
     "GSO206": "tuning/test_ops.py",
     "GSO208": "lowering/test_empty.py",

@@ -180,7 +180,8 @@ def test_the_displacement_is_what_single_precision_makes_of_a_coordinate(size: i
 def test_what_is_not_refused() -> None:
     _, site = graph_and_site(Case())
     refused = {name for name, lowering in LOWERINGS.items() if lowering.refusal(site, Target(17)) is not None}
-    assert refused == {"blocked-gather", "deform-conv", "resize"}  # too few points; one sampler alone; points of data
+    # Too few points; one sampler alone; points of data.
+    assert refused == {"blocked-gather", "deform-conv", "tensorrt-attention", "resize"}
     _, site = graph_and_site(Case(dynamic=True))
     assert LOWERINGS["grid-sample"].refusal(site, Target(17, image_size=(64, 64))) is None
     _, site = graph_and_site(Case(dynamic=True, coordinates="normalised", align_corners=True))

@@ -12,7 +12,7 @@ from onnxgs_opt.recognition.sampler import Sampler
 from onnxgs_opt.samplers.site import Site
 
 NAME = "contrib-grid-sample"
-KIND: SiteKind[Site] = Sampler("GSO008")
+KIND: SiteKind[Site] = Sampler("GSO009")
 
 
 def contrib_sites(scope: Scope) -> list[Site]:

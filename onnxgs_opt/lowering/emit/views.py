@@ -102,6 +102,17 @@ def laid_out(
     return builder.unsqueeze(samples, [axis for axis in range(rank) if axis not in order])
 
 
+def regrouped(builder: Builder, result: Tensor, groups: Sequence[Sequence[int]]) -> Tensor:
+    """A result of four axes as an output whose axes each hold a group of them, in order; none for an axis of 1."""
+    order = [axis for group in groups for axis in group]
+    lacking = [axis for axis in range(4) if axis not in order]
+    dims = [builder.dim(result, axis) for axis in range(4)]
+    turned = builder.transpose(result, [*lacking, *order])
+    if tuple(map(tuple, groups)) == tuple((axis,) for axis in order) and not lacking:
+        return turned
+    return builder.reshape(turned, [builder.dims_product([dims[a] for a in group]) for group in groups])
+
+
 def _output_dim(builder: Builder, site: Site, axis: int) -> Dim:
     """The size of one output axis, from the operand that it is an axis of."""
     group = next(k for k, axes in enumerate(site.output_groups) if axis in axes)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from onnxgs_opt.ir import Node
-from onnxgs_opt.ir.def_use import Array, Scope, reads_of
+from onnxgs_opt.ir.def_use import Array, Scope
 from onnxgs_opt.ir.operators import operator
 from onnxgs_opt.recognition.deform.contractions import PLANE, Contraction, contraction_of
 from onnxgs_opt.recognition.deform.image import plane_of
@@ -26,6 +26,7 @@ from onnxgs_opt.recognition.deform.traced import (
     MOST,
     Laid,
     canonical,
+    check_apart,
     elements,
     laid_out,
     mixed,
@@ -35,7 +36,6 @@ from onnxgs_opt.recognition.deform.traced import (
 )
 from onnxgs_opt.recognition.fixed_values import FixedValues
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN
-from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
 from onnxgs_opt.recognition.linear_forms import Forms, NoForm, identity, reshaped, squashed
 from onnxgs_opt.samplers.deform import Geometry, OfOperands, Operand, Weights
 from onnxgs_opt.samplers.site import Site
@@ -176,7 +176,8 @@ class _Proof:
         together = operands[0].view == operands[1].view
         both = zip(operands[0].table, operands[1].table, strict=True)
         joined = replace(operands[0], table=tuple(channel for pair in both for channel in pair))
-        self._check_apart([plane.view.tensor, own.weights, own.bias, *(p.view.tensor for p in laid)])
+        names = [name for name in (plane.view.tensor, own.weights, own.bias, *(p.view.tensor for p in laid)) if name]
+        check_apart(samples.scope, own.node.outputs[0].name, {samples.site.output}, names)
         is_plain = np.array_equal(order.reshape(-1), np.arange(order.size))
         return Found(
             geometry=geometry,
@@ -261,22 +262,6 @@ class _Proof:
             except NoForm as reason:
                 why = why or reason
         raise why or NoForm("nothing is known of its mask")
-
-    def _check_apart(self, names: Sequence[str]) -> None:
-        """NoForm where an operand is made of the samples, or is only what another one is made of."""
-        scope, names = self._samples.scope, [name for name in names if name]
-        first = scope.order[self._samples.site.output]
-        between = of_claim(scope, self._contraction.node.outputs[0].name, names)
-        if not {t.name for node in between for t in node.inputs}.issuperset(names):
-            raise NoForm("one of its operands is made of another one, and of nothing else")
-        pending, seen = names, set[str]()
-        while pending:
-            name = pending.pop()
-            if name == self._samples.site.output:
-                raise NoForm("an operand of it is made of its own samples")
-            if name not in seen and scope.order.get(name, -1) > first:
-                seen.add(name)
-                pending += [t.name for t in reads_of(scope.producer[name][0])]
 
 
 def divisors(number: int) -> list[int]:

@@ -7,9 +7,8 @@ that are added to the offsets say where the points of the kernel stand.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from math import sqrt
 
 import numpy as np
@@ -19,26 +18,21 @@ from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.constants import constant_value
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.operators import PRODUCTS, operator
+from onnxgs_opt.recognition.claim_sizes import ClaimSizes
 from onnxgs_opt.recognition.deform.proof import Found, Way, proven
 from onnxgs_opt.recognition.deform.traced import LAYOUT
 from onnxgs_opt.recognition.deform_conv import RULE
-from onnxgs_opt.recognition.every_size import EverySize
 from onnxgs_opt.recognition.fixed_values import FixedValues
-from onnxgs_opt.recognition.lifting.dynamic_dims import Box, SizeSets, settle
-from onnxgs_opt.recognition.lifting.elementwise import EXACT_BELOW
-from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
+from onnxgs_opt.recognition.lifting.dynamic_dims import Box
+from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN
 from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
 from onnxgs_opt.recognition.linear_forms import NoForm
 from onnxgs_opt.samplers.deform import DeformSite
 from onnxgs_opt.samplers.policy import Policy
-from onnxgs_opt.samplers.site import AS_IT_IS, BILINEAR, Domain, Site, SizeRange
-from onnxgs_opt.samplers.view import View, spans
+from onnxgs_opt.samplers.site import AS_IT_IS, BILINEAR, Site
 
 CODE = "GSO117"
 """The code of what weighs the samples of several points and is no deformable convolution."""
-
-LARGER = (61, 59)
-"""Pixels along y and x of an image that is looked at last."""
 
 MOST_NODES = 1024
 """Nodes between the samples and what weighs them: a mask may be put together of as many parts as there are channels."""
@@ -56,12 +50,12 @@ def find_deform_convs(scope: Scope, sites: Iterable[Site], stated: Box | None = 
     """The deformable convolutions whose samplers are among `sites`."""
     found: list[DeformSite] = []
     misses: list[Remark] = []
-    sizes: _Sizes | None = None
+    sizes: ClaimSizes | None = None
     for site in sites:
         way = way_of(scope, site)
         if way is None:
             continue
-        sizes = _Sizes(scope, stated) if sizes is None else sizes
+        sizes = ClaimSizes(scope, stated) if sizes is None else sizes
         try:
             made = _site(scope, sizes, site, way)
         except NoForm as reason:
@@ -112,28 +106,7 @@ def _entry(scope: Scope, node: Node) -> tuple[int, int, Node]:
     return scope.order[node.outputs[0].name], id(node), node
 
 
-class _Sizes:
-    """The sizes that one graph is looked at: those of `SizeSets`, and larger ones of an image."""
-
-    def __init__(self, scope: Scope, stated: Box | None) -> None:
-        self.scope, self.sets = scope, SizeSets(scope, stated=stated)
-
-    @cached_property
-    def every(self) -> EverySize:
-        """The sizes as symbols."""
-        return EverySize(self.scope, self.sets)
-
-    def facts(self, image: View) -> Iterator[Mapping[str, Fact]]:
-        """What is known of every tensor at each set of sizes; at the last one the image is larger."""
-        yield from (self.sets.facts(k) for k in range(len(self.sets.near)))
-        if self.sets.are_dynamic:
-            first = self.sets.at(0)
-            *_, height, width = spans(image, self.sets.facts(0)[image.tensor].shape or ())
-            larger = {size: prime for size, prime in zip((height, width), LARGER, strict=True)}
-            yield settle(self.scope, {name: larger.get(size, size) for name, size in first.items()})[1]
-
-
-def _site(scope: Scope, sizes: _Sizes, site: Site, way: Way) -> DeformSite | None:
+def _site(scope: Scope, sizes: ClaimSizes, site: Site, way: Way) -> DeformSite | None:
     """The site of a way, None of one point, whose samples are merely weighted; NoForm where it is none."""
     seen = [proven(scope, FixedValues(scope, facts), site, way) for facts in sizes.facts(site.image)]
     found = seen[0]
@@ -160,7 +133,7 @@ def _site(scope: Scope, sizes: _Sizes, site: Site, way: Way) -> DeformSite | Non
         kernels=site.kernels,
         coordinates="pixel",
         layout="NCHW",
-        domain=_domain(sizes, site, found, output) if sizes.sets.are_dynamic else Domain(),
+        domain=sizes.domain(output, found.image, [operand.view for operand in found.beside], [site]),
         sampler=site,
         geometry=found.geometry,
         image=found.image,
@@ -172,24 +145,6 @@ def _site(scope: Scope, sizes: _Sizes, site: Site, way: Way) -> DeformSite | Non
         norm=_norm(scope, found),
         cone=tuple(node.name for node in of_claim(scope, output, operands)),
     )
-
-
-def _domain(sizes: _Sizes, site: Site, found: Found, output: str) -> Domain:
-    """The sizes at which it is the same formula; NoForm where at some it is another one."""
-    others = [operand.view for operand in found.beside]
-    broken = sizes.every.broken(output, found.image, others)
-    if broken is not None:
-        raise NoForm(f"at '{broken.node}' {broken.why}")
-    proven_for = sizes.every.domain(found.image, others, EXACT_BELOW[8])
-    inner = {} if site.domain is None else {size.name: size for size in site.domain.sizes}
-    ranges = tuple(_both(size, inner[size.name]) if size.name in inner else size for size in proven_for.sizes)
-    return Domain(ranges, None if site.domain is None else site.domain.pixels)
-
-
-def _both(one: SizeRange, other: SizeRange) -> SizeRange:
-    """The sizes that are in two ranges."""
-    ends = [size.at_most for size in (one, other) if size.at_most is not None]
-    return SizeRange(one.name, max(one.at_least, other.at_least), min(ends, default=None))
 
 
 def _norm(scope: Scope, found: Found) -> float:

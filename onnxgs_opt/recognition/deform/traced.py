@@ -5,16 +5,17 @@ Arrays broadcast to what they describe; an axis of 1 is one along which they do 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from math import prod
 
 import numpy as np
 
-from onnxgs_opt.ir.def_use import Array, Scope
+from onnxgs_opt.ir.def_use import Array, Scope, reads_of
 from onnxgs_opt.ir.operators import ARITHMETIC, BOUNDED, CARRIES, MOVES, operator
 from onnxgs_opt.recognition.fixed_values import FixedValues
+from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
 from onnxgs_opt.recognition.linear_forms import Form, Forms, NoForm, reshaped, squashed
 from onnxgs_opt.samplers.view import View
 
@@ -59,6 +60,22 @@ def elements(scope: Scope, forms: Forms, name: str) -> tuple[Form, Array]:
         raise NoForm(f"'{name}' is a sum of several elements of '{forms.base}'")
     ones = np.ones([1] * len(form.shape))
     return form, reduce(np.multiply, form.terms[0].factors, ones)
+
+
+def check_apart(scope: Scope, output: str, samples: Collection[str], operands: Collection[str]) -> None:
+    """NoForm where an operand of `output` is made of the samples, or is only what another one is made of."""
+    first = min(scope.order[name] for name in samples)
+    read = {t.name for node in of_claim(scope, output, operands) for t in node.inputs}
+    if not read.issuperset(operands):
+        raise NoForm("one of its operands is made of another one, and of nothing else")
+    pending, seen = list(operands), set[str]()
+    while pending:
+        name = pending.pop()
+        if name in samples:
+            raise NoForm("an operand of it is made of its own samples")
+        if name not in seen and scope.order.get(name, -1) > first:
+            seen.add(name)
+            pending += [t.name for t in reads_of(scope.producer[name][0])]
 
 
 def taken(array: Array, index: Sequence[Array]) -> Array:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from onnxgs_opt.report.model import SiteReport
 from onnxgs_opt.samplers.border import borders_along
 from onnxgs_opt.samplers.kernel import CUBICS, KERNELS, TORCH
-from onnxgs_opt.samplers.policy import DEFORMABLE, WINDOWS, Policy, Window
+from onnxgs_opt.samplers.policy import ATTENTION, DEFORMABLE, WINDOWS, Policy, Window
 from onnxgs_opt.samplers.site import BILINEAR
 
 _AXES = {"z": ("D", "s", "k"), "y": ("H", "r", "a"), "x": ("W", "q", "b")}
@@ -40,6 +40,15 @@ _POINTS = (
 )
 """Of a deformable convolution: strides s, pads p, dilations d; each point k of the kernel has an offset and a mask."""
 
+_TERMS = (
+    r"\text{of level } l,\text{ with }H_l\times W_l\text{ pixels:}\quad x=x_{b,q,h,l,p}\,W_l-\tfrac12,"
+    r"\quad y=y_{b,q,h,l,p}\,H_l-\tfrac12",
+    r"\mathrm{att}_{b,q,h,d}=\sum_{l}\sum_{p} A_{b,q,h,l,p}\,\mathrm{out}^{(l)}_{b,h,d}(x,y)",
+)
+"""Of deformable attention: item b, query q, head h, point p and channel d."""
+
+_OF_NAMED = {"RoIAlign": _BINS, DEFORMABLE: _POINTS, ATTENTION: _TERMS}
+
 _PARAMETERS: dict[str, Fraction] = dict(zip((kernel.name for kernel in CUBICS), (TORCH, Fraction(-1, 2)), strict=True))
 
 
@@ -54,10 +63,10 @@ def formulas(site: SiteReport, policy: Policy | None, kernels: Sequence[str] = B
         *_weights(kernels),
         *(_TIES[name] for name in dict.fromkeys(kernels) if name in _TIES),
     ]
-    is_deformed = site.policy.kind.startswith(DEFORMABLE)
     if window == "" or policy.border != "zeros":
         lines.append(_outside(policy, [letter for letter, _ in axes]))
-    lines += _BINS if site.policy.kind == "RoIAlign" else _POINTS if is_deformed else (_coordinates(site),)
+    own = (lines for name, lines in _OF_NAMED.items() if site.policy.kind.startswith(name))
+    lines += next(own, (_coordinates(site),))
     return tuple(line for line in lines if line)
 
 

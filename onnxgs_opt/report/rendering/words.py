@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from onnxgs_opt.report.model import Report, SitePolicy, SiteReport, TargetCheck
-from onnxgs_opt.samplers.policy import DEFORMABLE
+from onnxgs_opt.samplers.policy import ATTENTION, DEFORMABLE
 from onnxgs_opt.tuning.measurement import Measurement
 
 AS_READ = "as read"
@@ -52,7 +52,7 @@ WINDOWS = {
 }
 """Where a window makes the result zero."""
 
-NAMED = ("RoIAlign", DEFORMABLE)
+NAMED = ("RoIAlign", DEFORMABLE, ATTENTION)
 """Sites that are more than a sampler begin with what they are."""
 
 UNITS = {"pixel": "pixel coordinates", "normalised": "coordinates -1 to 1", "unit": "coordinates 0 to 1"}

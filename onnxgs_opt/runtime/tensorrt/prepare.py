@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
 
-from onnxgs_opt.samplers.op import is_own
+from onnxgs_opt.samplers.op import is_own, is_plugin
 
 _END = np.iinfo(np.int64).max
 
 
 def for_engine(model: ModelProto) -> tuple[ModelProto, int]:
-    """The model to parse, and how many nodes of it are a plugin's.
+    """The model to parse, and how many nodes of it need the plugin's library.
 
     The operators' function bodies go. TensorRT 10.0 to 10.6 prefer a function to any plugin, and later ones where
     no plugin is registered: without the body a missing plugin is an error, not a slower engine.
@@ -23,7 +23,7 @@ def for_engine(model: ModelProto) -> tuple[ModelProto, int]:
     changed = ModelProto()
     changed.CopyFrom(model)
     del changed.functions[:]
-    changed.functions.extend(f for f in model.functions if not is_own(f.domain, f.name))
+    changed.functions.extend(f for f in model.functions if not is_plugin(f.domain, f.name))
     _spell_out_shapes(changed.graph)
     nodes = [node for node in changed.graph.node if is_own(node.domain, node.op_type)]
     for node in nodes:

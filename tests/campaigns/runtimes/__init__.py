@@ -18,7 +18,7 @@ from onnxgs_opt.validation.elsewhere import check_elsewhere
 from onnxgs_opt.validation.inputs import ModelInputs
 from onnxgs_opt.validation.proofs import SiteProofs
 
-NAMES = tuple(name for name in LOWERINGS if name not in ("keep", "resize", "deform-conv"))
+NAMES = tuple(name for name in LOWERINGS if name not in ("keep", "resize", "deform-conv", "tensorrt-attention"))
 
 
 @dataclass(frozen=True)

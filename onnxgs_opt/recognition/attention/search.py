@@ -1,0 +1,100 @@
+"""Above the samplers of one graph: which of them are the levels of deformable attention, proven by value.
+
+Every element on the way is traced: which sample each weight meets, where the samples are and which pixels they read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from onnxgs_opt.diagnostics import Remark
+from onnxgs_opt.ir.def_use import Scope
+from onnxgs_opt.recognition.attention.proof import proven
+from onnxgs_opt.recognition.attention.ways import Way, ways_of
+from onnxgs_opt.recognition.attentions import RULE
+from onnxgs_opt.recognition.claim_sizes import ClaimSizes
+from onnxgs_opt.recognition.deform.traced import check_apart
+from onnxgs_opt.recognition.fixed_values import FixedValues
+from onnxgs_opt.recognition.lifting.dynamic_dims import Box
+from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN
+from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
+from onnxgs_opt.recognition.linear_forms import NoForm
+from onnxgs_opt.samplers.attention import AttentionSite
+from onnxgs_opt.samplers.policy import Policy
+from onnxgs_opt.samplers.site import Site
+
+CODE = "GSO118"
+"""The code of weighted samples of several images whose sum is no deformable attention."""
+
+
+@dataclass(frozen=True)
+class FoundAttentions:
+    """The deformable attention of a graph, without ids, and why other sums are none."""
+
+    sites: tuple[AttentionSite, ...] = ()
+    misses: tuple[Remark, ...] = ()
+
+
+def find_attentions(scope: Scope, sites: Sequence[Site], stated: Box | None = None) -> FoundAttentions:
+    """The deformable attention whose samplers are among `sites`; `stated` is that of `ClaimSizes`."""
+    found: list[AttentionSite] = []
+    reasons: dict[frozenset[int], Remark] = {}
+    claimed: set[int] = set()
+    sizes: ClaimSizes | None = None
+    for way in ways_of(scope, sites):
+        if not claimed.isdisjoint(way.samplers):
+            continue
+        sizes = ClaimSizes(scope, stated) if sizes is None else sizes
+        try:
+            found.append(_site(scope, sizes, [sites[k] for k in way.samplers], way))
+        except NoForm as reason:
+            why = Remark(CODE, scope.producer[way.output][0].name, str(reason))
+            reasons.setdefault(frozenset(way.samplers), why)
+            continue
+        claimed |= set(way.samplers)
+    misses = [why for own, why in reasons.items() if len(own) > 1 and claimed.isdisjoint(own)]
+    return FoundAttentions(tuple(found[::-1]), tuple(misses[::-1]))
+
+
+def _site(scope: Scope, sizes: ClaimSizes, sites: Sequence[Site], way: Way) -> AttentionSite:
+    """The site of a way whose samplers are `sites`; NoForm where it is none."""
+    seen = [proven(scope, FixedValues(scope, facts), sites, way) for facts in sizes.near()]
+    found = seen[0]
+    if any(other.levels != found.levels for other in seen):
+        raise NoForm("the sizes of its levels are dynamic")
+    if any(replace(other, sizes=found.sizes) != found for other in seen):
+        raise NoForm("what it computes changes with the dynamic sizes")
+    known = [set(each) for each in zip(*(other.sizes for other in seen), strict=True)]
+    static = tuple(each.pop() if len(each) == 1 else None for each in known)
+    if None in (static[2], static[3], static[4]):
+        raise NoForm("how many heads, channels or points there are is dynamic")
+    check_apart(scope, way.output, {site.output for site in sites}, found.operands)
+    cone = of_claim(scope, way.output, found.operands)
+    made = [sizes.sets.facts(0).get(t.name, UNKNOWN).dtype for node in cone for t in (*node.inputs, *node.outputs)]
+    others = {str(dtype) for dtype in made if dtype is not None and dtype.kind == "f"} - {"float32"}
+    if others:
+        raise NoForm(f"it computes in {' and '.join(sorted(others))}, not in float32 alone")
+    samplers = tuple(sites[k] for k in found.samplers)
+    return AttentionSite(
+        id="",
+        rule=RULE,
+        output=way.output,
+        reads=tuple(dict.fromkeys(read for site in samplers for read in site.reads)),
+        read_op=samplers[0].read_op,
+        dtype=samplers[0].dtype,
+        policy=Policy(),
+        kernels=samplers[0].kernels,
+        coordinates="unit",
+        align_corners=False,
+        layout="NSHD",
+        domain=sizes.domain(way.output, found.value, [found.locations, found.weights], samplers),
+        samplers=samplers,
+        value=found.value,
+        locations=found.locations,
+        weights=found.weights,
+        levels=found.levels,
+        output_groups=found.output_groups,
+        sizes=static,
+        cone=tuple(node.name for node in cone),
+    )

@@ -1,0 +1,71 @@
+"""The sizes at which what is made of samplers is looked at, and those that a claim on it covers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+
+from onnxgs_opt.ir.def_use import Scope
+from onnxgs_opt.recognition.every_size import EverySize
+from onnxgs_opt.recognition.lifting.dynamic_dims import Box, SizeSets, settle
+from onnxgs_opt.recognition.lifting.elementwise import EXACT_BELOW
+from onnxgs_opt.recognition.lifting.shape_functions import Fact
+from onnxgs_opt.recognition.linear_forms import NoForm
+from onnxgs_opt.samplers.site import Domain, Site, SizeRange
+from onnxgs_opt.samplers.view import View, spans
+
+LARGER = (61, 59)
+"""Pixels along y and x of an image that is looked at last."""
+
+
+class ClaimSizes:
+    """The sizes that one graph is looked at: those of `SizeSets`, and larger ones of an image.
+
+    `stated` are the ranges that sizes by name are said to have.
+    """
+
+    def __init__(self, scope: Scope, stated: Box | None) -> None:
+        self.scope, self.sets = scope, SizeSets(scope, stated=stated)
+
+    @cached_property
+    def every(self) -> EverySize:
+        """The sizes as symbols."""
+        return EverySize(self.scope, self.sets)
+
+    def near(self) -> Iterator[Mapping[str, Fact]]:
+        """What is known of every tensor at each set of small sizes."""
+        yield from (self.sets.facts(k) for k in range(len(self.sets.near)))
+
+    def facts(self, image: View) -> Iterator[Mapping[str, Fact]]:
+        """The same, and last where the image is larger."""
+        yield from self.near()
+        if self.sets.are_dynamic:
+            first = self.sets.at(0)
+            *_, height, width = spans(image, self.sets.facts(0)[image.tensor].shape or ())
+            larger = {size: prime for size, prime in zip((height, width), LARGER, strict=True)}
+            yield settle(self.scope, {name: larger.get(size, size) for name, size in first.items()})[1]
+
+    def domain(self, output: str, image: View, others: list[View], samplers: Iterable[Site]) -> Domain:
+        """The sizes at which `output` is one formula of the operands, and the samplers in it are what they are.
+
+        Raises:
+            NoForm: At some sizes it is another one.
+        """
+        if not self.sets.are_dynamic:
+            return Domain()
+        broken = self.every.broken(output, image, others)
+        if broken is not None:
+            raise NoForm(f"at '{broken.node}' {broken.why}")
+        made = self.every.domain(image, others, EXACT_BELOW[8])
+        for inner in (site.domain for site in samplers if site.domain is not None):
+            own = {size.name: size for size in inner.sizes}
+            ranges = tuple(_both(size, own[size.name]) if size.name in own else size for size in made.sizes)
+            pixels = [count for count in (made.pixels, inner.pixels) if count is not None]
+            made = Domain(ranges, min(pixels, default=None))
+        return made
+
+
+def _both(one: SizeRange, other: SizeRange) -> SizeRange:
+    """The sizes that are in two ranges."""
+    ends = [size.at_most for size in (one, other) if size.at_most is not None]
+    return SizeRange(one.name, max(one.at_least, other.at_least), min(ends, default=None))

@@ -1,0 +1,115 @@
+"""Check that what stands for deformable attention computes the same: with points on and around every border."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from onnx import ModelProto
+
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.lowering import LOWERINGS, Tolerance, tolerance_of
+from onnxgs_opt.lowering.attention import WHOLE, attention_tolerance
+from onnxgs_opt.passes.infer_shapes import InferShapes
+from onnxgs_opt.passes.lower_sites import lower
+from onnxgs_opt.runtime import Runtime
+from onnxgs_opt.samplers.attention import AttentionSite
+from onnxgs_opt.samplers.view import Array, lay_out, spans
+from onnxgs_opt.validation.boundary_values import pixels
+from onnxgs_opt.validation.check_deform_conv import operand_cone
+from onnxgs_opt.validation.check_resize import Shapes, feeds_at
+from onnxgs_opt.validation.compare import Comparison, compare_runs
+from onnxgs_opt.validation.inputs import MAX_ROUNDS, POINTS, Run
+from onnxgs_opt.validation.original import Original
+from onnxgs_opt.validation.terms import Terms
+
+Aim = Callable[[int, tuple[int, ...]], Array]
+"""From the pixels of an axis and a shape to pixel coordinates of that shape."""
+
+
+@dataclass(frozen=True)
+class AttentionCheck:
+    """The check of one site; what its cone makes of inputs serves all lowerings."""
+
+    site: AttentionSite
+    cone: Original
+    terms: Terms
+    runs: tuple[Run, ...]
+
+    @classmethod
+    def of(cls, graph: Graph, site: AttentionSite, terms: Terms) -> AttentionCheck:
+        """Prepare the checks of a site.
+
+        Raises:
+            NotRunnableError: Its cone cannot run alone.
+        """
+        cone = operand_cone(graph, site, terms.scopes)
+        return cls(
+            site, Original(cone, custom_ops=terms.custom_ops, keeps=True), terms, tuple(_runs(cone, site, terms))
+        )
+
+    def compare(self, name: str, runtime: Runtime | None = None) -> Comparison:
+        """Compare the cone with what a lowering writes for it, which runs in `runtime` or onnxruntime on a CPU."""
+        allowed = self.terms.tolerance(tolerance_of_attention(self.site, name))
+        after = attended(self.cone.model, self.site, name)
+        return compare_runs(
+            replace(self.cone, runtime=runtime), after, self.runs, lambda _: allowed, self.terms.seed, None
+        )
+
+
+def tolerance_of_attention(site: AttentionSite, name: str) -> Tolerance:
+    """What the output of a site may differ by where it is lowered so."""
+    if name in WHOLE:
+        return attention_tolerance(site)
+    own = max((tolerance_of(LOWERINGS[name], sampler) for sampler in site.samplers), key=lambda t: t.atol)
+    terms = len(site.levels) * (site.sizes[4] or 1)
+    return replace(own, rtol=1e-5, atol=terms * own.atol, reason=f"sums of {terms} samples, each with a weight")
+
+
+def attended(cone: ModelProto, site: AttentionSite, name: str) -> ModelProto:
+    """The same model with the site, or the samplers in it, written by a lowering."""
+    graph = Graph.from_proto(cone)
+    InferShapes().run(graph)
+    own = replace(site, body="", samplers=tuple(replace(sampler, body="") for sampler in site.samplers))
+    return lower(graph, [own], {site.id: name}).to_proto()
+
+
+def _runs(cone: ModelProto, site: AttentionSite, terms: Terms) -> Iterator[Run]:
+    """At each set of sizes as many inputs as it takes for all kinds of points to meet."""
+    rng = np.random.default_rng(terms.seed)
+
+    def anywhere(size: int, shape: tuple[int, ...]) -> Array:
+        return pixels(size, int(np.prod(shape)), rng).reshape(shape)
+
+    for known in terms.shapes_of(cone):
+        points = 0
+        for _ in range(MAX_ROUNDS):
+            feeds = attention_feeds(cone, site, known, rng, anywhere)
+            yield Run(feeds)
+            points += max(feeds[name].size for name in feeds)
+            if points >= POINTS:
+                break
+
+
+def attention_feeds(
+    cone: ModelProto, site: AttentionSite, known: Shapes, rng: np.random.Generator, aim: Aim
+) -> dict[str, Array]:
+    """Inputs of a cone, unit-normal but for the locations, which put the points where `aim` says.
+
+    They are of `known` shapes where the file leaves them open.
+
+    Raises:
+        NotRunnableError: A shape is not known.
+    """
+    feeds = feeds_at(cone, known, rng)
+    name = site.locations.tensor
+    if name in feeds:
+        shape = spans(site.locations, feeds[name].shape)
+        places = np.zeros(shape, np.float32)
+        for level, sizes in enumerate(site.levels):
+            for k, size in enumerate(sizes[::-1]):
+                own = places[..., level, :, k]
+                own[...] = (aim(size, own.shape) + 0.5) / size
+        feeds[name] = lay_out(site.locations, places, feeds[name].shape)
+    return feeds

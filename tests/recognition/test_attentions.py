@@ -1,0 +1,253 @@
+"""Deformable attention spelt as samplers: what is one is found and equal; what is none is not, with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from onnxgs_opt import optimize
+from onnxgs_opt.api import look
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.lowering import Target
+from onnxgs_opt.lowering.attention import WHOLE, attention_refusals
+from onnxgs_opt.recognition.findings import Survey
+from onnxgs_opt.report.rendering.text import to_text
+from onnxgs_opt.runtime.ort import open_session
+from onnxgs_opt.samplers.attention import AttentionSite
+from onnxgs_opt.validation.check_attention import AttentionCheck, attended
+from onnxgs_opt.validation.terms import Terms
+from tests.fixtures.attention.text import LEVELS, feeds_of, model, truth
+
+EXPORTS = Path(__file__).parents[1] / "fixtures" / "attention"
+THREE = "7 x 9, 4 x 5, 2 x 3; 2 heads, 4 points"
+
+
+def looked_at(proto: onnx.ModelProto) -> tuple[Graph, Survey]:
+    return look(Graph.from_proto(proto))
+
+
+def run(proto: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> np.ndarray:
+    return open_session(proto, threads=1).run(None, feeds)[0]
+
+
+def inputs_of(proto: onnx.ModelProto, sizes: dict[str, int]) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(1)
+    feeds = {}
+    for value in proto.graph.input:
+        shape = [dim.dim_value or sizes[dim.dim_param] for dim in value.type.tensor_type.shape.dim]
+        feeds[value.name] = rng.uniform(-0.2, 1.2, shape).astype(np.float32)
+    return feeds
+
+
+SPELLINGS = {
+    "as it is": {},
+    "a product of matrices": {
+        "factors": "factors = Reshape (turned, column)",
+        "product": "lines = Transpose <perm = [0, 2, 1, 3]> (flat)",
+        "sum": "sums = MatMul (lines, factors)\n  near = Transpose <perm = [0, 2, 1, 3]> (sums)\n"
+        "  sum = Squeeze (near, last)",
+    },
+    "an Einsum": {
+        "factors": "factors = Reshape (turned, cut)",
+        "product": "",
+        "sum": 'sum = Einsum <equation = "bqs,bcqs->bcq"> (factors, flat)',
+    },
+    "a half of the place before it is doubled": {
+        "double": "centred = Sub (places, half)",
+        "grids": "grids = Mul (centred, two)",
+    },
+    "weights with points before levels": {"turned": "turned = Transpose <perm = [0, 2, 1, 4, 3]> (weights)"},
+    "points before levels in the stack": {
+        "stack": "stack = Concat <axis = 4> (w0, w1)",
+        "u0": "w0 = Unsqueeze (r0, last)",
+        "u1": "w1 = Unsqueeze (r1, last)",
+        "turned": "turned = Transpose <perm = [0, 2, 1, 4, 3]> (weights)",
+    },
+}
+"""By name the lines that are written otherwise; all are deformable attention."""
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_a_spelling_is_found_and_equal_as_a_whole_and_as_samplers(name: str) -> None:
+    proto = model(SPELLINGS[name])
+    graph, found = looked_at(proto)
+    (site,) = found.sites
+    assert isinstance(site, AttentionSite)
+    assert (site.rule, site.levels, site.sizes) == ("GSO008", LEVELS, (2, 5, 2, 3, 2))
+    check = AttentionCheck.of(graph, site, Terms(lambda own: own))
+    for lowering in (*WHOLE, "merged-gather"):
+        seen = check.compare(lowering)
+        assert seen.status == "ok", (lowering, seen.worst)
+    feeds = feeds_of()
+    expected = run(proto, feeds)
+    for lowering in ("plugin", "row-gather"):
+        result = optimize(proto, lowering=lowering, require_match=1).model
+        assert "GridSample" not in {node.op_type for node in result.graph.node}
+        np.testing.assert_allclose(run(result, feeds), expected, rtol=1e-4, atol=2e-5)
+
+
+def test_the_definition_is_that_of_an_independent_truth() -> None:
+    proto, feeds = model(), feeds_of()
+    expected = truth(feeds["value"], LEVELS, feeds["places"], feeds["weights"])
+    for lowering in ("keep", "plugin", "row-gather"):
+        result = run(optimize(proto, lowering=lowering).model, feeds)
+        np.testing.assert_allclose(result, expected.reshape(result.shape), rtol=1e-4, atol=2e-5)
+
+
+MUTANTS: dict[str, tuple[dict[str, str], str]] = {
+    "levels stacked in another order": ({"stack": "stack = Concat <axis = 3> (u1, u0)"}, "in another order, or others"),
+    "levels have each other's places": (
+        {"g0": "g0 = Gather <axis = 3> (grids, second)", "g1": "g1 = Gather <axis = 3> (grids, first)"},
+        "in another order, or others",
+    ),
+    "both levels have the places of the first": (
+        {"g1": "g1 = Gather <axis = 3> (grids, first)"},
+        "in another order, or others",
+    ),
+    "no step from 0 to -1": ({"grids": "grids = Identity (double)"}, "from 0 to 1"),
+    "three times the place": ({"double": "double = Mul (places, three)"}, "from 0 to 1"),
+    "corners": (
+        {"r0": "r0 = GridSample <align_corners = 1> (i0, k0)", "r1": "r1 = GridSample <align_corners = 1> (i1, k1)"},
+        "from the centre of the first pixel",
+    ),
+    "weights of other queries": (
+        {"turned": "turned = Identity (weights)"},
+        "in another order, or others",
+    ),
+    "not all terms": (
+        {"sum": "some = Slice (product, begin, end, right)\n  sum = ReduceSum <keepdims = 0> (some, last)"},
+        "different numbers of points",
+    ),
+    "every term twice": (
+        {"product": "once = Mul (flat, factors)\n  product = Concat <axis = 3> (once, once)"},
+        "in another order, or others",
+    ),
+    "weights are made of the samples": (
+        {
+            "turned": "all = ReduceSum <keepdims = 0> (r0)\n  more = Add (weights, all)\n"
+            "  turned = Transpose <perm = [0, 2, 1, 3, 4]> (more)",
+        },
+        "made of its own samples",
+    ),
+    "one level twice": ({"i1": "i1 = Reshape (t0, image1)"}, "one level after the other"),
+    "samples are scaled": ({"u1": "s1 = Mul (r1, three)\n  u1 = Unsqueeze (s1, behind)"}, ""),
+}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_mutant_is_none_and_stays_equal(name: str) -> None:
+    edits, reason = MUTANTS[name]
+    proto = model(edits)
+    _, found = looked_at(proto)
+    assert not found.attentions
+    if reason:
+        (miss,) = (miss for miss in found.near_misses if miss.code == "GSO118")
+        assert reason in miss.condition
+    feeds = feeds_of()
+    result = optimize(proto, lowering="plugin").model
+    np.testing.assert_allclose(run(result, feeds), run(proto, feeds), rtol=1e-4, atol=1e-4)
+
+
+FOUND = {
+    "added.dy18.dyn": THREE,
+    "added.ts17.st": THREE,
+    "boxes.dy18.dyn": THREE,
+    "gathered.dy18.st": "7 x 9, 4 x 5; 2 heads, 3 points",
+    "gathered.ts13.dyn": "7 x 9, 4 x 5; 2 heads, 3 points",
+    "gathered.ts17.st": "7 x 9, 4 x 5; 2 heads, 3 points",
+    "listed.dy18.dyn": THREE,
+    "listed.ts17.st": THREE,
+    "one_level.ts17.st": "7 x 9; 2 heads, 4 points",
+    "points.ts17.st": THREE,
+    "stacked.dy18.dyn": THREE,
+    "stacked.dy18.st": THREE,
+    "stacked.ts17.dyn": THREE,
+    "stacked.ts17.st": THREE,
+}
+"""Exports of torch, as mmcv, Deformable DETR and RT-DETRv2 write it, and by hand, with what is found in each."""
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_an_export_becomes_one_node(name: str) -> None:
+    proto = onnx.load(EXPORTS / f"{name}.onnx")
+    _, found = looked_at(proto)
+    (site,) = found.attentions
+    assert found.sites == (site,)
+    assert site.words == FOUND[name]
+    if name.endswith(".dyn"):
+        assert site.domain is not None
+        assert site.domain.words == "every batch, queries >= 2"
+    result = optimize(proto, lowering="plugin", require_match=1).model
+    assert [node.op_type for node in result.graph.node].count("DeformableAttention") == 1
+    feeds = inputs_of(proto, {"batch": 3, "queries": 7})
+    np.testing.assert_allclose(run(result, feeds), run(proto, feeds), rtol=1e-4, atol=1e-4)
+    assert not {"GridSample", "GatherElements", "Floor"} & {node.op_type for node in result.graph.node}
+
+
+def test_levels_with_other_numbers_of_points_stay_samplers() -> None:
+    _, found = looked_at(onnx.load(EXPORTS / "listed_uneven.ts17.st.onnx"))
+    assert [site.rule for site in found.sites] == ["GSO002"] * 3
+    assert {miss.condition for miss in found.near_misses} == {"its levels have different numbers of points"}
+
+
+def test_the_report_says_what_it_is() -> None:
+    report = optimize(model(), lowering="plugin").report
+    text = to_text(report)
+    assert "deformable attention (2 x 3, 3 x 2; 2 heads, 2 points)" in text
+
+
+def test_refusals_have_reasons() -> None:
+    (site,) = looked_at(model())[1].attentions
+    assert attention_refusals(site, Target(17)).keys() == {"tensorrt-attention"}
+    assert attention_refusals(site, Target(17, "tensorrt")).keys() == {"plugin"}
+    assert "loads no function" in attention_refusals(site, Target(17, "openvino"))["plugin"]
+    assert set(attention_refusals(site, Target(10))) == set(WHOLE)
+
+
+def test_the_plugin_of_tensorrt_gets_what_its_contract_says() -> None:
+    graph, found = looked_at(model())
+    (site,) = found.attentions
+    cone = AttentionCheck.of(graph, site, Terms(lambda own: own)).cone.model
+    proto = attended(cone, site, "tensorrt-attention")
+    (node,) = (node for node in proto.graph.node if node.op_type == "MultiscaleDeformableAttnPlugin_TRT")
+    values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
+    assert list(node.input[::3]) == ["value", "places"]
+    assert node.input[4] == "weights"
+    shapes, starts = (values[name] for name in node.input[1:3])
+    assert (shapes.dtype, starts.dtype) == (np.int32, np.int32)
+    assert shapes.tolist() == [[2, 3], [3, 2]]
+    assert starts.tolist() == [0, 6]
+    attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+    assert attributes == {"plugin_namespace": b"", "plugin_version": b"1"}
+
+
+def _levels(site: AttentionSite) -> AttentionSite:
+    return replace(site, levels=site.levels[::-1])
+
+
+def _weights(site: AttentionSite) -> AttentionSite:
+    b, q, h, level, point = site.weights.groups
+    return replace(site, weights=replace(site.weights, groups=(b, q, h, point, level)))
+
+
+def _places(site: AttentionSite) -> AttentionSite:
+    b, q, h, level, point, axis = site.locations.groups
+    return replace(site, locations=replace(site.locations, groups=(b, q, h, point, level, axis)))
+
+
+def _heads(site: AttentionSite) -> AttentionSite:
+    b, s, h, d = site.value.groups
+    return replace(site, value=replace(site.value, groups=(h, s, b, d)))
+
+
+@pytest.mark.parametrize("fault", [_levels, _weights, _places, _heads])
+def test_the_check_sees_a_wrong_site(fault: Callable[[AttentionSite], AttentionSite]) -> None:
+    graph, found = looked_at(model())
+    (site,) = found.attentions
+    check = AttentionCheck.of(graph, site, Terms(lambda own: own))
+    assert replace(check, site=fault(site)).compare("row-gather").status == "mismatch"
