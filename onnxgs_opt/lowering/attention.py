@@ -54,7 +54,7 @@ def attention_refusals(site: AttentionSite, target: Target) -> dict[str, str]:
     if target.opset < FIRST_OPSET:
         found = dict.fromkeys(WHOLE, f"it needs opset >= {FIRST_OPSET}, the model has {target.opset}")
     if Quirk.SHORT_FLOATS_BY_DEFAULT in target.quirks:
-        found[ROWS] = SHORT_FLOATS
+        found[ROWS] = SHORT_FLOATS.replace("merged-gather", ROWS)
     if Quirk.NO_FUNCTIONS in target.quirks:
         found[NODE] = f"the target knows no {ATTENTION} and loads no function for it"
     if Quirk.HAS_DEFORMABLE_ATTENTION in target.quirks:
