@@ -14,9 +14,9 @@ from onnxgs_opt.recognition.algebra.quantity import Quantity
 from onnxgs_opt.recognition.lifting.dynamic_dims import SizeSets
 from onnxgs_opt.recognition.lifting.elementwise import EXACT_BELOW
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN
-from onnxgs_opt.recognition.lifting.size_values import ONE, Break, Element, SizeArithmetic
+from onnxgs_opt.recognition.lifting.size_values import MOST, ONE, Break, Element, SizeArithmetic
 from onnxgs_opt.recognition.lifting.symbolic_shapes import State
-from onnxgs_opt.recognition.lifting.symbolic_sizes import MOST, Sizes, of_claim
+from onnxgs_opt.recognition.lifting.symbolic_sizes import Sizes, of_claim
 from onnxgs_opt.recognition.match import Miss
 from onnxgs_opt.samplers.site import Domain, SizeRange
 from onnxgs_opt.samplers.view import View

@@ -56,6 +56,12 @@ def vanishing(*roots: tuple[str, int]) -> str:
     return "\n ".join(lines) + "\n " + last + H_AS_IT_IS
 
 
+def sliced(end: int) -> Limits:
+    """Points cut at a fixed number along one axis: tf2onnx writes 10^9 where all of them are meant."""
+    size = f"none = Constant<value_ints=[0]>()\n end = Constant<value_ints=[{end}]>()\n"
+    return Limits(size + PLAIN, cast="{t} = Slice({value}, none, end, unit)\n {out} = Cast<to=7>({t})\n")
+
+
 CHANGES = {
     "limit of 99": (Limits("k = Constant<value_float=99.0>()\n W2 = Min(Lw, k)\n H2 = Identity(Lh)\n"), "W = 100"),
     "smaller of two sizes": (Limits("W2 = Identity(Lw)\n H2 = Min(Lh, Lw)\n"), "H"),
@@ -104,6 +110,7 @@ CHANGES = {
     "half limit": (Limits("b = Cast<to=10>(Lw)\n W2 = Cast<to=1>(b)\n H2 = Identity(Lh)\n"), "float16"),
     "uint8 index": (Limits(cast="{t} = Cast<to=2>({value})\n {out} = Cast<to=7>({t})\n"), "uint8"),
     "int16 index": (Limits(cast="{t} = Cast<to=5>({value})\n {out} = Cast<to=7>({t})\n"), "int16"),
+    "cut at a size": (sliced(99999), "[0:99999:1]"),
     "clipped batch": (
         Limits(batch=" k = Constant<value_int=6>()\n n2 = Min(n, k)\n"),
         "N = 7",
@@ -146,6 +153,7 @@ STAYS = {
     "as many as a range has": Limits(
         "n = Range(unit, Wi, unit)\n s = Shape(n)\n m = Squeeze(s)\n W2 = Cast<to=1>(m)\n" + H_AS_IT_IS
     ),
+    "cut behind every size": sliced(10**9),
     "same on both sides": Limits("b = Greater(Hi, Wi)\n W2 = Where(b, Lw, Lw)\n H2 = Identity(Lh)\n"),
 }
 

@@ -34,6 +34,9 @@ RangeOf: TypeAlias = Callable[[int], Range]
 MOST_TERMS, MOST_FACTORS = 64, 32
 """Of a formula: limits, strides and scales have a few, and squares of squares twice as many at every step."""
 
+MOST = 2**24
+"""No axis is longer: beyond it, single precision does not have every coordinate."""
+
 ROUNDED = "floats round what is equal only in exact numbers, at some sizes up and at others down"
 ZERO, ONE = Quantity.of(0), Quantity.of(1)
 

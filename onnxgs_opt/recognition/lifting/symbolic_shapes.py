@@ -13,7 +13,7 @@ from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Array
 from onnxgs_opt.ir.operators import ELEMENTWISE, REDUCTIONS, SAME_SHAPE
 from onnxgs_opt.recognition.algebra.quantity import Quantity
-from onnxgs_opt.recognition.lifting.size_values import Break, Element, element
+from onnxgs_opt.recognition.lifting.size_values import MOST, Break, Element, element
 
 Dims: TypeAlias = tuple[Element, ...]
 ONE = Quantity.of(1)
@@ -221,7 +221,8 @@ def _cut(node: Node, dim: Element, start: int, end: int, step: int) -> Element:
         return dim
     if isinstance(dim.constant, int):
         return Quantity.of(len(range(*slice(start, end, step).indices(dim.constant))))
-    whole = end >= 2**31 - 1
+    longest = dim.bounds(lambda _: (0, MOST))[1]
+    whole = end >= 2**31 - 1 or (longest is not None and end >= longest)
     if step == 1 and start in (0, 1) and (whole or end == -1) and not (start and not whole):
         return dim.plus(ONE, -1) if start or not whole else dim
     if step == 1 and (start, end) in ((0, 1), (1, 2), (0, 2)):

@@ -21,7 +21,16 @@ from onnxgs_opt.recognition.algebra.polynomial import Number, Poly
 from onnxgs_opt.recognition.algebra.quantity import Quantity, Range
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
 from onnxgs_opt.recognition.lifting.shape_inference import dim_name, infer, plain_attributes
-from onnxgs_opt.recognition.lifting.size_values import ONE, REDUCTIONS, ROUNDED, Break, Element, SizeArithmetic, element
+from onnxgs_opt.recognition.lifting.size_values import (
+    MOST,
+    ONE,
+    REDUCTIONS,
+    ROUNDED,
+    Break,
+    Element,
+    SizeArithmetic,
+    element,
+)
 from onnxgs_opt.recognition.lifting.symbolic_shapes import DIMS, State
 
 SHAPES = ("Shape", "Size")
@@ -29,9 +38,6 @@ SHAPES = ("Shape", "Size")
 
 LONGEST = 4096
 """Elements of a tensor of numbers that follow from sizes: shapes and limits are short, where channels begin is long."""
-
-MOST = 2**24
-"""No axis is longer: beyond it, single precision does not have every coordinate."""
 
 
 class Sizes:
