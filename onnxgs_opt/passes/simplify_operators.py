@@ -18,7 +18,8 @@ from onnxgs_opt.ir.operators import operator
 class SimplifyOperators:
     """CastLike becomes Cast; what is taken out of a sequence becomes a Slice of what it was split from, or its element.
 
-    A CastLike of unknown type stays, and so does a sequence whose parts are not known by number.
+    A OneHot of constant indices becomes a Gather of its values. A CastLike of unknown type stays, and so does a
+    sequence whose parts are not known by number.
     """
 
     name: str = "simplify-operators"
@@ -86,6 +87,19 @@ def _concat_from_sequence(graph: Graph, node: Node) -> Tensor | None:
     return builder.concat([builder.unsqueeze(t, [axis]) for t in elements], axis)
 
 
+def _one_hot(graph: Graph, node: Node) -> Tensor | None:
+    """Its two values, read at constant places: an exporter writes so how often a tensor is repeated along one axis."""
+    indices, depth = (small_value(tensor) for tensor in node.inputs[:2])
+    if indices is None or depth is None or indices.dtype.kind != "i":
+        return None
+    count = int(depth.reshape(-1)[0])
+    places = np.where(indices < 0, indices + count, indices)[..., None] == np.arange(count)
+    chosen = np.moveaxis(places, -1, int(node.attrs.get("axis", -1)))
+    builder = _builder(graph, node)
+    read: Tensor = builder.op("Gather", node.inputs[2], builder.const(chosen.astype(np.int64), np.int64), axis=0)
+    return read
+
+
 def _elements(sequence: Tensor) -> list[Tensor] | None:
     """The tensors that a sequence was put together from, in their order; None where that is not known."""
     node = _maker(sequence)
@@ -111,5 +125,6 @@ def _builder(graph: Graph, node: Node) -> Builder:
 SIMPLIFIED: Mapping[str, Callable[[Graph, Node], Tensor | None]] = {
     "CastLike": _cast_like,
     "ConcatFromSequence": _concat_from_sequence,
+    "OneHot": _one_hot,
     "SequenceAt": _sequence_at,
 }

@@ -32,6 +32,11 @@ class Claim:
     narrow: Mapping[str, tuple[Number, Number]]
     exact_below: int
 
+    def in_pixels(self) -> Claim | None:
+        """The claim that its coordinates are pixels, whatever units these are made of; None where it is that."""
+        plain = self.placement.in_pixels()
+        return None if plain is None else replace(self, placement=plain)
+
 
 def adds_nothing(inner: Claim, outer: Claim) -> bool:
     """Whether `outer`, further on in the graph, may be taken for `inner`: it adds a mask in pixels or layout alone.

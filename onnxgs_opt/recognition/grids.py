@@ -66,9 +66,9 @@ def grid_of(lift: Lift, match: Match, roles: Roles, needed: bool, like: Units | 
     """
     if len(match.axes) != 2:
         found = units(lift.algebra, match, like)
-        view = pixel_triple(lift, match, roles) if needed else None
+        triple = pixel_triple(lift, match, roles) if needed else None
         if needed:
-            return None if view is None else Grid(view, "pixel", None)
+            return None if triple is None else Grid(triple[0], "pixel", None, triple[1])
         return Grid(None, found.name, found.align_corners)
     found = units(lift.algebra, match)
     if needed:
@@ -107,8 +107,8 @@ def pixel_pair(lift: Lift, match: Match, roles: Roles) -> tuple[View, bool] | No
     return best
 
 
-def pixel_triple(lift: Lift, match: Match, roles: Roles) -> View | None:
-    """The tensor of three pixel coordinates that stand in one axis of it, x first; None without one."""
+def pixel_triple(lift: Lift, match: Match, roles: Roles) -> tuple[View, bool] | None:
+    """The tensor of three pixel coordinates that stand in one axis of it, and whether z is the first of them."""
     exact = match.policy.window != "all"
     places: list[dict[str, list[Index]]] = []
     for axis in reversed(match.axes):
@@ -119,14 +119,15 @@ def pixel_triple(lift: Lift, match: Match, roles: Roles) -> View | None:
         places.append(held)
     for name in sorted(set(places[0]).intersection(*places[1:])) if len(places) == 3 else ():
         for indices in product(*(held[name] for held in places)):
-            view = _in_one_axis(name, indices, lift.shape(name), roles)
-            if view is not None:
-                return view
+            for order in (indices, indices[::-1]):
+                view = _in_one_axis(name, order, lift.shape(name), roles)
+                if view is not None:
+                    return view, order is not indices
     return None
 
 
 def _in_one_axis(name: str, indices: Sequence[Index], sizes: Sequence[int], roles: Roles) -> View | None:
-    """The view of a tensor that has the coordinates, x first, one after the other along an axis of its own."""
+    """The view of a tensor that has coordinates, those at `indices`, in this order along an axis of its own."""
     apart = [axis for axis, parts in enumerate(zip(*indices, strict=True)) if len(set(parts)) > 1]
     if len(apart) != 1 or [index[apart[0]].value for index in indices] != list(range(sizes[apart[0]])):
         return None

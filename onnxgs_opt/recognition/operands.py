@@ -54,6 +54,15 @@ class Placement:
         """Where the coordinates are, and what else is not looked behind."""
         return (*self.coordinate_views, *self.affine.factors, *self.affine.addends)
 
+    def in_pixels(self) -> Placement | None:
+        """The same without the units that the pixels are made of, which may have no name at other sizes."""
+        named = self.x is not None and self.coordinates != "pixel"
+        return replace(self, grid=None, coordinates="pixel", align_corners=None) if named else None
+
+    def says(self, other: Placement) -> bool:
+        """Whether it is the same as another one, or has only names for units beside it."""
+        return other in (self, self.in_pixels())
+
     @property
     def layout(self) -> str:
         """The image's axes by letter, in memory order: NCHW, NHWC, HW, ..."""

@@ -28,7 +28,7 @@ from onnxgs_opt.recognition.operands import place
 from onnxgs_opt.recognition.precision import inexact
 from onnxgs_opt.recognition.proofs import Proofs
 from onnxgs_opt.recognition.reflection import mirrors_coordinates
-from onnxgs_opt.recognition.size_claims import SizeClaims
+from onnxgs_opt.recognition.size_claims import UNLIKE, SizeClaims
 from onnxgs_opt.recognition.stated import OUTSIDE, excluded
 from onnxgs_opt.samplers.kernel import FLOOR
 from onnxgs_opt.samplers.site import Site
@@ -180,10 +180,10 @@ class _Search:
                 break
             missed += [] if found.apart else [join.reads]
             name = join.node.outputs[0].name
-            if len(join.reads) == 1 and found.stage >= Stage.TAPS:
-                self._misses.setdefault(name, (join, found))
-            elif name in self._misses and self._misses[name][1].only_counts and not found.apart:
+            if name in self._misses and self._misses[name][1].only_counts and not found.apart:
                 self._misses[name] = join, found
+            elif len(join.reads) == 1 and found.stage >= Stage.TAPS:
+                self._misses.setdefault(name, (join, found))
         self._drop_stencils()
 
     def _drop_stencils(self) -> None:
@@ -365,6 +365,9 @@ class _Search:
 
     def _site(self, join: Join, claim: Claim) -> Site | Miss:
         changes = self._claims.changes(claim)
+        plain = claim.in_pixels() if changes is not None and changes.code == UNLIKE else None
+        if plain is not None and self._claims.changes(plain) is None:
+            claim, changes = plain, None
         if changes is not None:
             return changes
         domain = self._claims.domain(claim)

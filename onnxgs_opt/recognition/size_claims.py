@@ -20,6 +20,9 @@ from onnxgs_opt.samplers.site import Domain, SizeRange
 MOST_PARTS = 64
 """Parts of the stated ranges that one claim is proven on, each as much work as a model without ranges."""
 
+UNLIKE = "GSO113"
+"""The code of a claim that is another one at other sizes."""
+
 Look = Callable[[Mapping[str, Fact], Claim], "Claim | Miss"]
 """What a claim's output computes where facts are others."""
 
@@ -120,14 +123,24 @@ class _Part:
             sizes = ", ".join(f"{n}={s}" for n, s in at.items())
             return replace(result, condition=f"{result.condition} (at {sizes})")
         same = result.match.policy == claim.match.policy and result.match.kernels == claim.match.kernels
-        if not same or result.placement != claim.placement:
-            return Miss("what it computes changes with the dynamic sizes", 4, "GSO113")
+        if not same or not result.placement.says(claim.placement):
+            told = _split_by_sizes(result, claim) if same else ""
+            return Miss(told or "what it computes changes with the dynamic sizes", 4, UNLIKE)
         wide = next((name for name, bounds in result.narrow.items() if claim.narrow.get(name, bounds) != bounds), None)
         if wide is not None:
             node = self._scope.producer[wide][0].name
             why = f"at '{node}' an index in {facts[wide].dtype} grows with a size, past what that type holds"
             return Miss(why, 4, CODE)
         return None
+
+
+def _split_by_sizes(one: Claim, other: Claim) -> str:
+    """That a tensor's axis is split otherwise at other sizes; "" where something else is another."""
+    views = zip((one.placement.image, *one.placement.operands), (other.placement.image, *other.placement.operands))
+    apart = [(a, b) for a, b in views if a != b]
+    if not apart or any(replace(a, split=b.split) != b for a, b in apart):
+        return ""
+    return f"the points of all items stand in one axis of '{apart[0][0].tensor}', which dynamic sizes would split"
 
 
 def _halves(box: Box, why: Break | None) -> list[Box]:

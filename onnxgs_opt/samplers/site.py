@@ -141,7 +141,7 @@ class Site(AnySite):
 
     `x` and `y` are pixel coordinates that the model computes; a canonical axis of theirs may be 1 and broadcast. Both
     are None where it computes none: a GridSample node has its `grid` only, and so has a model that rounds both in one
-    tensor. `flipped`: the grid holds y, then x. `inside`: what makes the coordinates keeps them in [0, S-1].
+    tensor. `flipped`: the grid holds y, then x, or z, y, x. `inside`: what makes coordinates keeps them in [0, S-1].
     `kernels` are the names of those along the image's axes, in their order; along three, z is the first's coordinate.
     `grid` [N, Ho, Wo, 2] is a tensor that holds both, x then y: the same pixels, or, where `coordinates` is
     "normalised", GridSample's units under `align_corners`. `mask` [N, Ho, Wo] is a 0/1 tensor of the model's own that

@@ -47,6 +47,20 @@ POOLED = """p = MaxPool<kernel_shape=[1, {step}], strides=[1, {step}], ceil_mode
 
 THROUGH = "b = Cast<to={type}>(Wi)\n c = Cast<to=1>(b)\n W2 = Sub(c, one)\n H2 = Identity(Lh)\n"
 
+PRODUCT = """none = Constant<value_ints=[0]>()
+ r = ReduceSum<keepdims=1>(x, none)
+ t = Transpose<perm=[0, 2, 1]>(y)
+ m = {op}
+ s = Shape(m)
+ n = Gather<axis=0>(s, i0)
+ d = Div(n, Ni)
+ w = Mul(d, Wi)
+ f = Cast<to=1>(w)
+ W2 = Sub(f, one)
+ H2 = Identity(Lh)
+"""
+"""One item times as many as there are is as many."""
+
 
 def vanishing(*roots: tuple[str, int]) -> str:
     """A limit that is the last column where a size is one of `roots`, and far from it elsewhere."""
@@ -154,6 +168,8 @@ STAYS = {
         "n = Range(unit, Wi, unit)\n s = Shape(n)\n m = Squeeze(s)\n W2 = Cast<to=1>(m)\n" + H_AS_IT_IS
     ),
     "cut behind every size": sliced(10**9),
+    "batch of a product": Limits(PRODUCT.format(op="MatMul(r, t)")),
+    "batch of a contraction": Limits(PRODUCT.format(op='Einsum<equation="ijk,bkl->bil">(r, t)')),
     "same on both sides": Limits("b = Greater(Hi, Wi)\n W2 = Where(b, Lw, Lw)\n H2 = Identity(Lh)\n"),
 }
 

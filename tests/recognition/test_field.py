@@ -40,3 +40,14 @@ def test_points_that_the_export_cannot_read_are_left_out_of_its_check():
     report = optimize(onnx.load(path), lowering="merged-gather", measure=False).report
     assert report.validation.status == "not-run"
     assert 0 < report.sites[0].error.max_abs < 1e-5
+
+
+def test_eight_corners_in_one_read_that_are_no_sampler_are_told():
+    """One of their weights is another one. The first look, for two coordinates, had seen three, and that was all."""
+    model = onnx.load(FOLDER / "volume_at_points.tf13.st.onnx")
+    [weights] = [tensor for tensor in model.graph.initializer if tensor.name == "sub_1:0"]
+    halved = onnx.numpy_helper.to_array(weights).copy()
+    halved.reshape(-1)[0] /= 2
+    weights.CopyFrom(onnx.numpy_helper.from_array(halved, weights.name))
+    report = optimize(model, dry_run=True).report
+    assert [(miss.code, miss.node) for miss in report.near_misses] == [("GSO101", "Sum")]

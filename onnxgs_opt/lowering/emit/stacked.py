@@ -100,7 +100,7 @@ def emit_axis_points(builder: Builder, site: Site, image: Tensor) -> list[Tensor
     if site.grid is not None and len(site.kernels) != len(BILINEAR):
         grid = emit_view(builder, site.grid.with_unit_axis(1))
         parts = builder.split(grid, 2 + len(site.kernels), len(site.kernels) * [1])
-        points = [builder.squeeze(part, [2 + len(site.kernels)]) for part in reversed(parts)]
+        points = [builder.squeeze(part, [2 + len(site.kernels)]) for part in parts[:: 1 if site.flipped else -1]]
         if site.coordinates == "pixel":
             return points
         return [as_pixels(builder, site, p, builder.dim(image, 2 + k)) for k, p in enumerate(points)]

@@ -231,6 +231,11 @@ class Algebra:
             return self.one
         if a.hi is not None and a.hi < 0:
             return self.zero
+        floor = _less_than_its_floor(a)
+        if floor is not None:  # whether q is whole: 1 less what ceil(q) is more than floor(q)
+            whole = self.add(self.add(floor, self.one), self.ceil(floor.args[0]), -1)  # type: ignore[arg-type]
+            whole.lo, whole.hi = 0, 1
+            return whole
         made, new = self._make("ge", a)
         if new:
             made.lo, made.hi, made.integral = 0, 1, True
@@ -281,6 +286,17 @@ class Algebra:
         made = self.select(self.ge(a), a, self.scale(a, -1))
         made.lo = 0 if made.lo is None else max(made.lo, 0)
         return made
+
+
+def _less_than_its_floor(a: Expr) -> Expr | None:
+    """The floor(q) of an expression that is a positive multiple of floor(q) - q; None of others."""
+    for floor, factor in a.terms:
+        q = floor.args[0] if floor.op == "floor" and factor > 0 else None
+        if isinstance(q, Expr) and a.constant == -factor * q.constant and len(a.terms) == 1 + len(q.terms):
+            slopes = dict(a.terms)
+            if all(slopes.get(t) == -factor * c for t, c in q.terms):
+                return floor
+    return None
 
 
 def _known(condition: Expr, holds: bool) -> list[tuple[Expr, int, int]]:

@@ -205,6 +205,21 @@ def _gather_nd(node: Node, inputs: list[State], constants: list[Array | None]) -
     return [State((*index[:-1], *data[node.attrs.get("batch_dims", 0) + last.constant :]))]
 
 
+def _matmul(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
+    """Batches of matrices; a vector has one row, or one column, that the result has not."""
+    left, right = _known(inputs[0]), _known(inputs[1])
+    batch = _broadcast([left[:-2], right[:-2]])
+    return [State((*batch, *left[-2:-1], *(right[-1:] if len(right) > 1 else ())))]
+
+
+def _einsum(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
+    sources, arrow, target = node.attrs["equation"].replace(" ", "").partition("->")
+    if not arrow or "." in sources:
+        raise ValueError("an equation without its result or with axes that have no letter")
+    shapes = [dict(zip(letters, _known(s), strict=True)) for letters, s in zip(sources.split(","), inputs, strict=True)]
+    return [State(tuple(_broadcast([(dims[axis],) for dims in shapes if axis in dims])[0] for axis in target))]
+
+
 def _slice(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
     """Axes that are cut are of a length of their own, unless the whole or a part from the end is taken."""
     dims = list(_known(inputs[0]))
@@ -261,11 +276,13 @@ DIMS: dict[str, Rule] = {
     **dict.fromkeys(SAME_SHAPE, _same),
     "Concat": _concat,
     "ConstantOfShape": _filled,
+    "Einsum": _einsum,
     "Expand": _expand,
     "Flatten": _flatten,
     "Gather": _gather,
     "GatherElements": _gather_elements,
     "GatherND": _gather_nd,
+    "MatMul": _matmul,
     "Range": _range,
     "Reshape": _reshape,
     "Slice": _slice,

@@ -151,5 +151,10 @@ THIRD: dict[str, tuple[Found, ...]] = {
 }
 """What `forms` exports."""
 
-TABLE: dict[str, tuple[Found, ...]] = FIRST | SECOND | THIRD
+FOURTH: dict[str, tuple[Found, ...]] = {
+    "volume_at_points": (_sampler("border", "pixel"),),
+}
+"""What `forms.third`, `forms.of_tensorflow` and `forms.of_jax` export."""
+
+TABLE: dict[str, tuple[Found, ...]] = FIRST | SECOND | THIRD | FOURTH
 """By the first part of a file's name; one of several, where what is left of a sampler is not always the same."""

@@ -85,6 +85,10 @@ def test_equal_spellings_are_one_object():
     assert algebra.floor(algebra.add(x, algebra.num(3))) is algebra.add(algebra.floor(x), algebra.num(3))
     assert algebra.mul(x, algebra.floor(x)) is algebra.mul(algebra.floor(x), x)
     assert algebra.select(algebra.one, x, one) is x
+    left = algebra.sub(algebra.add(algebra.scale(x, 2), algebra.num(Fraction(1, 2))), one)
+    for q in (x, left):  # one more than the floor where something is left over
+        more = algebra.gt(algebra.scale(algebra.sub(q, algebra.floor(q)), 3))
+        assert algebra.add(algebra.floor(q), more) is algebra.ceil(q)
 
 
 @pytest.mark.parametrize("sizes", [(2, 3, 4), (1, 5), (7,), (3, 1, 2)])

@@ -1,21 +1,16 @@
 """Forty-eight ways in which public code samples an image by hand, none of them in the other tables; each written anew.
 
-`python -m tests.campaigns.field.forms OUTDIR [NAME ...]`, where torch is installed, exports each by TorchScript (opset
-17) and by dynamo; `python -m tests.campaigns.field OUTDIR` judges the files by the table. Sizes are small and odd.
+`export` has how they are exported: by TorchScript (opset 17) and by dynamo. Sizes are small and odd.
 """
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Callable
 from itertools import product
-from pathlib import Path
 
-import onnx
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 Form = Callable[..., Tensor]
 
@@ -677,48 +672,3 @@ FORMS: dict[str, tuple[Form, Callable[[], tuple[Tensor, ...]]]] = {
     "out_of_map": (out_of_map, lambda: (torch.randn(2, *IMAGE), _points(2, 13, 2))),
 }
 """By name, the function and its inputs."""
-
-
-class _Module(nn.Module):
-    def __init__(self, function: Form) -> None:
-        super().__init__()
-        self._function = function
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return self._function(*inputs)
-
-
-def export(folder: Path, names: list[str]) -> list[str]:
-    """Write forms in both ways, all where none is named; what the exporter refuses, and why."""
-    failed = []
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in names or FORMS:
-        function, inputs = FORMS[name]
-        torch.manual_seed(0)
-        args = inputs()
-        for way in ("ts17", "dynamo"):
-            path = folder / f"{name}.{way}.onnx"
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    _write(_Module(function), args, path, way)
-            except Exception as reason:
-                failed.append(f"{path.name}: {str(reason).splitlines()[0][:90]}")
-    return failed
-
-
-def _write(module: nn.Module, args: tuple[Tensor, ...], path: Path, way: str) -> None:
-    """One export. Where onnxscript's optimiser breaks a file (two Clips of one tensor), it is left out."""
-    if way == "ts17":
-        torch.onnx.export(module, args, str(path), dynamo=False, opset_version=17)
-        return
-    torch.onnx.export(module, args, str(path), dynamo=True)
-    try:
-        onnx.checker.check_model(str(path))
-    except onnx.checker.ValidationError:
-        torch.onnx.export(module, args, str(path), dynamo=True, optimize=False)
-
-
-if __name__ == "__main__":
-    for line in export(Path(sys.argv[1]), sys.argv[2:]):
-        sys.stdout.write(f"not exported: {line}\n")
