@@ -28,7 +28,7 @@ from onnxgs_opt.recognition.operands import place
 from onnxgs_opt.recognition.precision import inexact
 from onnxgs_opt.recognition.proofs import Proofs
 from onnxgs_opt.recognition.reflection import mirrors_coordinates
-from onnxgs_opt.recognition.size_claims import UNLIKE, SizeClaims
+from onnxgs_opt.recognition.size_claims import SizeClaims
 from onnxgs_opt.recognition.stated import OUTSIDE, excluded
 from onnxgs_opt.samplers.kernel import FLOOR
 from onnxgs_opt.samplers.site import Site
@@ -364,15 +364,12 @@ class _Search:
     # ---- the site ---------------------------------------------------------------------------------------------------
 
     def _site(self, join: Join, claim: Claim) -> Site | Miss:
-        changes = self._claims.changes(claim)
-        plain = claim.in_pixels() if changes is not None and changes.code == UNLIKE else None
-        if plain is not None and self._claims.changes(plain) is None:
-            claim, changes = plain, None
-        if changes is not None:
-            return changes
-        domain = self._claims.domain(claim)
-        outside = excluded(self._sizes, domain, claim.placement.image)
-        return outside or site_of(self._scope, self._sizes, join, claim, domain)
+        held = self._claims.held(claim)
+        if isinstance(held, Miss):
+            return held
+        domain = self._claims.domain(held)
+        outside = excluded(self._sizes, domain, held.placement.image)
+        return outside or site_of(self._scope, self._sizes, join, held, domain)
 
     def _like(self, facts: Mapping[str, Fact], claim: Claim) -> Claim | Miss:
         """What a claim's output computes where facts are others."""

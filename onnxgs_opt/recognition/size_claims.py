@@ -39,6 +39,14 @@ class SizeClaims:
         self._scope, self._sizes, self._box, self._look, self._narrowed = scope, sizes, box, look, narrowed
         self._parts: dict[tuple[tuple[str, tuple[int, int]], ...], _Part] = {}
 
+    def held(self, claim: Claim) -> Claim | Miss:
+        """A claim at all sizes, of pixels where units have no name at some of them; or what keeps it from holding."""
+        changes = self.changes(claim)
+        plain = claim.in_pixels() if changes is not None and changes.code == UNLIKE else None
+        if plain is not None and self.changes(plain) is None:
+            return plain
+        return claim if changes is None else changes
+
     def changes(self, claim: Claim) -> Miss | None:
         """What keeps a claim from holding at all sizes, None where nothing does."""
         if not self._sizes.are_dynamic:
@@ -136,8 +144,8 @@ class _Part:
 
 def _split_by_sizes(one: Claim, other: Claim) -> str:
     """That a tensor's axis is split otherwise at other sizes; "" where something else is another."""
-    views = zip((one.placement.image, *one.placement.operands), (other.placement.image, *other.placement.operands))
-    apart = [(a, b) for a, b in views if a != b]
+    mine, its = ((claim.placement.image, *claim.placement.operands) for claim in (one, other))
+    apart = [(a, b) for a, b in zip(mine, its, strict=False) if a != b]
     if not apart or any(replace(a, split=b.split) != b for a, b in apart):
         return ""
     return f"the points of all items stand in one axis of '{apart[0][0].tensor}', which dynamic sizes would split"
