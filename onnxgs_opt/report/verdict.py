@@ -10,11 +10,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.job import Job
-from onnxgs_opt.lowering import LOWERINGS, Tolerance, rounds_to_halves, tolerance_of
+from onnxgs_opt.lowering import LOWERINGS, Tolerance, tolerance_of
 from onnxgs_opt.lowering.resize import resize_tolerance
 from onnxgs_opt.lowering.roi_align import region_tolerance
 from onnxgs_opt.passes.lower_sites import ROI_ALIGN, still_read
@@ -26,7 +24,7 @@ from onnxgs_opt.report.rendering.words import count
 from onnxgs_opt.runtime import runtime_of
 from onnxgs_opt.runtime.timing import CLEAR, Race
 from onnxgs_opt.samplers.resize import ResizeSite
-from onnxgs_opt.samplers.site import Site
+from onnxgs_opt.samplers.site import AnySite, Site
 from onnxgs_opt.tuning.plan import Plan
 from onnxgs_opt.tuning.race import race_models
 from onnxgs_opt.validation.check import DEFAULT, check_model
@@ -40,6 +38,7 @@ from onnxgs_opt.validation.inputs import ModelInputs
 from onnxgs_opt.validation.moved import Moved
 from onnxgs_opt.validation.proofs import SiteProofs
 
+Allowed = tuple[AnySite, Tolerance]
 LARGEST = 64
 """Sizes of generated inputs are smaller."""
 
@@ -122,15 +121,23 @@ def gated(verdict: Verdict, gates: Gates, remarked: tuple[Failure, ...]) -> Verd
 
 def _of_whole(job: Job, found: Survey, lowerings: Mapping[str, str], proofs: SiteProofs) -> Tolerance:
     """The whole model may differ by what its worst site may, and a chain by what it makes of that."""
-    own = [tolerance_of(LOWERINGS[lowerings[site.id]], site) for site in _samplers(found, lowerings)]
-    resizes = [resize_tolerance(site, _longest(job, site)) for site in found.resizes if site.id in lowerings]
-    regions = [region_tolerance(site, _largest(job)) for site in found.roi_aligns if site.id in lowerings]
-    deforms = [tolerance_of_deform(site, lowerings[site.id]) for site in found.deforms if site.id in lowerings]
-    weighted = [tolerance_of_attention(site, lowerings[site.id]) for site in found.attentions if site.id in lowerings]
-    loosest = max([DEFAULT, *own, *resizes, *regions, *deforms, *weighted], key=lambda t: t.atol)
+    samplers, others = _tolerances(job, found, lowerings)
+    loosest = max([DEFAULT, *(own for _, own in (*samplers, *others))], key=lambda t: t.atol)
     if proofs.chained(lowerings):
-        loosest = replace(loosest, carried=max(t.atol for t in (*own, *deforms, *weighted)))
+        loosest = replace(loosest, carried=max(own.atol for _, own in samplers))
     return loosest
+
+
+def _tolerances(job: Job, found: Survey, lowerings: Mapping[str, str]) -> tuple[list[Allowed], list[Allowed]]:
+    """What the result of each lowered site may differ by: of samplers and what weighs them, and of all others."""
+    own = [(site, tolerance_of(LOWERINGS[lowerings[site.id]], site)) for site in _samplers(found, lowerings)]
+    deforms = [(site, tolerance_of_deform(site, lowerings[site.id])) for site in found.deforms if site.id in lowerings]
+    weighted = [
+        (site, tolerance_of_attention(site, lowerings[site.id])) for site in found.attentions if site.id in lowerings
+    ]
+    resizes = [(site, resize_tolerance(site, _longest(job, site))) for site in found.resizes if site.id in lowerings]
+    regions = [(site, region_tolerance(site, _largest(job))) for site in found.roi_aligns if site.id in lowerings]
+    return [*own, *deforms, *weighted], [*resizes, *regions]
 
 
 def _samplers(found: Survey, lowerings: Mapping[str, str]) -> list[Site]:
@@ -142,15 +149,11 @@ def _samplers(found: Survey, lowerings: Mapping[str, str]) -> list[Site]:
 def _whole_check(
     job: Job, lowered: Graph, found: Survey, lowerings: Mapping[str, str], tolerance: Tolerance
 ) -> Comparison:
-    """The whole model in onnxruntime; behind halves and before whole numbers a sample's own error counts for more."""
-    dtypes = [output.dtype for output in job.source.outputs]  # a number where numpy has no such type
-    jumps = any(np.dtype(dtype).kind in "iub" for dtype in dtypes if dtype is not None and not isinstance(dtype, int))
+    """The whole model in onnxruntime; before short numbers, whole ones and words a site's own error counts for more."""
+    samplers, others = _tolerances(job, found, lowerings)
     moved = {
-        site.output: Moved.like(
-            lowered.at(site.body).tensor(site.output), job.tolerance(tolerance_of(LOWERINGS[lowerings[site.id]], site))
-        )
-        for site in _samplers(found, lowerings)
-        if jumps or rounds_to_halves(site)
+        site.output: Moved.like(lowered.at(site.body).tensor(site.output), job.tolerance(own))
+        for site, own in (*samplers, *others)
     }
     with job.clock.stage("validate model"):
         return check_model(job.source, lowered, _inputs(job, found), job.tolerance(tolerance), job.libraries, moved)

@@ -23,6 +23,7 @@ from onnxgs_opt.validation.inputs import ModelInputs, Run, site_runs
 from onnxgs_opt.validation.layouts import EDGES, OWN, PICKS, own_layouts
 from onnxgs_opt.validation.moved import Moved
 from onnxgs_opt.validation.original import Original
+from onnxgs_opt.validation.readable import readable
 
 Model = ModelProto | Graph | str | Path
 DEFAULT = Tolerance(rtol=1e-5, atol=1e-5, reason="what differs is behind other layers, which scale it")
@@ -141,10 +142,10 @@ def check_model(
 
 
 def proto_and_folder(model: Model) -> tuple[ModelProto, Path | None]:
-    """The model, and the folder of its external weights where it has any."""
+    """The model with inputs and outputs that can be compared, and the folder of its external weights, if it has any."""
     if isinstance(model, ModelProto):
-        return model, None
+        return readable(model), None
     if isinstance(model, Graph):
-        return model.to_proto(), model.folder
+        return readable(model.to_proto()), model.folder
     path = Path(model)
-    return onnx.load(path, load_external_data=False), path.parent
+    return readable(onnx.load(path, load_external_data=False)), path.parent

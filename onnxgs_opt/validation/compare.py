@@ -207,7 +207,7 @@ def _difference(original: Original, run: Run, name: str, a: Array, b: Array, tol
         found = _beside_optimised(original, run, name, b, tolerance, found)
     if not found.within:
         found = _beside_exact(original, run, name, a, b, tolerance) or found
-    if not found.within and a.dtype.kind in "fiub" and original.beside is not None:
+    if not found.within and a.shape == b.shape and original.beside is not None:
         found = _beside_rounded(original.beside, run, name, a, b, tolerance)
     if not found.within and tolerance.carried and a.dtype.kind == "f":
         moved = _beside_moved(original, run, name, a, b, tolerance)
@@ -256,10 +256,15 @@ def _beside_rounded(beside: Session, run: Run, name: str, a: Array, b: Array, to
     a whole number, compared, or ranked among others is another number where it is just above, and where just below.
     """
     slack = np.zeros(a.shape)
+    changed = np.zeros(a.shape, bool)
     for _ in range(MOVES):
-        gap = gaps(a, np.asarray(beside.run([name], run.feeds)[0]))
+        other = np.asarray(beside.run([name], run.feeds)[0])
+        if a.dtype.kind not in "fiub":
+            changed |= a != other
+            continue
+        gap = gaps(a, other)
         slack = np.maximum(slack, np.where(np.isfinite(gap), gap, 0))
-    return compare(a, b, tolerance, ROUNDINGS * slack)
+    return compare(np.where(changed, b, a) if changed.any() else a, b, tolerance, ROUNDINGS * slack)
 
 
 def _beside_moved(original: Original, run: Run, name: str, a: Array, b: Array, tolerance: Tolerance) -> Difference:

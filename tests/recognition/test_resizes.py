@@ -289,3 +289,19 @@ def test_what_runtimes_have_no_resize_for_is_refused() -> None:
     refusals = KINDS["resize"].refusals(site, Target(10))
     assert set(refusals) >= {"resize", "grid-sample", "merged-gather"}
     assert "keep" not in refusals
+
+
+@pytest.mark.parametrize("op", ["Mul", "Add", "Mul, Add"])
+def test_what_follows_a_resampling_stays(op: str) -> None:
+    """Pixels are scaled and moved after it, as where an image becomes one of mean 0."""
+    model = onnx.load(MODELS / "lerps.dyn.onnx")
+    name = model.graph.output[0].name
+    for k, kind in enumerate(op.split(", ")):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(0.4 + k), f"k{k}"))
+        model.graph.node.append(helper.make_node(kind, [name, f"k{k}"], [name := f"after{k}"], f"after{k}"))
+    model.graph.output[0].name = name
+    site, after = resized(model)
+    assert site.border == "linear half_pixel"
+    assert [node.op_type for node in after.graph.node][-1:] == [op.split(", ")[-1]]
+    image = np.random.default_rng(0).random((2, 3, 5, 16), np.float32)
+    np.testing.assert_allclose(run(after, image), run(model, image), atol=1e-5)

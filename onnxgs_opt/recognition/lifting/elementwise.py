@@ -178,8 +178,8 @@ def _cast(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     a = lift.operands(node, index)[0]
     source = lift.facts.get(node.inputs[0].name, UNKNOWN).dtype
     target = lift.facts.get(node.outputs[0].name, UNKNOWN).dtype
-    if target is None:
-        raise NoRule("unknown type")
+    if target is None or target.kind not in "biuf":
+        raise NoRule("it is no number" if target else "unknown type")
     if target.kind == "b":
         boolean = a.lo == 0 and a.hi == 1 and a.integral
         return a if boolean else lift.algebra.sub(lift.algebra.one, lift.algebra.eq(a))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -40,6 +41,9 @@ FEWER = (101, 97, 89, 83, 79, 73)
 
 LEAST_RANK = 3
 """Axes of what is resampled: a batch, channels, and one along which it is."""
+
+MOST_TRIED = 8
+"""Tensors that are made of the same reads: the sum of them, what leads to it, and what is made of that."""
 
 NO_SIZE = "a nearest lookup at a ratio that changes with the sizes is rounded otherwise at some of them"
 
@@ -108,13 +112,17 @@ class _Search:
     def _sites(self, made: Mapping[str, frozenset[str]], forms: Forms, misses: dict[str, str]) -> list[ResizeSite]:
         """The resamplings among tensors that are made of one, those of the most reads first, each read in one only.
 
-        Of several of the same reads it is the first whose axes stand as those of what is read.
+        Of several of the same reads it is the first whose axes stand as those of what is read, or, where the
+        last that is made of all of them is none, as what is scaled or added to, one of the first.
         """
         taken: set[str] = set()
         sites = []
         tapped = self._tapped(made, forms)
-        for name in sorted(made, key=lambda name: (-len(made[name]), self._turns(forms, name))):
-            if name in tapped or made[name] & taken:
+        last = sorted(made, key=lambda name: (-len(made[name]), self._turns(forms, name)))
+        missed: Counter[frozenset[str]] = Counter()
+        for name in (*(name for name in last if name not in tapped), *(name for name in made if name in tapped)):
+            reads = made[name]
+            if (name in tapped and not 0 < missed[reads] < MOST_TRIED) or reads & taken:
                 continue
             try:
                 found = self._proven(self._root(forms, name, made))
@@ -122,9 +130,10 @@ class _Search:
                 found = Miss(str(reason))
             if isinstance(found, Miss):
                 misses[self._scope.producer[name][0].name] = found.condition
+                missed[reads] += 1
                 continue
             sites.append(found)
-            taken |= made[name]
+            taken |= reads
         return sites
 
     def _turns(self, forms: Forms, name: str) -> bool:
