@@ -201,6 +201,8 @@ def known_operators(graph: Graph, names: Collection[str]) -> frozenset[str]:
     Raises:
         UsageError: There is none of a name.
     """
+    if not names:
+        return frozenset()
     known = {schema.name for schema in get_all_schemas()} | {
         node.op for part in (graph, *graph.bodies()) for node in part.nodes
     }

@@ -8,20 +8,22 @@ all pixels: of an image of two rows none does.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import NamedTuple
 
+from onnxgs_opt.recognition.algebra.cells import within
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
-from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate, Resolver, Unresolved, partitions
-from onnxgs_opt.recognition.algebra.polynomial import Number, Poly, tidy
+from onnxgs_opt.recognition.algebra.piecewise import Coordinate, Resolver, Unresolved
+from onnxgs_opt.recognition.algebra.polynomial import Number, tidy
 from onnxgs_opt.recognition.coordinates import coordinates_of, domain, grids_of, pieces
 from onnxgs_opt.recognition.match import Axis, Match, Miss, Stage
 from onnxgs_opt.recognition.matcher import linear_split, on_grids, outside, reads_of
 from onnxgs_opt.recognition.periods import within_periods
 from onnxgs_opt.recognition.proving import Interpolation, prove, sizes_of
-from onnxgs_opt.recognition.reasons import extent, sources
+from onnxgs_opt.recognition.reasons import sources
+from onnxgs_opt.recognition.regions import fullest
 from onnxgs_opt.recognition.turning import Steps, Turning, turned_along
 from onnxgs_opt.samplers.border import BORDERS
 from onnxgs_opt.samplers.kernel import CUBICS, FLOOR, LINEAR, TIES, Kernel
@@ -74,7 +76,7 @@ def _match(
     indices = [read.args[1] for read in reads]
     spatial = [axis for axis, column in enumerate(zip(*indices, strict=True)) if any(i.leaves for i in column)]
     if len(spatial) != len(found):
-        split = _split_of(algebra, root, reads[0], found) if len(spatial) == 1 and len(found) > 1 else None
+        split = _split_of(algebra, root, reads, found) if len(spatial) == 1 and len(found) > 1 else None
         whole = None if split is None else (image, spatial[0], split)
         several = f"{len(spatial)} of the axes of '{image}'"
         condition = f"{several} are read where {sources(found)} say, and each would have to have one of its own"
@@ -101,9 +103,9 @@ def _match(
     if [len(a.steps) for a in along] == [2, 2]:
         return Miss("it is bilinear sampling of a border that no bilinear sampler has", count, "GSO103")
     resolver = Resolver(found, algebra.effort)
-    affine = outside(algebra, resolver, *_fullest(resolver, root, found))
+    affine = outside(algebra, resolver, *fullest(resolver, root, found, count)[1:])
     best = Miss("the reads are not the pixels that a kernel takes", count, "GSO102")
-    for kernels in _kernels(along):
+    for kernels in _likely(algebra, along, columns, sizes, like):
         axes = [_axis(algebra, a, kernel, sizes[a.position]) for a, kernel in zip(along, kernels, strict=True)]
         kind = Interpolation(_name(kernels), kernels, tuple(BORDERS.values()), narrow=True)
         result = prove(algebra, root, image, kind, tuple(axes), tuple(rest), affine)
@@ -137,6 +139,47 @@ def _axis(algebra: Algebra, along: _Along, kernel: Kernel, size: int) -> Axis:
     return Axis(along.coordinate.leaf, along.coordinate.slope, offset, along.position, size)
 
 
+def _likely(
+    algebra: Algebra,
+    along: Sequence[_Along],
+    columns: Mapping[int, Sequence[Expr]],
+    sizes: Sequence[int],
+    like: Sampler | None,
+) -> Iterator[tuple[Kernel, ...]]:
+    """Kernels for each axis that may be, those of `like` alone where they are among them; the last where none may."""
+    every = list(_kernels(along))
+    known = [kernels for kernels in every if like is not None and kernels == tuple(spec.kernel for spec in like)]
+    none = True
+    for kernels in known or every:
+        if _rounds_so(algebra, along, kernels, columns, sizes):
+            none = False
+            yield kernels
+    if none:
+        yield every[-1]
+
+
+def _rounds_so(
+    algebra: Algebra,
+    along: Sequence[_Along],
+    kernels: Sequence[Kernel],
+    columns: Mapping[int, Sequence[Expr]],
+    sizes: Sequence[int],
+) -> bool:
+    """Whether single pixels well inside the image may be those that the kernels take: a look that costs no proof."""
+    for own, kernel in zip(along, kernels, strict=True):
+        index, leaf = columns[own.position][0], own.coordinate.leaf
+        if kernel.taps > 1 or index.leaves != {leaf}:
+            continue
+        axis = _axis(algebra, own, kernel, sizes[own.position])
+        ((tap, _),) = kernel.at(algebra, axis.pixel(algebra))
+        resolver = Resolver([axis.coordinate], algebra.effort)
+        for cell in resolver.partition(0, domain(axis.coordinate), (index, tap)):
+            inside = within(cell, 1, axis.size - 3)
+            if inside is not None and resolver.evaluate(index, (inside,)) != resolver.evaluate(tap, (inside,)):
+                return False
+    return True
+
+
 def _kernels(along: Sequence[_Along]) -> Iterator[tuple[Kernel, ...]]:
     """Kernels for each axis: along axes with as many pixels the same one."""
     mixed = len({a.rounds for a in along}) > 1
@@ -157,7 +200,7 @@ def _name(kernels: Sequence[Kernel]) -> str:
     return " and ".join(names)
 
 
-def _along(algebra: Algebra, found: Sequence[Coordinate], columns: dict[int, list[Expr]]) -> list[_Along] | None:
+def _along(algebra: Algebra, found: Sequence[Coordinate], columns: Mapping[int, Sequence[Expr]]) -> list[_Along] | None:
     """What each spatial axis is indexed by; None where an index is of another form."""
     by_leaf = {c.leaf: c for c in found}
     out = []
@@ -228,26 +271,16 @@ def _step(piece: Expr, sign: Number, rounds: bool) -> int | None:
     return math.floor(piece.constant) if slope > 0 else math.floor(-piece.constant) + (not rounds)
 
 
-def _fullest(resolver: Resolver, root: Expr, found: Sequence[Coordinate]) -> tuple[Poly, set[int]]:
-    """The polynomial of the root on the region with most pixels, and these."""
-    best: tuple[tuple[int, int], Poly, set[int]] | None = None
-    region: tuple[Cell, ...]
-    for region in product(*partitions(resolver, [domain(c) for c in found], [root])):
-        poly = resolver.evaluate(root, region)
-        taps = {a for monomial, _ in poly for a in monomial if a in resolver.elements}
-        rank = len(taps), extent(region)
-        if best is None or rank > best[0]:
-            best = rank, poly, taps
-    assert best is not None
-    return best[1:]
-
-
-def _split_of(algebra: Algebra, root: Expr, read: Expr, found: Sequence[Coordinate]) -> tuple[int, ...] | None:
+def _split_of(
+    algebra: Algebra, root: Expr, reads: Sequence[Expr], found: Sequence[Coordinate]
+) -> tuple[int, ...] | None:
     """The sizes to split an axis of the image into along which all coordinates move."""
-    around = [within_periods(read, coordinate) for coordinate in found]
+    around = [within_periods(reads[0], coordinate) for coordinate in found]
     turns = any(coordinate.reach for coordinate in around)  # then one read, of any pixel, tells it
     resolver = Resolver(around, algebra.effort)
-    _, taps = _fullest(resolver, read if turns else root, around)
+    _, _, taps = fullest(
+        resolver, reads[0] if turns else root, around
+    )  # of all regions: some index may leave the image
     columns = zip(*(resolver.elements[t][1] for t in sorted(taps)), strict=True)
     moving = [column for column in columns if any(resolver.moves(value) for value in column)]
     return linear_split(moving[0], len(found)) if len(moving) == 1 else None

@@ -24,7 +24,7 @@ from onnxgs_opt.recognition.reasons import (
     sources,
     steps_of,
 )
-from onnxgs_opt.recognition.regions import MAX_PROOFS, ascends, in_order
+from onnxgs_opt.recognition.regions import MAX_PROOFS, ascends, first_of, in_order, taps_in
 from onnxgs_opt.samplers.kernel import LINEAR, Kernel
 
 RECOGNISED = (Interpolation("bilinear", (LINEAR, LINEAR)),)
@@ -111,13 +111,16 @@ def _matched(
     algebra: Algebra, root: Expr, coordinates: list[Coordinate], known: Sequence[Interpolation]
 ) -> Match | Miss:
     rough = Resolver(coordinates, algebra.effort)
-    grid = partitions(rough, [domain(c) for c in coordinates], [root])
     counts = sorted(kind.taps for kind in known)
+    first = first_of(rough, root, coordinates)
+    if first is not None and len(first[2]) > counts[-1]:
+        return _uncommon(first[0], coordinates, len(first[2]), counts)
+    grid = partitions(rough, [domain(c) for c in coordinates], [root])
     seen: Miss | None = None
     turning, tried = any(coordinate.reach for coordinate in coordinates), 0
     for region in in_order(grid, coordinates):
         poly = rough.evaluate(root, region)
-        found = len(_taps(rough, poly))
+        found = len(taps_in(rough, poly))
         kind = next((kind for kind in known if kind.taps == found), None)
         if kind is not None:
             result = _identify(algebra, root, kind, coordinates, rough, region, poly)
@@ -127,12 +130,16 @@ def _matched(
             seen = max((miss for miss in (seen, result) if miss), key=_telling)
             continue
         if seen is None or found > seen.taps:
-            at = f"{_where(region, 'pqr')} ({lettered('pqr', (c.leaf for c in coordinates))})"
-            condition = f"it adds up {found} pixels where {at}, and bilinear sampling adds up {_either(counts)}"
-            seen = Miss(condition, found, stage=Stage.TAPS)
+            seen = _uncommon(region, coordinates, found, counts)
         if found > counts[-1]:
             break  # a sample takes as many pixels, wherever it is
     return seen or Miss("no region is read")
+
+
+def _uncommon(region: Sequence[Cell], coordinates: Sequence[Coordinate], found: int, counts: Sequence[int]) -> Miss:
+    at = f"{_where(region, 'pqr')} ({lettered('pqr', (c.leaf for c in coordinates))})"
+    condition = f"it adds up {found} pixels where {at}, and bilinear sampling adds up {_either(counts)}"
+    return Miss(condition, found, stage=Stage.TAPS)
 
 
 def _telling(miss: Miss) -> tuple[Stage, int]:
@@ -142,10 +149,6 @@ def _telling(miss: Miss) -> tuple[Stage, int]:
 
 def _where(region: Sequence[Cell], names: str) -> str:
     return " and ".join(cell.describe(name) for cell, name in zip(region, names, strict=False))
-
-
-def _taps(resolver: Resolver, poly: Poly) -> set[int]:
-    return {a for monomial, _ in poly for a in monomial if a in resolver.elements}
 
 
 def _identify(
@@ -158,7 +161,7 @@ def _identify(
     poly: Poly,
 ) -> Match | Miss:
     """Name the image's axes from one region with all taps, where `root` is `poly`, then prove the rest."""
-    found = _taps(rough, poly)
+    found = taps_in(rough, poly)
     elements = [rough.elements[t] for t in sorted(found)]
     image, columns = elements[0][0], list(zip(*(values for _, values in elements), strict=True))
     spatial = [axis for axis, column in enumerate(columns) if _varies(rough, column)]

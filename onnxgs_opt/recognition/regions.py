@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import product
 
-from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate
+from onnxgs_opt.recognition.algebra.expression import Expr
+from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate, Resolver, Split, Unresolved, partitions
 from onnxgs_opt.recognition.algebra.polynomial import Poly
+from onnxgs_opt.recognition.coordinates import domain
 from onnxgs_opt.recognition.reasons import extent
 
 MAX_PROOFS = 3
@@ -17,6 +19,43 @@ def in_order(cells: Sequence[Sequence[Cell]], coordinates: Sequence[Coordinate])
     """All regions: wide ones first; of mirror images, and of repeated ones, that which begins at pixel 0."""
     turning = any(coordinate.reach for coordinate in coordinates)
     return sorted(product(*cells), key=_from_zero if turning else lambda region: (False, -extent(region), 0))
+
+
+def taps_in(resolver: Resolver, poly: Poly) -> set[int]:
+    """The atoms of the pixels that a polynomial is made of."""
+    return {a for monomial, _ in poly for a in monomial if a in resolver.elements}
+
+
+def first_of(
+    resolver: Resolver, root: Expr, coordinates: Sequence[Coordinate]
+) -> tuple[tuple[Cell, ...], Poly, set[int]] | None:
+    """The first region, the polynomial of `root` and its pixels there, seen without a look at any other region.
+
+    None where only a look at all tells what is a region, or what is wrong.
+    """
+    axes = [resolver.partition(axis, domain(coordinate), [root]) for axis, coordinate in enumerate(coordinates)]
+    region = in_order(axes, coordinates)[0]
+    try:
+        poly = resolver.evaluate(root, region)
+    except (Split, Unresolved):
+        return None
+    return region, poly, taps_in(resolver, poly)
+
+
+def fullest(
+    resolver: Resolver, root: Expr, coordinates: Sequence[Coordinate], reads: int | None = None
+) -> tuple[tuple[Cell, ...], Poly, set[int]]:
+    """The widest of the regions with most pixels, the polynomial of `root` there and these.
+
+    Where the number of its `reads` is told, a region with as many pixels is enough.
+    """
+    first = None if reads is None else first_of(resolver, root, coordinates)
+    if first is not None and len(first[2]) == reads:
+        return first
+    grid = partitions(resolver, [domain(coordinate) for coordinate in coordinates], [root])
+    found = ((region, resolver.evaluate(root, region)) for region in product(*grid))
+    every = ((region, poly, taps_in(resolver, poly)) for region, poly in found)
+    return max(every, key=lambda seen: (len(seen[2]), extent(seen[0])))
 
 
 def _from_zero(region: Sequence[Cell]) -> tuple[bool, int, int]:

@@ -51,15 +51,14 @@ class Turned:
 
     def guesses(self, algebra: Algebra, size: int) -> Iterator[tuple[Border, Steps]]:
         """Borders and taps that fit at the ends of all cells of floors."""
-        places, last = self._places(algebra), algebra.num(size - 1)
+        places = self._places(algebra)
         lows = {min(pixels) - floor for floor, pixels in places.items()}  # inside the image, where it is not mirrored
         # Of an image of less pixels than taps some indices are the same.
         widths = [w for w in WIDTHS if w == len(self.indices) or len(self.indices) < w > size]
         for border, width in product(TURNING, widths if places and size >= SMALLEST else ()):
-            pixel = lru_cache(None)(lambda tap, of=border: of.index(algebra, algebra.num(tap), last)[0].value)
             for low in lows.union(FIRST_TAPS):
                 steps = range(low, low + width)
-                if all(pixels == {pixel(floor + step) for step in steps} for floor, pixels in places.items()):
+                if all(pixels == {_pixel(border, f + step, size) for step in steps} for f, pixels in places.items()):
                     yield border, frozenset(steps)
 
     def _places(self, algebra: Algebra) -> Mapping[int, set[int]]:
@@ -88,6 +87,15 @@ class Turned:
         if not cells or set(rows[: len(self.indices)]) != set(known):
             return None
         return {index: known.index(row) for index, row in zip(every, rows, strict=True)}
+
+
+@lru_cache(maxsize=4096)
+def _pixel(border: Border, tap: int, size: int) -> int:
+    """The pixel that a tap reads."""
+    algebra = Algebra()
+    pixel = border.index(algebra, algebra.num(tap), algebra.num(size - 1))[0].value
+    assert isinstance(pixel, int)
+    return pixel
 
 
 def _far(steps: Steps) -> tuple[int, bool]:

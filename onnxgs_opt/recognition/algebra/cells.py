@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 
 from onnxgs_opt.recognition.algebra.expr import Bound
 from onnxgs_opt.recognition.algebra.polynomial import Number, tidy
@@ -26,6 +27,14 @@ class Cell:
     u_hi: Number = 1
     u_lo_in: bool = True
     u_hi_in: bool = False
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Kept: a region is looked up again and again, and hashing a fraction is slow."""
+        return hash((self.lo, self.hi, self.u_lo, self.u_hi, self.u_lo_in, self.u_hi_in))
 
     def describe(self, axis: str) -> str:
         """The cell in words, e.g. `x = 39` or `0 <= x < 38`."""
@@ -65,7 +74,7 @@ def split_floor(cell: Cell, slope: Number, rest: tuple[Bound, Bound, bool, bool]
     if first - last > MAX_CELLS:
         return ()
     parts = [(None, last), *((f, f) for f in range(last + 1, first)), (first, None)]
-    return tuple(part for lo, hi in parts if (part := _within(cell, lo, hi)) is not None)
+    return tuple(part for lo, hi in parts if (part := within(cell, lo, hi)) is not None)
 
 
 def split_fraction(cell: Cell, slope: Number, constant: Number) -> tuple[Cell, ...]:
@@ -87,8 +96,8 @@ def split_fraction(cell: Cell, slope: Number, constant: Number) -> tuple[Cell, .
     return tuple(parts)
 
 
-def _within(cell: Cell, lo: int | None, hi: int | None) -> Cell | None:
-    """The part of a cell where floor(p) is in [lo, hi]; None where there is none."""
+def within(cell: Cell, lo: int | None, hi: int | None) -> Cell | None:
+    """The part of a cell where floor(p) is in [lo, hi], None being no bound; None where there is none."""
     low = max((bound for bound in (cell.lo, lo) if bound is not None), default=None)
     high = min((bound for bound in (cell.hi, hi) if bound is not None), default=None)
     return None if low is not None and high is not None and low > high else replace(cell, lo=low, hi=high)

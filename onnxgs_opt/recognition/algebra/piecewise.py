@@ -115,27 +115,34 @@ class Resolver:
 
         most = MAX_CELLS if self._coordinates[axis].reach is None else MAX_CELLS_OF_PERIODS
         settled: list[Cell] = []
-        pending = list(reversed(cells))
+        pending: list[tuple[Cell, Sequence[Expr]]] = [(cell, conditions) for cell in reversed(cells)]
         while pending:
             if len(settled) + len(pending) > most:
                 raise Unresolved(MANY)
-            cell = pending.pop()
-            parts = self._parts(axis, [*whole[:axis], cell, *whole[axis + 1 :]], conditions)
-            pending.extend(reversed(parts))
+            cell, open_ones = pending.pop()
+            parts, left = self._parts(axis, [*whole[:axis], cell, *whole[axis + 1 :]], open_ones)
+            pending.extend((part, left) for part in reversed(parts))
             settled += () if parts else (cell,)
         return settled
 
-    def _parts(self, axis: int, region: Sequence[Cell], conditions: Sequence[Expr]) -> tuple[Cell, ...]:
-        """What a region's cell of `axis` is to be split into, for a condition that changes in it; nothing if none."""
-        for condition in conditions:
+    def _parts(
+        self, axis: int, region: Sequence[Cell], conditions: Sequence[Expr]
+    ) -> tuple[tuple[Cell, ...], Sequence[Expr]]:
+        """What a region's cell of `axis` is to be split into, for a condition that changes in it; nothing if none.
+
+        And the conditions that may change in a part: what has one value on the whole has that on every part.
+        """
+        unresolved: list[Expr] = []
+        for k, condition in enumerate(conditions):
             try:
                 self.evaluate(condition, region)
             except Unresolved:
-                continue
+                unresolved.append(condition)
             except Split as split:
                 if split.axis == axis:
-                    return split.cells
-        return ()
+                    return split.cells, (*unresolved, *conditions[k:])
+                unresolved.append(condition)
+        return (), ()
 
     # ---- evaluation -----------------------------------------------------------------------------------------------
 

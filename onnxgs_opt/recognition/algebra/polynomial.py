@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 
 Number = int | Fraction
+_UNIT = 1
+"""Told by identity, as a small integer may be in CPython; elsewhere it is multiplied by, with the same result."""
 Monomial = tuple[int, ...]  # sorted atom numbers, repeated for powers; () is the constant 1
 
 
@@ -38,11 +40,13 @@ class Poly:
         out: dict[Monomial, Number] = {(): constant} if constant else {}
         for part, factor in parts:
             for monomial, coefficient in part.terms.items():
-                total = out.get(monomial, 0) + coefficient * factor
-                if total:
+                more = coefficient if factor is _UNIT else coefficient * factor  # a fraction times 1 costs as any
+                if monomial not in out:
+                    out[monomial] = more if type(more) is int else tidy(more)
+                elif total := out[monomial] + more:
                     out[monomial] = total if type(total) is int else tidy(total)
                 else:
-                    out.pop(monomial, None)
+                    del out[monomial]
         return Poly(out)
 
     @property
@@ -84,12 +88,13 @@ class Poly:
         for left, a in self.terms.items():
             for right, b in other.terms.items():
                 monomial = tuple(sorted(left + right)) if left and right else left or right
-                out[monomial] = out.get(monomial, 0) + a * b
+                product = a if b is _UNIT else b if a is _UNIT else a * b
+                out[monomial] = out[monomial] + product if monomial in out else product
         return Poly({m: c if type(c) is int else tidy(c) for m, c in out.items() if c})
 
     def scale(self, factor: Number) -> Poly:
         """The polynomial times a number."""
-        if factor == 1:
+        if factor is _UNIT:
             return self
         if not factor:
             return ZERO
