@@ -1,4 +1,5 @@
 // The library that onnxruntime loads: RegisterCustomOps, and the operators on CPUs.
+#include "attention_operator.h"
 #include "operator.h"
 
 #include <cmath>
@@ -42,21 +43,24 @@ struct Operator : Described {
 
 const Operator& typed(const ort::CustomOp* op) { return *static_cast<const Operator*>(op); }
 
-template <void (*Kernels::*STEP)(const Call&, int64_t)>
-struct Loop {
-    const Call& call;
+template <typename CALL, void (*Kernels::*STEP)(const CALL&, int64_t)>
+struct LoopOf {
+    const CALL& call;
     const Kernels& kernels;
 
     ort::Status* run(const ort::Api* api, const ort::KernelContext* context, int64_t tasks) {
         if (tasks == 1) return (kernels.*STEP)(call, 0), nullptr;
         if (tasks <= 0) return nullptr;
         auto step = [](void* data, size_t task) {
-            Loop* loop = static_cast<Loop*>(data);
+            LoopOf* loop = static_cast<LoopOf*>(data);
             (loop->kernels.*STEP)(loop->call, static_cast<int64_t>(task));
         };
         return api->KernelContext_ParallelFor()(context, step, static_cast<size_t>(tasks), 0, this);
     }
 };
+
+template <void (*Kernels::*STEP)(const Call&, int64_t)>
+using Loop = LoopOf<Call, STEP>;
 
 // -- the copy for scattered points ----------------------------------------------------------------------
 
@@ -140,6 +144,31 @@ Operator cpu_operator(const Family& family, Type image, Type grid) {
     return op;
 }
 
+struct AttentionKernel {
+    const ort::Api* api;
+    Kernels kernels;
+};
+
+ort::Status* ONNXGS_CALL attend(void* self, ort::KernelContext* context) {
+    const AttentionKernel& kernel = *static_cast<AttentionKernel*>(self);
+    Attention call{};
+    ONNXGS_TRY(read_attention(kernel.api, context, call));
+    if (call.heads * call.depth == 0) return nullptr;
+    return LoopOf<Attention, &Kernels::attend>{call, kernel.kernels}.run(kernel.api, context, call.tasks());
+}
+
+Described cpu_attention() {
+    Described op = described_attention();
+    op.GetExecutionProviderType = [](const ort::CustomOp*) -> const char* { return nullptr; };
+    op.CreateKernelV2 = [](const ort::CustomOp*, const ort::Api* api, const ort::KernelInfo*, void** out) -> ort::Status* {
+        *out = new AttentionKernel{api, best_kernels()};
+        return nullptr;
+    };
+    op.KernelComputeV2 = attend;
+    op.KernelDestroy = [](void* self) { delete static_cast<AttentionKernel*>(self); };
+    return op;
+}
+
 std::vector<Operator> every_operator() {
     std::vector<Operator> operators;
     for (const Family& family : kFamilies)
@@ -161,9 +190,11 @@ ONNXGS_EXPORT onnxgs::ort::Status* ONNXGS_CALL RegisterCustomOps(onnxgs::ort::Se
         return old->CreateStatus()(ort::kNotImplemented, "onnxgs-ops needs onnxruntime 1.17 or later");
     }
     static const std::vector<Operator> operators = every_operator();
+    static const Described attention = cpu_attention();
     ort::CustomOpDomain* domain = nullptr;
     ONNXGS_TRY(api->CreateCustomOpDomain()("onnxgs", &domain));
     for (const Operator& op : operators) ONNXGS_TRY(api->CustomOpDomain_Add()(domain, &op));
+    ONNXGS_TRY(api->CustomOpDomain_Add()(domain, &attention));
 #ifdef ONNXGS_CUDA
     ONNXGS_TRY(add_cuda_operators(api, domain));
 #endif

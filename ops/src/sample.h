@@ -1,5 +1,6 @@
 // One task of a call, whatever its kernel and types: included once for each instruction set, see numbers.h.
 
+#include "attend.h"
 #include "bilinear.h"
 #include "taps.h"
 
@@ -77,7 +78,7 @@ void copy(const Call& call, int64_t row) {
 
 }  // namespace
 
-Kernels kernels() { return {sample, copy}; }
+Kernels kernels() { return {sample, copy, attend}; }
 
 }  // namespace ONNXGS_ISA
 }  // namespace onnxgs

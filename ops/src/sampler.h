@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "attention.h"
+
 namespace onnxgs {
 
 enum Border { kZeros, kBorder, kReflection, kSymmetric, kBorders, kWrap = kBorders, kTapBorders };  // kWrap: not of linear
@@ -88,6 +90,7 @@ inline void divide(Call& call) {
 struct Kernels {
     void (*sample)(const Call&, int64_t task);
     void (*copy)(const Call&, int64_t row);  // one row of one item, into `rows`
+    void (*attend)(const Attention&, int64_t task);
 };
 
 }  // namespace onnxgs

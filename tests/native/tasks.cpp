@@ -37,7 +37,8 @@ static std::unique_ptr<char[]> tensor(Type type, int64_t count, double low, doub
     return data;
 }
 
-static void all(const Call& call, int64_t count, void (*step)(const Call&, int64_t), int threads) {
+template <typename CALL>
+static void all(const CALL& call, int64_t count, void (*step)(const CALL&, int64_t), int threads) {
     std::atomic<int64_t> at{0};
     std::vector<std::thread> pool;
     for (int i = 0; i < threads; ++i)
@@ -70,6 +71,25 @@ static bool same(const Kernels& kernels, Codes codes, Type image_type, Type grid
            std::memcmp(masks[0].get(), masks[1].get(), mask_bytes) == 0;
 }
 
+// Of deformable attention: B, Q, H, D, P, with levels of 3 x 4, 1 x 5 and 6 x 1.
+static bool same_attention(const Kernels& kernels, const int64_t (&s)[5]) {
+    const int64_t sizes[] = {3, 4, 1, 5, 6, 1}, levels = 3, pixels = 23;
+    Attention call{s[0], pixels, s[2], s[3], s[1], levels, s[4], nullptr, sizes, nullptr, nullptr, nullptr};
+    const int64_t terms = s[0] * s[1] * s[2] * call.terms(), made = s[0] * s[1] * s[2] * s[3];
+    auto value = tensor(kFloat, s[0] * pixels * s[2] * s[3], -1, 1), weights = tensor(kFloat, terms, -1, 1);
+    auto places = tensor(kFloat, 2 * terms, -1.5, 2.5);
+    std::unique_ptr<char[]> outputs[2];
+    for (int i = 0; i < 2; ++i) {
+        outputs[i].reset(new char[made * 4]);
+        call.value = reinterpret_cast<const float*>(value.get());
+        call.weights = reinterpret_cast<const float*>(weights.get());
+        call.locations = reinterpret_cast<const float*>(places.get());
+        call.output = reinterpret_cast<float*>(outputs[i].get());
+        all(call, call.tasks(), kernels.attend, i == 0 ? 1 : 4);
+    }
+    return std::memcmp(outputs[0].get(), outputs[1].get(), made * 4) == 0;
+}
+
 int main() {
     const int64_t sizes[][6] = {{1, 1, 5, 7, 3, 11},  {2, 3, 7, 4, 5, 9},  {1, 13, 9, 2, 8, 8},  {1, 1, 1, 1, 4, 4},
                                 {2, 5, 1, 6, 4, 5},   {1, 2, 6, 1, 3, 3},  {0, 3, 4, 4, 2, 2},   {1, 0, 4, 4, 2, 2},
@@ -79,6 +99,10 @@ int main() {
 #ifdef ONNXGS_AVX2
     found.push_back(avx2::kernels());
 #endif
+    const int64_t attentions[][5] = {{2, 7, 3, 5, 4}, {1, 70, 2, 32, 4}, {1, 3, 1, 43, 1}, {1, 2, 2, 9, 30}, {2, 3, 2, 8, 0}};
+    for (const Kernels& kernels : found)
+        for (const auto& size : attentions)
+            if (!same_attention(kernels, size)) return std::printf("attention of %d channels differs\n", int(size[3])), 1;
     int count = 0;
     for (const Kernels& kernels : found)
         for (int code = 0; code < kBorders * kWindows * kCoordinates * kLayouts * 6; ++code) {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator
 from itertools import cycle, product
 from pathlib import Path
@@ -25,15 +24,9 @@ from tests.lowering.test_operator import TAPS, TYPES, Node, points_of
 from tests.native import ops
 from tests.native.sampling import BORDERS, EMPTY, LAYOUTS, SIZES, Case, inputs
 
-VECTORS = {"baseline": False, "avx2": True} if platform.machine() in ("x86_64", "AMD64") else {"baseline": False}
 ROUNDED = [name for name in TAPS if KERNELS[name].taps == 1]
 NO_PIXELS = ((1, 2, 0, 4, 3, 3), (2, 3, 5, 0, 2, 2))
 ONES = ((1, 1, 1, 1, 1, 1), (1, 3, 1, 9, 5, 1), (1, 20, 9, 1, 1, 7))
-
-
-@pytest.fixture(scope="module", params=VECTORS)
-def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return ops.build(tmp_path_factory.mktemp("ops"), avx2=VECTORS[request.param])
 
 
 @pytest.mark.parametrize(("border", "window"), [*product(BORDERS, WINDOW_CODES)])
