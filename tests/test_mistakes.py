@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from onnxgs_opt import cli
@@ -140,3 +141,14 @@ def test_sizes_of_one_input_only(capsys: pytest.CaptureFixture[str], shapes: lis
         "warning: --shape says nothing of grid: its sizes are chosen here, and the times are those of that choice\n"
     )
     assert capsys.readouterr().err == expected * warned
+
+
+def test_a_name_ends_no_line_of_a_warning(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    model = onnx.load(DYNAMIC)
+    for node in model.graph.node:
+        node.input[:] = ["grid\n::error::no" if name == "grid" else name for name in node.input]
+    model.graph.input[1].name = "grid\n::error::no"
+    onnx.save(model, tmp_path / "odd.onnx")
+    assert cli.main([str(tmp_path / "odd.onnx"), "--dry-run", "--shape", "img=2x3x24x40"]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: --shape says nothing of grid\\n::error::no: its sizes are chosen here")

@@ -137,8 +137,10 @@ class _Warnings(logging.Handler):
     """Prints what the library warns of to stderr, a line each."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print one."""
-        _tell(f"warning: {record.getMessage()}")
+        """Print one; names in it come from the file."""
+        from onnxgs_opt.report.rendering.words import printable
+
+        _tell(f"warning: {printable(record.getMessage())}")
 
 
 @contextmanager

@@ -125,7 +125,8 @@ class Miss:
     `beside`: whole numbers that the place in the output tells are added to floors, perhaps those of coordinates.
     `stage`: what was reached when it failed. `like`: what it is otherwise, for the start of a sentence that `condition`
     ends. `about`: the expression that the condition is about; `node`: the one that computes that, once it is known.
-    `reported`: the code that is told, where it is another one than that by which the search goes on.
+    `reported`: the code that is told, where it is another one than that by which the search goes on. `hint`: what to do
+    about it, where that is not what the code says.
     """
 
     condition: str
@@ -141,6 +142,7 @@ class Miss:
     about: Expr | None = None
     node: str = ""
     reported: str = ""
+    hint: str = ""
 
     @property
     def told(self) -> str:

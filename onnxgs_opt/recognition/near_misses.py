@@ -104,4 +104,4 @@ def remarks(scope: Scope, misses: dict[str, tuple[Join, Miss]], claimed: Set[str
         if join.node.name.startswith(OWN):  # of a border whose image is continued, what was written is no known sampler
             continue
         if any(is_rounded(scope, scope.producer[read][0].inputs[1].name) for read in join.reads):
-            yield Remark(miss.reported or miss.code, join.node.name, miss.told)
+            yield Remark(miss.reported or miss.code, join.node.name, miss.told, miss.hint)
