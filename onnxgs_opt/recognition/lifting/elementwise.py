@@ -178,7 +178,7 @@ def _cast(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     a = lift.operands(node, index)[0]
     source = lift.facts.get(node.inputs[0].name, UNKNOWN).dtype
     target = lift.facts.get(node.outputs[0].name, UNKNOWN).dtype
-    if target is None or target.kind not in "biuf":
+    if target is None or target.kind in "OSU":
         raise NoRule("it is no number" if target else "unknown type")
     if target.kind == "b":
         boolean = a.lo == 0 and a.hi == 1 and a.integral
