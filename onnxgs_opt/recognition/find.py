@@ -8,6 +8,7 @@ from onnxgs_opt.recognition.candidates import may_hold_sums
 from onnxgs_opt.recognition.findings import Survey, survey
 from onnxgs_opt.recognition.grid_sample import has_grid_samples
 from onnxgs_opt.recognition.lifting.dynamic_dims import Box
+from onnxgs_opt.recognition.proofs import Proofs
 from onnxgs_opt.recognition.resizes import may_hold_resizes
 from onnxgs_opt.recognition.search import BOUND
 
@@ -34,7 +35,8 @@ def surveyed(
     The moved ones make tensors that the model did not have, so that they are moved only for that. `ranges` and `stated`
     are those of `survey`.
     """
-    found = survey(graph, has_sums, ranges, stated)
+    proofs = Proofs()
+    found = survey(graph, has_sums, ranges, stated, proofs)
     if all(miss.code == BOUND for miss in found.near_misses):  # what took too long takes as long again
         return graph, found
     other = graph.copy()
@@ -42,5 +44,5 @@ def surveyed(
         return graph, found
     for following in RELOOK[1:]:
         following.run(other)
-    more = survey(other, has_sums, ranges, stated)
+    more = survey(other, has_sums, ranges, stated, proofs)
     return (other, more) if more.understood > found.understood else (graph, found)

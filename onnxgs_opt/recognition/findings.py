@@ -92,14 +92,20 @@ class Survey:
         return sum(map(len, (self.samplers, self.deforms, self.roi_aligns, self.attentions)))
 
 
-def survey(graph: Graph, has_sums: bool = True, ranges: Box | None = None, stated: Box | None = None) -> Survey:
+def survey(
+    graph: Graph,
+    has_sums: bool = True,
+    ranges: Box | None = None,
+    stated: Box | None = None,
+    proofs: Proofs | None = None,
+) -> Survey:
     """Look at one canonical graph and the bodies in it; `has_sums` is False where there surely is no sum of reads.
 
     `ranges` are those of sizes by name that suffice where a sampler cannot be proven for all of them, `stated` all that
-    are said; what holds at none of them is no site.
+    are said; what holds at none of them is no site. `proofs` has what was proven of graphs like it, and gets more.
     """
     scopes: dict[str, Scope] = {}
-    proofs = Proofs()
+    proofs = proofs or Proofs()
     said = (ranges, ranges if stated is None else stated)
     own = [_look(graph, has_sums, scopes, proofs, *said)]
     parts = [*own, *(_look(part, has_sums, scopes, proofs) for part in graph.bodies())]  # sizes there are its own

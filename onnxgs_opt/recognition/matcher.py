@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise, permutations
 
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, walk
@@ -187,16 +188,15 @@ def _identify(
     condition = apart_along({p: columns[p] for p in spatial}, floors, image)
     best = Miss(condition, kind.taps, "GSO102", stage=Stage.CORNERS)
     for order in permutations(range(kind.axes)):
-        axes: list[Axis] = []
+        moved: list[Coordinate] = []
         for position, k in zip(spatial, order, strict=True):
             steps = [v - floors[k] for v in columns[position]]
-            offset = _offset(algebra, kind.kernels[0], coordinates[k], steps)
-            straight = coordinates[k].reach is None or kind.kernels[0] is not LINEAR
-            if offset is not None and (straight or ascends(poly, sorted(found), steps, 2 * k + 1)):
-                axes.append(_axis(root, replace(coordinates[k], offset=offset), position, sizes[position]))
-        if len(axes) < kind.axes:
+            rises = partial(ascends, poly, sorted(found), steps, 2 * k + 1)
+            moved += _moved(algebra, kind.kernels[0], coordinates[k], steps, rises)
+        if len(moved) < kind.axes:
             continue
-        result = prove(algebra, root, image, kind, tuple(axes), tuple(rest), affine)
+        axes = tuple(_axis(root, c, position, sizes[position]) for c, position in zip(moved, spatial, strict=True))
+        result = prove(algebra, root, image, kind, axes, tuple(rest), affine)
         if isinstance(result, Match):
             return result
         best = result if result.stage else replace(result, stage=Stage.PROOF)
@@ -214,15 +214,23 @@ def _varies(resolver: Resolver, column: Sequence[Poly]) -> bool:
     return len(set(column)) > 1 if len(column) > 1 else resolver.moves(column[0])
 
 
-def _offset(algebra: Algebra, kernel: Kernel, coordinate: Coordinate, steps: Sequence[Poly]) -> Expr | None:
-    """The offset of the pixel coordinate whose taps are `steps` behind a floor; None where they are no kernel's."""
+def _moved(
+    algebra: Algebra, kernel: Kernel, coordinate: Coordinate, steps: Sequence[Poly], rises: Callable[[], bool]
+) -> list[Coordinate]:
+    """The coordinate with the offset at which taps `steps` behind its floor are the kernel's; none where they are not.
+
+    Of one whose image is mirrored or repeated, the weights of linear taps have to rise towards the one behind.
+    """
     shifts = {step.constant for step in steps}
     if None in shifts or len(shifts) != kernel.taps:
-        return None
+        return []
     low, high = min(shifts), max(shifts)  # type: ignore[type-var]
     if high - low != kernel.taps - 1:  # type: ignore[operator]
-        return None
-    return algebra.add(coordinate.offset, algebra.num(low - kernel.first - kernel.shift))  # type: ignore[operator]
+        return []
+    if coordinate.reach is not None and kernel is LINEAR and not rises():
+        return []
+    shift = algebra.num(low - kernel.first - kernel.shift)  # type: ignore[operator]
+    return [replace(coordinate, offset=algebra.add(coordinate.offset, shift))]
 
 
 def outside(algebra: Algebra, resolver: Resolver, poly: Poly, taps: set[int]) -> tuple[Expr, Expr]:

@@ -68,8 +68,7 @@ class Split(Exception):  # noqa: N818 (control flow between a decision and the l
 
     def __init__(self, axis: int, cells: tuple[Cell, ...]) -> None:
         super().__init__(axis)
-        self.axis = axis
-        self.cells = cells
+        self.axis, self.cells = axis, cells
 
 
 class Resolver:
@@ -97,6 +96,7 @@ class Resolver:
         self._region_memo: dict[Expr, Poly] = {}
         self._memo_of: dict[frozenset[Expr], dict[Expr, Poly]] = {}
         self._axes: dict[frozenset[Expr], tuple[int, ...]] = {}
+        self._partitions: dict[tuple[object, ...], list[Cell]] = {}
 
     # ---- entry points ---------------------------------------------------------------------------------------------
 
@@ -109,10 +109,14 @@ class Resolver:
 
     def partition(self, axis: int, cells: Sequence[Cell], roots: Sequence[Expr]) -> list[Cell]:
         """Split `cells` of one axis until every condition that depends on this axis alone is decided."""
+        key = axis, tuple(cells), tuple(roots)
+        if key not in self._partitions:
+            self._partitions[key] = self._partition(axis, cells, roots)
+        return list(self._partitions[key])
+
+    def _partition(self, axis: int, cells: Sequence[Cell], roots: Sequence[Expr]) -> list[Cell]:
         leaf = frozenset((self._coordinates[axis].leaf,))
         conditions = [e for e in walk(roots) if e.op in ("ge", "floor", "round") and e.leaves == leaf]
-        whole = [Cell()] * len(self._coordinates)
-
         most = MAX_CELLS if self._coordinates[axis].reach is None else MAX_CELLS_OF_PERIODS
         settled: list[Cell] = []
         pending: list[tuple[Cell, Sequence[Expr]]] = [(cell, conditions) for cell in reversed(cells)]
@@ -120,18 +124,18 @@ class Resolver:
             if len(settled) + len(pending) > most:
                 raise Unresolved(MANY)
             cell, open_ones = pending.pop()
-            parts, left = self._parts(axis, [*whole[:axis], cell, *whole[axis + 1 :]], open_ones)
+            parts, left = self._parts(axis, cell, open_ones)
             pending.extend((part, left) for part in reversed(parts))
             settled += () if parts else (cell,)
         return settled
 
-    def _parts(
-        self, axis: int, region: Sequence[Cell], conditions: Sequence[Expr]
-    ) -> tuple[tuple[Cell, ...], Sequence[Expr]]:
-        """What a region's cell of `axis` is to be split into, for a condition that changes in it; nothing if none.
+    def _parts(self, axis: int, cell: Cell, conditions: Sequence[Expr]) -> tuple[tuple[Cell, ...], Sequence[Expr]]:
+        """What a cell of `axis` is to be split into, for a condition that changes in it; nothing if none.
 
         And the conditions that may change in a part: what has one value on the whole has that on every part.
         """
+        region = [Cell()] * len(self._coordinates)
+        region[axis] = cell
         unresolved: list[Expr] = []
         for k, condition in enumerate(conditions):
             try:

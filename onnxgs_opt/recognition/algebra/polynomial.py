@@ -18,11 +18,12 @@ Monomial = tuple[int, ...]  # sorted atom numbers, repeated for powers; () is th
 class Poly:
     """An immutable polynomial with rational coefficients; zero coefficients are never stored."""
 
-    __slots__ = ("_key", "terms")
+    __slots__ = ("_degree", "_key", "terms")
 
     def __init__(self, terms: Mapping[Monomial, Number]) -> None:
         self.terms = terms
         self._key: frozenset[tuple[Monomial, Number]] | None = None
+        self._degree: int | None = None
 
     @staticmethod
     def const(value: Number) -> Poly:
@@ -81,7 +82,9 @@ class Poly:
     @property
     def degree(self) -> int:
         """How many factors its longest product has."""
-        return max(map(len, self.terms), default=0)
+        if self._degree is None:
+            self._degree = max(map(len, self.terms), default=0)
+        return self._degree
 
     def __mul__(self, other: Poly) -> Poly:
         out: dict[Monomial, Number] = {}
