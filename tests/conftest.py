@@ -42,12 +42,12 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 def recognised_once() -> Iterator[None]:
     """A run of a model that another test has run before does not look for its sites again."""
     from onnxgs_opt import api
-    from onnxgs_opt.recognition import findings
+    from onnxgs_opt.recognition import find
     from tests.fixtures.recognised import remembering, sharing
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(api, "surveyed", remembering(api.surveyed))
-        patch.setattr(findings, "Proofs", sharing())
+        patch.setattr(find, "Proofs", sharing())
         yield
 
 
@@ -55,8 +55,7 @@ def recognised_once() -> Iterator[None]:
 def recognised_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of the recogniser's work, or with a recogniser that they change."""
     from onnxgs_opt import api
-    from onnxgs_opt.recognition import findings, proofs
-    from onnxgs_opt.recognition.find import surveyed
+    from onnxgs_opt.recognition import find, proofs
 
-    monkeypatch.setattr(api, "surveyed", surveyed)
-    monkeypatch.setattr(findings, "Proofs", proofs.Proofs)
+    monkeypatch.setattr(api, "surveyed", find.surveyed)
+    monkeypatch.setattr(find, "Proofs", proofs.Proofs)

@@ -15,7 +15,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from onnxgs_opt.errors import OptError
 from onnxgs_opt.lowering import LOWERINGS
 from onnxgs_opt.report.model import to_dict
 from tests.fixtures.mutants import MUTANTS
+from tests.fixtures.recognised import workers
 from tests.fixtures.spellings import build
 from tests.fixtures.spellings.curated import curated
 
@@ -53,7 +53,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     cases = [case for case in all_cases() if options.only in " ".join(case)]
-    with ProcessPoolExecutor(options.jobs) as pool:
+    with workers(options.jobs) as pool:
         made = dict(zip(cases, pool.map(digests, cases, chunksize=4), strict=True))
     if options.write:
         lines = ("\t".join((*case, *found)) + "\n" for case, found in sorted(made.items()))

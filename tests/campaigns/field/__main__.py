@@ -10,7 +10,6 @@ import argparse
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from onnxgs_opt import optimize
 from onnxgs_opt.lowering import LOWERINGS
 from onnxgs_opt.report.model import Report
 from tests.campaigns.field.table import TABLE, Found
+from tests.fixtures.recognised import workers
 
 NAMES = tuple(name for name in LOWERINGS if name != "keep")
 Case = tuple[Path, str]
@@ -46,7 +46,7 @@ def main() -> int:
     cases = [(path, after) for after in ("", *options.after) for path in sorted(options.folder.glob("*.onnx"))]
     counts: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     failures = 0
-    with ProcessPoolExecutor(options.jobs) as pool:
+    with workers(options.jobs) as pool:
         for (path, after), verdict in zip(cases, pool.map(judge, cases), strict=True):
             row = counts[_sampler(path), verdict.rule]
             row.update(["files", *(f"{name} {outcome}" for name, outcome in verdict.lowerings.items())])

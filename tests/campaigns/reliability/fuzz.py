@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.campaigns.reliability.judge import CAMPAIGNS, Outcome
+from tests.fixtures.recognised import prove_once
 
 CHUNK = 2000
 """Executions a child process."""
@@ -136,6 +137,7 @@ def _work(campaign: str, start: int, count: int, outcomes: mmap.mmap, folder: Pa
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     judge = CAMPAIGNS[campaign]
+    prove_once()
     try:
         for k in range(count):
             _allow(0)

@@ -11,12 +11,12 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from tests.campaigns.sizes.files import files, judged_file
 from tests.campaigns.sizes.judge import judged, judged_between
 from tests.campaigns.sizes.models import Generated, generated
+from tests.fixtures.recognised import workers
 
 SHARE = 0.9
 """Of what is a plain sampler at every size, at least so much is lowered."""
@@ -34,7 +34,7 @@ def main() -> int:
         "nothing changes at any size": [case for case in cases if case.is_harmless],
         "something changes at a size": [case for case in cases if not case.is_harmless],
     }
-    with ProcessPoolExecutor(options.jobs) as pool:
+    with workers(options.jobs) as pool:
         found = {name: list(pool.map(judged, group, chunksize=20)) for name, group in groups.items()}
         changing = groups["something changes at a size"]
         found["the same, between stated sizes"] = list(pool.map(judged_between, changing, chunksize=20))

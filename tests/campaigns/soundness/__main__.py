@@ -12,11 +12,11 @@ import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from tests.campaigns.soundness.judge import Judgement, judge_mutant, judge_point_mutant, judge_spelling
 from tests.fixtures.mutants import MUTANTS
+from tests.fixtures.recognised import workers
 from tests.fixtures.spellings import parse
 from tests.fixtures.spellings.generate import spellings
 
@@ -82,7 +82,7 @@ def _count(title: str, options: argparse.Namespace, cases: Iterator[Case]) -> in
     counts: Counter[str] = Counter()
     shown = 0
     write: Callable[[str], int] = sys.stdout.write
-    with ProcessPoolExecutor(options.jobs) as pool:
+    with workers(options.jobs) as pool:
         for case, judgement in pool.map(_judge, cases, chunksize=16):
             counts[judgement.outcome] += 1
             if judgement.wrong and shown < SHOWN:
