@@ -12,6 +12,7 @@ from onnx import FunctionProto, ModelProto, TensorProto, helper
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
+from onnxgs_opt.ir.constants import constant_value
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering.base import REORDERED, SLOPE, Emitted, Tolerance
 from onnxgs_opt.lowering.emit.views import emit_view, regrouped
@@ -121,7 +122,8 @@ def emit_rows(builder: Builder, value: Tensor, levels: Tensor, locations: Tensor
     part = builder.op("Sub", point, first)
     low = builder.op("Max", builder.op("Min", builder.op("Sub", 1.0, part), builder.op("Add", part, 1.0)), 0.0)
     high = builder.op("Max", builder.op("Min", part, builder.op("Sub", 2.0, part)), 0.0)
-    high = builder.op("Mul", high, steps)
+    if not _is_one(steps):
+        high = builder.op("Mul", high, steps)
     index = _corners(builder, value, sizes, first, steps)
     lead = [builder.dim(locations, axis) for axis in range(3)]
     count = builder.dims_product([*(builder.dim(locations, axis) for axis in (3, 4)), CORNERS])
@@ -130,6 +132,12 @@ def emit_rows(builder: Builder, value: Tensor, levels: Tensor, locations: Tensor
     rows = builder.op("Gather", builder.reshape(value, [-1, depth]), builder.reshape(index, [items, count]), axis=0)
     counted = builder.reshape(_counted(builder, low, high, weights), [items, 1, count])
     return builder.reshape(builder.op("MatMul", counted, rows), [*lead, depth])
+
+
+def _is_one(steps: Tensor) -> bool:
+    """Whether every level is known to have two rows and columns at least."""
+    known = constant_value(steps)
+    return known is not None and bool((known == 1).all())
 
 
 def _component(builder: Builder, pairs: Tensor, k: int) -> Tensor:
@@ -148,12 +156,11 @@ def _counted(builder: Builder, low: Tensor, high: Tensor, weights: Tensor) -> Te
 def _corners(builder: Builder, value: Tensor, sizes: Tensor, first: Tensor, steps: Tensor) -> Tensor:
     """For every corner its row in the value as [B * S * H, D]: [B, Q, H, L, P, 4]."""
     width, height = (_component(builder, sizes, k) for k in range(PAIR))  # [L, 1, 1]
-    pixels = builder.squeeze(builder.op("Mul", width, height), [1, 2])
-    starts = builder.op("CumSum", pixels, builder.const(0, np.int64), exclusive=1)
+    starts = _starts(builder, builder.op("Mul", width, height))
     whole = builder.cast(first, np.int64)
     corner = builder.op("Mul", _component(builder, whole, 1), width)
     corner = builder.op("Add", corner, _component(builder, whole, 0))
-    corner = builder.op("Add", corner, builder.unsqueeze(starts, [1, 2]))
+    corner = builder.op("Add", corner, starts)
     step = builder.cast(steps, np.int64)
     right, down = _component(builder, step, 0), builder.op("Mul", _component(builder, step, 1), width)
     nothing = builder.op("Sub", right, right)
@@ -161,6 +168,14 @@ def _corners(builder: Builder, value: Tensor, sizes: Tensor, first: Tensor, step
     heads = _number(builder, builder.dim(value, 2))
     own = builder.op("Add", builder.op("Mul", corner, heads), _heads(builder, value))
     return cast(Tensor, builder.op("Add", own, builder.op("Mul", offsets, heads)))
+
+
+def _starts(builder: Builder, pixels: Tensor) -> Tensor:
+    """The first pixel of every level, of which there are `pixels` [L, 1, 1]."""
+    known = constant_value(pixels)
+    if known is not None:
+        return builder.const(np.cumsum(known, 0) - known)
+    return cast(Tensor, builder.op("CumSum", pixels, builder.const(0, np.int64), exclusive=1))
 
 
 def _number(builder: Builder, size: Tensor | int) -> Tensor:

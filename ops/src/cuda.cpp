@@ -1,5 +1,6 @@
 // The operator on CUDA devices: onnxruntime takes it where its CUDA provider is used. Types that it has no kernel for
 // (double images or grids) go to the operator on CPUs.
+#include "attention_operator.h"
 #include "cuda.h"
 
 #include <string>
@@ -62,6 +63,38 @@ CudaOperator cuda_operator(const Family& family, Type image) {
     return op;
 }
 
+struct AttentionKernel {
+    const ort::Api* api;
+};
+
+ort::Status* ONNXGS_CALL attend(void* self, ort::KernelContext* context) {
+    const ort::Api* api = static_cast<AttentionKernel*>(self)->api;
+    Attention call{};
+    ONNXGS_TRY(read_attention(api, context, call));
+    if (call.levels > kMostDeviceLevels) return refusal(api, "onnxgs::DeformableAttention: more than 16 levels");
+    if (call.batch * call.queries * call.heads * call.depth == 0) return nullptr;
+    void* stream = nullptr;
+    ONNXGS_TRY(api->KernelContext_GetGPUComputeStream()(context, &stream));
+    if (int failed = attend_on_device(call, stream)) {
+        std::string said = "onnxgs: CUDA's error " + std::to_string(failed);
+        return api->CreateStatus()(ort::kFail, said.c_str());
+    }
+    return nullptr;
+}
+
+Described cuda_attention() {
+    Described op = described_attention();
+    op.GetExecutionProviderType = [](const ort::CustomOp*) { return "CUDAExecutionProvider"; };
+    op.GetInputMemoryType = [](const ort::CustomOp*, size_t i) { return i == 1 ? ort::kHostInput : ort::kDefaultMemory; };
+    op.CreateKernelV2 = [](const ort::CustomOp*, const ort::Api* api, const ort::KernelInfo*, void** out) -> ort::Status* {
+        *out = new AttentionKernel{api};
+        return nullptr;
+    };
+    op.KernelComputeV2 = attend;
+    op.KernelDestroy = [](void* self) { delete static_cast<AttentionKernel*>(self); };
+    return op;
+}
+
 std::vector<CudaOperator> every_operator() {
     std::vector<CudaOperator> operators;
     for (const Family& family : kFamilies)
@@ -73,8 +106,9 @@ std::vector<CudaOperator> every_operator() {
 
 ort::Status* add_cuda_operators(const ort::Api* api, ort::CustomOpDomain* domain) {
     static const std::vector<CudaOperator> operators = every_operator();
+    static const Described attention = cuda_attention();
     for (const CudaOperator& op : operators) ONNXGS_TRY(api->CustomOpDomain_Add()(domain, &op));
-    return nullptr;
+    return api->CustomOpDomain_Add()(domain, &attention);
 }
 
 }  // namespace onnxgs

@@ -16,6 +16,10 @@ struct CudaCall {
     int sample(void* workspace) const;
 };
 
+// Deformable attention on a stream, of at most kMostDeviceLevels levels; zero, or an error of CUDA's.
+constexpr int64_t kMostDeviceLevels = 16;
+int attend_on_device(const Attention& call, void* stream);
+
 int current_device();
 
 ort::Status* add_cuda_operators(const ort::Api* api, ort::CustomOpDomain* domain);

@@ -1,6 +1,7 @@
 // The kernels of the TensorRT plugin behind onnxruntime's operator. They have types of the names that this library has
 // for its own, so they come here under another namespace.
 #define onnxgs onnxgs_device
+#include "../native/attention.cuh"
 #include "../native/launch.cuh"
 #undef onnxgs
 
@@ -36,6 +37,20 @@ int64_t bytes_as(const onnxgs_device::Sampler& s, const onnxgs_device::Codes& co
 }
 
 }  // namespace
+
+static_assert(kMostDeviceLevels == onnxgs_device::kMostLevels, "levels that a kernel has room for");
+
+int attend_on_device(const Attention& call, void* stream) {
+    onnxgs_device::Attention s{call.batch, call.pixels, call.queries, static_cast<int>(call.heads),
+                               static_cast<int>(call.depth), static_cast<int>(call.levels), static_cast<int>(call.points), {}, {}};
+    for (int level = 0; level < s.levels; ++level) {
+        s.height[level] = static_cast<int>(call.sizes[2 * level]);
+        s.width[level] = static_cast<int>(call.sizes[2 * level + 1]);
+    }
+    auto on = static_cast<cudaStream_t>(stream);
+    if (!onnxgs_device::attend_all(call.value, call.locations, call.weights, call.output, s, on)) return cudaErrorInvalidValue;
+    return cudaPeekAtLastError();
+}
 
 int current_device() {
     int device = 0;

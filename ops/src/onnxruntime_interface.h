@@ -32,7 +32,7 @@ struct Value;
 
 enum ErrorCode : int { kFail = 1, kInvalidArgument = 2, kNotImplemented = 9 };
 enum AllocatorType : int { kArenaAllocator = 1 };
-enum MemoryType : int { kDefaultMemory = 0 };
+enum MemoryType : int { kHostInput = -2, kDefaultMemory = 0 };
 enum Characteristic : int { kRequired = 0, kOptional = 1 };
 
 // Entry: its place in the table and its signature. X(place, name, result, arguments)

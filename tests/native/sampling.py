@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice, product
 from pathlib import Path
@@ -159,7 +159,8 @@ class Library:
 
     def __init__(self, path: Path) -> None:
         """Load a library built from harness.cu."""
-        self._call = ctypes.CDLL(str(path)).onnxgs_sample
+        loaded = ctypes.CDLL(str(path))
+        self._call, self._attend = loaded.onnxgs_sample, loaded.onnxgs_attend
 
     def __call__(self, case: Case, image: Array, grid: Array, mask: Array | None = None) -> Array:
         """Sample into a poisoned output, and write `mask` where there is one."""
@@ -169,6 +170,17 @@ class Library:
         sizes = (ctypes.c_longlong * 6)(*case.sizes)
         codes = (ctypes.c_int * 5)(*case.codes, KERNEL_CODES[case.kernel])
         status = self._call(*pointers, sizes, codes, int(image.dtype == np.float16), int(case.through_rows))
+        assert status == 0, f"error {status}"
+        return output
+
+    def attend(self, value: Array, levels: Sequence[Sequence[int]], locations: Array, weights: Array) -> Array:
+        """Deformable attention into a poisoned output."""
+        batch, pixels, heads, depth = value.shape
+        queries, points = locations.shape[1], locations.shape[4]
+        output = np.full((batch, queries, heads, depth), np.nan, np.float32)
+        pointers = [ctypes.c_void_p(a.ctypes.data) for a in (value, locations, weights, output)]
+        sizes = (ctypes.c_longlong * 7)(batch, pixels, queries, heads, depth, len(levels), points)
+        status = self._attend(*pointers, sizes, (ctypes.c_longlong * (2 * len(levels)))(*np.ravel(levels)))
         assert status == 0, f"error {status}"
         return output
 

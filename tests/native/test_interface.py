@@ -48,6 +48,7 @@ MEMBER(GetStartVersion) MEMBER(GetEndVersion)
 
 #define CODE(a, b) static_assert(static_cast<int>(a) == static_cast<int>(b), #a);
 CODE(ORT_FAIL, onnxgs::ort::kFail) CODE(ORT_INVALID_ARGUMENT, onnxgs::ort::kInvalidArgument)
+CODE(OrtMemTypeCPUInput, onnxgs::ort::kHostInput)
 CODE(ORT_NOT_IMPLEMENTED, onnxgs::ort::kNotImplemented) CODE(OrtArenaAllocator, onnxgs::ort::kArenaAllocator)
 CODE(OrtMemTypeDefault, onnxgs::ort::kDefaultMemory) CODE(INPUT_OUTPUT_REQUIRED, onnxgs::ort::kRequired)
 CODE(INPUT_OUTPUT_OPTIONAL, onnxgs::ort::kOptional) CODE(ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, 1)

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from tests.native.sampling import Case, Library, cases, check
+from tests.native.test_attention import CASES as ATTENTION
+from tests.native.test_attention import feeds_of, wanted
 
 HERE = Path(__file__).parent
 NATIVE = HERE.parent.parent / "native"
@@ -42,6 +44,11 @@ def test_on_the_host(host: Library, case: Case) -> None:
     check(host, case)
 
 
+@pytest.mark.parametrize("case", ATTENTION)
+def test_deformable_attention_on_the_host(host: Library, case: str) -> None:
+    check_attention(host, case)
+
+
 def test_an_axis_whose_pixels_fp32_cannot_tell_apart_is_refused(host: Library) -> None:
     longest = 1 << 23
     for height, width in ((1, longest + 1), (longest + 1, 1)):
@@ -53,6 +60,19 @@ def test_an_axis_whose_pixels_fp32_cannot_tell_apart_is_refused(host: Library) -
 def empty() -> tuple[np.ndarray, np.ndarray]:
     """Nothing to read: without points no image is looked at."""
     return np.empty(0, np.float32), np.empty(0, np.float32)
+
+
+def check_attention(library: Library, case: str) -> None:
+    feeds = feeds_of(case)
+    found = library.attend(feeds["value"], feeds["levels"].tolist(), feeds["locations"], feeds["weights"])
+    np.testing.assert_allclose(found, wanted(case, feeds), rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not GPU, reason="needs an NVIDIA GPU and nvcc")
+@pytest.mark.parametrize("case", ATTENTION)
+def test_deformable_attention_on_the_device(device: Library, case: str) -> None:
+    check_attention(device, case)
 
 
 @pytest.mark.gpu
