@@ -145,10 +145,9 @@ def shift_of(lift: Lift, value: Expr, axis: Axis, exact: bool) -> int | None:
     pixel = axis.pixel(lift.algebra)
     if value is pixel:
         return 0
-    if exact or value.leaves != pixel.leaves or value.floored or dict(value.terms) != dict(pixel.terms):
-        return None
-    missing = pixel.constant - value.constant
-    if not isinstance(missing, int):
+    missing = lift.algebra.sub(pixel, value)
+    turned = bool(axis.turns) and all(t.integral and c % axis.turns == 0 for t, c in missing.terms)
+    if exact or value.leaves != pixel.leaves or (missing.terms and not turned) or not isinstance(missing.constant, int):
         return None
     half = axis.turns // 2
-    return (missing + half) % axis.turns - half if axis.turns else missing
+    return (missing.constant + half) % axis.turns - half if axis.turns else missing.constant

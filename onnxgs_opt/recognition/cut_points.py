@@ -24,6 +24,7 @@ class Cuts:
     `stop` is the image, seen as `split` if its pixels are one axis; `coordinates` ends it where these are rounded, or
     if they are to be `apart` before a Reshape in front of that, which put the points of several axes into one.
     `first`: of these only what is made of nothing rounded, and not what a mirrored index is divided to.
+    `kept`: of these not what whole numbers are divided to, as the next column of a row that ends where it begins.
     `through`: what is read may be computed from reads, as rows are that are put together before their columns are read.
     `grids`: what is added to floors belongs to the coordinates.
     """
@@ -33,6 +34,7 @@ class Cuts:
     coordinates: bool = False
     apart: bool = False
     first: bool = False
+    kept: bool = False
     through: bool = False
     grids: bool = False
 
@@ -47,7 +49,8 @@ class Cuts:
         if not self.coordinates:
             return first
         first.root(output)
-        rounded = {e: bounds for e, bounds in first.rounded.items() if not (self.first and e in first.rounded_again)}
+        left = (first.rounded_again if self.first else set()) | (first.divided if self.kept else set())
+        rounded = {e: bounds for e, bounds in first.rounded.items() if e not in left}
         ends = {first.unmerged.get(e, e) if self.apart else e: bounds for e, bounds in rounded.items()}
         return Lift(scope, facts, stops, splits, ends, samples, self.through)
 
@@ -60,9 +63,10 @@ def other_cuts(cuts: Cuts, miss: Miss, lift: Lift) -> list[Cuts]:
     if miss.split is not None and cuts.split is None:
         out.append(replace(cuts, stop=miss.split[0], split=miss.split[1:]))
     if miss.code in COORDINATE_MISSES and not cuts.coordinates and lift.rounded:
+        kept = bool(lift.divided) and not lift.rounded.keys() <= lift.divided
         if lift.unmerged:
             out.append(replace(cuts, coordinates=True, apart=True))
-        out.append(replace(cuts, coordinates=True))
+        out.append(replace(cuts, coordinates=True, kept=kept))
         if not lift.rounded.keys() <= lift.rounded_again:
             out += [replace(cuts, coordinates=True, first=True)] if lift.rounded_again else []
     if miss.code in IMAGE_MISSES and cuts.stop is None:

@@ -39,6 +39,11 @@ class Axis:
         """The coordinate by itself, without what it indexes."""
         return Coordinate(self.leaf, self.slope, self.offset, self.reach)
 
+    @property
+    def is_bounded(self) -> bool:
+        """Whether the numbers that the leaf lies between are known."""
+        return self.leaf.lo is not None and self.leaf.hi is not None
+
     def pixel(self, algebra: Algebra) -> Expr:
         """The pixel coordinate."""
         return algebra.add(self.offset, self.leaf, self.slope)
@@ -52,6 +57,7 @@ class Match:
     for each. `index` is the index of every axis of the image, None for a spatial one, and `sizes` are their sizes. The
     expression is `factor` times the sample plus `addend`; neither depends on the coordinates. The sample is `fill` plus
     that of the image less `fill`. `mirrored`: the coordinates are mirrored into the image before.
+    `within`: it is that sampler where the known bounds keep the coordinates, and perhaps not beyond.
     """
 
     sampler: Sampler
@@ -63,6 +69,7 @@ class Match:
     addend: Expr
     mirrored: bool = False
     fill: Number = 0
+    within: bool = False
 
     @property
     def kernels(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from onnxgs_opt.recognition.algebra.polynomial import Monomial, Number, Poly
 from onnxgs_opt.recognition.coordinates import choosers, coordinates_of, domain, grids_of, not_rounded
 from onnxgs_opt.recognition.match import Axis, Match, Miss, Stage
 from onnxgs_opt.recognition.periods import within_periods
-from onnxgs_opt.recognition.proving import Interpolation, prove, sizes_of
+from onnxgs_opt.recognition.proving import Interpolation, prove_or_round, sizes_of
 from onnxgs_opt.recognition.reasons import (
     apart_along,
     in_rows,
@@ -196,7 +196,7 @@ def _identify(
         if len(moved) < kind.axes:
             continue
         axes = tuple(_axis(root, c, position, sizes[position]) for c, position in zip(moved, spatial, strict=True))
-        result = prove(algebra, root, image, kind, axes, tuple(rest), affine)
+        result = prove_or_round(algebra, root, image, kind, axes, tuple(rest), affine)
         if isinstance(result, Match):
             return result
         best = result if result.stage else replace(result, stage=Stage.PROOF)

@@ -40,6 +40,7 @@ class Placement:
     mask: View | None
     flipped: bool
     inside: bool
+    bounds: tuple[tuple[int, int] | None, ...]
     output_groups: tuple[tuple[int, ...], ...]
     affine: Affine
 
@@ -98,8 +99,7 @@ def place(
     grid = grid_of(lift, match, roles, not views, None if like is None else (like.coordinates, like.align_corners))
     if grid is None:
         made_of = listed(source(axis.leaf) for axis in reversed(match.axes))
-        condition = f"no tensor holds the pixel coordinates by themselves, which are made of {made_of}"
-        return Miss(condition, 4, "GSO108")
+        return Miss(f"no tensor holds the pixel coordinates by themselves, which are made of {made_of}", 4, "GSO108")
     by_letter = dict(zip("xyz", views, strict=False))
     inside = _stays_inside(match)
     if inside and any(view is not None and any(view.steps) for view in views or (grid.view,)):
@@ -118,6 +118,7 @@ def place(
         align_corners=grid.align_corners,
         flipped=grid.flipped,
         inside=inside,
+        bounds=_bounds(match) if match.within and not inside else (),
         mask=_mask_view(lift, match, roles, alive if like is None else _names(like.mask)),
         output_groups=tuple(
             tuple(k for k, i in enumerate(index) if i in group)
@@ -207,6 +208,12 @@ def _stays_inside(match: Match) -> bool:
         if high == axis.size - 1 and cells[-1].u_hi != 0:
             return False
     return True
+
+
+def _bounds(match: Match) -> tuple[tuple[int, int] | None, ...]:
+    """The whole numbers that each coordinate is known to lie between, x first; the upper one less the size."""
+    ends = [(cells[0].lo, cells[-1].hi, axis.size) for axis in match.axes if (cells := domain(axis.coordinate))]
+    return tuple(None if lo is None or hi is None else (lo, hi - size) for lo, hi, size in reversed(ends))
 
 
 def _mask_view(lift: Lift, match: Match, roles: Roles, alive: Iterable[str]) -> View | None:

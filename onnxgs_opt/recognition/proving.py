@@ -30,12 +30,14 @@ class Interpolation:
     """A kernel for each axis, and the borders that are tried with them.
 
     `narrow`: only with those that agree with what is proven on the lines through the middle of the image.
+    `rounds`: of a cylinder too, where bounds of the columns' coordinate keep the proof finite.
     """
 
     name: str
     kernels: tuple[Kernel, ...]
     borders: tuple[Border, ...] = (ZEROS, BORDER)
     narrow: bool = False
+    rounds: bool = False
 
     @property
     def axes(self) -> int:
@@ -81,7 +83,7 @@ def prove(
         pixel = algebra.elem(image, tuple(index), sizes=sizes)  # type: ignore[arg-type]
         return algebra.sub(pixel, algebra.num(fill))
 
-    bounded = all(axis.leaf.lo is not None and axis.leaf.hi is not None for axis in axes)
+    bounded = all(axis.is_bounded for axis in axes)
     turning = [border for border in PERIODIC if all(repeats_so(border, algebra, axis) for axis in axes)]
     borders = turning or [border for border in kind.borders if bounded or not border.periodic]
     first = {_sides(sampler): sampler for sampler in _tried(algebra, kind, axes, borders)}
@@ -101,17 +103,38 @@ def prove(
     for sampler in _tried(algebra, kind, axes, borders):
         conditions = [spec.window.condition(algebra, p, s) for spec, p, s in zip(sampler, pixels, size, strict=True)]
         if table.agrees(sampler, conditions):
-            return Match(sampler, image, axes, rest, sizes, *affine, fill=fill)
+            return Match(sampler, image, axes, rest, sizes, *affine, fill=fill, within=kind.rounds)
     return replace(table.first_difference(words), like=like)
+
+
+def prove_or_round(
+    algebra: Algebra,
+    root: Expr,
+    image: str,
+    kind: Interpolation,
+    axes: tuple[Axis, ...],
+    rest: tuple[Expr | None, ...],
+    affine: tuple[Expr, Expr],
+) -> Match | Miss:
+    """The same, also where the last column is before the first and the coordinate is kept to one turn."""
+    result = prove(algebra, root, image, kind, axes, rest, affine)
+    if isinstance(result, Match) or result.code != "GSO103" or not axes[-1].is_bounded:
+        return result
+    rounds = replace(kind, borders=(BORDERS["wrap"],), rounds=True)
+    again = prove(algebra, root, image, rounds, axes, rest, affine)
+    return again if isinstance(again, Match) else result
 
 
 def _tried(algebra: Algebra, kind: Interpolation, axes: Sequence[Axis], borders: Sequence[Border]) -> Iterator[Sampler]:
     """Those with one of some borders, and that of a cylinder where only the columns' indices begin anew."""
-    yield from candidates(kind.kernels, borders)
     *others, last = axes
     rounds = borders_along(CYLINDER, len(axes))
-    if not kind.narrow and others and not any(a.reach for a in others) and repeats_so(rounds[-1], algebra, last):
-        yield tuple(AxisSpec(kernel, border) for kernel, border in zip(kind.kernels, rounds, strict=True))
+    turns = kind.rounds or repeats_so(rounds[-1], algebra, last)
+    round_ = not kind.narrow and others and not any(a.reach for a in others) and turns
+    cylinder = [tuple(AxisSpec(kernel, border) for kernel, border in zip(kind.kernels, rounds, strict=True))]
+    yield from cylinder if round_ and kind.rounds else ()
+    yield from candidates(kind.kernels, borders)
+    yield from cylinder if round_ and not kind.rounds else ()
 
 
 def _too_small(image: str, kind: Interpolation, axes: Sequence[Axis]) -> Miss:

@@ -142,6 +142,7 @@ class Site(AnySite):
     `x` and `y` are pixel coordinates that the model computes; a canonical axis of theirs may be 1 and broadcast. Both
     are None where it computes none: a GridSample node has its `grid` only, and so has a model that rounds both in one
     tensor. `flipped`: the grid holds y, then x, or z, y, x. `inside`: what makes coordinates keeps them in [0, S-1].
+    `bounds`: it is that sampler between these only, x first, the upper ones less S; none where it is everywhere.
     `kernels` are the names of those along the image's axes, in their order; along three, z is the first's coordinate.
     `grid` [N, Ho, Wo, 2] is a tensor that holds both, x then y: the same pixels, or, where `coordinates` is
     "normalised", GridSample's units under `align_corners`. `mask` [N, Ho, Wo] is a 0/1 tensor of the model's own that
@@ -169,6 +170,7 @@ class Site(AnySite):
     kernels: tuple[str, ...] = BILINEAR
     flipped: bool = False
     inside: bool = False
+    bounds: tuple[tuple[int, int] | None, ...] = ()
     affine: Affine = AS_IT_IS
     types: tuple[str, ...] = ()
 

@@ -106,7 +106,7 @@ class SamplerTrial:
         aimed = set(aims_of([self.site]))
         kinds = {v.type.tensor_type.elem_type for v in cone.graph.input if v.name in aimed}
         dtype = tensor_dtype_to_np_dtype(kinds.pop()) if len(kinds) == 1 else np.dtype(np.float32)
-        margin = 0.0 if self.site.inside else 2.0
+        margin = 0.0 if self.site.inside or self.site.bounds else 2.0
         sizes = self.layout.image[::-1]
         points = [(rng.random(shape) * (size - 1 + 2 * margin) - margin).astype(dtype) for size in sizes]
         return site_feeds(cone, self.site, self.layout, points, rng, _told_shapes(self.sized, cone))

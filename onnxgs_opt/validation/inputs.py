@@ -131,6 +131,9 @@ def _site_run(
         points = tuple(beside_ties(p, rng) for p in points)
     if site.inside:
         points = tuple(np.clip(p, 0, size - 1) for p, size in zip(points, sizes, strict=True))
+    if site.bounds:
+        ends = [b and (b[0], size + b[1]) for b, size in zip(site.bounds, sizes, strict=True)]
+        points = tuple(p if end is None else np.clip(p, *end) for p, end in zip(points, ends, strict=True))
     feeds = site_feeds(cone, site, layout, points, rng, known)
 
     @cache
@@ -140,7 +143,7 @@ def _site_run(
         beside = tuple(np.clip(p, -1, np.nextafter(p.dtype.type(size - 1), p.dtype.type(0))) for p, size in pairs)
         return Run(site_feeds(cone, site, layout, beside, np.random.default_rng(0), known), beside, layout.image)
 
-    return Run(feeds, points, layout.image, nearer=None if site.inside else nearer)
+    return Run(feeds, points, layout.image, nearer=None if site.inside or site.bounds else nearer)
 
 
 def site_feeds(

@@ -8,6 +8,8 @@ import onnx
 import pytest
 
 from onnxgs_opt import optimize
+from onnxgs_opt.api import look
+from onnxgs_opt.job import load
 from tests.campaigns.field.table import TABLE, Found
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "field"
@@ -51,3 +53,14 @@ def test_eight_corners_in_one_read_that_are_no_sampler_are_told():
     weights.CopyFrom(onnx.numpy_helper.from_array(halved, weights.name))
     report = optimize(model, dry_run=True).report
     assert [(miss.code, miss.node) for miss in report.near_misses] == [("GSO101", "Sum")]
+
+
+def test_a_panorama_is_one_where_its_points_are_kept():
+    """Behind the last column is the first, by a condition: no remainder shows a period, and beyond it is none."""
+    model = onnx.load(FOLDER / "panorama_seam.ts14.st.onnx")
+    _, found = look(load(model))
+    assert [site.bounds for site in found.samplers] == [((0, 0), (0, -1))]
+    [seam] = [node for node in model.graph.node if node.op_type == "Where"]
+    seam.input[1] = seam.input[2]  # the column that would be behind the last one, which no read has
+    _, found = look(load(model))
+    assert not found.samplers

@@ -43,6 +43,7 @@ def plain(site: Site, borders: Collection[str] = BORDERS) -> Site:
         coordinates="pixel",
         align_corners=None,
         inside=False,
+        bounds=(),
     )
 
 

@@ -44,10 +44,10 @@ class Lift:
     (an image whose rows are linear). `through`: reads of what is itself made by reads go on, of rows first, say.
 
     `levels` are the tensors that reads were pulled through, `images` those where they ended; `rounded` the coordinates
-    that a floor, ceil or cast rounds, with their bounds, `rounded_again` those that floors are a part of; `unmerged`
-    gives, for those that a Reshape made by merging axes, what it took; `compared` is what the model compares;
-    `exact_below` the largest index that its type holds. `mixes` may be set before: then sums of several tensors are
-    followed, and no coordinate ends the lift.
+    that a floor, ceil or cast rounds, with their bounds, `rounded_again` those that floors are a part of, `divided`
+    those that whole numbers alone are divided to; `unmerged` gives, for those that a Reshape made by merging axes, what
+    it took; `compared` is what the model compares; `exact_below` the largest index that its type holds. `mixes` may be
+    set before: then sums of several tensors are followed, and no coordinate ends the lift.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class Lift:
         self._tensors = scope.tensors
         self.rounded: dict[Element, tuple[Bound, Bound]] = {}
         self.rounded_again: set[Element] = set()
+        self.divided: set[Element] = set()
         self.compared: set[Expr] = set()
         self.narrow: dict[str, tuple[Number, Number]] = {}
         self.unmerged: dict[Element, Element] = {}
@@ -252,6 +253,7 @@ class Lift:
             self.rounded.pop(other, None)
             self._rounded_as[rest] = element
         self.rounded_again |= {element} if value.floored else set()
+        self.divided |= {element} if all(term.integral for term, _ in value.terms) else set()
         self._note_unmerged(element, index, value)
         lo, hi = self.rounded.get(element, (value.lo, value.hi))
         self.rounded[element] = (

@@ -152,7 +152,9 @@ THIRD: dict[str, tuple[Found, ...]] = {
 """What `forms` exports."""
 
 FOURTH: dict[str, tuple[Found, ...]] = {
+    "panorama_seam": (_bilinear("cylinder", "pixel"),),
     "volume_at_points": (_sampler("border", "pixel"),),
+    "wave_tables": (_sampler("wrap", "pixel"),),
 }
 """What `forms.third`, `forms.of_tensorflow` and `forms.of_jax` export."""
 
