@@ -24,6 +24,9 @@ SIZES = {
     "4x256x64x64": (4, 256, 64, 64),
     "8x64x270x480": (8, 64, 270, 480),
     "1x3x1080x1920": (1, 3, 1080, 1920),
+    "1x3x8x8": (1, 3, 8, 8),
+    **{"1x3x8x8": (1, 3, 8, 8), "1x3x32x32": (1, 3, 32, 32)},
+    **{"1x32x8x8": (1, 32, 8, 8), "1x32x32x32": (1, 32, 32, 32)},
 }
 KERNELS = ("nearest", "cubic")
 """Of other samplers, whose models are named so before the sizes: nearest-1x64x135x240."""

@@ -26,12 +26,12 @@ def entry(path: Path) -> dict[str, Any]:
     result = json.loads(path.read_text(encoding="utf-8"))
     run = result["run"]
     package = RUNTIMES[run["target"]]
+    said = {"date": run["date"], "source": f"bench/results/{path.name}"}
     return {
         "target": run["target"],
         "machine": run["machine"],
         "runtime": f"{package} {run['versions'][package]}",
-        "date": run["date"],
-        "source": f"bench/results/{path.name}",
+        **said,
         "cases": [
             {
                 "image": list(SIZES[case]),
@@ -40,6 +40,7 @@ def entry(path: Path) -> dict[str, Any]:
                     key: {name: round(row[kind]["ratio"], 2) for name, row in rows.items() if _is_own(name, row)}
                     for key, kind in (("ratios", "random"), ("smooth", "smooth"))
                 },
+                **said,
             }
             for case, rows in result["cases"].items()
         ],

@@ -39,7 +39,7 @@ def recorded(site: AnySite, runtime: str, refusals: Mapping[str, str]) -> tuple[
     """The lowering that was fastest for the recorded case nearest to a site, and where that was seen.
 
     Samplers are compared by channels and by number of points, other sums of reads by the number of elements that they
-    read, resamplings by those that they make, in powers of two; a dynamic size is near to any.
+    read, resamplings by those that they make, in powers of two; a dynamic size is near to any that is not small.
     """
     record = next((r for r in _records() if r["target"] == runtime), {})
     own = KINDS[site.kind].record(site)
@@ -48,7 +48,7 @@ def recorded(site: AnySite, runtime: str, refusals: Mapping[str, str]) -> tuple[
     if not cases:
         what = f"{own.read_op} {table.words} on " if own.read_op else ""
         return KEEP, f"it was not timed here, and nothing is recorded for {what}{runtime}"
-    case = _beside(min(cases, key=lambda case: _distance(own.sizes, table.sizes(case))), site)
+    case = _beside(min(cases, key=lambda case: _distance(own.sizes, table.sizes(case), table.least)), site)
     gains = {name: _gain(case, name) for name in case["ratios"] if name not in refusals}
     possible = {name: gain for name, gain in gains.items() if gain >= GAIN}
     size = "x".join(map(str, case[table.shape]))
@@ -94,18 +94,19 @@ def hopeless(site: AnySite, runtime: str) -> tuple[str, ...]:
 class _Table(NamedTuple):
     """How to read the cases of a table: the key of the shape that reasons name, the sizes, whether lowerings differ.
 
-    `words` are what it has cases of.
+    `words` are what it has cases of. A dynamic size is taken to be at least the one of `least`, where there are any.
     """
 
     shape: str
     sizes: Callable[[Mapping[str, Any]], tuple[int, ...]]
     has_choice: bool
     words: str = ""
+    least: tuple[int, ...] = ()
 
 
 _TABLES = {
     "cases": _Table(
-        "image", lambda case: (case["image"][1], case["image"][0] * prod(case["points"])), True, "samplers"
+        "image", lambda case: (case["image"][1], case["image"][0] * prod(case["points"])), True, "samplers", (1, 4096)
     ),
     "resizes": _Table("image", lambda case: (case["elements"],), False, "resamplings"),
     "boxes": _Table(
@@ -124,9 +125,10 @@ def _records() -> list[dict[str, Any]]:
     return loaded
 
 
-def _distance(sizes: Sequence[int | None], others: Sequence[int]) -> float:
-    pairs = zip(sizes, others, strict=True)
-    return sum(0.0 if size is None else abs(log2(max(size, 1) / max(other, 1))) for size, other in pairs)
+def _distance(sizes: Sequence[int | None], others: Sequence[int], least: Sequence[int] = ()) -> float:
+    taken = [max(other, low) for other, low in zip(others, least or [1] * len(others), strict=True)]
+    known = [low if size is None else max(size, 1) for size, low in zip(sizes, taken, strict=True)]
+    return sum(abs(log2(one / max(other, 1))) for one, other in zip(known, others, strict=True))
 
 
 # -- measured here ----------------------------------------------------------------------------------

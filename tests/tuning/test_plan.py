@@ -39,6 +39,15 @@ def test_the_nearest_case_counts() -> None:
     assert recorded(narrow, "ort-cpu", {})[0] == "lerp-gather"
 
 
+def test_small_samplers_have_records_of_their_own_and_a_dynamic_size_is_not_taken_for_small() -> None:
+    small = Case(channels=3, batch=1, image=(12, 10), samples=(8, 9))
+    _, site = graph_and_site(small)
+    name, reason = recorded(site, "ort-cpu", {"grid-sample": "no"})
+    assert (name, "1x3x8x8" in reason) == ("roi-align", True)
+    name, reason = recorded(replace(site, sample_size=(None, None)), "ort-cpu", {"grid-sample": "no"})
+    assert (name, "1x1x1080x1920" in reason) == ("lerp-gather", True)
+
+
 def test_no_record_is_no_change() -> None:
     _, site = graph_and_site(Case())
     name, reason = recorded(site, "some-runtime", {})
