@@ -9,15 +9,18 @@ from itertools import product
 from pathlib import Path
 
 from bench.alone import alone, header, measure
-from bench.cases import KERNELS, MODELS, OF_KERNELS, SIZES
+from bench.cases import KERNELS, MODELS, NORMALISED, OF_KERNELS, OF_NORMALISED, SIZES
 from bench.record import RUNTIMES
+
+CASES = (*SIZES, *(f"{NORMALISED}{size}" for size in OF_NORMALISED))
+"""What can be measured: samplers at pixel coordinates, and at normalised ones."""
 
 
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--target", choices=RUNTIMES, default="ort-cpu")
-    parser.add_argument("--cases", nargs="+", choices=tuple(SIZES), default=list(SIZES)[:3])
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(SIZES)[:3])
     parser.add_argument("--machine", default="this machine", help="how the tables name it")
     parser.add_argument("--rows", nargs="+", default=[], help="only these rows, beside exported")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: time of all threads together")
@@ -57,8 +60,9 @@ def _export() -> int:
 
     for name, shape in SIZES.items():
         export(str(MODELS / f"{name}.onnx"), shape)
-    for kernel, name in product(KERNELS, OF_KERNELS):
-        export(str(MODELS / f"{kernel}-{name}.onnx"), SIZES[name], f"{kernel}-")
+    of_kernels = product((f"{kernel}-" for kernel in KERNELS), OF_KERNELS)
+    for prefix, name in (*of_kernels, *product((NORMALISED,), OF_NORMALISED)):
+        export(str(MODELS / f"{prefix}{name}.onnx"), SIZES[name], prefix)
     return 0
 
 

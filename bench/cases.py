@@ -25,13 +25,20 @@ SIZES = {
     "8x64x270x480": (8, 64, 270, 480),
     "1x3x1080x1920": (1, 3, 1080, 1920),
     "1x3x8x8": (1, 3, 8, 8),
-    **{"1x3x8x8": (1, 3, 8, 8), "1x3x32x32": (1, 3, 32, 32)},
-    **{"1x32x8x8": (1, 32, 8, 8), "1x32x32x32": (1, 32, 32, 32)},
+    "1x3x32x32": (1, 3, 32, 32),
+    "1x32x8x8": (1, 32, 8, 8),
+    "1x32x32x32": (1, 32, 32, 32),
 }
 KERNELS = ("nearest", "cubic")
 """Of other samplers, whose models are named so before the sizes: nearest-1x64x135x240."""
 
 OF_KERNELS = ("1x1x1080x1920", "1x64x135x240")
+"""Their sizes."""
+
+NORMALISED = "normalised-"
+"""What the names of cases begin with whose points are those of GridSample, for align_corners 0, with zeros outside."""
+
+OF_NORMALISED = ("1x1x1080x1920", "1x64x135x240", "1x3x8x8", "1x3x32x32", "1x32x8x8", "1x32x32x32")
 """Their sizes."""
 
 NO_SPELLINGS = ("keep", "plugin", "resize", "deform-conv", "tensorrt-attention")
@@ -57,12 +64,17 @@ class Row:
     libraries: tuple[str, ...] = ()
 
 
+def shape_of(case: str) -> tuple[int, int, int, int]:
+    """The shape of a case's image."""
+    return SIZES[case.rpartition("-")[2]]
+
+
 def feeds(case: str, smooth: bool, seed: int = 0) -> dict[str, Any]:
     """A unit-normal image, and a point for every pixel: anywhere in the image, or moved a little from its pixel.
 
-    The case of another kernel has its name before the sizes.
+    The case of another kernel, or of normalised points, has its name before the sizes.
     """
-    n, c, h, w = SIZES[case.rpartition("-")[2]]
+    n, c, h, w = shape_of(case)
     rng = np.random.default_rng(seed)
     rows, columns = np.meshgrid(np.arange(h), np.arange(w), indexing="ij")
     if smooth:
@@ -71,7 +83,9 @@ def feeds(case: str, smooth: bool, seed: int = 0) -> dict[str, Any]:
     else:
         x, y = rng.random((n, h, w)) * (w + 3) - 2, rng.random((n, h, w)) * (h + 3) - 2
     image = rng.standard_normal((n, c, h, w), dtype=np.float32)
-    return {"image": image, "grid": np.stack([x, y], -1).astype(np.float32)}
+    grid = np.stack([x, y], -1)
+    grid = (2 * grid + 1) / np.array([w, h]) - 1 if case.startswith(NORMALISED) else grid
+    return {"image": image, "grid": grid.astype(np.float32)}
 
 
 def rows(case: str, target: str, frameworks: bool = True, only: Sequence[str] = ()) -> Iterator[Row]:
@@ -116,7 +130,7 @@ def _lowered(path: Path, name: str, target: str, **options: Any) -> Row:
 
 def _bare(case: str) -> Row:
     """The node alone, on a grid that is normalised before: no window, no mask, and none of the arithmetic of either."""
-    text = f"""<ir_version: 8, opset_import: ["": 17]> g (float{list(SIZES[case])} image, float[n, h, w, 2] grid)
+    text = f"""<ir_version: 8, opset_import: ["": 17]> g (float{list(shape_of(case))} image, float[n, h, w, 2] grid)
         => (float[n, c, h, w] sampled) {{ sampled = GridSample <align_corners = 1> (image, grid) }}"""
     note = "a GridSample node on a grid that was normalised before, without the window and its mask"
     return Row("bare GridSample", onnx.parser.parse_model(text), note=note, normalised=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import onnxgs_opt
-from bench.cases import SIZES
+from bench.cases import NORMALISED, shape_of
 from onnxgs_opt.lowering import LOWERINGS
 
 TABLE = Path(onnxgs_opt.__file__).parent / "data/recorded.json"
@@ -34,8 +34,9 @@ def entry(path: Path) -> dict[str, Any]:
         **said,
         "cases": [
             {
-                "image": list(SIZES[case]),
-                "points": list(SIZES[case][2:]),
+                "image": list(shape_of(case)),
+                "points": list(shape_of(case)[2:]),
+                **({"coordinates": "normalised"} if case.startswith(NORMALISED) else {}),
                 **{
                     key: {name: round(row[kind]["ratio"], 2) for name, row in rows.items() if _is_own(name, row)}
                     for key, kind in (("ratios", "random"), ("smooth", "smooth"))
@@ -149,12 +150,16 @@ def _joined(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """One record of two: ratios of the same case stand together, the later one for a lowering that both have."""
     if "cases" not in old or "cases" not in new:
         return {**old, **new}
-    cases = {tuple(case["image"]): case for case in old["cases"]}
+    cases = {_told_by(case): case for case in old["cases"]}
     for case in new["cases"]:
-        before = cases.get(tuple(case["image"]), {})
+        before = cases.get(_told_by(case), {})
         ratios = {kind: {**before.get(kind, {}), **case.get(kind, {})} for kind in ("ratios", "smooth")}
-        cases[tuple(case["image"])] = {**before, **case, **ratios}
+        cases[_told_by(case)] = {**before, **case, **ratios}
     return {**old, **new, "cases": list(cases.values())}
+
+
+def _told_by(case: dict[str, Any]) -> tuple[Any, ...]:
+    return (*case["image"], case.get("coordinates"))
 
 
 if __name__ == "__main__":

@@ -34,6 +34,26 @@ class Sampler(nn.Module):
         return total.permute(1, 0, 2, 3) * mask.permute(0, 3, 1, 2).expand(-1, c, -1, -1), mask
 
 
+class Normalised(nn.Module):
+    """What grid_sample computes, zeros outside and align_corners False, as those spell it who must not export it."""
+
+    def forward(self, image: Any, grid: Any) -> Any:
+        """Image [N, C, H, W], grid [N, Ho, Wo, 2] from -1 to 1, x then y -> samples [N, C, Ho, Wo]."""
+        n, c, h, w = image.shape
+        gh, gw = grid.shape[1], grid.shape[2]
+        x, y = ((grid[..., 0] + 1) * w - 1) / 2, ((grid[..., 1] + 1) * h - 1) / 2
+        x0, y0 = torch.floor(x), torch.floor(y)
+        planes = image.view(n, c, h * w)
+        total = 0
+        for row, by_row in ((y0, y0 + 1 - y), (y0 + 1, y - y0)):
+            for column, by_column in ((x0, x0 + 1 - x), (x0 + 1, x - x0)):
+                inside = (column >= 0) & (column <= w - 1) & (row >= 0) & (row <= h - 1)
+                index = (row.clamp(0, h - 1) * w + column.clamp(0, w - 1)).long().view(n, 1, gh * gw)
+                read = planes.gather(2, index.expand(-1, c, -1)).view(n, c, gh, gw)
+                total = total + read * (by_row * by_column * inside.to(image.dtype)).unsqueeze(1)
+        return total
+
+
 class Nearest(nn.Module):
     """One read of the rounded pixel, 0 outside, as projections into a camera's image do it."""
 
@@ -81,7 +101,7 @@ class Cubic(nn.Module):
         return outer(t + 1), inner(t), inner(1 - t), outer(2 - t)
 
 
-SAMPLERS = {"": Sampler, "nearest-": Nearest, "cubic-": Cubic}
+SAMPLERS = {"": Sampler, "normalised-": Normalised, "nearest-": Nearest, "cubic-": Cubic}
 """By what the names of their models start with."""
 
 

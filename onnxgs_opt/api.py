@@ -36,8 +36,8 @@ from onnxgs_opt.runtime.tensorrt.engine import Engine
 from onnxgs_opt.runtime.timing import Race
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.tuning.plan import Plan, write_plan
+from onnxgs_opt.tuning.propose import checked, propose
 from onnxgs_opt.tuning.propose import measure as measured
-from onnxgs_opt.tuning.propose import propose
 from onnxgs_opt.validation.check_engine import Task, checked_engine
 from onnxgs_opt.validation.proofs import SiteProofs
 
@@ -206,7 +206,7 @@ def run(options: Options) -> Result:
     proofs = SiteProofs(graph, found, job)
     if options.writes and len(found.sites) >= options.require_match:
         plan = measured(graph, found.sites, plan, job, proofs) if job.may_measure else plan
-        plan = plan.keeping(proofs.failed(plan.lowerings))
+        plan = checked(found.sites, plan, job, proofs)
     race = None
     while True:  # ends: each turn keeps more sites as exported
         lowered = _lowered(job, graph, found, plan.lowerings)

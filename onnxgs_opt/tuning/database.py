@@ -39,12 +39,15 @@ def recorded(site: AnySite, runtime: str, refusals: Mapping[str, str]) -> tuple[
     """The lowering that was fastest for the recorded case nearest to a site, and where that was seen.
 
     Samplers are compared by channels and by number of points, other sums of reads by the number of elements that they
-    read, resamplings by those that they make, in powers of two; a dynamic size is near to any that is not small.
+    read, resamplings by those that they make, in powers of two; a dynamic size is near to any that is not small. Cases
+    of normalised coordinates are for such samplers alone, where there are any: one node takes them as they are.
     """
     record = next((r for r in _records() if r["target"] == runtime), {})
     own = KINDS[site.kind].record(site)
     table = _TABLES[own.table]
     cases = [case for case in record.get(own.table, ()) if case.get("read_op", "") == own.read_op]
+    alike = [case for case in cases if case.get("coordinates") == site.coordinates]
+    cases = alike or [case for case in cases if "coordinates" not in case]
     if not cases:
         what = f"{own.read_op} {table.words} on " if own.read_op else ""
         return KEEP, f"it was not timed here, and nothing is recorded for {what}{runtime}"

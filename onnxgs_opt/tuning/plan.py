@@ -49,6 +49,16 @@ class Choice:
         chosen = next((name for name in others if name not in wrong), others[0]) if best is None else best.lowering
         return replace(self, lowering=chosen, reason=f"{self.refusals[KEEP]}; {self.reason}")
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether the lowering was timed here."""
+        return any(row.lowering == self.lowering for row in self.measurements)
+
+    def by_record(self, site: AnySite, target: Target) -> Choice:
+        """The one that was fastest in recorded runs and is not refused; as it is where there is none."""
+        name, reason = by_record(site, target, self.refusals)
+        return self if name == KEEP else replace(self, lowering=name, reason=reason)
+
     def kept(self, reason: str) -> Choice:
         """The same site left as exported."""
         return replace(self, lowering=KEEP, reason=reason, refusals={**self.refusals, self.lowering: reason})

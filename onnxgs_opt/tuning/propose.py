@@ -46,3 +46,15 @@ def measure(graph: Graph, sites: Sequence[AnySite], plan: Plan, job: Job, proofs
         tuner = Tuner(*how, least, job.libraries, options.time_budget)
         choices, _ = tuner.tune(others, plan.choices)
     return Plan(choices).changed()
+
+
+def checked(sites: Sequence[AnySite], plan: Plan, job: Job, proofs: SiteProofs) -> Plan:
+    """The plan without forms that fail their checks: the next fastest one of the record, or the site as exported."""
+    own = {site.id: site for site in sites}
+    by_record = job.options.lowering == AUTO and job.options.plan is None
+    while failed := proofs.failed(plan.lowerings):  # ends: each turn a form is refused for good
+        recorded = [name for name in failed if by_record and not plan.choices[name].is_measured]
+        plan = plan.keeping(failed)
+        others = {name: plan.choices[name].by_record(own[name], job.target) for name in recorded}
+        plan = Plan({**plan.choices, **others})
+    return plan

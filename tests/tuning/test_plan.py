@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +11,11 @@ import pytest
 from onnxgs_opt import cli
 from onnxgs_opt.api import optimize
 from onnxgs_opt.errors import UsageError
+from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
+from onnxgs_opt.lowering.base import Emitted
+from onnxgs_opt.lowering.row_gather import RowGather
 from onnxgs_opt.recognition import KINDS
 from onnxgs_opt.samplers.site import Site, StructuralSite
 from onnxgs_opt.tuning import database as table
@@ -46,6 +49,14 @@ def test_small_samplers_have_records_of_their_own_and_a_dynamic_size_is_not_take
     assert (name, "1x3x8x8" in reason) == ("roi-align", True)
     name, reason = recorded(replace(site, sample_size=(None, None)), "ort-cpu", {"grid-sample": "no"})
     assert (name, "1x1x1080x1920" in reason) == ("lerp-gather", True)
+
+
+def test_normalised_coordinates_have_records_of_their_own_where_there_are_any() -> None:
+    _, site = graph_and_site(Case(channels=64, batch=1, image=(135, 240), samples=(135, 240)))
+    assert recorded(site, "ort-cpu", {})[0] == "blocked-gather"
+    normalised = replace(site, coordinates="normalised", align_corners=False)
+    assert recorded(normalised, "ort-cpu", {})[0] == "grid-sample"
+    assert recorded(normalised, "openvino", {}) == recorded(site, "openvino", {})
 
 
 def test_no_record_is_no_change() -> None:
@@ -148,6 +159,29 @@ def test_the_shapes_of_inputs_bound_the_image(
     [site] = result.report.sites
     assert site.lowering == lowering
     assert part in site.reason
+
+
+@dataclass(frozen=True)
+class Doubled(RowGather):
+    """A wrong lowering."""
+
+    def emit(self, builder: Builder, site: Site) -> Emitted:
+        """Samples that are twice as large."""
+        right = super().emit(builder, site)
+        return replace(right, samples=builder.op("Add", right.samples, right.samples))
+
+
+def test_the_next_of_the_record_stands_for_a_form_that_fails_its_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    ratios = {"row-gather": 5.0, "merged-gather": 3.0, "lerp-gather": 2.0}
+    case = {"image": [1, 3, 9, 9], "points": [9, 9], "ratios": ratios}
+    record = {"target": "ort-cpu", "machine": "m", "runtime": "r", "date": "d", "cases": [case]}
+    monkeypatch.setattr(table, "_records", lambda: [record])
+    monkeypatch.setitem(LOWERINGS, "row-gather", Doubled())
+    (site,) = optimize(MODEL).report.sites
+    assert site.lowering == "merged-gather"
+    assert site.refusals["row-gather"].startswith("its check failed: ")
+    (forced,) = optimize(MODEL, lowering="row-gather").report.sites
+    assert forced.lowering == KEEP
 
 
 def test_every_recorded_lowering_exists() -> None:
