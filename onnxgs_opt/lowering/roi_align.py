@@ -186,11 +186,16 @@ def _numbers(builder: Builder, site: RoiAlignSite, image: Tensor, regions: Tenso
     """For every box the number of its image; negative ones count from the last, as in the reads."""
     if site.items is not None:
         numbers = builder.cast(emit_view(builder, site.items), np.int64)
-        return cast(Tensor, builder.op("Mod", numbers, builder.dim(image, 0)))
+        return cast(Tensor, builder.op("Mod", numbers, _at_least_one(builder, builder.dim(image, 0))))
     batch, boxes = site.output_groups[:2]
     if not batch:
         return _items(builder, 1, builder.dim(regions, 0))
     return _items(builder, builder.dim(image, 0), builder.dims_product([_size(builder, site, axis) for axis in boxes]))
+
+
+def _at_least_one(builder: Builder, size: Dim) -> Dim:
+    """A size, or 1 where it is 0 at run time: then there are no boxes either, and a divisor all the same."""
+    return size if isinstance(size, int) else builder.clip(size, 1, None)
 
 
 def _size(builder: Builder, site: RoiAlignSite, axis: int) -> Dim:

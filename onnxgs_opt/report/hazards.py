@@ -20,6 +20,8 @@ NEEDS_LIBRARY = "GSO206"
 NOT_FINITE = "GSO207"
 SMALL = "GSO208"
 SHORT_FLOATS = "GSO209"
+KEEP = "Nothing where no axis is that small at run time; else keep it by --lowering keep."
+"""What to do about it where there is no other lowering."""
 AVOIDED = "GSO210"
 SOME_SIZES = "GSO211"
 
@@ -80,14 +82,14 @@ def _at_some_sizes(found: Survey, lowerings: Mapping[str, str]) -> Iterator[Haza
 
 
 def _beyond(found: Survey, lowerings: Mapping[str, str], checks: Mapping[str, Comparison]) -> Iterator[Hazard]:
-    """One at each sampler seen to do something else at a size of 0 or 1, one at the first that was not tried there."""
-    lowered = [site for site in found.samplers if site.id in checks and site.id in lowerings]
+    """One at each site seen to do something else at a size of 0 or 1, one at the first that was not tried there."""
+    lowered = [site for site in found.sites if site.id in checks and site.id in lowerings]
     for site in lowered:
         where = checks[site.id].beyond
         if where:
             others = f" and at {len(where) - 1} more of the sizes that were tried" if len(where) > 1 else ""
             hint = f"Seen at {where[0]}{others}: {lowerings[site.id]} does not give what the model gives there. "
-            yield Hazard(SMALL, site.reads[0], hint + CODES[SMALL].action)
+            yield Hazard(SMALL, site.reads[0], hint + (CODES[SMALL].action if site in found.samplers else KEEP))
     untried = [site for site in lowered if checks[site.id].untried]
     for site in untried[:1]:
         others = f" So do those of {len(untried) - 1} more." if len(untried) > 1 else ""

@@ -26,6 +26,7 @@ from onnxgs_opt.validation.compare import Comparison, compare_runs
 from onnxgs_opt.validation.extract import cone_from
 from onnxgs_opt.validation.inputs import MAX_ROUNDS, POINTS, Run
 from onnxgs_opt.validation.original import Original
+from onnxgs_opt.validation.small_sizes import small_runs
 from onnxgs_opt.validation.terms import Terms
 
 
@@ -46,7 +47,7 @@ class DeformCheck:
             NotRunnableError: Its cone cannot run alone.
         """
         cone = operand_cone(graph, site, terms.scopes)
-        runs = tuple(_runs(cone, site, terms))
+        runs = tuple(_runs(graph, cone, site, terms))
         return cls(site, Original(cone, custom_ops=terms.custom_ops, keeps=True), terms, runs)
 
     def compare(self, name: str, runtime: Runtime | None = None) -> Comparison:
@@ -86,14 +87,15 @@ def deformed(cone: ModelProto, site: DeformSite, name: str) -> ModelProto:
     return lower(graph, [own], {site.id: name}).to_proto()
 
 
-def _runs(cone: ModelProto, site: DeformSite, terms: Terms) -> Iterator[Run]:
+def _runs(graph: Graph, cone: ModelProto, site: DeformSite, terms: Terms) -> Iterator[Run]:
     """At each set of sizes as many inputs as it takes for all kinds of points to meet."""
     rng = np.random.default_rng(terms.seed)
 
     def anywhere(size: int, grid: Array) -> Array:
         return pixels(size, grid.size, rng).reshape(grid.shape)
 
-    for known in terms.shapes_of(cone):
+    shapes = terms.shapes_of(cone)
+    for known in shapes:
         points = 0
         for _ in range(MAX_ROUNDS):
             feeds = deform_feeds(cone, site, known, rng, anywhere)
@@ -101,6 +103,8 @@ def _runs(cone: ModelProto, site: DeformSite, terms: Terms) -> Iterator[Run]:
             points += max(feeds[name].size for name in feeds)
             if points >= POINTS:
                 break
+    for run in small_runs(cone, graph, shapes[0], lambda known: deform_feeds(cone, site, known, rng, anywhere)):
+        yield replace(run, image=tuple(_sizes(site, run.feeds)[1]))
 
 
 Aim = Callable[[int, Array], Array]

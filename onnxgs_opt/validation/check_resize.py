@@ -23,6 +23,7 @@ from onnxgs_opt.validation.compare import Comparison, compare_runs
 from onnxgs_opt.validation.extract import NotRunnableError, cone_behind
 from onnxgs_opt.validation.inputs import Run
 from onnxgs_opt.validation.original import Original
+from onnxgs_opt.validation.small_sizes import small_runs
 from onnxgs_opt.validation.terms import Terms
 
 Shapes = Mapping[str, Sequence[int]]
@@ -35,7 +36,7 @@ def check_resize(graph: Graph, site: ResizeSite, terms: Terms, runtime: Runtime 
     """
     try:
         before = resize_cone(graph, site, terms.scopes)
-        runs = list(_runs(before, site, terms))
+        runs = list(_runs(graph, before, terms))
     except NotRunnableError as reason:
         return Comparison("not-run", seed=terms.seed, worst=str(reason))
     original = Original(before, custom_ops=terms.custom_ops, runtime=runtime)
@@ -70,10 +71,12 @@ def resized(cone: ModelProto, site: ResizeSite) -> ModelProto:
     return graph.to_proto()
 
 
-def _runs(cone: ModelProto, site: ResizeSite, terms: Terms) -> Iterator[Run]:
+def _runs(graph: Graph, cone: ModelProto, terms: Terms) -> Iterator[Run]:
     rng = np.random.default_rng(terms.seed)
-    for known in terms.shapes_of(cone):
+    shapes = terms.shapes_of(cone)
+    for known in shapes:
         yield Run(feeds_at(cone, known, rng))
+    yield from small_runs(cone, graph, shapes[0], lambda known: feeds_at(cone, known, rng))
 
 
 def feeds_at(cone: ModelProto, known: Shapes, rng: np.random.Generator) -> dict[str, Array]:

@@ -23,6 +23,7 @@ from onnxgs_opt.validation.compare import Comparison, compare_runs
 from onnxgs_opt.validation.extract import NotRunnableError, cone_from
 from onnxgs_opt.validation.inputs import Run
 from onnxgs_opt.validation.original import Original
+from onnxgs_opt.validation.small_sizes import small_runs
 from onnxgs_opt.validation.terms import Terms
 
 ROUNDS = 6
@@ -36,7 +37,7 @@ def check_roi_align(graph: Graph, site: RoiAlignSite, terms: Terms, runtime: Run
     """
     try:
         before = box_cone(graph, site, terms.scopes)
-        runs = list(_runs(before, site, terms))
+        runs = list(_runs(graph, before, site, terms))
     except NotRunnableError as reason:
         return Comparison("not-run", seed=terms.seed, worst=str(reason))
     original = Original(before, custom_ops=terms.custom_ops, runtime=runtime)
@@ -73,8 +74,10 @@ def box_feeds(cone: ModelProto, site: RoiAlignSite, known: Shapes, rng: np.rando
     return with_boxes(feeds_at(cone, known, rng), [site], rng)
 
 
-def _runs(cone: ModelProto, site: RoiAlignSite, terms: Terms) -> Iterator[Run]:
+def _runs(graph: Graph, cone: ModelProto, site: RoiAlignSite, terms: Terms) -> Iterator[Run]:
     rng = np.random.default_rng(terms.seed)
-    for known in terms.shapes_of(cone):
+    shapes = terms.shapes_of(cone)
+    for known in shapes:
         for _ in range(ROUNDS):
             yield Run(box_feeds(cone, site, known, rng))
+    yield from small_runs(cone, graph, shapes[0], lambda known: box_feeds(cone, site, known, rng))

@@ -123,3 +123,19 @@ def test_what_could_not_be_tried_at_one_row_is_said() -> None:
         assert [site.lowering for site in report.sites] == [lowering]
         [hazard] = [hazard for hazard in report.hazards if hazard.code == "GSO208"]
         assert hazard.hint.startswith("Not tried")
+
+
+def test_a_resize_to_no_pixels_is_said_to_fail() -> None:
+    """It is made as large as another input, which may have no row: the reads then give nothing, and a Resize fails."""
+    report = optimize(MODELS.parent / "resizes" / "like.two.onnx", lowering="resize").report
+    (said,) = (hazard.hint for hazard in report.hazards if hazard.code == "GSO208")
+    assert said.startswith("Seen at x 7x3x9x11, skip 13x5x0x17 and at ")
+    assert said.endswith("Nothing where no axis is that small at run time; else keep it by --lowering keep.")
+
+
+@pytest.mark.parametrize("name", ["resizes/bilinear.dyn", "rois/kernel.dy.dyn"])
+def test_what_gives_nothing_as_the_model_does_has_no_hazard(name: str) -> None:
+    """No images, and of boxes in them none either: their number divides what says which image each is in."""
+    report = optimize(MODELS.parent / f"{name}.onnx", lowering="roi-align" if "rois" in name else "resize").report
+    assert report.status == "optimised"
+    assert [hazard.code for hazard in report.hazards if hazard.code == "GSO208"] == []
