@@ -335,7 +335,7 @@ def _deform_trial(graph: Graph, sized: Graph, site: DeformSite) -> DeformTrial:
 
 @dataclass(frozen=True)
 class AttentionTrial:
-    """Deformable attention, each query's points about 2 pixels of their level from one place, at sizes of `sized`."""
+    """Deformable attention, each query's points about 2 pixels of their level from its own, at sizes of `sized`."""
 
     site: AttentionSite
     signature: str
@@ -353,13 +353,16 @@ class AttentionTrial:
         return operand_cone(graph, self.site)
 
     def feeds(self, cone: ModelProto, seed: int) -> Feeds:
-        """Unit-normal values and weights, and points around places all over the image, in the order of its rows."""
+        """Unit-normal values and weights; a query for each pixel is at that, any other number of them anywhere."""
         rng = np.random.default_rng(seed)
+        levels = [np.indices(level).reshape(2, -1)[::-1] for level in self.site.levels]
+        own = [(places.T + 0.5) / level[::-1] for places, level in zip(levels, self.site.levels, strict=True)]
+        pixels = np.concatenate(own)
 
-        def near(size: int, shape: tuple[int, ...]) -> Any:
-            queries = shape[1] if len(shape) > 1 else 1
-            centres = np.linspace(0, size - 1, queries).reshape(1, -1, *[1] * (len(shape) - 2))
-            return (centres + rng.normal(0, 2, shape)).astype(np.float32)
+        def near(size: int, axis: int, shape: tuple[int, ...]) -> Any:
+            centres = pixels if shape[1] == len(pixels) else np.random.default_rng(seed).random((shape[1], 2))
+            around = centres[:, axis].reshape(1, -1, 1, 1) * size - 0.5
+            return (around + rng.normal(0, 2, shape)).astype(np.float32)
 
         return attention_feeds(cone, self.site, _told_shapes(self.sized, cone), rng, near)
 

@@ -24,8 +24,8 @@ from onnxgs_opt.validation.inputs import MAX_ROUNDS, POINTS, Run
 from onnxgs_opt.validation.original import Original
 from onnxgs_opt.validation.terms import Terms
 
-Aim = Callable[[int, tuple[int, ...]], Array]
-"""From the pixels of an axis and a shape to pixel coordinates of that shape."""
+Aim = Callable[[int, int, tuple[int, ...]], Array]
+"""From the pixels of an axis, whether that is x (0) or y (1), and a shape [B, Q, H, P] to pixel coordinates of that."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def _runs(cone: ModelProto, site: AttentionSite, terms: Terms) -> Iterator[Run]:
     """At each set of sizes as many inputs as it takes for all kinds of points to meet."""
     rng = np.random.default_rng(terms.seed)
 
-    def anywhere(size: int, shape: tuple[int, ...]) -> Array:
+    def anywhere(size: int, axis: int, shape: tuple[int, ...]) -> Array:
         return pixels(size, int(np.prod(shape)), rng).reshape(shape)
 
     for known in terms.shapes_of(cone):
@@ -110,6 +110,6 @@ def attention_feeds(
         for level, sizes in enumerate(site.levels):
             for k, size in enumerate(sizes[::-1]):
                 own = places[..., level, :, k]
-                own[...] = (aim(size, own.shape) + 0.5) / size
+                own[...] = (aim(size, k, own.shape) + 0.5) / size
         feeds[name] = lay_out(site.locations, places, feeds[name].shape)
     return feeds

@@ -51,7 +51,11 @@ def proven(scope: Scope, values: FixedValues, sites: Sequence[Site], way: Way) -
     Raises:
         NoForm: It is no deformable attention; the message says why.
     """
-    terms = terms_of(scope, values, sites, way)
+    terms: list[Weighted] = []
+    for term in terms_of(scope, values, sites, way):  # of a sum over channels, the second is of another one
+        terms.append(term)
+        if any(not is_same(a, b) for a, b in zip(term.sample[:2], terms[0].sample, strict=False)):
+            raise NoForm("its terms are of several images or channels")
     return _Proof(scope, values, sites, way, terms).found()
 
 
@@ -68,8 +72,6 @@ class _Proof:
         if set(counts) != {self.points}:
             raise NoForm("its levels have different numbers of points")
         self.lead = terms[0].sample[:2]
-        if any(not is_same(a, b) for term in terms for a, b in zip(term.sample, self.lead, strict=False)):
-            raise NoForm("its terms are of several images or channels")
 
     def _level(self, site: Site) -> tuple[int, int]:
         _, _, height, width = spans(site.image, self.values.facts[site.image.tensor].shape or ())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product as combinations
 from math import prod
@@ -67,8 +67,8 @@ def plain(form: Form, name: str) -> Term:
     return form.terms[0]
 
 
-def terms_of(scope: Scope, values: FixedValues, sites: Sequence[Site], way: Way) -> list[Weighted]:
-    """The terms of a way, whose samplers are `sites`.
+def terms_of(scope: Scope, values: FixedValues, sites: Sequence[Site], way: Way) -> Iterator[Weighted]:
+    """The terms of a way, whose samplers are `sites`, each made when it is asked for.
 
     Raises:
         NoForm: It is no sum of products of one sample and one weight.
@@ -82,7 +82,7 @@ def terms_of(scope: Scope, values: FixedValues, sites: Sequence[Site], way: Way)
         raise NoForm("the samples of several levels are weighted along other axes")
     seeds = {part.product.output: _summed(part.axes, k) for k, part in enumerate(parts)}
     found = Traces(scope, values, seeds).traced(way.output)
-    return [_term(parts, sites, forms, term) for term in found.terms]
+    yield from (_term(parts, sites, forms, term) for term in found.terms)
 
 
 @dataclass(frozen=True)

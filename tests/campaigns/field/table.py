@@ -49,7 +49,7 @@ FIRST: dict[str, tuple[Found, ...]] = {
     "constant_lut": (_bilinear("border", "pixel"), _structural("GSO111")),
     "corner_masks": (_bilinear("zeros", "normalised", align_corners=False),),
     "deform_conv": (_structural("GSO108"),),
-    "deformable_attention": (_bilinear("zeros", "unit", align_corners=False, count=2),),
+    "deformable_attention": (Found((("GSO008", "zeros", "unit", False),)),),
     "grid_sample": (Found((("GSO002", "zeros", "normalised", False),)),),
     "linear_1d": (_sampler("border", "pixel"),),
     "map_coordinates": (_bilinear("border", "pixel"),),
