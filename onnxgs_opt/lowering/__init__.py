@@ -23,7 +23,6 @@ from onnxgs_opt.lowering.resize import Resize
 from onnxgs_opt.lowering.roi_align import RoiAlign
 from onnxgs_opt.lowering.row_gather import RowGather
 from onnxgs_opt.runtime.target import Target
-from onnxgs_opt.samplers.border import BORDERS as EVERY_BORDER
 from onnxgs_opt.samplers.site import BILINEAR, Site
 
 LOWERINGS: dict[str, Lowering] = {
@@ -52,22 +51,16 @@ def refusal_of(lowering: Lowering, site: Site, target: Target) -> str | None:
     """Why a lowering cannot write a site, once its operands say what the lowering cannot; None when it can."""
     if abs(float(site.policy.fill)) > LARGEST_FILL and not isinstance(lowering, Keep):
         return f"pixels less the fill value {float(site.policy.fill):g} would lose their last digits"
-    return lowering.refusal(plain(site, _borders(lowering, site)), target)
+    return lowering.refusal(plain(site, _borders(lowering)), target)
 
 
 def emit(lowering: Lowering, builder: Builder, site: Site) -> Emitted:
     """Write a site, and before it the operands that the lowering needs; only where there is no refusal."""
-    return lowering.emit(builder, emit_plain(builder, site, _borders(lowering, site)))
+    return lowering.emit(builder, emit_plain(builder, site, _borders(lowering)))
 
 
-def _borders(lowering: Lowering, site: Site) -> Collection[str]:
-    """The borders that a lowering writes itself: its `borders`, or those that all of them do.
-
-    Of other kernels than the bilinear one every border is written by the lowering: more than two pixels are read, so
-    that no moved coordinate stands for them.
-    """
-    if site.kernels != BILINEAR:
-        return EVERY_BORDER
+def _borders(lowering: Lowering) -> Collection[str]:
+    """The borders that a lowering of bilinear sites writes itself: its `borders`, or those that all of them do."""
     own: Collection[str] = getattr(lowering, "borders", BORDERS)
     return own
 

@@ -69,6 +69,8 @@ class Plugin:
         if len(site.kernels) != len(BILINEAR) or len(set(site.kernels)) > 1:
             return f"plugin has one kernel along two axes, and this sampler is {_along_axes(site)}"
         name = name_for(site.kernels[0])
+        if site.policy.border not in (BORDER_CODES if site.kernels == BILINEAR else TAP_BORDER_CODES):
+            return f"{name} has one border along both axes, and this sampler has {site.policy.border}"
         if Quirk.NO_FUNCTIONS in target.quirks:
             return f"the target knows no {name} and loads no function for it"
         if target.opset < 11:

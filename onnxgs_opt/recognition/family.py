@@ -93,12 +93,12 @@ def _match(
         rest.append(None if axis in spatial else next(iter(same)))
     columns = {axis: [index[axis] for index in indices] for axis in spatial}  # type: ignore[index]
     sizes = sizes_of(root, image)
-    turned = turned_along(algebra, found, columns)
+    along = _along(algebra, found, columns)
+    turned = turned_along(algebra, found, columns, {own.position: own.steps for own in along})
     match = None if turned is None else _turned(algebra, Turning(root, image, turned, tuple(rest), sizes), like)
     if match is not None:
         return match
-    along = _along(algebra, found, columns)
-    if along is None:
+    if len({a.coordinate.leaf for a in along}) < len(found):
         return Miss("an index is not simply a rounded coordinate and a whole number", count, "GSO102")
     if [len(a.steps) for a in along] == [2, 2]:
         return Miss("it is bilinear sampling of a border that no bilinear sampler has", count, "GSO103")
@@ -107,7 +107,7 @@ def _match(
     best = Miss("the reads are not the pixels that a kernel takes", count, "GSO102")
     for kernels in _likely(algebra, along, columns, sizes, like):
         axes = [_axis(algebra, a, kernel, sizes[a.position]) for a, kernel in zip(along, kernels, strict=True)]
-        kind = Interpolation(_name(kernels), kernels, tuple(BORDERS.values()), narrow=True)
+        kind = Interpolation(_name(kernels), kernels, tuple(BORDERS.values()), narrow=True, like=like)
         result = prove(algebra, root, image, kind, tuple(axes), tuple(rest), affine)
         if isinstance(result, Match):
             return result
@@ -118,14 +118,14 @@ def _match(
 def _turned(algebra: Algebra, turning: Turning, like: Sampler | None) -> Match | None:
     """The sampler of a mirrored or repeated image that reads with indices that turn are."""
     try:
-        for border, steps in turning.guesses(algebra, like):
-            turned = zip(turning.turned, steps, strict=True)
-            along = [_Along(turn.position, turn.coordinate, own, turn.rounds) for turn, own in turned]
+        for way in turning.guesses(algebra, like):
+            turned = zip(turning.turned, way, strict=True)
+            along = [_Along(turn.position, turn.coordinate, own, turn.rounds) for turn, (_, own) in turned]
             known = () if like is None else (tuple(spec.kernel for spec in like),)
             for kernels in known or _kernels(along):
                 at = zip(along, kernels, strict=True)
                 axes = tuple(_axis(algebra, a, kernel, turning.sizes[a.position]) for a, kernel in at)
-                match = turning.proven(algebra, axes, kernels, border)
+                match = turning.proven(algebra, axes, kernels, [border for border, _ in way])
                 if match is not None:
                     return match
     except Unresolved:
@@ -200,25 +200,28 @@ def _name(kernels: Sequence[Kernel]) -> str:
     return " and ".join(names)
 
 
-def _along(algebra: Algebra, found: Sequence[Coordinate], columns: Mapping[int, Sequence[Expr]]) -> list[_Along] | None:
-    """What each spatial axis is indexed by; None where an index is of another form."""
+def _along(algebra: Algebra, found: Sequence[Coordinate], columns: Mapping[int, Sequence[Expr]]) -> list[_Along]:
+    """What each spatial axis is indexed by, but for those with an index of another form."""
     by_leaf = {c.leaf: c for c in found}
-    out = []
-    for position, column in columns.items():
-        each = [list(_steps(algebra, index)) for index in dict.fromkeys(column)]
-        leaves, rounds = {s.leaf for own in each for s in own}, {s.rounds for own in each for s in own}
-        if not all(each) or len(leaves) != 1 or not leaves <= by_leaf.keys():
-            return None
-        coordinate = by_leaf[next(iter(leaves))]
-        # A cast rounds towards zero: of its floor and its ceil, which is one more, the floor counts.
-        steps = {tidy(min(s.number for s in own)) for own in each}
-        low = math.floor(min(steps))
-        if len(rounds) != 1 or steps != set(range(low, low + len(steps))) or len(steps) not in (1, 2, 4):
-            return None
-        if rounds == {True} and len(steps) > 1:
-            return None
-        out.append(_Along(position, coordinate, frozenset(range(low, low + len(steps))), rounds == {True}))
-    return out if len({a.coordinate.leaf for a in out}) == len(found) else None
+    every = (_along_one(algebra, position, column, by_leaf) for position, column in columns.items())
+    return [own for own in every if own is not None]
+
+
+def _along_one(
+    algebra: Algebra, position: int, column: Sequence[Expr], by_leaf: Mapping[Expr, Coordinate]
+) -> _Along | None:
+    each = [list(_steps(algebra, index)) for index in dict.fromkeys(column)]
+    leaves, rounds = {s.leaf for own in each for s in own}, {s.rounds for own in each for s in own}
+    if not all(each) or len(leaves) != 1 or not leaves <= by_leaf.keys():
+        return None
+    # A cast rounds towards zero: of its floor and its ceil, which is one more, the floor counts.
+    steps = {tidy(min(s.number for s in own)) for own in each}
+    low = math.floor(min(steps))
+    if len(rounds) != 1 or steps != set(range(low, low + len(steps))) or len(steps) not in (1, 2, 4):
+        return None
+    if rounds == {True} and len(steps) > 1:
+        return None
+    return _Along(position, by_leaf[next(iter(leaves))], frozenset(range(low, low + len(steps))), rounds == {True})
 
 
 class _Step(NamedTuple):
@@ -278,9 +281,8 @@ def _split_of(
     around = [within_periods(reads[0], coordinate) for coordinate in found]
     turns = any(coordinate.reach for coordinate in around)  # then one read, of any pixel, tells it
     resolver = Resolver(around, algebra.effort)
-    _, _, taps = fullest(
-        resolver, reads[0] if turns else root, around
-    )  # of all regions: some index may leave the image
+    whole, count = (reads[0], 1) if turns else (root, len(reads))
+    _, _, taps = fullest(resolver, whole, around, count)
     columns = zip(*(resolver.elements[t][1] for t in sorted(taps)), strict=True)
     moving = [column for column in columns if any(resolver.moves(value) for value in column)]
     return linear_split(moving[0], len(found)) if len(moving) == 1 else None

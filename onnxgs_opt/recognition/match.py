@@ -9,7 +9,7 @@ from enum import IntEnum
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
 from onnxgs_opt.recognition.algebra.piecewise import Coordinate, Reach
 from onnxgs_opt.recognition.algebra.polynomial import Number
-from onnxgs_opt.samplers.border import CYLINDER
+from onnxgs_opt.samplers.border import border_of
 from onnxgs_opt.samplers.kernel import FLOOR, HALF, NEAREST
 from onnxgs_opt.samplers.policy import Policy
 from onnxgs_opt.samplers.sampler import Sampler
@@ -96,9 +96,8 @@ class Match:
 
     @property
     def policy(self) -> Policy:
-        """What it does outside the image: the same along every axis, or that of a cylinder."""
-        first, *others = (spec.border.name for spec in self.sampler)
-        border = first if {first}.issuperset(others) else CYLINDER
+        """What it does outside the image."""
+        border = border_of([spec.border.name for spec in self.sampler])
         return Policy(border, self.sampler[0].window.name, self.mirrored, self.fill)
 
     @property

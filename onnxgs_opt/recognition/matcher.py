@@ -14,7 +14,7 @@ from onnxgs_opt.recognition.algebra.polynomial import Monomial, Number, Poly
 from onnxgs_opt.recognition.coordinates import choosers, coordinates_of, domain, grids_of, not_rounded
 from onnxgs_opt.recognition.match import Axis, Match, Miss, Stage
 from onnxgs_opt.recognition.periods import within_periods
-from onnxgs_opt.recognition.proving import Interpolation, prove_or_round, sizes_of
+from onnxgs_opt.recognition.proving import Interpolation, prove, sizes_of
 from onnxgs_opt.recognition.reasons import (
     apart_along,
     in_rows,
@@ -27,16 +27,22 @@ from onnxgs_opt.recognition.reasons import (
 )
 from onnxgs_opt.recognition.regions import MAX_PROOFS, ascends, first_of, in_order, taps_in
 from onnxgs_opt.samplers.kernel import LINEAR, Kernel
+from onnxgs_opt.samplers.sampler import Sampler
 
 RECOGNISED = (Interpolation("bilinear", (LINEAR, LINEAR)),)
 
 
 def recognise(
-    algebra: Algebra, root: Expr, known: Sequence[Interpolation] = RECOGNISED, grids: bool = False
+    algebra: Algebra,
+    root: Expr,
+    known: Sequence[Interpolation] = RECOGNISED,
+    grids: bool = False,
+    like: Sampler | None = None,
 ) -> Match | Miss:
     """Decide whether `root` is a `known` interpolation of one tensor at data-dependent coordinates.
 
-    With `grids`, what is added to the floor of a tensor is added to the tensor: see `grids_of`.
+    With `grids`, what is added to the floor of a tensor is added to the tensor: see `grids_of`. `like` is what it is at
+    other sizes.
     """
     reads = reads_of(root)
     if isinstance(reads, Miss):
@@ -44,7 +50,7 @@ def recognise(
     found = coordinates_of(algebra, reads)
     if isinstance(found, Miss):
         return replace(found, apart=found.apart or _is_nested(reads), stage=Stage.COORDINATES)
-    fitting = [kind for kind in known if kind.axes == len(found)]
+    fitting = [replace(kind, like=like) for kind in known if kind.axes == len(found)]
     if not fitting:
         counts = sorted({kind.axes for kind in known})
         free = choosers(root, found)
@@ -196,7 +202,7 @@ def _identify(
         if len(moved) < kind.axes:
             continue
         axes = tuple(_axis(root, c, position, sizes[position]) for c, position in zip(moved, spatial, strict=True))
-        result = prove_or_round(algebra, root, image, kind, axes, tuple(rest), affine)
+        result = prove(algebra, root, image, kind, axes, tuple(rest), affine)
         if isinstance(result, Match):
             return result
         best = result if result.stage else replace(result, stage=Stage.PROOF)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from onnxgs_opt.recognition.algebra.effort import Exhausted
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, children, walk
@@ -40,12 +39,12 @@ class Proofs:
         """What `recognise` says of `root`, or `recognise_any` does; where that is too much work, it is every time."""
         order = sorted(walk((root,)), key=lambda expr: expr.serial)
         names = sorted({str(expr.args[0]) for expr in order if expr.op == "elem"})
-        form = _form(order, names), grids, whole_family, like if whole_family else None
+        form = _form(order, names), grids, whole_family, like
         if form not in self._known:
             copies = _copied(order, names)
             try:
-                ask = partial(recognise_any, like=like) if whole_family else recognise
-                found = ask(copies[1], copies[0][-1], grids=grids)
+                ask = recognise_any if whole_family else recognise
+                found = ask(copies[1], copies[0][-1], grids=grids, like=like)
             except Exhausted:
                 found = None
             self._known[form] = found, copies[0]

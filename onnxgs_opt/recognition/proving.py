@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 
+from onnxgs_opt.recognition.algebra.cells import within
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, walk
 from onnxgs_opt.recognition.algebra.piecewise import Cell, Resolver, Split, Unresolved, partitions
 from onnxgs_opt.recognition.algebra.polynomial import ZERO, Poly
@@ -15,7 +17,7 @@ from onnxgs_opt.recognition.fill import fill_of
 from onnxgs_opt.recognition.match import Axis, Match, Miss, Stage
 from onnxgs_opt.recognition.periods import repeats_so
 from onnxgs_opt.recognition.reasons import Words, either, width
-from onnxgs_opt.samplers.border import BORDER, BORDERS, CYLINDER, ZEROS, Border, borders_along
+from onnxgs_opt.samplers.border import BORDER, BORDERS, ZEROS, Border
 from onnxgs_opt.samplers.kernel import Kernel
 from onnxgs_opt.samplers.sampler import AxisSpec, Sampler, candidates, taps
 
@@ -29,15 +31,21 @@ Sides = tuple[str, ...]
 class Interpolation:
     """A kernel for each axis, and the borders that are tried with them.
 
-    `narrow`: only with those that agree with what is proven on the lines through the middle of the image.
-    `rounds`: of a cylinder too, where bounds of the columns' coordinate keep the proof finite.
+    `narrow`: only with those that agree with what is proven on the lines through the middle of the image. `like` is
+    what it is at other sizes: of two rows a mirrored image is a repeated one, too.
     """
 
     name: str
     kernels: tuple[Kernel, ...]
     borders: tuple[Border, ...] = (ZEROS, BORDER)
     narrow: bool = False
-    rounds: bool = False
+    like: Sampler | None = None
+
+    @property
+    def several(self) -> tuple[Border, ...]:
+        """The borders along the axes, where it has to have those and they differ; else none."""
+        borders = tuple(spec.border for spec in self.like or ())
+        return borders if len(set(borders)) > 1 else ()
 
     @property
     def axes(self) -> int:
@@ -65,76 +73,142 @@ def prove(
     affine: tuple[Expr, Expr],
 ) -> Match | Miss:
     """Compare `root` with every candidate on every region, `affine` being the factor and the addend of the sample."""
-    factor, root = affine[0], algebra.sub(root, affine[1])
-    pixels = [axis.pixel(algebra) for axis in axes]
-    size = [algebra.num(axis.size) for axis in axes]
+    root = algebra.sub(root, affine[1])
     if min(axis.size for axis in axes) < 2:
         return _too_small(image, kind, axes)
-    sizes = sizes_of(root, image)
     resolver = Resolver([axis.coordinate for axis in axes], algebra.effort)
     domains = [domain(axis.coordinate) for axis in axes]
-    fill = fill_of(resolver, root, factor, domains)
-    root = algebra.add(root, factor, -fill)
+    fill = fill_of(resolver, root, affine[0], domains)
+    known = Match((), image, axes, rest, sizes_of(root, image), *affine, fill=fill)
+    proof = _Proof(algebra, algebra.add(root, affine[0], -fill), kind, known, resolver, domains)
+    known_ones = proof.of_several([kind.several]) if kind.several else None
+    found = known_ones or proof.of_one_border()
+    if isinstance(found, Match) or kind.axes == 1:
+        return found
+    return proof.of_several() or found
 
-    def read(at: tuple[Expr, ...]) -> Expr:
-        index = list(rest)
-        for axis, i in zip(axes, at, strict=True):
+
+@dataclass(frozen=True)
+class _Proof:
+    """What is compared, `root`, and all of the sampler that is known before: `known` has none yet."""
+
+    algebra: Algebra
+    root: Expr
+    kind: Interpolation
+    known: Match
+    resolver: Resolver
+    domains: list[list[Cell]]
+
+    @cached_property
+    def _pixels(self) -> list[Expr]:
+        return [axis.pixel(self.algebra) for axis in self.known.axes]
+
+    @cached_property
+    def _sizes(self) -> list[Expr]:
+        return [self.algebra.num(axis.size) for axis in self.known.axes]
+
+    @cached_property
+    def _bounded(self) -> bool:
+        """Whether all coordinates are bounded, so that no period is without end."""
+        return all(axis.is_bounded for axis in self.known.axes)
+
+    def _read(self, at: tuple[Expr, ...]) -> Expr:
+        algebra, index = self.algebra, list(self.known.index)
+        for axis, i in zip(self.known.axes, at, strict=True):
             index[axis.position] = i
-        pixel = algebra.elem(image, tuple(index), sizes=sizes)  # type: ignore[arg-type]
-        return algebra.sub(pixel, algebra.num(fill))
+        pixel = algebra.elem(self.known.image, tuple(index), sizes=self.known.sizes)  # type: ignore[arg-type]
+        return algebra.sub(pixel, algebra.num(self.known.fill))
 
-    bounded = all(axis.is_bounded for axis in axes)
-    turning = [border for border in PERIODIC if all(repeats_so(border, algebra, axis) for axis in axes)]
-    borders = turning or [border for border in kind.borders if bounded or not border.periodic]
-    first = {_sides(sampler): sampler for sampler in _tried(algebra, kind, axes, borders)}
-    forms = {sides: algebra.mul(factor, taps(algebra, sampler, pixels, size, read)) for sides, sampler in first.items()}
-    words = Words(resolver, axes, AXES[-kind.axes :], kind.kernels)
-    like = f"it is like {kind.name} sampling of '{image}' ({words.at})"
-    early = _differs_far_outside(resolver, root, forms, domains, words)
-    if early is not None:
-        return Miss(early, kind.taps, "GSO103", stage=Stage.OUTSIDE, like=like)
-    if kind.narrow:
-        forms = _agreeing(resolver, root, forms, domains)
-        borders = [border for border in borders if kind.axes * (border.name,) in forms]
-    if not forms:
-        return Miss(f"it is no {kind.name} sampling of '{image}'", kind.taps, "GSO101", stage=Stage.PROOF)
-    table = _Table(resolver, root, forms, partitions(resolver, domains, [root, *forms.values()]), brief=bool(turning))
-    borders.sort(key=lambda border: bounded and border is not BORDER)  # which is told where all are equal
-    for sampler in _tried(algebra, kind, axes, borders):
-        conditions = [spec.window.condition(algebra, p, s) for spec, p, s in zip(sampler, pixels, size, strict=True)]
-        if table.agrees(sampler, conditions):
-            return Match(sampler, image, axes, rest, sizes, *affine, fill=fill, within=kind.rounds)
-    return replace(table.first_difference(words), like=like)
+    def _form(self, sampler: Sampler) -> Expr:
+        """What the root is, if it is the sampler and that has no window."""
+        sample = taps(self.algebra, sampler, self._pixels, self._sizes, self._read)
+        return self.algebra.mul(self.known.factor, sample)
 
+    def _table(self, forms: dict[Sides, Expr], brief: bool) -> _Table:
+        cells = partitions(self.resolver, self.domains, [self.root, *forms.values()])
+        return _Table(self.resolver, self.root, forms, cells, brief)
 
-def prove_or_round(
-    algebra: Algebra,
-    root: Expr,
-    image: str,
-    kind: Interpolation,
-    axes: tuple[Axis, ...],
-    rest: tuple[Expr | None, ...],
-    affine: tuple[Expr, Expr],
-) -> Match | Miss:
-    """The same, also where the last column is before the first and the coordinate is kept to one turn."""
-    result = prove(algebra, root, image, kind, axes, rest, affine)
-    if isinstance(result, Match) or result.code != "GSO103" or not axes[-1].is_bounded:
-        return result
-    rounds = replace(kind, borders=(BORDERS["wrap"],), rounds=True)
-    again = prove(algebra, root, image, rounds, axes, rest, affine)
-    return again if isinstance(again, Match) else result
+    def of_one_border(self) -> Match | Miss:
+        """The sampler whose border is the same along all axes, or why it is none."""
+        kind, image, axes = self.kind, self.known.image, self.known.axes
+        turning = [border for border in PERIODIC if all(repeats_so(border, self.algebra, axis) for axis in axes)]
+        borders = turning or [border for border in kind.borders if self._bounded or not border.periodic]
+        first = {_sides(sampler): sampler for sampler in candidates(kind.kernels, borders)}
+        forms = {sides: self._form(sampler) for sides, sampler in first.items()}
+        words = Words(self.resolver, axes, AXES[-kind.axes :], kind.kernels)
+        like = f"it is like {kind.name} sampling of '{image}' ({words.at})"
+        early = _differs_far_outside(self.resolver, self.root, forms, self.domains, words)
+        if early is not None:
+            return Miss(early, kind.taps, "GSO103", stage=Stage.OUTSIDE, like=like)
+        if kind.narrow:
+            forms = _agreeing(self.resolver, self.root, forms, self.domains)
+            borders = [border for border in borders if kind.axes * (border.name,) in forms]
+        if not forms:
+            return Miss(f"it is no {kind.name} sampling of '{image}'", kind.taps, "GSO101", stage=Stage.PROOF)
+        table = self._table(forms, bool(turning))
+        borders.sort(key=lambda border: self._bounded and border is not BORDER)  # which is told where all are equal
+        for sampler in candidates(kind.kernels, borders):
+            conditions = [
+                spec.window.condition(self.algebra, p, s)
+                for spec, p, s in zip(sampler, self._pixels, self._sizes, strict=True)
+            ]
+            if table.agrees(sampler, conditions):
+                return replace(self.known, sampler=sampler)
+        return replace(table.first_difference(words), like=like)
 
+    def of_several(self, ways: Iterable[tuple[Border, ...]] = ()) -> Match | None:
+        """The sampler with a border along each axis, and no window; None where it is none, or that is not seen.
 
-def _tried(algebra: Algebra, kind: Interpolation, axes: Sequence[Axis], borders: Sequence[Border]) -> Iterator[Sampler]:
-    """Those with one of some borders, and that of a cylinder where only the columns' indices begin anew."""
-    *others, last = axes
-    rounds = borders_along(CYLINDER, len(axes))
-    turns = kind.rounds or repeats_so(rounds[-1], algebra, last)
-    round_ = not kind.narrow and others and not any(a.reach for a in others) and turns
-    cylinder = [tuple(AxisSpec(kernel, border) for kernel, border in zip(kind.kernels, rounds, strict=True))]
-    yield from cylinder if round_ and kind.rounds else ()
-    yield from candidates(kind.kernels, borders)
-    yield from cylinder if round_ and not kind.rounds else ()
+        Where nothing turns, a border that does is proven as far as bounds of the coordinate reach.
+        """
+        axes = self.known.axes
+        try:
+            for way in ways or self._ways():
+                sampler = tuple(AxisSpec(kernel, own) for kernel, own in zip(self.kind.kernels, way, strict=True))
+                tried = len(set(way)) == 1 and way[0] in self.kind.borders
+                if not tried and self._table({_sides(sampler): self._form(sampler)}, True).agrees(sampler, ()):
+                    ended = any(border.periodic and not axis.reach for border, axis in zip(way, axes, strict=True))
+                    return replace(self.known, sampler=sampler, within=ended)
+        except (Split, Unresolved):
+            pass
+        return None
+
+    def _ways(self) -> Iterable[tuple[Border, ...]]:
+        """The borders that fit along each axis by itself."""
+        along: list[list[Border]] = []
+        plain = self._form(tuple(AxisSpec(kernel, BORDER) for kernel in self.kind.kernels))
+        middle = [self._in_the_middle(axis, (self.root, plain)) for axis in range(self.kind.axes)]
+        if self.resolver.evaluate(self.root, middle) != self.resolver.evaluate(plain, middle):
+            return ()  # whatever the borders are
+        for axis in range(self.kind.axes):
+            along.append(self._borders_of(axis))
+            if not along[-1]:
+                return ()
+        return product(*along)
+
+    def _borders_of(self, axis: int) -> list[Border]:
+        """The borders that fit along one axis, on the line where all others are in the middle of the image."""
+        own = self.known.axes[axis]
+        turning = [border for border in PERIODIC if repeats_so(border, self.algebra, own)]
+        every = turning or [border for border in BORDERS.values() if own.is_bounded or not border.periodic]
+        every.sort(key=lambda border: own.is_bounded and border is not BORDER)  # which is told where all are equal
+        forms = []
+        for border in every:
+            sides = [border if k == axis else BORDER for k in range(self.kind.axes)]
+            forms.append(self._form(tuple(map(AxisSpec, self.kind.kernels, sides))))
+        line = [self._in_the_middle(k, (self.root, *forms)) for k in range(self.kind.axes)]
+        fitting = list(zip(every, forms, strict=True))
+        for cell in self.resolver.partition(axis, self.domains[axis], (self.root, *forms)):
+            region = [*line[:axis], cell, *line[axis + 1 :]]
+            actual = self.resolver.evaluate(self.root, region)
+            fitting = [(border, form) for border, form in fitting if self.resolver.evaluate(form, region) == actual]
+        return [border for border, _ in fitting]
+
+    def _in_the_middle(self, axis: int, roots: Sequence[Expr]) -> Cell:
+        """A cell along an axis where no border is read, or one pixel of the last."""
+        last = self.known.axes[axis].size - 2
+        cells = [within(cell, 0, last) for cell in self.resolver.partition(axis, self.domains[axis], roots)]
+        return max((cell for cell in cells if cell is not None), key=width, default=Cell())
 
 
 def _too_small(image: str, kind: Interpolation, axes: Sequence[Axis]) -> Miss:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from itertools import pairwise, product
 
 from onnxgs_opt.recognition.algebra.expression import Expr, walk
-from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate, Resolver
+from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate, Resolver, Unresolved
 from onnxgs_opt.recognition.algebra.polynomial import ZERO, Monomial, Number, Poly
 from onnxgs_opt.recognition.match import Axis, Miss
 from onnxgs_opt.samplers.kernel import Kernel
@@ -175,7 +175,13 @@ class Words:
     def _read(self, root: Expr, pixel: int, region: Sequence[Cell]) -> Expr | None:
         """The read that gives a pixel there."""
         reads = (e for e in walk((root,)) if e.op == "elem" and e.leaves != frozenset((e,)))
-        return next((e for e in reads if self._resolver.evaluate(e, region) == Poly.atom(pixel)), None)
+        return next((e for e in reads if self._gives(e, pixel, region)), None)
+
+    def _gives(self, read: Expr, pixel: int, region: Sequence[Cell]) -> bool:
+        try:
+            return self._resolver.evaluate(read, region) == Poly.atom(pixel)
+        except Unresolved:
+            return False  # it counts for nothing there, and its index may be anywhere
 
     def difference(self, actual: Poly, wanted: Poly) -> tuple[int | None, str]:
         """The first pixel whose weight is another one, by its atom, and how; None where no pixel is."""

@@ -43,13 +43,10 @@ def first_of(
 
 
 def fullest(
-    resolver: Resolver, root: Expr, coordinates: Sequence[Coordinate], reads: int | None = None
+    resolver: Resolver, root: Expr, coordinates: Sequence[Coordinate], reads: int
 ) -> tuple[tuple[Cell, ...], Poly, set[int]]:
-    """The widest of the regions with most pixels, the polynomial of `root` there and these.
-
-    Where the number of its `reads` is told, a region with as many pixels is enough.
-    """
-    first = None if reads is None else first_of(resolver, root, coordinates)
+    """The widest of the regions with most pixels, the polynomial of `root` there and these; it has so many `reads`."""
+    first = first_of(resolver, root, coordinates)
     if first is not None and len(first[2]) == reads:
         return first
     grid = partitions(resolver, [domain(coordinate) for coordinate in coordinates], [root])

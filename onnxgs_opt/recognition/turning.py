@@ -3,7 +3,8 @@
 An index along one axis hangs on one coordinate. It is compared with what a border makes of a tap, on all floors that
 stand for all (`periods`). Where every index is a tap's, a read is the pixel of one tap along each axis, and what is
 left to compare are the weights: with a symbol for each pixel both sums are polynomials of the fractions. Regions of
-several coordinates, of which a mirrored image has thousands, are not looked at.
+several coordinates, of which a mirrored image has thousands, are not looked at. Along an axis that does not turn beside
+one that does, the symbol has the index that is read, and is compared on all regions of that axis.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from onnxgs_opt.recognition.coordinates import domain, pieces
 from onnxgs_opt.recognition.match import Axis, Match
 from onnxgs_opt.recognition.matcher import outside
 from onnxgs_opt.recognition.periods import reach_of
-from onnxgs_opt.samplers.border import BORDERS, Border
+from onnxgs_opt.samplers.border import BORDER, BORDERS, ZEROS, Border
 from onnxgs_opt.samplers.kernel import HALF, Kernel, half_away, half_even
 from onnxgs_opt.samplers.sampler import AxisSpec, Sampler
 
@@ -36,21 +37,28 @@ WIDTHS, SMALLEST = (1, 2, 4), 2
 Steps = frozenset[int]
 """What is added to the floor of a coordinate, or to the rounded coordinate, for each pixel along an axis."""
 
+Guess = tuple[Border, Steps]
+
 
 @dataclass(frozen=True)
 class Turned:
     """The indices along one axis of the image, `position`, and the coordinate that they turn with.
 
-    `rounds`: they are made of the rounded coordinate, not of its floor.
+    `rounds`: they are made of the rounded coordinate, not of its floor. `steps` are its taps if it does not turn, as
+    far as that is known.
     """
 
     position: int
     coordinate: Coordinate
     indices: tuple[Expr, ...]
     rounds: bool
+    steps: Steps | None = None
 
     def guesses(self, algebra: Algebra, size: int) -> Iterator[tuple[Border, Steps]]:
-        """Borders and taps that fit at the ends of all cells of floors."""
+        """Borders and taps that fit at the ends of all cells of floors; where there is no end of these, the others."""
+        if self.steps is not None and reach_of(self.indices, self.coordinate) is None:
+            yield from ((border, self.steps) for border in (BORDER, ZEROS))
+            return
         places = self._places(algebra)
         lows = {min(pixels) - floor for floor, pixels in places.items()}  # inside the image, where it is not mirrored
         # Of an image of less pixels than taps some indices are the same.
@@ -120,9 +128,15 @@ def _on_all_floors(
 
 
 def turned_along(
-    algebra: Algebra, found: Sequence[Coordinate], columns: Mapping[int, Sequence[Expr]]
+    algebra: Algebra,
+    found: Sequence[Coordinate],
+    columns: Mapping[int, Sequence[Expr]],
+    steps: Mapping[int, Steps],
 ) -> list[Turned] | None:
-    """What the indices of each axis in `columns` turn with; None where one hangs on more than one coordinate."""
+    """What the indices of each axis in `columns` turn with; None where one hangs on more than one coordinate.
+
+    `steps` are the taps along axes that may not turn.
+    """
     by_leaf = {frozenset((c.leaf,)): c for c in found}
     out = []
     for position, column in columns.items():
@@ -130,7 +144,7 @@ def turned_along(
         if coordinate is None or any(index.leaves != column[0].leaves for index in column):
             return None
         rounds = any(e.op == "round" and pieces(algebra, e.args[0]) for e in walk(column))  # type: ignore[arg-type]
-        out.append(Turned(position, coordinate, tuple(dict.fromkeys(column)), rounds))
+        out.append(Turned(position, coordinate, tuple(dict.fromkeys(column)), rounds, steps.get(position)))
     return out if len({turned.coordinate.leaf for turned in out}) == len(found) else None
 
 
@@ -147,56 +161,60 @@ class Turning:
     rest: tuple[Expr | None, ...]
     sizes: tuple[int, ...]
 
-    def guesses(self, algebra: Algebra, like: Sampler | None) -> Iterator[tuple[Border, tuple[Steps, ...]]]:
-        """Borders, and the taps along each axis, that fit where the floors are near the borders of the image."""
+    def guesses(self, algebra: Algebra, like: Sampler | None) -> Iterator[tuple[Guess, ...]]:
+        """Borders and taps along each axis that fit where the floors are near the borders of the image."""
         along = [list(turned.guesses(algebra, self.sizes[turned.position])) for turned in self.turned]
-        for border in TURNING if like is None else (like[0].border,):
-            ways = product(*([steps for of, steps in guesses if of is border] for guesses in along))
-            fitting = [way for way in ways if [len(steps) for steps in way] != [2, 2]]  # which `matcher` looks at
-            if like is not None:
-                widths = [spec.kernel.taps for spec in like]
-                fitting = [way for way in fitting if [len(steps) for steps in way] == widths]
-            likely = sorted(fitting, key=lambda way: [sum(part) for part in zip(*map(_far, way), strict=True)])
-            yield from ((border, way) for way in likely[:MAX_GUESSES])
+        fitting = []
+        for way in product(*along):
+            borders, widths = tuple(border for border, _ in way), [len(steps) for _, steps in way]
+            known = like is None or (borders, widths) == (_borders(like), [spec.kernel.taps for spec in like])
+            if known and widths != [2, 2] and any(border.periodic for border in borders):  # two by two is `matcher`'s
+                fitting.append(way)
+        likely = sorted(fitting, key=lambda way: [sum(part) for part in zip(*(_far(s) for _, s in way), strict=True)])
+        for only in (*TURNING, None):  # those that differ at last
+            yield from [way for way in likely if _one_border(way) is only][:MAX_GUESSES]
 
     def proven(
-        self, algebra: Algebra, axes: tuple[Axis, ...], kernels: Sequence[Kernel], border: Border
+        self, algebra: Algebra, axes: tuple[Axis, ...], kernels: Sequence[Kernel], borders: Sequence[Border]
     ) -> Match | None:
-        """The sampler of these kernels and that border at the coordinates of `axes`; None where `root` is another."""
-        pixels: list[dict[Expr, int]] = []
-        weighted: list[list[tuple[int, Expr]]] = []
-        for axis, kernel, turned in zip(axes, kernels, self.turned, strict=True):
+        """The sampler of these kernels and borders at the coordinates of `axes`; None where `root` is another."""
+        pixels: list[dict[Expr, int] | None] = []
+        taps: list[list[tuple[Expr, Expr, Expr]]] = []
+        for axis, kernel, border, turned in zip(axes, kernels, borders, self.turned, strict=True):
             last = algebra.num(axis.size - 1)
-            taps = [(border.index(algebra, i, last)[0], w) for i, w in kernel.at(algebra, axis.pixel(algebra))]
-            number = turned.read_by(algebra, axis, [index for index, _ in taps])
-            if number is None:
+            every = [(*border.index(algebra, i, last), w) for i, w in kernel.at(algebra, axis.pixel(algebra))]
+            number = turned.read_by(algebra, axis, [index for index, _, _ in every]) if border.periodic else None
+            if border.periodic and number is None:
                 return None
             pixels.append(number)
-            weighted.append([(number[index], weight) for index, weight in taps])
+            taps.append([(_numbered(algebra, number, index), inside, w) for index, inside, w in every])
         sample = algebra.zero
-        for corner in product(*weighted):
-            weight = reduce(algebra.mul, (w for _, w in corner))
-            sample = algebra.add(sample, algebra.mul(weight, self._symbol(algebra, [k for k, _ in corner])))
+        for corner in product(*taps):
+            indices, inside, weights = zip(*corner, strict=True)
+            value = algebra.mul(reduce(algebra.mul, weights), self._symbol(algebra, indices))
+            sample = algebra.add(sample, algebra.select(reduce(algebra.mul, inside), value, algebra.zero))
         affine = self._compared(algebra, axes, self._with_symbols(algebra, pixels), sample)
         if affine is None:
             return None
-        sampler = tuple(AxisSpec(kernel, border) for kernel in kernels)
-        turns = [_turns(kernel, border, axis.size) for kernel, axis in zip(kernels, axes, strict=True)]
+        sampler = tuple(map(AxisSpec, kernels, borders))
+        turns = [_turns(spec.kernel, spec.border, axis.size) for spec, axis in zip(sampler, axes, strict=True)]
         axes = tuple(replace(axis, turns=own) for axis, own in zip(axes, turns, strict=True))
         return Match(sampler, self.image, axes, self.rest, self.sizes, *affine)
 
-    def _symbol(self, algebra: Algebra, taps: Sequence[int]) -> Expr:
-        """What stands for the pixel of a tap along each axis."""
-        return algebra.elem(f"{self.image}\0tap", tuple(map(algebra.num, taps)))
+    def _symbol(self, algebra: Algebra, indices: tuple[Expr, ...]) -> Expr:
+        """What stands for the pixel of a tap along each axis that turns, and of an index along each other one."""
+        sizes = tuple(self.sizes[turned.position] for turned in self.turned)
+        return algebra.elem(f"{self.image}\0tap", indices, sizes=sizes)
 
-    def _with_symbols(self, algebra: Algebra, pixels: Sequence[Mapping[Expr, int]]) -> Expr:
+    def _with_symbols(self, algebra: Algebra, pixels: Sequence[Mapping[Expr, int] | None]) -> Expr:
         """The root with the symbol of its pixel for each read."""
         made: dict[Expr, Expr] = {}
         for expr in walk((self.root,)):
             below = children(expr)
             if expr.op == "elem" and expr.leaves != {expr}:
                 index = [expr.args[1][turned.position] for turned in self.turned]  # type: ignore[index]
-                made[expr] = self._symbol(algebra, [known[i] for known, i in zip(pixels, index, strict=True)])
+                known = zip(pixels, index, strict=True)
+                made[expr] = self._symbol(algebra, tuple(_numbered(algebra, number, i) for number, i in known))
             elif all(made[part] is part for part in below):
                 made[expr] = expr
             else:
@@ -207,16 +225,32 @@ class Turning:
         """The factor and the addend that make the `root` of the `sample`; None where none do."""
         resolver = Resolver([replace(axis.coordinate, reach=None) for axis in axes], algebra.effort)
         cells = partitions(resolver, [domain(replace(axis.coordinate, reach=None)) for axis in axes], [root, sample])
-        affine: tuple[Expr, Expr] | None = None
-        for region in product(*cells):
-            total, wanted = (resolver.evaluate(expr, region) for expr in (root, sample))
-            symbols = {a for poly in (total, wanted) for m, _ in poly for a in m if self._is_symbol(resolver, a)}
-            affine = affine or outside(algebra, resolver, total, symbols)
+        rows = [tuple(resolver.evaluate(expr, region) for expr in (root, sample)) for region in product(*cells)]
+        symbols = [{a for m, _ in total for a in m if self._is_symbol(resolver, a)} for total, _ in rows]
+        fullest = max(range(len(rows)), key=lambda k: len(symbols[k]))
+        affine = outside(algebra, resolver, rows[fullest][0], symbols[fullest])
+        for region, (total, wanted) in zip(product(*cells), rows, strict=True):
             factor, addend = (resolver.evaluate(expr, region) for expr in affine)
             if total != factor * wanted + addend:
                 return None
         return affine
 
     def _is_symbol(self, resolver: Resolver, atom: int) -> bool:
-        expr = resolver.apart.get(atom)
-        return expr is not None and expr.op == "elem" and expr.args[0] == f"{self.image}\0tap"
+        expr, (tensor, _) = resolver.apart.get(atom), resolver.elements.get(atom, ("", ()))
+        name = expr.args[0] if expr is not None and expr.op == "elem" else tensor
+        return name == f"{self.image}\0tap"
+
+
+def _numbered(algebra: Algebra, number: Mapping[Expr, int] | None, index: Expr) -> Expr:
+    """The number of the tap that an index is; itself along an axis that does not turn."""
+    return index if number is None else algebra.num(number[index])
+
+
+def _borders(sampler: Sampler) -> tuple[Border, ...]:
+    return tuple(spec.border for spec in sampler)
+
+
+def _one_border(way: Sequence[Guess]) -> Border | None:
+    """The border of all axes; None where they differ."""
+    first, *others = (border for border, _ in way)
+    return first if all(border is first for border in others) else None

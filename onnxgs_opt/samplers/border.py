@@ -5,14 +5,16 @@ A new one is a name and an entry here, and its own formula in tests/fixtures/ref
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, Protocol
+from typing import Protocol, TypeAlias
 
 from onnxgs_opt.samplers.arithmetic import Arithmetic, E
 
-BorderName = Literal["zeros", "border", "reflection", "symmetric", "wrap", "cylinder"]
+BorderName: TypeAlias = str
+"""The border of every axis, `cylinder`, or the border of each axis: "zeros x wrap"."""
+
 HALF = Fraction(1, 2)
 
 
@@ -75,9 +77,22 @@ BORDERS: Mapping[str, Border] = {
 CYLINDER: BorderName = "cylinder"
 """Of panoramas: rows end where they begin, and above and below the edge goes on."""
 
+BESIDE = " x "
+"""Between the names of the borders of axes that differ."""
+
 
 def borders_along(name: BorderName, axes: int) -> tuple[Border, ...]:
-    """The border along each axis, which is the same one but for that of a cylinder: its last axis is repeated."""
+    """The border along each axis; of a cylinder the last axis is repeated, and the others end."""
     if name == CYLINDER:
         return (*(axes - 1) * (BORDER,), BORDERS["wrap"])
-    return axes * (BORDERS[name],)
+    names = name.split(BESIDE)
+    return axes * (BORDERS[name],) if len(names) == 1 else tuple(BORDERS[own] for own in names)
+
+
+def border_of(names: Sequence[str]) -> BorderName:
+    """The name of the borders along the axes: what `borders_along` reads."""
+    first, *others = names
+    if {first}.issuperset(others):
+        return first
+    is_cylinder = names[-1] == "wrap" and set(names[:-1]) == {BORDER.name}
+    return CYLINDER if is_cylinder else BESIDE.join(names)

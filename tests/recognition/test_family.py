@@ -78,13 +78,23 @@ def test_each_kernel_is_told_of_periodic_borders(kernel: str, border: str) -> No
         assert [axis.offset.value for axis in found.axes] == len(sizes) * [0]
 
 
-@pytest.mark.parametrize("border", ["reflection", "symmetric", "wrap"])
-@pytest.mark.parametrize("other", ["zeros", "border", "reflection", "symmetric", "wrap"])
-def test_axes_that_turn_otherwise_are_no_sampler(border: str, other: str) -> None:
-    """Nor is one that turns beside one that does not."""
+@pytest.mark.parametrize("kernel", ["nearest", "nearest-even", "cubic"])
+@pytest.mark.parametrize("names", list(product(BORDERS, BORDERS)), ids=" x ".join)
+def test_axes_with_borders_of_their_own(kernel: str, names: tuple[str, str]) -> None:
     algebra = Algebra()
-    sampler = tuple(AxisSpec(KERNELS["nearest-even"], BORDERS[name]) for name in (border, other))
-    assert isinstance(recognise_any(algebra, written(algebra, sampler)), Match if border == other else Miss)
+    sampler = tuple(AxisSpec(KERNELS[kernel], BORDERS[name]) for name in names)
+    found = recognise_any(algebra, written(algebra, sampler))
+    assert isinstance(found, Match), found
+    assert found.sampler == sampler
+
+
+@pytest.mark.parametrize("names", [("zeros", "border", "wrap"), ("reflection", "zeros", "zeros")], ids=" x ".join)
+def test_borders_of_a_volume(names: tuple[str, ...]) -> None:
+    algebra = Algebra()
+    sampler = tuple(AxisSpec(KERNELS["linear"], BORDERS[name]) for name in names)
+    found = recognise_any(algebra, written(algebra, sampler, (3, 7, 4)))
+    assert isinstance(found, Match), found
+    assert found.sampler == sampler
 
 
 @pytest.mark.parametrize(

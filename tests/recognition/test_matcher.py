@@ -75,16 +75,23 @@ def test_a_border_is_one_entry(border: str) -> None:
         _is_found_beside(kind, other)
 
 
-@pytest.mark.parametrize("names", [("border", "wrap"), ("wrap", "border"), ("zeros", "wrap"), ("border", "reflection")])
-def test_rows_that_end_where_they_begin(names: tuple[str, str]) -> None:
-    """Beside columns that end at the edge they are a cylinder's; no other pair of borders is known."""
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("border", "wrap"), "cylinder"),
+        (("wrap", "border"), "wrap x border"),
+        (("zeros", "wrap"), "zeros x wrap"),
+        (("border", "reflection"), "border x reflection"),
+        (("symmetric", "wrap"), "symmetric x wrap"),
+        (("zeros", "border"), "zeros x border"),
+        (("border", "zeros"), "border x zeros"),
+    ],
+)
+def test_axes_with_borders_of_their_own(names: tuple[str, str], told: str) -> None:
     algebra, sampler = Algebra(), tuple(AxisSpec(KERNELS["linear"], BORDERS[name]) for name in names)
     found = recognise(algebra, written(algebra, sampler))
-    if names != ("border", "wrap"):
-        assert isinstance(found, Miss)
-        return
     assert isinstance(found, Match), found
-    assert (found.sampler, found.policy.name) == (sampler, "cylinder")
+    assert (found.sampler, found.policy.name) == (sampler, told)
 
 
 @pytest.mark.parametrize("border", ["reflection", "wrap"])
@@ -122,7 +129,7 @@ def test_a_window_and_a_kernel_that_differ_are_told_apart() -> None:
     found = recognise(algebra, written(algebra, windowed), [trilinear])
     assert isinstance(found, Match)
     assert found.policy.window == "interior"
-    mixed = AxisSpec(), AxisSpec(), AxisSpec(border=BORDERS["border"])
+    mixed = AxisSpec(), AxisSpec(window=WINDOWS["cells"]), AxisSpec(border=BORDERS["border"])
     miss = recognise(algebra, written(algebra, mixed), [trilinear])
     assert isinstance(miss, Miss)
     assert miss.code == "GSO103"

@@ -120,9 +120,13 @@ TWICE = """
 """
 
 
-def text(rule: str, size: str = "6,7") -> str:
-    """The sampler whose indices are made by a rule, for each corner {i} of axis {a} under the name {a}{k}."""
-    made = "".join(rule.format(a=a, k=k, i=i) for a in "xy" for k, i in (("a", "i"), ("b", "j")))
+def text(rule: str, size: str = "6,7", rows: str = "") -> str:
+    """The sampler whose indices are made by a rule, for each corner {i} of axis {a} under the name {a}{k}.
+
+    `rows` is the rule of y where that is another one.
+    """
+    rules = {"x": rule, "y": rows or rule}
+    made = "".join(rules[a].format(a=a, k=k, i=i) for a in "xy" for k, i in (("a", "i"), ("b", "j")))
     return HEAD.replace("H,W", size) + made + REST
 
 
@@ -194,6 +198,28 @@ def test_a_panorama_is_a_cylinder(size):
         assert optimize(result.model, check=True, measure=False).report.near_misses == ()
     other = whole.replace("yb = Min(yd, ly)", "yb = Min(yd, lx)")
     assert all(site.kind != "bilinear" for site in find(onnx.parser.parse_model(other)))
+
+
+BORDERED = "  {a}{k}t = Max({a}{i}, zero)\n  {a}{k} = Min({a}{k}t, l{a})\n"
+
+
+@pytest.mark.parametrize("size", ["6,7", "h,w"])
+@pytest.mark.parametrize(
+    ("rows", "columns", "border"),
+    [
+        (REPEATED, BORDERED, "wrap x border"),
+        (BORDERED, REFLECTED_BY_CASES, "border x reflection"),
+        (SYMMETRIC, REPEATED, "symmetric x wrap"),
+    ],
+    ids=lambda rule: rule if " x " in rule else "",
+)
+def test_each_axis_may_have_a_border_of_its_own(rows: str, columns: str, border: str, size: str) -> None:
+    model = onnx.parser.parse_model(text(columns, size, rows))
+    for lowering in ("merged-gather", "plugin", "grid-sample"):
+        result = optimize(model, lowering=lowering, measure=False, shapes={"image": (3, 9, 9)} if "h" in size else None)
+        assert [(site.lowering, site.policy.border) for site in result.report.sites] == [(lowering, border)]
+        [before], [after] = (run(m, feeds(model), ()) for m in (model, result.model))
+        np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-4)
 
 
 MUTANTS = {

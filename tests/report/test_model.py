@@ -6,7 +6,8 @@ import json
 import re
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, get_args
+from itertools import product
+from typing import Any
 
 import jsonschema
 import pytest
@@ -32,7 +33,7 @@ from onnxgs_opt.report.rendering.markdown import to_markdown
 from onnxgs_opt.report.rendering.text import explain, explain_all, to_text
 from onnxgs_opt.report.rendering.words import outside, printable
 from onnxgs_opt.runtime.tensorrt.engine import Engine, EngineBefore, EngineTime
-from onnxgs_opt.samplers.border import BorderName
+from onnxgs_opt.samplers.border import BORDERS, CYLINDER, BorderName
 from onnxgs_opt.samplers.policy import WINDOWS, Policy
 from onnxgs_opt.tuning.measurement import Measurement
 
@@ -215,13 +216,18 @@ def test_a_fill_value_stands_for_the_zeros(policy: Policy, words: str) -> None:
     assert outside(replace(POLICY, border=policy.name)).startswith(words)
 
 
-@pytest.mark.parametrize("border", get_args(BorderName))
-@pytest.mark.parametrize("window", WINDOWS)
+NAMED = [
+    *product((*BORDERS, CYLINDER), WINDOWS),
+    *((own, "all") for own in ("zeros x border", "wrap x zeros", "border x wrap x wrap")),
+]
+
+
+@pytest.mark.parametrize(("border", "window"), NAMED)
 def test_every_policy_has_words_of_its_own(border: BorderName, window: str) -> None:
     name = Policy(border, window).name
     said = outside(replace(POLICY, border=name))
     assert not re.search(r"interior|reach|cells|symmetric|reflection|wrap$", said)
-    others = {Policy(b, w).name for b in get_args(BorderName) for w in WINDOWS} - {name}
+    others = {Policy(*own).name for own in NAMED} - {name}
     assert said not in {outside(replace(POLICY, border=other)) for other in others}
 
 

@@ -211,7 +211,7 @@ def index_type(site: Site) -> type[np.signedinteger[Any]]:
 def _cell(builder: Builder, p: Tensor, size: Dim, policy: Policy) -> AxisCell:
     floor = builder.op("Floor", p)
     if isinstance(size, int):
-        return AxisCell(p, size, floor, _clamp(builder, floor, size, -2))
+        return AxisCell(p, size, floor, clamped(builder, floor, size, -2))
     least = -0.5 if policy.window == "interior" else 0.0
     high = builder.op("Max", _bound(builder, size, -2, float_type(p)), least)
     step = builder.clip(builder.op("Sub", size, 1), None, 1)
@@ -222,7 +222,7 @@ def _weights(builder: Builder, cell: AxisCell, policy: Policy, mask: Tensor | No
     """Weights of both pixels of the cell along one axis, times the mask."""
     contained = is_inside_image(policy)
     clamps = policy.border == "border" and not contained
-    p = _clamp(builder, cell.p, cell.size, -1) if clamps else cell.p
+    p = clamped(builder, cell.p, cell.size, -1) if clamps else cell.p
     offset = builder.op("Sub", p, cell.first)
     if policy.border == "zeros" and not contained:
         low, high = _hats(builder, offset, cell.step)
@@ -244,7 +244,7 @@ def _hats(builder: Builder, d: Tensor, step: Dim) -> tuple[Tensor, Tensor]:
     return builder.op("Relu", low), builder.op("Relu", high)
 
 
-def _clamp(builder: Builder, p: Tensor, size: Dim, last: int) -> Tensor:
+def clamped(builder: Builder, p: Tensor, size: Dim, last: int) -> Tensor:
     """Clamp to [0, S+last]. Opset 11 clamps floats only, so this comes before the cast to integers."""
     high = _bound(builder, size, last, float_type(p))
     if isinstance(size, int):

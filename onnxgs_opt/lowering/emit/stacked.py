@@ -23,7 +23,7 @@ from onnxgs_opt.lowering.emit.cells import (
 from onnxgs_opt.lowering.emit.taps import arithmetic
 from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.samplers.arithmetic import Arithmetic
-from onnxgs_opt.samplers.border import BORDERS, ZEROS, clamp
+from onnxgs_opt.samplers.border import ZEROS, borders_along, clamp
 from onnxgs_opt.samplers.kernel import KERNELS
 from onnxgs_opt.samplers.policy import WINDOWS
 from onnxgs_opt.samplers.sampler import AxisSpec
@@ -66,8 +66,8 @@ class _Axis:
 
 def specs_of(site: Site) -> tuple[AxisSpec, ...]:
     """What a site does along each axis of its image, at coordinates that are pixels."""
-    border, window = BORDERS[site.policy.border], WINDOWS[site.policy.window]
-    return tuple(AxisSpec(KERNELS[name], border, window) for name in site.kernels)
+    borders, window = borders_along(site.policy.border, len(site.kernels)), WINDOWS[site.policy.window]
+    return tuple(AxisSpec(KERNELS[name], own, window) for name, own in zip(site.kernels, borders, strict=True))
 
 
 def emit_stack(builder: Builder, site: Site, image: Tensor) -> Stack:

@@ -109,12 +109,13 @@ def _outside(policy: Policy, letters: Sequence[str]) -> str:
     indices = [_AXES[letter][1] for letter in letters]
     sizes = [_AXES[letter][0] for letter in letters]
     read = rf"I_{{n,c}}({','.join(indices)})"
-    if policy.border == "zeros":
-        inside = r",\ ".join(rf"0\le {i}<{s}" for i, s in zip(indices, sizes, strict=True))
-        return rf"{read}={float(policy.fill):g} \quad\text{{unless}}\quad {inside}"
-    forms = [_OUTSIDE[border.name] for border in borders_along(policy.border, len(letters))]
-    placed = r",\ ".join(form.format(i=i, s=s) for form, i, s in zip(forms, indices, sizes, strict=True))
-    return rf"{read}=I_{{n,c}}({placed})"
+    names = [border.name for border in borders_along(policy.border, len(letters))]
+    along = list(zip(names, indices, sizes, strict=True))
+    inside = r",\ ".join(rf"0\le {i}<{s}" for name, i, s in along if name == "zeros")
+    zero = rf"{read}={float(policy.fill):g} \quad\text{{unless}}\quad {inside}" if inside else ""
+    placed = r",\ ".join(_OUTSIDE.get(name, "{i}").format(i=i, s=s) for name, i, s in along)
+    moved = rf"{read}=I_{{n,c}}({placed})" if set(names) != {"zeros"} else ""
+    return r",\quad ".join(part for part in (moved, zero) if part)
 
 
 def _window(window: Window, letters: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from onnxgs_opt.report.model import Report, SitePolicy, SiteReport, TargetCheck
+from onnxgs_opt.samplers.border import BESIDE
 from onnxgs_opt.samplers.policy import ATTENTION, DEFORMABLE
 from onnxgs_opt.tuning.measurement import Measurement
 
@@ -67,6 +68,9 @@ def outside(policy: SitePolicy) -> str:
 
 
 def _of_border(name: str) -> str:
+    along = name.split(BESIDE)
+    if len(along) > 1:
+        return ", ".join(f"along {axis} {OUTSIDE[own]}" for axis, own in zip("zyx"[-len(along) :], along, strict=True))
     for window, words in WINDOWS.items():
         if name == window:
             return words

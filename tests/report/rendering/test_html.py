@@ -162,7 +162,7 @@ def test_a_missing_library_is_said_before_any_work(
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-@pytest.mark.parametrize("border", [*BORDERS, CYLINDER])
+@pytest.mark.parametrize("border", [*BORDERS, CYLINDER, "zeros x wrap"])
 @pytest.mark.parametrize(
     ("coordinates", "corners"),
     [("pixel", None), ("normalised", True), ("normalised", False), ("unit", True), ("unit", False)],
