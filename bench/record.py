@@ -2,7 +2,8 @@
 
 Results of `bench` make a target's record, those of `bench.reads` the sums of reads in it, those of
 `bench.resizes` the resamplings, those of `bench.roi_aligns` RoIAlign by hand, those of `bench.deforms` the deformable
-convolutions; those of `bench.tensorrt.engines`, in the folder tensorrt, add their cases to what is there.
+convolutions, those of `bench.attentions` deformable attention by hand; those of `bench.tensorrt.engines`, in the folder
+tensorrt, add their cases to what is there.
 """
 
 from __future__ import annotations
@@ -106,13 +107,15 @@ def resizes(path: Path) -> dict[str, Any]:
 
 
 def least(path: Path, table: str, own: tuple[str, ...]) -> dict[str, Any]:
-    """RoIAlign by hand or deformable convolutions, for their target: what each form gains at least at every size.
+    """RoIAlign, deformable convolutions or attention by hand: what each form gains at least at every size.
 
     `own` are the keys by which sizes are told.
     """
     result = json.loads(path.read_text(encoding="utf-8"))
     cases: dict[str, dict[str, Any]] = {}
     for row in result[table]:
+        if row.get("read_op") == "GridSample":
+            continue
         size = {key: row[key] for key in own}
         ratios = cases.setdefault(json.dumps(size), size).setdefault("ratios", {})
         ratios |= {form: min(ratio, ratios.get(form, ratio)) for form, ratio in row["ratios"].items()}
@@ -123,6 +126,8 @@ def least(path: Path, table: str, own: tuple[str, ...]) -> dict[str, Any]:
 def _record(path: Path) -> dict[str, Any]:
     if path.parent.name == "tensorrt":
         return engines(path)
+    if path.name.startswith("attentions-"):
+        return least(path, "attentions", ("value", "samples"))
     if path.name.startswith("deforms-"):
         return least(path, "deforms", ("image", "products"))
     if path.name.startswith("resizes-"):

@@ -40,9 +40,9 @@ class Attentions:
         return f"{self.rule} {levels} {sizes} {inner}"
 
     def record(self, site: AttentionSite) -> Record:
-        """The number of samples, of all channels."""
-        batch, queries, heads, depth, points = site.sizes
-        return Record("attentions", (known_product((batch, queries, heads, depth, points, len(site.levels))),))
+        """The number of samples, of all channels; what is spelt by hand is recorded, GridSample nodes are not."""
+        samples = known_product((*site.sizes, len(site.levels)))
+        return Record("attentions", (samples,), "GridSample" if site.read_op == "GridSample" else "")
 
     def operands(self, site: AttentionSite) -> tuple[str, str | tuple[str, ...]]:
         """The value, and the locations."""
