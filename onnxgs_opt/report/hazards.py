@@ -68,8 +68,10 @@ def _avoided(job: Job, result: Graph) -> Iterator[Hazard]:
 
 
 def _not_finite(found: Survey, lowerings: Mapping[str, str]) -> Iterator[Hazard]:
-    """One at the first sampler that was lowered: no lowering promises what comes of infinities and NaN."""
-    for site in [site for site in (*found.every_sampler, *found.roi_aligns) if site.id in lowerings][:1]:
+    """One at the first site that was lowered and has weights: no lowering promises what comes of infinities and NaN."""
+    weighed = (site for site in found.resizes if site.resampling.mode != "nearest")
+    every = (*found.every_sampler, *found.roi_aligns, *found.attentions, *weighed)
+    for site in [site for site in every if site.id in lowerings][:1]:
         yield Hazard(NOT_FINITE, site.reads[0], CODES[NOT_FINITE].action)
 
 

@@ -305,3 +305,14 @@ def test_what_follows_a_resampling_stays(op: str) -> None:
     assert [node.op_type for node in after.graph.node][-1:] == [op.split(", ")[-1]]
     image = np.random.default_rng(0).random((2, 3, 5, 16), np.float32)
     np.testing.assert_allclose(run(after, image), run(model, image), atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "codes"), [("bilinear.st", ["GSO207"]), ("nearest.st", [])])
+def test_infinite_pixels_may_come_out_otherwise_where_they_are_weighed(name: str, codes: list[str]) -> None:
+    """Of an infinite pixel and one beside it a difference makes NaN, and a sum an infinity."""
+    model = onnx.load(MODELS / f"{name}.onnx")
+    result = optimize(model, lowering="resize")
+    assert [hazard.code for hazard in result.report.hazards] == codes
+    image = np.random.default_rng(0).random((2, 3, 7, 9), np.float32)
+    image[0, 0, 3, 4] = np.inf
+    assert np.array_equal(run(model, image), run(result.model, image), equal_nan=True) is not bool(codes)
