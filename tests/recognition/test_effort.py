@@ -54,6 +54,21 @@ def test_squares_of_squares_are_given_up(count: int) -> None:
     assert calls(lambda: seen.append(optimize(model, dry_run=True))) < 10 * MAX_EFFORT
 
 
+@pytest.mark.parametrize("count", [24, 60])
+def test_squares_of_places_are_given_up(count: int) -> None:
+    """Of the numbers from 0 to a size, which say where pixels are read: their bounds have twice as many digits each."""
+    writer = Writer()
+    place = writer.op(
+        "Range", 0.0, writer.op("Squeeze", writer.op("Cast", writer.op("Shape", "x", start=1, end=2), to=1)), 1.0
+    )
+    for _ in range(count):
+        place = writer.op("Mul", place, place)
+    read = writer.op("Gather", "x", writer.op("Cast", writer.op("Min", writer.op("Floor", place), 3.0), to=7), axis=1)
+    model = writer.model({"x": [1, "p", 4]}, [read])
+    seen: list[object] = []
+    assert calls(lambda: seen.append(optimize(model, dry_run=True))) < 10 * MAX_EFFORT
+
+
 def test_tables_of_tiles_cost_what_one_costs() -> None:
     """Reads that are summed one tile after the other: no tile is looked at together with all before it."""
     each = {}

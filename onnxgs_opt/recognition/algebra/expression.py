@@ -389,8 +389,10 @@ def _sum(parts: Iterable[Bound]) -> Bound:
 
 
 def _product_bounds(a: Expr, b: Expr) -> tuple[Bound, Bound]:
-    if a.lo is None or a.hi is None or b.lo is None or b.hi is None:
-        known = a.lo is not None and b.lo is not None and a.lo >= 0 and b.lo >= 0
-        return (0, None) if known else (None, None)
-    corners = [x * y for x in (a.lo, a.hi) for y in (b.lo, b.hi)]
+    known = [end for end in (a.lo, a.hi, b.lo, b.hi) if end is not None]
+    ends = [end for end in known if (abs(end.numerator) + end.denominator).bit_length() <= USUAL_BITS]
+    if len(ends) < 4:
+        positive = a.lo is not None and b.lo is not None and a.lo >= 0 and b.lo >= 0
+        return (0, None) if positive else (None, None)
+    corners = [x * y for x in ends[:2] for y in ends[2:]]
     return min(corners), max(corners)
