@@ -179,6 +179,30 @@ def test_the_displacement_is_what_single_precision_makes_of_a_coordinate(size: i
         assert displacement(size, outside) / 4 <= worst <= displacement(size, outside)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 24, 41, 65, 80, 128, 129, 240, 513, 1080])
+def test_the_displacement_from_edge_to_edge_is_bounded_as_far(size: int) -> None:
+    half, one = np.float32(size / 2), np.float32(1)
+    p = (np.random.default_rng(size).random(200_000) * (size + 1) - 1).astype(np.float32)
+    again = (((p + np.float32(0.5)) / half - one + one) * np.float32(size) - one) / np.float32(2)
+    worst = np.abs(again.astype(np.float64) - p).max()
+    assert displacement(size + 1, True) / 4 <= worst <= displacement(size + 1, True)
+
+
+def corners_of(case: Case) -> int:
+    (node,) = (node for node in lower(case, LOWERINGS["grid-sample"]).nodes if node.op == "GridSample")
+    assert gap(case, LOWERINGS["grid-sample"]) <= 1e-4
+    return int(node.attrs["align_corners"])
+
+
+def test_many_channels_are_sampled_from_edge_to_edge_where_that_is_exact_enough() -> None:
+    for policy in (Policy(), Policy(window="interior"), Policy(window="interior-closed")):
+        assert corners_of(Case(channels=4, policy=policy)) == 0
+        assert corners_of(Case(channels=3, policy=policy)) == 1
+    assert corners_of(Case(channels=4, policy=Policy(border="border"))) == 1
+    assert corners_of(Case(channels=4, image=(140, 240), policy=Policy(window="interior"))) == 1
+    assert corners_of(Case(channels=4, dynamic=True)) == 1
+
+
 def test_what_is_not_refused() -> None:
     _, site = graph_and_site(Case())
     refused = {name for name, lowering in LOWERINGS.items() if lowering.refusal(site, Target(17)) is not None}
