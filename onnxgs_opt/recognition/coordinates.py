@@ -12,6 +12,8 @@ from onnxgs_opt.recognition.algebra.polynomial import Number
 from onnxgs_opt.recognition.match import Miss
 from onnxgs_opt.recognition.reasons import source
 
+HALF = Fraction(1, 2)
+
 ROUNDINGS = ("floor", "round")
 PIECE = 8
 """Steps that an affine function counts for: each is added to several times."""
@@ -147,6 +149,10 @@ def domain(coordinate: Coordinate) -> list[Cell]:
     low = coordinate.slope * leaf.lo + offset.lo
     high = coordinate.slope * leaf.hi + offset.hi
     first, last = math.floor(low), math.floor(high)
-    if Fraction(high).denominator != 1 or first == last:
+    if first == last:
         return [Cell(first, last)]
-    return [Cell(first, last - 1), Cell(last, last, 0, 0, True, True)]
+    over, rest = Fraction(low) - first, Fraction(high) - last
+    before = [Cell(first, first, over, 1, True, False)] if over > HALF else []  # which is rounded up
+    behind = [Cell(last, last, 0, rest, True, True)] if rest < HALF else []  # and down
+    middle = Cell(first + len(before), last - len(behind))
+    return [*before, *([middle] if last - first >= len(before) + len(behind) else []), *behind]

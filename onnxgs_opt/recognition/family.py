@@ -32,6 +32,8 @@ from onnxgs_opt.samplers.sampler import Sampler
 
 MAX_AXES = 3
 ROUNDED = ("floor", "round")
+WIDTHS = (1, 2, 4)
+"""Pixels that the kernels take along an axis."""
 
 
 @dataclass(frozen=True)
@@ -94,12 +96,17 @@ def _match(
     columns = {axis: [index[axis] for index in indices] for axis in spatial}  # type: ignore[index]
     sizes = sizes_of(root, image)
     along = _along(algebra, found, columns)
-    turned = turned_along(algebra, found, columns, {own.position: own.steps for own in along})
+    narrow = {own.position: own.steps for own in along if len(own.steps) in WIDTHS}
+    turned = turned_along(algebra, found, columns, narrow)
     match = None if turned is None else _turned(algebra, Turning(root, image, turned, tuple(rest), sizes), like)
     if match is not None:
         return match
     if len({a.coordinate.leaf for a in along}) < len(found):
         return Miss("an index is not simply a rounded coordinate and a whole number", count, "GSO102")
+    wide = next((own for own in along if own.position not in narrow), None)
+    if wide is not None:
+        several = f"along axis {wide.position} it reads {len(wide.steps)} pixels of each point"
+        return Miss(f"{several}, and no kernel that is known does", count, "GSO102")
     if [len(a.steps) for a in along] == [2, 2]:
         return Miss("it is bilinear sampling of a border that no bilinear sampler has", count, "GSO103")
     resolver = Resolver(found, algebra.effort)
@@ -217,7 +224,7 @@ def _along_one(
     # A cast rounds towards zero: of its floor and its ceil, which is one more, the floor counts.
     steps = {tidy(min(s.number for s in own)) for own in each}
     low = math.floor(min(steps))
-    if len(rounds) != 1 or steps != set(range(low, low + len(steps))) or len(steps) not in (1, 2, 4):
+    if len(rounds) != 1 or steps != set(range(low, low + len(steps))):
         return None
     if rounds == {True} and len(steps) > 1:
         return None

@@ -171,3 +171,28 @@ def test_a_place_that_is_an_integer_is_looked_up() -> None:
     found = recognise_any(algebra, table)
     assert isinstance(found, Miss)
     assert "integer" in found.condition
+
+
+@pytest.mark.parametrize(("end", "is_inside"), [("8.49", True), ("8.51", False)])
+def test_a_pixel_is_inside_where_bounds_round_into_the_image(end: str, is_inside: bool) -> None:
+    """Clamps just inside the outer edges keep what is rounded in the image."""
+    algebra = Algebra()
+    p = algebra.elem("p", (algebra.idx(1, 50),), Fraction("-0.49"), Fraction(end), sizes=(50,))
+    root = algebra.elem("image", (algebra.idx(0, 4), algebra.round(p)), sizes=(4, 9))
+    found = recognise_any(algebra, root)
+    assert isinstance(found, Match) == is_inside
+    assert not isinstance(found, Match) or found.kernels == ("nearest-even",)
+    assert is_inside or (isinstance(found, Miss) and found.code == "GSO114")
+
+
+def test_as_many_pixels_as_no_kernel_takes_are_counted() -> None:
+    """Of a windowed sinc it was told that its indices are no rounded coordinates, which they are."""
+    algebra = Algebra()
+    p = algebra.elem("p", (algebra.idx(1, 50),), Fraction(3), Fraction(5), sizes=(50,))
+    root = algebra.zero
+    for k in range(-2, 4):
+        index = algebra.add(algebra.floor(p), algebra.num(k))
+        root = algebra.add(root, algebra.elem("image", (algebra.idx(0, 4), index), sizes=(4, 9)), Fraction(k + 3, 21))
+    found = recognise_any(algebra, root)
+    assert isinstance(found, Miss)
+    assert found.condition.startswith("along axis 1 it reads 6 pixels of each point")
