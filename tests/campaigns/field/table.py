@@ -151,12 +151,148 @@ THIRD: dict[str, tuple[Found, ...]] = {
 }
 """What `forms` exports."""
 
+_SUM = (("GSO003", "as read", "index", None),)
+# What has several rows here is another where the exporter bakes sizes or lays indices out otherwise: see docs/field.md.
 FOURTH: dict[str, tuple[Found, ...]] = {
+    "affine_transformer": (_bilinear("interior", "pixel"),),
+    "attention_of_one_level": (Found((("GSO008", "zeros", "unit", False),)),),
+    "b_spline": (_structural("GSO101"),),
+    "box_sums": (_structural("GSO112"),),
+    "catmull_rom": (_sampler("border", "pixel"),),
+    "colour_table": (_sampler("border", "pixel"),),
+    "correlation_pyramid": (
+        _bilinear("zeros", "pixel", count=2),
+        Found(2 * _SUM, ("GSO102", "GSO102")),
+    ),
+    "cube_map": (
+        _structural("GSO114"),
+        _structural("GSO102"),
+    ),
+    "cut_off_features": (_sampler("border", "pixel"),),
+    "delay_line": (_sampler("wrap", "pixel"),),
+    "delay_line_wrapped_once": (_structural("GSO102"),),
+    "dense_grid": (_sampler("border", "pixel"),),
+    "fraction_of_texture": _ONE_BORDER,
+    "hash_grid": (_structural("GSO102"),),
+    "log_polar_rings": (
+        *_ONE_BORDER,
+        _structural("GSO111"),
+    ),
+    "mip_levels": (_bilinear("border", "unit", align_corners=False, count=2),),
+    "over_their_sum": _ONE_BORDER,
+    "over_those_valid": (_bilinear("zeros", "pixel"),),
+    "palette": (_sampler("border", "pixel"),),
+    "panorama_of_directions": (_bilinear("cylinder", "pixel"),),
+    "panorama_with_margin": (
+        _bilinear("cylinder", "pixel"),
+        _structural("GSO112"),
+    ),
+    "perlin_noise": (_structural("GSO102"),),
+    "point_features": (_bilinear("zeros", "unit", align_corners=False),),
+    "position_bias": (_bilinear("border", "normalised", align_corners=True),),
+    "repeated_texture": (_bilinear("wrap", "pixel"),),
+    "rotated_roi_align": (_bilinear("border-reach", "pixel"),),
+    "rounded_features": (_sampler("zeros", "pixel"),),
+    "shift_volume": (Found(()),),
+    "stereo_shift": (_sampler("zeros", "pixel"),),
+    "time_warp": (_sampler("border", "pixel"),),
+    "triplane": (_bilinear("zeros", "normalised", align_corners=True, count=3),),
+    "undistorted": _TWO_BORDERS,
+    "voxel_flow": _TWO_BORDERS,
+}
+"""What `forms.second` exports."""
+
+FIFTH: dict[str, tuple[Found, ...]] = {
+    "aggregated_points": (_bilinear("zeros", "pixel"),),
+    "between_checks": (_bilinear("zeros", "normalised", align_corners=True),),
+    "between_knots": (Found(2 * _SUM),),
+    "boxes_of_items": (
+        _structural("GSO114"),
+        _structural("GSO102"),
+    ),
+    "channel_curves": (_sampler("border", "pixel"),),
+    "clipped_after_weights": (
+        *_ONE_BORDER,
+        Found((), ("GSO113",)),
+        _structural("GSO113"),
+    ),
+    "corner_positions": (Found(()),),
+    "corner_read_twice": (Found(2 * _SUM, ("GSO112", "GSO112")),),
+    "cubic_positions": (_structural("GSO111"),),
+    "deformed_keys": (
+        _bilinear("zeros", "pixel"),
+        _structural("GSO102"),
+    ),
+    "density_grid": (
+        _sampler("zeros", "pixel"),
+        _structural("GSO101"),
+    ),
+    "depth_reprojection": _ONE_BORDER,
+    "devoxelized": (_sampler("border", "pixel"),),
+    "disparity_candidates": (_sampler("interior-closed", "pixel"),),
+    "disparity_lookup": (
+        _sampler("zeros", "pixel", count=2),
+        Found((("GSO005", "zeros", "pixel", None), *_SUM), ("GSO115",)),
+        Found((("GSO005", "zeros", "pixel", None), *_SUM), ("GSO113",)),
+    ),
+    "distances_to_neighbours": (_bilinear("zeros", "normalised", align_corners=True),),
+    "dynamic_upsampler": (_bilinear("border", "normalised", align_corners=False),),
+    "fisheye_view": _ONE_BORDER,
+    "ground_plane": (_bilinear("interior", "pixel"),),
+    "homography_sweep": (_bilinear("zeros", "pixel"),),
+    "levels_of_features": _TWO_BORDERS,
+    "line_of_frames": (_sampler("border", "pixel"),),
+    "linspace_grid_warp": _ONE_BORDER,
+    "mapped_over_items": (_bilinear("zeros", "pixel"),),
+    "modulated_convolution": (Found((("GSO006", "zeros", "pixel", None),)),),
+    "nearest_ensemble": (_sampler("border", "pixel", count=4),),
+    "nearest_flow_warp": (_sampler("zeros", "pixel"),),
     "panorama_seam": (_bilinear("cylinder", "pixel"),),
+    "periodic_field": (_bilinear("wrap", "pixel"),),
+    "periodic_wind": _ONE_BORDER,
+    "perspective_warp": (
+        _bilinear("zeros", "pixel"),
+        Found((), ("GSO113",)),
+        _bilinear("zeros", "normalised", align_corners=True),
+    ),
+    "plane_times_line": (Found((("GSO005", "border", "normalised", True), ("GSO001", "border", "normalised", True))),),
+    "precise_pooling": (Found(()),),
+    "quarter_offset": (
+        Found(2 * _SUM, ("GSO109", "GSO109")),
+        Found(2 * _SUM),
+    ),
+    "remap_in_32nds": (_structural("GSO103"),),
+    "resampled_where_valid": (_bilinear("zeros", "pixel"),),
+    "rounded_projection": (_sampler("border", "pixel"),),
+    "second_order_flow": (_bilinear("zeros", "pixel", count=2),),
+    "sinc_resampled": (_structural("GSO102"),),
+    "sliced_grid": (
+        _structural("GSO102"),
+        _structural("GSO108"),
+        _structural("GSO101"),
+    ),
+    "soft_argmax_features": (_structural("GSO102"),),
+    "spline_rectification": _ONE_BORDER,
+    "stacked_planes": (_bilinear("zeros", "pixel"),),
+    "stretched_spectrum": (_structural("GSO101"),),
+    "taken_rows": _ONE_BORDER,
+    "tetrahedral_table": (Found(3 * _SUM, ("GSO101", "GSO101", "GSO101", "GSO101", "GSO101", "GSO101")),),
+    "three_nearest_points": (Found(_SUM),),
+    "tracked_features": (
+        _sampler("border", "pixel"),
+        _structural("GSO110"),
+    ),
+    "transformer_layer": (_structural("GSO103"),),
+    "undistorted_lens": (_bilinear("zeros", "pixel"),),
     "volume_at_points": (_sampler("border", "pixel"),),
+    "voxels_from_camera": (_bilinear("zeros", "pixel"),),
+    "warp_by_floors": _ONE_BORDER,
+    "warp_on_a_margin": (_bilinear("zeros", "pixel"),),
+    "warp_with_ones": (_bilinear("zeros", "pixel"),),
     "wave_tables": (_sampler("wrap", "pixel"),),
+    "weather_fields": (_structural("GSO112"),),
 }
 """What `forms.third`, `forms.of_tensorflow` and `forms.of_jax` export."""
 
-TABLE: dict[str, tuple[Found, ...]] = FIRST | SECOND | THIRD | FOURTH
+TABLE: dict[str, tuple[Found, ...]] = FIRST | SECOND | THIRD | FOURTH | FIFTH
 """By the first part of a file's name; one of several, where what is left of a sampler is not always the same."""

@@ -77,16 +77,21 @@ FORMS: dict[str, tuple[Callable[..., Array], tuple[tuple[int | str, ...], ...]]]
 SIZES = {"B": 2, "S": 9, "P": 11, "h": 4, "w": 5}
 
 
-def export(folder: Path) -> None:
-    """Write each with fixed sizes, and with free ones along the axes of the points."""
+def export(folder: Path) -> list[str]:
+    """Write each with fixed sizes, and with free ones along the axes of the points; what was refused."""
     folder.mkdir(parents=True, exist_ok=True)
+    failed = []
     for name, (function, shapes) in FORMS.items():
         fixed = [tuple(SIZES[n] if isinstance(n, str) else n for n in shape) for shape in shapes]
         for way, given in (("jax.st", fixed), ("jax.dyn", list(shapes))):
-            to_onnx(
-                function, given, model_name=name, return_mode="file", output_path=str(folder / f"{name}.{way}.onnx")
-            )
+            path = folder / f"{name}.{way}.onnx"
+            try:
+                to_onnx(function, given, model_name=name, return_mode="file", output_path=str(path))
+            except Exception as reason:
+                failed.append(f"{path.name}: {str(reason).splitlines()[0][:90]}")
+    return failed
 
 
 if __name__ == "__main__":
-    export(Path(sys.argv[1]))
+    for line in export(Path(sys.argv[1])):
+        sys.stdout.write(f"not exported: {line}\n")
