@@ -48,7 +48,7 @@ def judge(model: onnx.ModelProto) -> str:
         after = _run(lower(graph, [site], {site.id: form}).to_proto(), feeds)
         for a, b in zip(before, after, strict=True):
             if not np.allclose(a, b, rtol=1e-4, atol=ALLOWED, equal_nan=True):
-                return f"{form} is wrong by {float(np.abs(a - b).max()):.3g}"
+                return f"wrong as {form} by {float(np.abs(a - b).max()):.3g}"
     return "found" if found.deforms else "none"
 
 
