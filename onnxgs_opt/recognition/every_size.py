@@ -42,7 +42,7 @@ class EverySize:
         self._scope = scope
         self._facts = facts[0]
         self._largest = min((size for name, size in given[-1].items() if size != given[0][name]), default=2) - 2
-        self._sizes = Sizes(scope, facts, given, sizes.ranges)
+        self._sizes = Sizes(scope, facts, given, sizes.ranges, sizes.following)
 
     def broken(self, output: str, image: View, others: Iterable[View]) -> Break | None:
         """Where what is computed from the views to `output` changes with a size, or is not known to be the same."""

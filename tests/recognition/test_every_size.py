@@ -62,6 +62,18 @@ PRODUCT = """none = Constant<value_ints=[0]>()
 """One item times as many as there are is as many."""
 
 
+COUNTED = """w = Mul(Hi, Wi)
+ k = Range(i0, w, unit)
+ none = Constant<value_ints=[0, 2]>()
+ r = ReduceSum<keepdims=0>(x, none)
+ f = Cast<to=1>(k)
+ a = Add(r, f)
+ s = Shape(a)
+ Pi = Squeeze(s)
+"""
+"""The number P of points, which fits a model that has one for each pixel alone."""
+
+
 def vanishing(*roots: tuple[str, int]) -> str:
     """A limit that is the last column where a size is one of `roots`, and far from it elsewhere."""
     lines = [f"k{k} = Constant<value_int={at}>()\n z{k} = Sub({name}i, k{k})" for k, (name, at) in enumerate(roots)]
@@ -130,6 +142,10 @@ CHANGES = {
         "N = 7",
     ),
     "added at all but the analysed widths": (Limits(vanishing(("W", 13), ("W", 7), ("W", 3), ("W", 2986))), "W"),
+    "added at all but the analysed numbers of points": (
+        Limits(COUNTED + vanishing(("P", 143), ("P", 84), ("P", 6), ("P", 29714))),
+        "H, W",
+    ),
     "added at all but the analysed sizes": (Limits(vanishing(("N", 7), ("H", 12), ("W", 3), ("H", 3299))), "N, H, W"),
     "fixed limit": (
         Limits(
@@ -170,6 +186,7 @@ STAYS = {
     "cut behind every size": sliced(10**9),
     "batch of a product": Limits(PRODUCT.format(op="MatMul(r, t)")),
     "batch of a contraction": Limits(PRODUCT.format(op='Einsum<equation="ijk,bkl->bil">(r, t)')),
+    "a point for each pixel": Limits(COUNTED + "d = Div(Pi, Hi)\n q = Cast<to=1>(d)\n W2 = Sub(q, one)\n" + H_AS_IT_IS),
     "same on both sides": Limits("b = Greater(Hi, Wi)\n W2 = Where(b, Lw, Lw)\n H2 = Identity(Lh)\n"),
 }
 

@@ -90,6 +90,21 @@ class Quantity:
         value = Fraction(over) / under
         return value.numerator if value.denominator == 1 else value
 
+    def put(self, formulas: Mapping[int, Quantity]) -> Quantity:
+        """The same with a formula in place of some atoms."""
+        if self.atoms.isdisjoint(formulas):
+            return self
+        over, under = (_put(poly, formulas) for poly in (self.over, self.under))
+        return replace(over.by(under), is_rounded=self.is_rounded)
+
+    def solved_for(self, atom: int) -> Quantity | None:
+        """What an atom is where this is 0; None where that is no polynomial of the other atoms."""
+        factor = self.over.terms.get((atom,))
+        rest = Poly({m: c for m, c in self.over if m != (atom,)})
+        if not factor or any(atom in monomial for monomial, _ in rest):
+            return None
+        return Quantity(rest.scale(Fraction(-1) / factor))
+
     def bounds(self, range_of: Callable[[int], Range]) -> Bounds:
         """Numbers that it lies between at all sizes of the domain; None where none was found."""
         if self.under == ONE:
@@ -144,6 +159,16 @@ def _reduced(over: Poly, under: Poly) -> Quantity:
     if any(monomial is None for monomial, _ in rest):
         return Quantity(over.scale(Fraction(1) / factor), Poly({divisor: 1}))
     return Quantity(Poly({m: c for m, c in rest if m is not None}).scale(Fraction(1) / factor))
+
+
+def _put(poly: Poly, formulas: Mapping[int, Quantity]) -> Quantity:
+    total = Quantity(Poly({}))
+    for monomial, factor in poly:
+        term = Quantity(Poly.const(factor))
+        for atom in monomial:
+            term = term.times(formulas.get(atom) or Quantity(Poly.atom(atom)))
+        total = total.plus(term)
+    return total
 
 
 def _without(monomial: Monomial, divisor: Monomial) -> Monomial | None:

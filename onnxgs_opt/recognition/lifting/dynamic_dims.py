@@ -245,6 +245,12 @@ class SizeSets:
             self._sizes[1:] = [tied(self._asked, sizes, other) for other in self._sizes[1:]]
         return facts
 
+    @property
+    def following(self) -> frozenset[str]:
+        """The sizes that the model leaves no choice of, as that of points that are as many as rows times columns."""
+        settled, wanted = self.at(0), set(self._asked.values())
+        return frozenset(name for name, size in settled.items() if size not in wanted)
+
     def is_apart(self, other: SizeSets) -> bool:
         """Whether each two sizes that differ at some of the other's sets differ at one of these, unless all are fixed.
 

@@ -44,7 +44,8 @@ class Sizes:
     """What is known of every tensor of one graph in terms of its dynamic sizes.
 
     `names` are those of the sizes, the model's own first; others are of results whose size is no formula here, as
-    that of a convolution is. `facts` are the numbers at each analysed set of sizes, `given` those sets.
+    that of a convolution is. `facts` are the numbers at each analysed set of sizes, `given` those sets, `following` the
+    names of sizes that the others leave no choice of.
     """
 
     def __init__(
@@ -53,12 +54,14 @@ class Sizes:
         facts: Sequence[Mapping[str, Fact]],
         given: Sequence[Mapping[str, int]],
         ranges: Mapping[str, Range],
+        following: Collection[str] = (),
     ) -> None:
         self.names: list[str] = []
         self.states: dict[str, State] = {}
         self.halves: set[str] = set()
         self.sources: dict[int, frozenset[int]] = {}
         self._ranges = ranges
+        self._following = following
         self._facts = list(facts)
         self._at: list[dict[int, int]] = [{} for _ in facts]
         self._scope = scope
@@ -128,12 +131,14 @@ class Sizes:
     def confused(self, nodes: Iterable[Node]) -> Break | None:
         """Two numbers made of sizes that are not the same formula, and the same at every set: nothing tells them apart.
 
-        They are held against each other, against the sizes and their neighbours, and against 0 and 1.
+        They are held against each other, against the sizes and their neighbours, and against 0 and 1. A size that follows
+        from others, of points that are as many as rows times columns say, is the first formula that it is held against.
         """
         own = [Quantity(Poly.atom(atom)) for atom in range(len(self.names)) if atom not in self.sources]
         known = [ONE, *own, *(size.plus(ONE, -1) for size in own)]
         seen = {self._at_sets(each): each for each in reversed(known)} | {(0,) * len(self._at): ONE.plus(ONE, -1)}
         looked: set[Quantity] = set()
+        formulas: dict[int, Quantity] = {}
         for node in nodes:
             for tensor in node.outputs:
                 value = self.states.get(tensor.name, State()).value
@@ -141,10 +146,19 @@ class Sizes:
                 looked |= new
                 for each in (e for e in new if e.atoms.isdisjoint(self.sources)):
                     other = seen.setdefault(self._at_sets(each), each)
-                    if other.plus(each, -1).over:
+                    if not self._is_one(other, each, formulas):
                         names = ", ".join(self.names[a] for a in sorted(each.atoms | other.atoms))
                         return Break(node.name, f"no size that is analysed tells two numbers made of {names} apart")
         return None
+
+    def _is_one(self, one: Quantity, other: Quantity, formulas: dict[int, Quantity]) -> bool:
+        """Whether two numbers are one, with `formulas` of sizes that follow from others, which may get one more."""
+        gap = one.plus(other, -1).put(formulas)
+        follows = [atom for atom in gap.atoms if self.names[atom] in self._following]
+        if len(follows) == 1 and (formula := gap.solved_for(*follows)) is not None:
+            formulas[follows[0]] = formula
+            return True
+        return not gap.over
 
     def _at_sets(self, each: Quantity) -> tuple[Number, ...]:
         return tuple(each.at(sizes) for sizes in self._at)
