@@ -131,8 +131,8 @@ class Sizes:
     def confused(self, nodes: Iterable[Node]) -> Break | None:
         """Two numbers made of sizes that are not the same formula, and the same at every set: nothing tells them apart.
 
-        They are held against each other, against the sizes and their neighbours, and against 0 and 1. A size that follows
-        from others, of points that are as many as rows times columns say, is the first formula that it is held against.
+        They are held against each other, against the sizes and their neighbours, and against 0 and 1; a size that
+        follows from others, as that of points that are as many as pixels, against the first formula that it is.
         """
         own = [Quantity(Poly.atom(atom)) for atom in range(len(self.names)) if atom not in self.sources]
         known = [ONE, *own, *(size.plus(ONE, -1) for size in own)]
