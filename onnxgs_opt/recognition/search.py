@@ -29,7 +29,7 @@ from onnxgs_opt.recognition.precision import inexact
 from onnxgs_opt.recognition.proofs import Proofs
 from onnxgs_opt.recognition.reflection import mirrors_coordinates
 from onnxgs_opt.recognition.size_claims import SizeClaims
-from onnxgs_opt.recognition.stated import OUTSIDE, excluded
+from onnxgs_opt.recognition.stated import OUTSIDE
 from onnxgs_opt.samplers.kernel import FLOOR
 from onnxgs_opt.samplers.site import Site
 
@@ -367,9 +367,7 @@ class _Search:
         held = self._claims.held(claim)
         if isinstance(held, Miss):
             return held
-        domain = self._claims.domain(held)
-        outside = excluded(self._sizes, domain, held.placement.image)
-        return outside or site_of(self._scope, self._sizes, join, held, domain)
+        return site_of(self._scope, self._sizes, join, held, self._claims.domain(held))
 
     def _like(self, facts: Mapping[str, Fact], claim: Claim) -> Claim | Miss:
         """What a claim's output computes where facts are others."""

@@ -14,7 +14,8 @@ from onnxgs_opt.recognition.every_size import CODE, EverySize
 from onnxgs_opt.recognition.lifting.dynamic_dims import Box, SizeSets
 from onnxgs_opt.recognition.lifting.shape_functions import Fact
 from onnxgs_opt.recognition.lifting.size_values import Break
-from onnxgs_opt.recognition.match import Miss
+from onnxgs_opt.recognition.match import Miss, Stage
+from onnxgs_opt.recognition.stated import excluded
 from onnxgs_opt.samplers.site import Domain, SizeRange
 
 MOST_PARTS = 64
@@ -44,8 +45,9 @@ class SizeClaims:
         changes = self.changes(claim)
         plain = claim.in_pixels() if changes is not None and changes.code == UNLIKE else None
         if plain is not None and self.changes(plain) is None:
-            return plain
-        return claim if changes is None else changes
+            claim, changes = plain, None
+        miss = changes or excluded(self._sizes, self.domain(claim), claim.placement.image)
+        return claim if miss is None else replace(miss, stage=Stage.OPERANDS)
 
     def changes(self, claim: Claim) -> Miss | None:
         """What keeps a claim from holding at all sizes, None where nothing does."""

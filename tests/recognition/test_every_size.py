@@ -11,7 +11,7 @@ from onnxgs_opt.api import look
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.runtime.ort import open_session
 from onnxgs_opt.samplers.site import Domain, SizeRange
-from tests.fixtures.size_limits import Limits
+from tests.fixtures.size_limits import HEAD, Limits
 
 FLOAT = onnx.TensorProto.FLOAT
 INPUTS = {"img": "NCHW", "x": "NPQ", "y": "NPQ"}
@@ -416,3 +416,31 @@ def test_an_index_of_few_bits_is_another_pixel(code: int, count: int) -> None:
     model.opset_import[0].version = 19
     _, found = look(Graph.from_proto(model))
     assert len(found.samplers) == count
+
+
+NEAREST = """ k = Constant<value_float=99.0>()
+ W2 = Min(Lw, k)
+ rx = Round(x)
+ ry = Round(y)
+ cx = Clip(rx, zero, W2)
+ cy = Clip(ry, zero, Lh)
+ ix = Cast<to=7>(cx)
+ iy = Cast<to=7>(cy)
+ jx = Unsqueeze(ix, last)
+ jy = Unsqueeze(iy, last)
+ nhwc = Transpose<perm=[0, 2, 3, 1]>(img)
+ at = Concat<axis=3>(jy, jx)
+ o = GatherND<batch_dims=1>(nhwc, at)
+}"""
+
+
+def test_a_single_read_whose_limit_changes_is_told_and_found_between_stated_sizes() -> None:
+    """It was no near-miss, so that nobody was told to state sizes, nor was it looked for between them."""
+    graph = Graph.from_proto(onnx.parser.parse_model(HEAD + NEAREST))
+    _, found = look(graph)
+    assert found.samplers == ()
+    assert [miss.code for miss in found.near_misses] == ["GSO115"]
+    _, found = look(graph, ranges={"W": (20, 60)})
+    assert [site.kernels for site in found.samplers] == [("nearest-even", "nearest-even")]
+    _, found = look(graph, ranges={"W": (90, 110)})
+    assert found.samplers == ()
