@@ -92,14 +92,16 @@ def reads(path: Path) -> dict[str, Any]:
 
 
 def resizes(path: Path) -> dict[str, Any]:
-    """Resamplings, for the record of their target: of every mode the case that gains least.
+    """Resamplings, for the record of their target: of every mode the case that gains least, and each form's least.
 
     What a model gains depends on whether its indices are tables in the file, which a record does not tell.
     """
     result = json.loads(path.read_text(encoding="utf-8"))
     least: dict[str, dict[str, Any]] = {}
     for row in sorted(result["resizes"], key=lambda row: -row["ratios"]["resize"]):
-        least[row["read_op"]] = row
+        ratios = least.get(row["read_op"], row)["ratios"]
+        both = {form: min(ratio, row["ratios"].get(form, ratio)) for form, ratio in {**row["ratios"], **ratios}.items()}
+        least[row["read_op"]] = {**row, "ratios": both}
     own = ("read_op", "image", "elements", "ratios")
     said = {"date": result["run"]["date"], "source": f"bench/results/{path.name}"}
     rows = [{**{key: row[key] for key in own}, **said} for row in least.values()]

@@ -19,6 +19,7 @@ from onnxgs_opt.lowering.lerp_gather import LerpGather
 from onnxgs_opt.lowering.merged_gather import MergedGather
 from onnxgs_opt.lowering.packed_gather import PackedGather
 from onnxgs_opt.lowering.plugin import Plugin, tolerance_from_grid
+from onnxgs_opt.lowering.polyphase_conv import PolyphaseConv
 from onnxgs_opt.lowering.resize import Resize
 from onnxgs_opt.lowering.roi_align import RoiAlign
 from onnxgs_opt.lowering.row_gather import RowGather
@@ -36,6 +37,7 @@ LOWERINGS: dict[str, Lowering] = {
     "roi-align": RoiAlign(),
     "plugin": Plugin(),
     "resize": Resize(),
+    "polyphase-conv": PolyphaseConv(),
     "deform-conv": DeformConv(),
     "tensorrt-attention": TensorrtAttention(),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import floor
 from typing import Any, cast
@@ -64,7 +65,20 @@ def resize_tolerance(site: ResizeSite, size: int) -> Tolerance:
 
 
 def emit_resize(builder: Builder, site: ResizeSite) -> Tensor:
-    """The output of a site, as one Resize of its image; where the image's axes stand otherwise, laid out for it."""
+    """The output of a site, as one Resize of its image."""
+    added = 1 if len(site.axes) == 1 and site.resampling.mode != "nearest" else 0
+    return emit_around(builder, site, added, _resized)
+
+
+Resampled = Callable[[Builder, ResizeSite, Tensor, list[Dim]], Tensor]
+"""From an image [N, C, ...] and its sizes before the resampled axes, the last ones, to what is made of it."""
+
+
+def emit_around(builder: Builder, site: ResizeSite, added: int, resample: Resampled) -> Tensor:
+    """What `resample` makes of a site's image, with `added` axes of 1 before those that are resampled.
+
+    Where the image's axes stand otherwise, it is laid out for it.
+    """
     image = builder.graph.tensor(site.image)
     rank = len(site.image_shape)
     spatial = [axis.read for axis in site.axes]
@@ -72,9 +86,8 @@ def emit_resize(builder: Builder, site: ResizeSite) -> Tensor:
     laid_out = builder.transpose(image, [*others, *spatial])
     dims = [builder.dim(laid_out, k) for k in range(rank)]
     lead, inner = dims[: len(others)], dims[len(others) :]
-    added = 1 if len(spatial) == 1 and site.resampling.mode != "nearest" else 0
     whole: list[Dim] = [builder.dims_product(lead[:-1]), *(lead[-1:] or [1]), *[1] * added, *inner]
-    resized = _resized(builder, site, builder.reshape(laid_out, whole), whole[: 2 + added])
+    resized = resample(builder, site, builder.reshape(laid_out, whole), whole[: 2 + added])
     samples = [_samples(builder, axis, resized, 2 + added + k) for k, axis in enumerate(site.axes)]
     apart = resized if len(lead) == 2 and not added else builder.reshape(resized, [*lead, *samples])
     held = [*others, *spatial]

@@ -47,6 +47,7 @@ LoweringName = Literal[
     "roi-align",
     "plugin",
     "resize",
+    "polyphase-conv",
     "deform-conv",
     "tensorrt-attention",
 ]

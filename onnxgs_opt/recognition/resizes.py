@@ -12,7 +12,7 @@ from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import READS, operator
 from onnxgs_opt.lowering import LOWERINGS, Target
-from onnxgs_opt.lowering.resize import resize_refusal
+from onnxgs_opt.lowering.polyphase_conv import RESIZING, resizing_refusal
 from onnxgs_opt.recognition.fixed_values import is_fixed
 from onnxgs_opt.recognition.kind import Record
 from onnxgs_opt.samplers.resize import ResizeSite
@@ -33,10 +33,10 @@ class Resizes:
     keeps_rest: bool = False
 
     def refusals(self, site: ResizeSite, target: Target) -> dict[str, str]:
-        """Every lowering but the one node that it is, and why that is not possible where it is not."""
-        others = {name: NO_POINTS for name in LOWERINGS if name not in ("keep", "resize")}
-        own = resize_refusal(site, target)
-        return others if own is None else {**others, "resize": own}
+        """Every lowering of samplers, and why each form of a Resize is not possible where it is not."""
+        others = {name: NO_POINTS for name in LOWERINGS if name != "keep" and name not in RESIZING}
+        own = {name: resizing_refusal(name, site, target) for name in RESIZING}
+        return {**others, **{name: why for name, why in own.items() if why is not None}}
 
     def workload(self, graph: Graph, site: ResizeSite, layout: Layout | None = None) -> str:
         """What it computes, its type and sizes, and a digest of its cone."""

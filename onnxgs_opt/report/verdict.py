@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.job import Job
 from onnxgs_opt.lowering import LOWERINGS, Tolerance, tolerance_of
-from onnxgs_opt.lowering.resize import resize_tolerance
+from onnxgs_opt.lowering.polyphase_conv import resizing_tolerance
 from onnxgs_opt.lowering.roi_align import region_tolerance
 from onnxgs_opt.passes.lower_sites import ROI_ALIGN, still_read
 from onnxgs_opt.recognition.findings import Survey
@@ -135,7 +135,11 @@ def _tolerances(job: Job, found: Survey, lowerings: Mapping[str, str]) -> tuple[
     weighted = [
         (site, tolerance_of_attention(site, lowerings[site.id])) for site in found.attentions if site.id in lowerings
     ]
-    resizes = [(site, resize_tolerance(site, _longest(job, site))) for site in found.resizes if site.id in lowerings]
+    resizes = [
+        (site, resizing_tolerance(lowerings[site.id], site, _longest(job, site)))
+        for site in found.resizes
+        if site.id in lowerings
+    ]
     regions = [(site, region_tolerance(site, _largest(job))) for site in found.roi_aligns if site.id in lowerings]
     return [*own, *deforms, *weighted], [*resizes, *regions]
 

@@ -111,7 +111,7 @@ _TABLES = {
     "cases": _Table(
         "image", lambda case: (case["image"][1], case["image"][0] * prod(case["points"])), True, "samplers", (1, 4096)
     ),
-    "resizes": _Table("image", lambda case: (case["elements"],), False, "resamplings"),
+    "resizes": _Table("image", lambda case: (case["elements"],), True, "resamplings"),
     "boxes": _Table(
         "image", lambda case: (case["image"][1], case["boxes"] * prod(case["samples"])), True, "RoIAligns by hand"
     ),

@@ -237,8 +237,8 @@ class ResizeTrial:
         return feeds_at(cone, _told_shapes(self.sized, cone), np.random.default_rng(seed))
 
     def lowered(self, graph: Graph, cone: ModelProto, name: str) -> ModelProto:
-        """That model with one Resize: there is no other lowering, whatever `name` says."""
-        return resized(cone, self.site)
+        """That model with the site written by a lowering."""
+        return resized(cone, self.site, name)
 
 
 def _resize_trial(graph: Graph, sized: Graph, site: ResizeSite) -> ResizeTrial:

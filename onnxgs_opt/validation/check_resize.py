@@ -1,4 +1,4 @@
-"""Check that one Resize gives what reads and weights gave: on images of the sizes that were analysed."""
+"""Check that a Resize, in any form, gives what reads and weights gave: on images of the sizes that were analysed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from onnx.helper import tensor_dtype_to_np_dtype
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering.base import Tolerance
-from onnxgs_opt.lowering.resize import emit_resize, resize_tolerance
+from onnxgs_opt.lowering.polyphase_conv import RESIZING, resizing_tolerance
 from onnxgs_opt.passes.infer_shapes import InferShapes
 from onnxgs_opt.passes.lower_whole import LowerWhole
 from onnxgs_opt.runtime import Runtime
@@ -29,10 +29,10 @@ from onnxgs_opt.validation.terms import Terms
 Shapes = Mapping[str, Sequence[int]]
 
 
-def check_resize(graph: Graph, site: ResizeSite, terms: Terms, runtime: Runtime | None = None) -> Comparison:
-    """Compare a site's cone with the Resize, at every set of sizes that the terms have.
+def check_resize(graph: Graph, site: ResizeSite, name: str, terms: Terms, runtime: Runtime | None = None) -> Comparison:
+    """Compare a site's cone with what a lowering writes for it, at every set of sizes that the terms have.
 
-    The Resize runs in `runtime`, or in onnxruntime on a CPU.
+    It runs in `runtime`, or in onnxruntime on a CPU.
     """
     try:
         before = resize_cone(graph, site, terms.scopes)
@@ -42,9 +42,9 @@ def check_resize(graph: Graph, site: ResizeSite, terms: Terms, runtime: Runtime 
     original = Original(before, custom_ops=terms.custom_ops, runtime=runtime)
 
     def allowed(run: Run) -> Tolerance:
-        return terms.tolerance(resize_tolerance(site, longest(site, max(run.feeds[site.image].shape))))
+        return terms.tolerance(resizing_tolerance(name, site, longest(site, max(run.feeds[site.image].shape))))
 
-    return compare_runs(original, resized(before, site), runs, allowed, terms.seed, None)
+    return compare_runs(original, resized(before, site, name), runs, allowed, terms.seed, None)
 
 
 def longest(site: ResizeSite, dynamic: int) -> int:
@@ -62,11 +62,11 @@ def resize_cone(graph: Graph, site: ResizeSite, scopes: dict[str, Scope] | None 
     return cone_behind(graph, site, site.image, scopes)
 
 
-def resized(cone: ModelProto, site: ResizeSite) -> ModelProto:
-    """The same model with one Resize."""
+def resized(cone: ModelProto, site: ResizeSite, name: str) -> ModelProto:
+    """The same model with the site written by a lowering."""
     graph = Graph.from_proto(cone)
     InferShapes().run(graph)
-    LowerWhole([replace(site, body="")], emit_resize).run(graph)
+    LowerWhole([replace(site, body="")], RESIZING[name]).run(graph)
     graph.remove_dead()
     return graph.to_proto()
 

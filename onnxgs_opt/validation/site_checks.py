@@ -70,7 +70,7 @@ def worse(one: Comparison, other: Comparison) -> Comparison:
 
 
 def _of_resize(graph: Graph, site: ResizeSite, terms: Terms) -> Check:
-    return _everywhere(lambda runtime: check_resize(graph, site, terms, runtime), terms)
+    return lambda name: _everywhere(lambda runtime: check_resize(graph, site, name, terms, runtime), terms)(name)
 
 
 def _of_roi_align(graph: Graph, site: RoiAlignSite, terms: Terms) -> Check:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 from pathlib import Path
@@ -23,7 +24,8 @@ from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.runtime.ort import open_session
 from onnxgs_opt.samplers.resampling import Resampling, taps
 from onnxgs_opt.samplers.resize import ResizeSite
-from onnxgs_opt.validation.check_resize import longest
+from onnxgs_opt.validation.check_resize import check_resize, longest
+from onnxgs_opt.validation.terms import Terms
 
 MODELS = Path(__file__).parents[1] / "fixtures" / "resizes"
 BORDERS = {
@@ -50,12 +52,12 @@ def looked_at(model: onnx.ModelProto) -> tuple[Graph, Survey]:
     return look(Graph.from_proto(model))
 
 
-def resized(model: onnx.ModelProto) -> tuple[ResizeSite, onnx.ModelProto]:
-    """The one resampling of a model, and the model with a Resize instead."""
+def resized(model: onnx.ModelProto, name: str = "resize") -> tuple[ResizeSite, onnx.ModelProto]:
+    """The one resampling of a model, and the model with a Resize, or another form of it, instead."""
     graph, found = looked_at(model)
     (site,) = found.resizes
     assert found.sites == (site,)
-    return site, lower(graph, [site], {site.id: "resize"}).to_proto()
+    return site, lower(graph, [site], {site.id: name}).to_proto()
 
 
 def run(model: onnx.ModelProto, image: Any) -> Any:
@@ -183,6 +185,64 @@ def test_tables_of_a_resampling_are_that_resampling(resampling: Resampling, flat
         assert [np.array_equal(a, b) for a, b in zip(same, own, strict=True)] == [True, True]
     image = np.random.default_rng(1).standard_normal((1, 2, ROWS, COLUMNS)).astype(np.float32)
     np.testing.assert_allclose(run(after, image), run(model, image), atol=2e-5)
+
+
+PHASED = (
+    (Resampling("cubic", "half_pixel"), 2),
+    (Resampling("cubic", "half_pixel"), 3),
+    (Resampling("cubic", "asymmetric", coefficient=Fraction(-1, 2)), 4),
+    (Resampling("linear", "half_pixel"), 4),
+    (Resampling("linear", "asymmetric"), 2),
+)
+
+
+@pytest.mark.parametrize("most", [1, 256], ids=["planes", "groups"])
+@pytest.mark.parametrize(("resampling", "factor"), PHASED, ids=lambda own: getattr(own, "mode", own))
+def test_by_a_whole_number_a_conv_makes_the_samples_of_every_phase(
+    resampling: Resampling, factor: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onnxgs_opt.lowering.polyphase_conv.MOST_GROUPS", most)
+    model = tabled(table(resampling, ROWS, factor * ROWS), table(resampling, COLUMNS, factor * COLUMNS))
+    _, after = resized(model, "polyphase-conv")
+    kinds = [node.op_type for node in after.graph.node if node.op_type != "Reshape"]
+    assert kinds == ["Pad", "Conv", "DepthToSpace"]
+    image = np.random.default_rng(1).standard_normal((1, 2, ROWS, COLUMNS)).astype(np.float32)
+    np.testing.assert_allclose(run(after, image), run(model, image), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["bicubic.dyn", "lerps.dyn", "bilinear.st"])
+def test_an_export_is_the_same_conv_at_every_size(name: str) -> None:
+    model = onnx.load(MODELS / f"{name}.onnx")
+    graph, found = looked_at(model)
+    (site,) = found.resizes
+    assert check_resize(graph, site, "polyphase-conv", Terms(lambda own: own, shapes=found.shapes[""])).status == "ok"
+    moved = replace(site, resampling=replace(site.resampling, transform="asymmetric"))
+    seen = check_resize(graph, moved, "polyphase-conv", Terms(lambda own: own, shapes=found.shapes[""]))
+    assert seen.status == "mismatch"
+    after = lower(graph, [site], {site.id: "polyphase-conv"}).to_proto()
+    for batch, *sizes in ((0, 3, 4), (2, 1, 1), (1, 1, 6)) if name.endswith("dyn") else ():
+        image = np.random.default_rng(0).standard_normal((batch, 3, *sizes)).astype(np.float32)
+        np.testing.assert_allclose(run(after, image), run(model, image), atol=1e-5)
+
+
+UNPHASED = {
+    "rows.st": "nothing to weigh",
+    "bicubic_corners.st": "of the same weights",
+    "trilinear.st": "two axes",
+    "bilinear_size.st": "one whole number",
+}
+
+
+@pytest.mark.parametrize("name", UNPHASED)
+def test_what_has_no_phases_is_refused_with_the_reason(name: str) -> None:
+    site, _ = resized(onnx.load(MODELS / f"{name}.onnx"))
+    assert UNPHASED[name] in KINDS["resize"].refusals(site, Target(18))["polyphase-conv"]
+
+
+def test_a_conv_in_short_floats_is_refused() -> None:
+    site, _ = resized(onnx.load(MODELS / "bicubic.st.onnx"))
+    assert "polyphase-conv" not in KINDS["resize"].refusals(site, Target(18))
+    assert "bfloat16" in KINDS["resize"].refusals(site, Target(18, "openvino"))["polyphase-conv"]
 
 
 def test_halves_are_resized_too() -> None:
