@@ -18,6 +18,7 @@ from onnxgs_opt.lowering.attention import WHOLE, attention_refusals
 from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.report.rendering.text import to_text
 from onnxgs_opt.runtime.ort import open_session
+from onnxgs_opt.runtime.tensorrt.prepare import for_engine
 from onnxgs_opt.samplers.attention import AttentionSite
 from onnxgs_opt.validation.check_attention import AttentionCheck, attended
 from onnxgs_opt.validation.terms import Terms
@@ -224,6 +225,9 @@ def test_the_plugin_of_tensorrt_gets_what_its_contract_says() -> None:
     assert starts.tolist() == [0, 6]
     attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
     assert attributes == {"plugin_namespace": b"", "plugin_version": b"1"}
+    prepared, needing_a_library = for_engine(proto)
+    assert not prepared.functions, "TensorRT 10.0 to 10.6 prefer a function to a plugin"
+    assert needing_a_library == 0
 
 
 def _levels(site: AttentionSite) -> AttentionSite:
