@@ -62,6 +62,7 @@ class EverySize:
         self._sizes.look_at(self._scope.backward_slice([output]))
         nodes = of_claim(self._scope, output, [image.tensor])
         found = self._sizes.breaks(nodes, of_tables=False) or self._broken_dims([image.tensor, output])
+        found = found or self._rounded(nodes, ())
         found = found or self._unseen(nodes, min(seen, self._largest), MOST) or self._sizes.confused(nodes)
         return None if found is None else Miss(f"at '{found.node}' {found.why}", 4, CODE)
 

@@ -376,3 +376,29 @@ def test_infinite_pixels_may_come_out_otherwise_where_they_are_weighed(name: str
     image = np.random.default_rng(0).random((2, 3, 7, 9), np.float32)
     image[0, 0, 3, 4] = np.inf
     assert np.array_equal(run(model, image), run(result.model, image), equal_nan=True) is not bool(codes)
+
+
+TWICE = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[N,C,H,W] x) => (float[N,C,P,W] o)
+<int64 zero={0}, int64 one={1}, int64 two={2}, float half={0.5}>
+{
+  sizes = Shape(x)
+  own = Gather<axis=0>(sizes, two)
+  short = Cast<to=TYPE>(own)
+  h = Cast<to=7>(short)
+  p = Mul(h, two)
+  places = Range(zero, p, one)
+  f = Cast<to=1>(places)
+  q = Mul(f, half)
+  last = Sub(h, one)
+  at = Cast<to=7>(q)
+  i = Min(at, last)
+  o = Gather<axis=2>(x, i)
+}"""
+
+
+@pytest.mark.parametrize(("code", "count"), [(TensorProto.INT32, 1), (TensorProto.FLOAT16, 0)])
+def test_a_size_that_halves_round_makes_no_resize(code: int, count: int) -> None:
+    """Of 2049 rows they make 2048, and the result has twice those."""
+    _, found = looked_at(parser.parse_model(TWICE.replace("TYPE", str(code))))
+    assert len(found.resizes) == count
