@@ -20,7 +20,7 @@ AS_GRID_SAMPLE = {
         Spelling("nearest-even", border="zeros", rounded="round", units="edges", dynamic=True),
         Spelling("nearest-down", axes=3, rounded="ceil", opset=20),
         Spelling("floor", border="zeros", rounded="floor", one_grid=True),
-        Spelling("cubic", border="zeros"),
+        Spelling("cubic", border="zeros", order=10),
         Spelling("cubic"),
         Spelling("cubic", border="zeros", units="edges", one_grid=True, opset=20),
         Spelling("linear", axes=3, opset=20),

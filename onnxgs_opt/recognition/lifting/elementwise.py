@@ -116,11 +116,14 @@ def _reciprocal(lift: Lift, node: Node, position: int, index: Index) -> Expr:
 
 
 def _power(lift: Lift, node: Node, position: int, index: Index) -> Expr:
-    """Powers 0, 1 and 2; the square of a coordinate is a leaf."""
+    """Powers from 0 to 3, as cubic weights have; the square or the cube of a coordinate is a leaf."""
     a, b = lift.operands(node, index)
-    if b.value not in (0, 1, 2) or (b.value == 2 and a.leaves and not a.floored):
+    if b.value not in (0, 1, 2, 3) or (b.value > 1 and a.leaves and not a.floored):
         raise NoRule("not a small power")
-    return (lift.algebra.one, a, lift.algebra.mul(a, a))[int(b.value)]
+    out = lift.algebra.one
+    for _ in range(int(b.value)):
+        out = lift.algebra.mul(out, a)
+    return out
 
 
 def _mod(lift: Lift, node: Node, position: int, index: Index) -> Expr:
