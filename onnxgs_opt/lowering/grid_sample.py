@@ -20,9 +20,11 @@ from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.lowering.emit.windows import both_sides, emit_sides, far_where_outside, sides_as_own_mask
 from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.target import Target
+from onnxgs_opt.samplers.border import MIRRORED, ZEROS, borders_along
 from onnxgs_opt.samplers.kernel import TORCH, cubic
 from onnxgs_opt.samplers.site import BILINEAR, Site
 
+NOT_MIRRORING = frozenset({Quirk.MIRRORED_TAPS_ARE_UNMEASURED, Quirk.GRID_SAMPLE_DOES_NOT_MIRROR})
 FIRST_OPSET = 16
 RENAMED_IN = 20  # mode "bilinear" became "linear"
 SLOPE = 6.0
@@ -69,7 +71,7 @@ class GridSample:
         """Write the sampler; see `Lowering.emit`."""
         image = emit_view(builder, site.image)
         sizes = (builder.dim(image, 2), builder.dim(image, 3))
-        by_axis = site.taps == 1 or len(site.kernels) != len(BILINEAR)
+        by_axis = site.taps == 1 or len(site.kernels) != len(BILINEAR) or _is_mirrored(site)
         normalised = site.grid is not None and site.coordinates == "normalised"
         corners = int(bool(site.align_corners) if normalised else not _from_edges(site))
         grid = emit_axis_grid(builder, site, image) if by_axis else _normalised_grid(builder, site, image, sizes)
@@ -84,9 +86,9 @@ class GridSample:
             image,
             builder.cast(grid, float_type(image)),
             dtype=image.dtype,
-            align_corners=int(site.taps > 1) if by_axis else corners,
+            align_corners=int(site.taps > 1 and site.policy.border != "symmetric") if by_axis else corners,
             mode=_mode(site, builder.opset),
-            padding_mode=site.policy.border,
+            padding_mode=_padding(site),
         )
         inside = None if points is None or on_grid else emit_sides(builder, site, points, sizes)
         if inside is None:
@@ -94,6 +96,21 @@ class GridSample:
         mask = sides_as_own_mask(builder, site.mask, inside)
         window = builder.unsqueeze(builder.squeeze(both_sides(builder, inside, samples.dtype), [3]), [1])
         return Emitted(builder.op("Mul", samples, window), mask)
+
+
+def _is_mirrored(site: Site) -> bool:
+    """Whether more than two pixels along an axis, or three axes, are of a mirrored image: GridSample mirrors it itself.
+
+    Of bilinear sites the coordinates are mirrored before.
+    """
+    return site.kernels != BILINEAR and site.taps > 1 and site.policy.border in MIRRORED
+
+
+def _padding(site: Site) -> str:
+    """The border of the node: single pixels of any other one than zeros are told by those that stand for them."""
+    if site.taps > 1:
+        return "reflection" if _is_mirrored(site) else site.policy.border
+    return "zeros" if ZEROS in borders_along(site.policy.border, len(site.kernels)) else "border"
 
 
 def _mode(site: Site, opset: int) -> str:
@@ -110,8 +127,12 @@ def _kernel_refusal(site: Site, target: Target) -> str | None:
         return None
     if len(set(site.kernels)) > 1 or axes == 1:
         return f"GridSample has one kernel along two or three axes, and this sampler is {site.interpolation}"
-    if site.policy.border not in BORDERS:
-        return f"GridSample's own {site.policy.border} border differs from that of an index"
+    if site.taps > 1 and site.policy.border not in (*BORDERS, *MIRRORED):
+        return f"GridSample has no border {site.policy.border}, and no moved coordinate stands for so many pixels"
+    if _is_mirrored(site) and target.quirks & NOT_MIRRORING:
+        return f"{target.runtime} is not known to mirror each pixel that a GridSample reads"
+    if name.startswith("cubic") and Quirk.CUBIC_GRID_SAMPLE_IS_LINEAR in target.quirks:
+        return f"{target.runtime} runs a cubic GridSample as a bilinear one"
     if axes > len(BILINEAR) and (target.opset < RENAMED_IN or site.policy.window != "all"):
         return f"GridSample takes volumes from opset {RENAMED_IN} on, without a window, the model has {target.opset}"
     if name.startswith("cubic") and name != cubic(TORCH).name:
@@ -166,13 +187,14 @@ def tolerance_of_round_trip(site: Site) -> Tolerance | None:
 
 
 def _reads_normalised(site: Site) -> bool:
-    return site.coordinates == "normalised" and site.grid is not None
+    return site.coordinates == "normalised" and site.grid is not None and not _is_mirrored(site)
 
 
 def _round_trip_error(site: Site, sizes: Sequence[int]) -> float:
     if _from_edges(site):
         return _error_from_edges(sizes)
     fades = site.policy.border == "zeros" and not (site.inside or is_inside_image(site.policy))
+    fades = fades or site.policy.border == "symmetric"  # up to half a pixel outside
     return SLOPE * sum(displacement(size, fades) for size in sizes if size)
 
 

@@ -95,7 +95,7 @@ def _match(
         rest.append(None if axis in spatial else next(iter(same)))
     columns = {axis: [index[axis] for index in indices] for axis in spatial}  # type: ignore[index]
     sizes = sizes_of(root, image)
-    along = _along(algebra, found, columns)
+    along = _along(algebra, found, columns, like)
     narrow = {own.position: own.steps for own in along if len(own.steps) in WIDTHS}
     turned = turned_along(algebra, found, columns, narrow)
     match = None if turned is None else _turned(algebra, Turning(root, image, turned, tuple(rest), sizes), like)
@@ -207,11 +207,27 @@ def _name(kernels: Sequence[Kernel]) -> str:
     return " and ".join(names)
 
 
-def _along(algebra: Algebra, found: Sequence[Coordinate], columns: Mapping[int, Sequence[Expr]]) -> list[_Along]:
+def _along(
+    algebra: Algebra, found: Sequence[Coordinate], columns: Mapping[int, Sequence[Expr]], like: Sampler | None
+) -> list[_Along]:
     """What each spatial axis is indexed by, but for those with an index of another form."""
     by_leaf = {c.leaf: c for c in found}
-    every = (_along_one(algebra, position, column, by_leaf) for position, column in columns.items())
-    return [own for own in every if own is not None]
+    every = {position: _along_one(algebra, position, column, by_leaf) for position, column in columns.items()}
+    if like is None or len(like) != len(columns):
+        return [own for own in every.values() if own is not None]
+    kernels = dict(zip(columns, (spec.kernel for spec in like), strict=True))
+    for position in sorted((p for p, own in every.items() if own is None), key=lambda p: len(_leaves(columns[p]))):
+        taken = {own.coordinate.leaf for own in every.values() if own is not None}
+        left = [by_leaf[leaf] for leaf in _leaves(columns[position]) - taken if leaf in by_leaf]
+        if len(left) == 1:  # along two pixels a clamped floor is a condition; the proof tells whether it is that kernel
+            kernel = kernels[position]
+            taps = frozenset(range(kernel.first, kernel.first + kernel.taps))
+            every[position] = _Along(position, left[0], taps, kernel.rounds is to_even)
+    return [own for own in every.values() if own is not None]
+
+
+def _leaves(column: Sequence[Expr]) -> frozenset[Expr]:
+    return frozenset[Expr]().union(*(index.leaves for index in column))
 
 
 def _along_one(

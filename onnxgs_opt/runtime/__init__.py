@@ -20,12 +20,13 @@ OF_ENGINES = frozenset(
         Quirk.ROI_ALIGN_IS_FOR_FEW_REGIONS,
         Quirk.NO_DOUBLES,
         Quirk.NO_GRID_SAMPLE_OF_VOLUMES,
+        Quirk.MIRRORED_TAPS_ARE_UNMEASURED,
     }
 )
 
 RUNTIMES: dict[str, Runtime] = {
     "ort-cpu": OnnxRuntime("ort-cpu"),
-    "ort-cuda": OnnxRuntime("ort-cuda", frozenset({Quirk.SCAN_IS_A_LOOP})),
+    "ort-cuda": OnnxRuntime("ort-cuda", frozenset({Quirk.SCAN_IS_A_LOOP, Quirk.MIRRORED_TAPS_ARE_UNMEASURED})),
     "tensorrt": TensorRt(
         "tensorrt",
         OF_ENGINES

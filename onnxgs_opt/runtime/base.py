@@ -43,6 +43,15 @@ class Quirk(Enum):
     NO_GRID_SAMPLE_OF_VOLUMES = auto()
     """A GridSample of rank 5 does not load."""
 
+    MIRRORED_TAPS_ARE_UNMEASURED = auto()
+    """Whether a GridSample of cubic weights or volumes mirrors each pixel that it reads was not looked at."""
+
+    GRID_SAMPLE_DOES_NOT_MIRROR = auto()
+    """A GridSample whose padding_mode is reflection reads other pixels."""
+
+    CUBIC_GRID_SAMPLE_IS_LINEAR = auto()
+    """A cubic GridSample is run as a bilinear one."""
+
     NO_DEFORM_CONV = auto()
     """A DeformConv does not load."""
 

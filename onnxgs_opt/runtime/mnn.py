@@ -44,6 +44,8 @@ class Mnn:
             Quirk.NO_FUNCTIONS,
             Quirk.NO_DEFORM_CONV,
             Quirk.OLD_ROI_ALIGN_IS_HALF_PIXEL,
+            Quirk.GRID_SAMPLE_DOES_NOT_MIRROR,
+            Quirk.CUBIC_GRID_SAMPLE_IS_LINEAR,
         }
     )
     least_call_s: float = 5e-4

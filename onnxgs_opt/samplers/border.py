@@ -56,6 +56,14 @@ def mirror(o: Arithmetic[E], i: E, last: E, beyond: Fraction = Fraction(0)) -> E
     return o.sub(o.minimum(distance, o.sub(period, distance)), margin)
 
 
+def _back_and_forth(o: Arithmetic[E], i: E, last: E) -> E:
+    """The index that a whole number is a mirror image of, about the outer edges: `mirror` without a half."""
+    size = o.add(last, o.one)
+    period = o.add(size, size)
+    forth = _remainder(o, i, period)
+    return o.minimum(forth, o.sub(o.sub(period, o.one), forth))
+
+
 def _remainder(o: Arithmetic[E], i: E, period: E) -> E:
     return o.sub(i, o.mul(period, o.floor(o.div(i, period))))
 
@@ -68,11 +76,14 @@ BORDERS: Mapping[str, Border] = {
         ZEROS,
         BORDER,
         Border("reflection", lambda o, i, last: (mirror(o, i, last), o.one), lambda size: 2 * (size - 1)),
-        Border("symmetric", lambda o, i, last: (mirror(o, i, last, HALF), o.one), lambda size: 2 * size),
+        Border("symmetric", lambda o, i, last: (_back_and_forth(o, i, last), o.one), lambda size: 2 * size),
         Border("wrap", lambda o, i, last: (_remainder(o, i, o.add(last, o.one)), o.one), lambda size: size),
     )
 }
 """0; the nearest pixel; mirrored at the outer pixels' centres, or at their outer edges; the image repeated."""
+
+MIRRORED: Mapping[str, Fraction] = {"reflection": Fraction(0), "symmetric": HALF}
+"""Of the borders that mirror, how far beyond the centres of the outer pixels."""
 
 CYLINDER: BorderName = "cylinder"
 """Of panoramas: rows end where they begin, and above and below the edge goes on."""

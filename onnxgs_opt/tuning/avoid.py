@@ -10,6 +10,7 @@ from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.recognition import KINDS
 from onnxgs_opt.runtime import Quirk
+from onnxgs_opt.samplers.border import MIRRORED
 from onnxgs_opt.samplers.site import AnySite
 from onnxgs_opt.tuning.plan import KEEP
 from onnxgs_opt.tuning.trial import Trial, trial_of
@@ -24,7 +25,7 @@ def avoided_forms(graph: Graph, sites: Sequence[AnySite], target: Target) -> dic
     done: dict[str, Refusals] = {}
     out = {}
     for site in sites:
-        if not target.avoid and not _is_lacking(site, target):
+        if not target.avoid and not _lack(site, target):
             continue
         trial = trial_of(graph, graph, site)
         if trial.signature not in done:
@@ -42,18 +43,27 @@ def _refused(graph: Graph, trial: Trial, target: Target) -> Iterator[tuple[str, 
     for name in LOWERINGS:
         if name in refusals:
             continue
-        if name == KEEP and _is_lacking(trial.site, target):
-            yield name, f"{target.runtime} has no GridSample of volumes (GSO210)"
+        if name == KEEP and (lack := _lack(trial.site, target)):
+            yield name, f"{target.runtime} has {lack} (GSO210)"
             continue
         model = cone if name == KEEP else trial.lowered(graph, cone, name)
         if found := sorted(operators_of(model) & target.avoid):
             yield name, f"it has {' and '.join(found)}, to be avoided (GSO210)"
 
 
-def _is_lacking(site: AnySite, target: Target) -> bool:
-    """Whether a site is a node that the target lacks."""
-    volumes = site.read_op == "GridSample" and len(site.kernels) > PLANE
-    return volumes and Quirk.NO_GRID_SAMPLE_OF_VOLUMES in target.quirks
+def _lack(site: AnySite, target: Target) -> str:
+    """What of a site that is a node the target lacks, in words; empty where it has it."""
+    if site.read_op != "GridSample":
+        return ""
+    if len(site.kernels) > PLANE and Quirk.NO_GRID_SAMPLE_OF_VOLUMES in target.quirks:
+        return "no GridSample of volumes"
+    mirrors = site.policy is not None and site.policy.border in MIRRORED
+    if mirrors and Quirk.GRID_SAMPLE_DOES_NOT_MIRROR in target.quirks:
+        return "no GridSample that mirrors the image: it reads other pixels"
+    is_cubic = any(name.startswith("cubic") for name in site.kernels)
+    if is_cubic and Quirk.CUBIC_GRID_SAMPLE_IS_LINEAR in target.quirks:
+        return "no cubic GridSample: it runs a bilinear one"
+    return ""
 
 
 def operators_of(model: ModelProto) -> frozenset[str]:

@@ -113,6 +113,20 @@ def test_gathers_become_the_node_again(mode: str, padding: str, align: int) -> N
     assert (made["mode"].decode(), made["padding_mode"].decode()) == (mode, padding)
 
 
+@pytest.mark.parametrize("align", [0, 1])
+@pytest.mark.parametrize(("mode", "told"), [("nearest", "border"), ("cubic", "reflection")])
+def test_gathers_of_a_mirrored_image_become_a_node(mode: str, told: str, align: int) -> None:
+    """Single pixels have the index of the mirrored one, and then no border."""
+    node = model(20, "reflection", align, mode=mode)
+    there = optimize(node, avoid=("GridSample",), measure=False, validate=False)
+    back = optimize(there.model, lowering="grid-sample", measure=False)
+    assert (back.report.status, back.report.validation.status) == ("optimised", "ok")
+    [made] = [node for node in back.model.graph.node if node.op_type == "GridSample"]
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in made.attribute}
+    assert (attributes["mode"].decode(), attributes["padding_mode"].decode()) == (mode, told)
+    assert attributes["align_corners"] == (align if mode == "cubic" else 0)
+
+
 @pytest.mark.parametrize("opset", [16, 20])
 def test_a_cubic_node_repeats_the_edge_of_indices(opset: int) -> None:
     """Beside the first pixel it still mixes two of them; onnx's reference, which clamps the coordinate, does not."""
@@ -128,6 +142,19 @@ def test_a_target_without_volumes_gets_gathers() -> None:
     assert "GridSample" not in operators_of(result.model)
     assert "no GridSample of volumes" in result.report.sites[0].refusals["keep"]
     assert "GridSample" in operators_of(optimize(model(16), target="tensorrt", measure=False, validate=False).model)
+
+
+@pytest.mark.parametrize(
+    ("mode", "padding", "lack"),
+    [
+        ("nearest", "reflection", "no GridSample that mirrors"),
+        ("cubic", "zeros", "no cubic GridSample"),
+        ("linear", "zeros", ""),
+    ],
+)
+def test_what_mnn_runs_otherwise_becomes_gathers(mode: str, padding: str, lack: str) -> None:
+    result = optimize(model(16, padding, mode=mode.replace("cubic", "bicubic")), target="mnn", dry_run=True)
+    assert lack in result.report.sites[0].refusals.get("keep", "")
 
 
 @pytest.mark.parametrize("size", [("2,3,24,40", "2,9,11,2"), ("2,3,270,480", "2,9,11,2"), ("n,3,h,w", "n,p,q,2")])

@@ -25,9 +25,17 @@ AS_GRID_SAMPLE = {
         Spelling("cubic", border="zeros", units="edges", one_grid=True, opset=20),
         Spelling("linear", axes=3, opset=20),
         Spelling("linear", axes=3, border="zeros", one_grid=True, opset=20),
+        Spelling("nearest", border="reflection"),
+        Spelling("nearest-even", border="zeros x wrap", rounded="round", units="corners", dynamic=True),
+        Spelling("floor", axes=3, border="symmetric", rounded="floor", opset=20),
+        Spelling("cubic", border="reflection"),
+        Spelling("cubic", border="symmetric", units="edges", one_grid=True),
+        Spelling("linear", axes=3, border="symmetric", opset=20),
     ),
     "kept": (
         Spelling("cubic(-1/2)", border="zeros"),
+        Spelling("cubic", border="wrap"),
+        Spelling("cubic", border="zeros x border"),
         Spelling("linear", axes=1),
         Spelling("linear", axes=3),  # before opset 20
     ),
@@ -65,7 +73,11 @@ LOOKUPS = {
 }
 
 
-@pytest.mark.parametrize("spelling", list(itertools.islice(spellings(5), 14)), ids=lambda s: s.name)
+CLAMPED = Spelling("linear", axes=3, clamp_first=True, dynamic=True)
+"""Along an axis of two pixels the floor of what is clamped is a condition."""
+
+
+@pytest.mark.parametrize("spelling", [*itertools.islice(spellings(5), 14), CLAMPED], ids=lambda s: s.name)
 def test_each_is_found_and_stays_equal(spelling: Spelling) -> None:
     assert judge(spelling) == "found"
 

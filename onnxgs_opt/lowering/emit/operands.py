@@ -19,7 +19,7 @@ from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
 from onnxgs_opt.lowering.emit.cells import SINGLE, clamped, emit_pixels, float_type
 from onnxgs_opt.lowering.emit.views import emit_view
-from onnxgs_opt.samplers.border import BORDER, ZEROS, Border, borders_along
+from onnxgs_opt.samplers.border import BORDER, MIRRORED, ZEROS, Border, borders_along
 from onnxgs_opt.samplers.policy import Policy
 from onnxgs_opt.samplers.site import BILINEAR, Site
 from onnxgs_opt.samplers.view import View
@@ -92,10 +92,10 @@ def margin_of(site: Site) -> float | None:
 
 
 def _margin(site: Site, border: str) -> float | None:
-    if border not in ("reflection", "symmetric"):
+    if border not in MIRRORED:
         return None
     edges = site.coordinates == "normalised" and site.align_corners is False and site.read_op == "GridSample"
-    return 0.5 if edges or border == "symmetric" else 0.0
+    return 0.5 if edges else float(MIRRORED[border])
 
 
 def _moved(builder: Builder, site: Site, border: Border, p: Tensor, size: Dim) -> Tensor:
