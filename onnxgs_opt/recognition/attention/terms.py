@@ -32,8 +32,10 @@ class Traces(Forms):
         self._axes = len(next(iter(seeds.values())).terms[0].index)
 
     def constant(self, name: str, sign: float, rank: int) -> Sequence[Term]:
-        """A fixed tensor as a term of its own."""
+        """A fixed tensor as a term of its own; none of zeros."""
         value = sign * self.fixed(name).astype(np.float64)
+        if not value.any():
+            return ()
         value = squashed(value.reshape([1] * (rank - value.ndim) + list(value.shape)))
         nowhere = np.full([1] * rank, -1)
         return (Term((nowhere,) * self._axes, (value,)),)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from onnxgs_opt.ir import Node
+from onnxgs_opt.ir import Node, Tensor
+from onnxgs_opt.ir.constants import small_value
 from onnxgs_opt.ir.def_use import Array, Scope
 from onnxgs_opt.ir.operators import ORDERED, operator
 from onnxgs_opt.recognition.deform.image import FADES
@@ -60,7 +61,7 @@ def ways_of(scope: Scope, sites: Sequence[Site]) -> Iterator[Way]:
     held = {site.output: found for k, site in enumerate(sites) if (found := _start(k, site)) is not None}
     looked_at = 0
     for node in scope.nodes if held else ():
-        inputs = [t.name for t in node.inputs if t.name]
+        inputs = [t.name for t in node.inputs if t.name and not (operator(node) == "Add" and _is_zero(t))]
         own = {name: held[name] for name in inputs if name in held}
         if not own or looked_at > MOST_NODES:
             continue
@@ -78,6 +79,7 @@ def _start(number: int, site: Site) -> _Held | None:
     plain = replace(site.affine, factors=()) == AS_IT_IS
     fades = site.policy.border == "zeros" and site.policy.window in FADES and not site.policy.fill
     factors = site.affine.factors
+    plain = plain and not any(view.shift for view in factors)
     if site.kernels != BILINEAR or not plain or not fades or len(factors) > 1:
         return None
     alone = frozenset((number,))
@@ -107,6 +109,12 @@ def _made(node: Node, inputs: Sequence[str], own: dict[str, _Held]) -> _Held | N
     if op in {"Add", "Sum"} and SAMPLES not in stages and all(name in own for name in inputs):
         return replace(union, stage=SUMS)
     return None
+
+
+def _is_zero(tensor: Tensor) -> bool:
+    """Whether it is what sums begin with: small, and known to be 0."""
+    value = small_value(tensor)
+    return value is not None and not value.any()
 
 
 @dataclass(frozen=True)
