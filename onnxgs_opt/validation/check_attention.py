@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from onnx import ModelProto
@@ -13,49 +13,31 @@ from onnxgs_opt.lowering import LOWERINGS, Tolerance, tolerance_of
 from onnxgs_opt.lowering.attention import WHOLE, attention_tolerance
 from onnxgs_opt.passes.infer_shapes import InferShapes
 from onnxgs_opt.passes.lower_sites import lower
-from onnxgs_opt.runtime import Runtime
 from onnxgs_opt.samplers.attention import AttentionSite
 from onnxgs_opt.samplers.view import Array, lay_out, spans
 from onnxgs_opt.validation.boundary_values import pixels
 from onnxgs_opt.validation.check_deform_conv import operand_cone
 from onnxgs_opt.validation.check_resize import Shapes, feeds_at
-from onnxgs_opt.validation.compare import Comparison, compare_runs
+from onnxgs_opt.validation.cone_check import ConeCheck
 from onnxgs_opt.validation.inputs import MAX_ROUNDS, POINTS, Run
-from onnxgs_opt.validation.original import Original
 from onnxgs_opt.validation.terms import Terms
 
 Aim = Callable[[int, int, tuple[int, ...]], Array]
 """From the pixels of an axis, whether that is x (0) or y (1), and a shape [B, Q, H, P] to pixel coordinates of that."""
 
 
-@dataclass(frozen=True)
-class AttentionCheck:
-    """The check of one site; what its cone makes of inputs serves all lowerings."""
+def attention_check(graph: Graph, site: AttentionSite, terms: Terms) -> ConeCheck[AttentionSite]:
+    """The check of a site.
 
-    site: AttentionSite
-    cone: Original
-    terms: Terms
-    runs: tuple[Run, ...]
+    Raises:
+        NotRunnableError: Its cone cannot run alone.
+    """
+    cone = operand_cone(graph, site, terms.scopes)
+    return ConeCheck.of(site, cone, terms, _runs(cone, site, terms), attended, _tolerance)
 
-    @classmethod
-    def of(cls, graph: Graph, site: AttentionSite, terms: Terms) -> AttentionCheck:
-        """Prepare the checks of a site.
 
-        Raises:
-            NotRunnableError: Its cone cannot run alone.
-        """
-        cone = operand_cone(graph, site, terms.scopes)
-        return cls(
-            site, Original(cone, custom_ops=terms.custom_ops, keeps=True), terms, tuple(_runs(cone, site, terms))
-        )
-
-    def compare(self, name: str, runtime: Runtime | None = None) -> Comparison:
-        """Compare the cone with what a lowering writes for it, which runs in `runtime` or onnxruntime on a CPU."""
-        allowed = self.terms.tolerance(tolerance_of_attention(self.site, name))
-        after = attended(self.cone.model, self.site, name)
-        return compare_runs(
-            replace(self.cone, runtime=runtime), after, self.runs, lambda _: allowed, self.terms.seed, None
-        )
+def _tolerance(site: AttentionSite, name: str, _: Run) -> Tolerance:
+    return tolerance_of_attention(site, name)
 
 
 def tolerance_of_attention(site: AttentionSite, name: str) -> Tolerance:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from onnx import ModelProto
@@ -16,49 +16,30 @@ from onnxgs_opt.lowering.deform_conv import deform_tolerance
 from onnxgs_opt.lowering.deform_gather import is_whole
 from onnxgs_opt.passes.infer_shapes import InferShapes
 from onnxgs_opt.passes.lower_sites import lower
-from onnxgs_opt.runtime import Runtime
 from onnxgs_opt.samplers.attention import AttentionSite
 from onnxgs_opt.samplers.deform import DeformSite
 from onnxgs_opt.samplers.view import Array, lay_out, spans
 from onnxgs_opt.validation.boundary_values import pixels
 from onnxgs_opt.validation.check_resize import Shapes, feeds_at
-from onnxgs_opt.validation.compare import Comparison, compare_runs
+from onnxgs_opt.validation.cone_check import ConeCheck
 from onnxgs_opt.validation.extract import cone_from
 from onnxgs_opt.validation.inputs import MAX_ROUNDS, POINTS, Run
-from onnxgs_opt.validation.original import Original
 from onnxgs_opt.validation.small_sizes import small_runs
 from onnxgs_opt.validation.terms import Terms
 
 
-@dataclass(frozen=True)
-class DeformCheck:
-    """The check of one site; what its cone makes of inputs serves all lowerings."""
+def deform_check(graph: Graph, site: DeformSite, terms: Terms) -> ConeCheck[DeformSite]:
+    """The check of a site.
 
-    site: DeformSite
-    cone: Original
-    terms: Terms
-    runs: tuple[Run, ...]
+    Raises:
+        NotRunnableError: Its cone cannot run alone.
+    """
+    cone = operand_cone(graph, site, terms.scopes)
+    return ConeCheck.of(site, cone, terms, _runs(graph, cone, site, terms), deformed, _tolerance)
 
-    @classmethod
-    def of(cls, graph: Graph, site: DeformSite, terms: Terms) -> DeformCheck:
-        """Prepare the checks of a site.
 
-        Raises:
-            NotRunnableError: Its cone cannot run alone.
-        """
-        cone = operand_cone(graph, site, terms.scopes)
-        runs = tuple(_runs(graph, cone, site, terms))
-        return cls(site, Original(cone, custom_ops=terms.custom_ops, keeps=True), terms, runs)
-
-    def compare(self, name: str, runtime: Runtime | None = None) -> Comparison:
-        """Compare the cone with what a lowering writes for it, which runs in `runtime` or onnxruntime on a CPU."""
-
-        def allowed(run: Run) -> Tolerance:
-            sizes = (*self.site.sizes[:2], *run.image, *self.site.sizes[4:])
-            return self.terms.tolerance(tolerance_of_deform(self.site, name, sizes))
-
-        after = deformed(self.cone.model, self.site, name)
-        return compare_runs(replace(self.cone, runtime=runtime), after, self.runs, allowed, self.terms.seed, None)
+def _tolerance(site: DeformSite, name: str, run: Run) -> Tolerance:
+    return tolerance_of_deform(site, name, (*site.sizes[:2], *run.image, *site.sizes[4:]))
 
 
 def tolerance_of_deform(site: DeformSite, name: str, sizes: Sequence[int | None] = ()) -> Tolerance:

@@ -15,36 +15,30 @@ from onnxgs_opt.lowering.base import Tolerance
 from onnxgs_opt.lowering.polyphase_conv import RESIZING, resizing_tolerance
 from onnxgs_opt.passes.infer_shapes import InferShapes
 from onnxgs_opt.passes.lower_whole import LowerWhole
-from onnxgs_opt.runtime import Runtime
 from onnxgs_opt.samplers.resize import ResizeSite
 from onnxgs_opt.samplers.view import Array
 from onnxgs_opt.validation.boundary_values import image_values
-from onnxgs_opt.validation.compare import Comparison, compare_runs
+from onnxgs_opt.validation.cone_check import ConeCheck
 from onnxgs_opt.validation.extract import NotRunnableError, cone_behind
 from onnxgs_opt.validation.inputs import Run
-from onnxgs_opt.validation.original import Original
 from onnxgs_opt.validation.small_sizes import small_runs
 from onnxgs_opt.validation.terms import Terms
 
 Shapes = Mapping[str, Sequence[int]]
 
 
-def check_resize(graph: Graph, site: ResizeSite, name: str, terms: Terms, runtime: Runtime | None = None) -> Comparison:
-    """Compare a site's cone with what a lowering writes for it, at every set of sizes that the terms have.
+def resize_check(graph: Graph, site: ResizeSite, terms: Terms) -> ConeCheck[ResizeSite]:
+    """The check of a site's lowerings, at every set of sizes that the terms have.
 
-    It runs in `runtime`, or in onnxruntime on a CPU.
+    Raises:
+        NotRunnableError: Its cone cannot run alone.
     """
-    try:
-        before = resize_cone(graph, site, terms.scopes)
-        runs = list(_runs(graph, before, terms))
-    except NotRunnableError as reason:
-        return Comparison("not-run", seed=terms.seed, worst=str(reason))
-    original = Original(before, custom_ops=terms.custom_ops, runtime=runtime)
+    cone = resize_cone(graph, site, terms.scopes)
+    return ConeCheck.of(site, cone, terms, _runs(graph, cone, terms), resized, _tolerance)
 
-    def allowed(run: Run) -> Tolerance:
-        return terms.tolerance(resizing_tolerance(name, site, longest(site, max(run.feeds[site.image].shape))))
 
-    return compare_runs(original, resized(before, site, name), runs, allowed, terms.seed, None)
+def _tolerance(site: ResizeSite, name: str, run: Run) -> Tolerance:
+    return resizing_tolerance(name, site, longest(site, max(run.feeds[site.image].shape)))
 
 
 def longest(site: ResizeSite, dynamic: int) -> int:

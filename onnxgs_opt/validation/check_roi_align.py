@@ -14,15 +14,13 @@ from onnxgs_opt.lowering.base import Tolerance
 from onnxgs_opt.lowering.roi_align import region_tolerance
 from onnxgs_opt.passes.infer_shapes import InferShapes
 from onnxgs_opt.passes.lower_sites import lower
-from onnxgs_opt.runtime import Runtime
 from onnxgs_opt.samplers.roi_align import RoiAlignSite
 from onnxgs_opt.samplers.view import Array
 from onnxgs_opt.validation.box_values import with_boxes
 from onnxgs_opt.validation.check_resize import Shapes, feeds_at
-from onnxgs_opt.validation.compare import Comparison, compare_runs
-from onnxgs_opt.validation.extract import NotRunnableError, cone_from
+from onnxgs_opt.validation.cone_check import ConeCheck
+from onnxgs_opt.validation.extract import cone_from
 from onnxgs_opt.validation.inputs import Run
-from onnxgs_opt.validation.original import Original
 from onnxgs_opt.validation.small_sizes import small_runs
 from onnxgs_opt.validation.terms import Terms
 
@@ -30,22 +28,18 @@ ROUNDS = 6
 """Sets of boxes at each set of sizes."""
 
 
-def check_roi_align(graph: Graph, site: RoiAlignSite, terms: Terms, runtime: Runtime | None = None) -> Comparison:
-    """Compare a site's cone with the RoiAlign, at every set of sizes that the terms have.
+def roi_align_check(graph: Graph, site: RoiAlignSite, terms: Terms) -> ConeCheck[RoiAlignSite]:
+    """The check of a site's RoiAlign, at every set of sizes that the terms have.
 
-    The RoiAlign runs in `runtime`, or in onnxruntime on a CPU.
+    Raises:
+        NotRunnableError: Its cone cannot run alone.
     """
-    try:
-        before = box_cone(graph, site, terms.scopes)
-        runs = list(_runs(graph, before, site, terms))
-    except NotRunnableError as reason:
-        return Comparison("not-run", seed=terms.seed, worst=str(reason))
-    original = Original(before, custom_ops=terms.custom_ops, runtime=runtime)
+    cone = box_cone(graph, site, terms.scopes)
+    return ConeCheck.of(site, cone, terms, _runs(graph, cone, site, terms), lowered_boxes, _tolerance)
 
-    def allowed(run: Run) -> Tolerance:
-        return terms.tolerance(region_tolerance(site, max(run.feeds[site.image.tensor].shape)))
 
-    return compare_runs(original, lowered_boxes(before, site, "roi-align"), runs, allowed, terms.seed, None)
+def _tolerance(site: RoiAlignSite, _: str, run: Run) -> Tolerance:
+    return region_tolerance(site, max(run.feeds[site.image.tensor].shape))
 
 
 def box_cone(graph: Graph, site: RoiAlignSite, scopes: dict[str, Scope] | None = None) -> ModelProto:

@@ -11,18 +11,16 @@ from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS
 from onnxgs_opt.passes.lower_sites import ROI_ALIGN
 from onnxgs_opt.runtime import Runtime
-from onnxgs_opt.samplers.attention import AttentionSite
-from onnxgs_opt.samplers.deform import DeformSite
-from onnxgs_opt.samplers.resize import ResizeSite
 from onnxgs_opt.samplers.roi_align import RoiAlignSite
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
 from onnxgs_opt.validation.check import SiteCheck
-from onnxgs_opt.validation.check_attention import AttentionCheck
-from onnxgs_opt.validation.check_deform_conv import DeformCheck
+from onnxgs_opt.validation.check_attention import attention_check
+from onnxgs_opt.validation.check_deform_conv import deform_check
 from onnxgs_opt.validation.check_gather_sum import check_reads
-from onnxgs_opt.validation.check_resize import check_resize
-from onnxgs_opt.validation.check_roi_align import check_roi_align
+from onnxgs_opt.validation.check_resize import resize_check
+from onnxgs_opt.validation.check_roi_align import roi_align_check
 from onnxgs_opt.validation.compare import Comparison
+from onnxgs_opt.validation.cone_check import ConeCheck
 from onnxgs_opt.validation.extract import NotRunnableError
 from onnxgs_opt.validation.terms import Terms
 
@@ -60,7 +58,7 @@ def _shared(check: SiteCheck, name: str, terms: Terms) -> Comparison:
 
 
 def _of_sum(graph: Graph, site: StructuralSite, terms: Terms) -> Check:
-    return _everywhere(lambda runtime: check_reads(graph, site, seed=terms.seed, runtime=runtime), terms)
+    return lambda _: _everywhere(lambda runtime: check_reads(graph, site, seed=terms.seed, runtime=runtime), terms)
 
 
 def worse(one: Comparison, other: Comparison) -> Comparison:
@@ -69,45 +67,33 @@ def worse(one: Comparison, other: Comparison) -> Comparison:
     return replace(max(one, other, key=lambda made: (made.status != "ok", made.max_abs)), beyond=beyond)
 
 
-def _of_resize(graph: Graph, site: ResizeSite, terms: Terms) -> Check:
-    return lambda name: _everywhere(lambda runtime: check_resize(graph, site, name, terms, runtime), terms)(name)
+def _of_cone(made: Callable[[Graph, Any, Terms], ConeCheck[Any]]) -> Callable[[Graph, Any, Terms], Check]:
+    """The check of sites of a kind whose lowerings are all compared with one cone."""
+
+    def check_of(graph: Graph, site: AnySite, terms: Terms) -> Check:
+        try:
+            check = made(graph, site, terms)
+        except NotRunnableError as reason:
+            unchecked = Comparison("not-run", seed=terms.seed, worst=str(reason))
+            return lambda _: unchecked
+        return lambda name: _everywhere(lambda runtime: check.compare(name, runtime), terms)
+
+    return check_of
 
 
 def _of_roi_align(graph: Graph, site: RoiAlignSite, terms: Terms) -> Check:
     """One node is compared with the whole site; every other lowering is one of what it is made of."""
-    whole = _everywhere(lambda runtime: check_roi_align(graph, site, terms, runtime), terms)
+    whole = cache(lambda: _of_cone(roi_align_check)(graph, site, terms))
     plain = cache(lambda: checker(graph, site.plain, terms))
-    return lambda name: whole(name) if name == ROI_ALIGN else plain()(name)
+    return lambda name: (whole if name == ROI_ALIGN else plain)()(name)
 
 
-def _of_deform_conv(graph: Graph, site: DeformSite, terms: Terms) -> Check:
-    try:
-        check = DeformCheck.of(graph, site, terms)
-    except NotRunnableError as reason:
-        unchecked = Comparison("not-run", seed=terms.seed, worst=str(reason))
-        return lambda _: unchecked
-    return lambda name: _everywhere(lambda runtime: check.compare(name, runtime), terms)(name)
-
-
-def _of_attention(graph: Graph, site: AttentionSite, terms: Terms) -> Check:
-    try:
-        check = AttentionCheck.of(graph, site, terms)
-    except NotRunnableError as reason:
-        unchecked = Comparison("not-run", seed=terms.seed, worst=str(reason))
-        return lambda _: unchecked
-    return lambda name: _everywhere(lambda runtime: check.compare(name, runtime), terms)(name)
-
-
-def _everywhere(compare: Callable[[Runtime | None], Comparison], terms: Terms) -> Check:
-    """The check of one lowering, whichever a site has, in onnxruntime and where else it has to be right."""
-
-    def check(_: str) -> Comparison:
-        found = compare(None)
-        if found.status == "ok" and terms.runtime is not None:
-            return worse(found, compare(terms.runtime))
-        return found
-
-    return check
+def _everywhere(compare: Callable[[Runtime | None], Comparison], terms: Terms) -> Comparison:
+    """The check of one lowering, in onnxruntime and where else it has to be right."""
+    found = compare(None)
+    if found.status == "ok" and terms.runtime is not None:
+        return worse(found, compare(terms.runtime))
+    return found
 
 
 CHECKS: dict[str, Callable[[Graph, Any, Terms], Check]] = {
@@ -115,9 +101,9 @@ CHECKS: dict[str, Callable[[Graph, Any, Terms], Check]] = {
     "sampler": _of_sampler,
     "grid-sample": _of_sampler,
     "structural": _of_sum,
-    "resize": _of_resize,
+    "resize": _of_cone(resize_check),
     "roi-align": _of_roi_align,
-    "deform-conv": _of_deform_conv,
-    "deformable-attention": _of_attention,
+    "deform-conv": _of_cone(deform_check),
+    "deformable-attention": _of_cone(attention_check),
 }
 """By a site's kind, what makes its check."""

@@ -20,7 +20,7 @@ from onnxgs_opt.report.rendering.text import to_text
 from onnxgs_opt.runtime.ort import open_session
 from onnxgs_opt.runtime.tensorrt.prepare import for_engine
 from onnxgs_opt.samplers.attention import AttentionSite
-from onnxgs_opt.validation.check_attention import AttentionCheck, attended
+from onnxgs_opt.validation.check_attention import attended, attention_check
 from onnxgs_opt.validation.terms import Terms
 from tests.fixtures.attention.text import LEVELS, feeds_of, model, truth
 
@@ -80,7 +80,7 @@ def test_a_spelling_is_found_and_equal_as_a_whole_and_as_samplers(name: str) -> 
     (site,) = found.sites
     assert isinstance(site, AttentionSite)
     assert (site.rule, site.levels, site.sizes) == ("GSO008", LEVELS, (2, 5, 2, 3, 2))
-    check = AttentionCheck.of(graph, site, Terms(lambda own: own))
+    check = attention_check(graph, site, Terms(lambda own: own))
     for lowering in (*WHOLE, "merged-gather"):
         seen = check.compare(lowering)
         assert seen.status == "ok", (lowering, seen.worst)
@@ -215,7 +215,7 @@ def test_refusals_have_reasons() -> None:
 def test_the_plugin_of_tensorrt_gets_what_its_contract_says() -> None:
     graph, found = looked_at(model())
     (site,) = found.attentions
-    cone = AttentionCheck.of(graph, site, Terms(lambda own: own)).cone.model
+    cone = attention_check(graph, site, Terms(lambda own: own)).cone.model
     proto = attended(cone, site, "tensorrt-attention")
     (node,) = (node for node in proto.graph.node if node.op_type == "MultiscaleDeformableAttnPlugin_TRT")
     values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
@@ -255,5 +255,5 @@ def _heads(site: AttentionSite) -> AttentionSite:
 def test_the_check_sees_a_wrong_site(fault: Callable[[AttentionSite], AttentionSite]) -> None:
     graph, found = looked_at(model())
     (site,) = found.attentions
-    check = AttentionCheck.of(graph, site, Terms(lambda own: own))
+    check = attention_check(graph, site, Terms(lambda own: own))
     assert replace(check, site=fault(site)).compare("row-gather").status == "mismatch"

@@ -21,7 +21,7 @@ from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.report.rendering.text import to_text
 from onnxgs_opt.runtime.ort import has_deform_conv, open_session
 from onnxgs_opt.samplers.deform import DeformSite
-from onnxgs_opt.validation.check_deform_conv import DeformCheck, deformed
+from onnxgs_opt.validation.check_deform_conv import deform_check, deformed
 from onnxgs_opt.validation.terms import Terms
 from tests.fixtures.deform import Spelling, build, feeds_of, truth
 
@@ -64,7 +64,7 @@ def run(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> np.ndarray:
 
 def node_of(graph: Graph, site: DeformSite) -> onnx.NodeProto:
     """The one node that stands for a site, whose check passes."""
-    check = DeformCheck.of(graph, site, Terms(lambda own: own))
+    check = deform_check(graph, site, Terms(lambda own: own))
     seen = check.compare("deform-conv")
     assert seen.status == "ok", seen.worst
     (node,) = (n for n in deformed(check.cone.model, site, "deform-conv").graph.node if n.op_type == "DeformConv")
@@ -123,7 +123,7 @@ def test_without_the_node_weighted_pixels_are_read(name: str, monkeypatch: pytes
     graph, found = looked_at(model)
     (site,) = found.deforms
     feeds = feeds_of(model)
-    check = DeformCheck.of(graph, site, Terms(lambda own: own))
+    check = deform_check(graph, site, Terms(lambda own: own))
     monkeypatch.setattr("onnxgs_opt.lowering.deform_gather.BLOCK", 12 * own.points * own.made // own.groups)
     refused = KINDS[site.kind].refusals(site, Target(11))
     assert "merged-gather" not in refused
@@ -152,7 +152,7 @@ def test_where_that_would_read_more_the_samples_are_weighted_as_before(name: str
     model = build(SAMPLER_ALONE[name])
     graph, found = looked_at(model)
     (site,) = found.deforms
-    check = DeformCheck.of(graph, site, Terms(lambda own: own))
+    check = deform_check(graph, site, Terms(lambda own: own))
     seen = check.compare("merged-gather")
     assert seen.status == "ok", seen.worst
     assert samplers_kept(lower(graph, [site], {site.id: "merged-gather"}).to_proto()) & {"Conv"}
@@ -342,6 +342,6 @@ def test_the_check_sees_a_wrong_site(fault: Callable[[DeformSite], DeformSite], 
     graph, found = looked_at(build(Spelling()))
     (site,) = found.deforms
     terms = Terms(lambda own: own)
-    check = DeformCheck.of(graph, site, terms)
+    check = deform_check(graph, site, terms)
     assert check.compare(form).status == "ok"
     assert replace(check, site=fault(site)).compare(form).status == "mismatch"

@@ -20,7 +20,7 @@ from onnxgs_opt.errors import OptError
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.passes.lower_sites import lower
 from onnxgs_opt.runtime.ort import open_session
-from onnxgs_opt.validation.check_deform_conv import DeformCheck
+from onnxgs_opt.validation.check_deform_conv import deform_check
 from onnxgs_opt.validation.terms import Terms
 from tests.campaigns.soundness.counting import failures_of
 from tests.fixtures.deform import build, feeds_of, mutants, spellings
@@ -42,7 +42,7 @@ def judge(model: onnx.ModelProto) -> str:
     except (OptError, onnx.checker.ValidationError):  # an edit that no runtime takes
         return "invalid"
     for site, form in itertools.product(found.deforms, FORMS):
-        seen = DeformCheck.of(graph, site, Terms(lambda own: own)).compare(form)
+        seen = deform_check(graph, site, Terms(lambda own: own)).compare(form)
         if seen.status != "ok":
             return "kept by its check"  # an edit may round otherwise beside a pixel
         after = _run(lower(graph, [site], {site.id: form}).to_proto(), feeds)
