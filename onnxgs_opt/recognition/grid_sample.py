@@ -51,15 +51,25 @@ def is_bilinear(node: Node) -> bool:
 
 def is_sampler(node: Node) -> bool:
     """Whether a node that has GridSample's inputs and attributes samples images or volumes in a way that is known."""
-    if _mode(node) not in KERNELS or len(node.inputs) < 2:
-        return False
+    return not unknown_of(node)
+
+
+def unknown_of(node: Node) -> str:
+    """What of a node with GridSample's inputs and attributes keeps it from being a site, in words; empty if nothing."""
+    padding = _text(node.attrs.get("padding_mode", "zeros"))
+    if _mode(node) not in KERNELS or padding not in BORDERS or len(node.inputs) < 2:
+        return f"mode {_mode(node)} with padding_mode {padding} is none that is known"
     image, grid = node.inputs[:2]
     rank = 0 if image.shape is None else len(image.shape)
-    if rank not in (_RANK, _OF_VOLUMES) or (rank != _RANK and KERNELS[_mode(node)] == TORCH_CUBIC):
-        return False
-    padding = _text(node.attrs.get("padding_mode", "zeros"))
-    known = grid.shape is not None and len(grid.shape) == rank and _is_float(image) and _is_float(grid)
-    return known and padding in BORDERS and all(_size(image, axis) not in (0, 1) for axis in range(2, rank))
+    if rank not in (_RANK, _OF_VOLUMES) or grid.shape is None or len(grid.shape) != rank:
+        return "its image and its grid are not known to have 4 or 5 axes"
+    if rank != _RANK and KERNELS[_mode(node)] == TORCH_CUBIC:
+        return "cubic weights of volumes are none that is known"
+    if not (_is_float(image) and _is_float(grid)):
+        return "its image and its grid are not both floats that numpy has"
+    if any(_size(image, axis) in (0, 1) for axis in range(2, rank)):
+        return "an axis of its image has less than 2 pixels, and a sampler needs 2"
+    return ""
 
 
 def _mode(node: Node) -> str:

@@ -12,6 +12,7 @@ from onnxgs_opt.job import Job
 from onnxgs_opt.lowering.plugin import operator_nodes
 from onnxgs_opt.passes.lower_bilinear import RAISED
 from onnxgs_opt.recognition.findings import Survey
+from onnxgs_opt.recognition.grid_sample import OP, unknown_of
 from onnxgs_opt.report.model import Hazard
 from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.validation.compare import Comparison
@@ -62,9 +63,10 @@ def _avoided(job: Job, result: Graph) -> Iterator[Hazard]:
     """One at the first node of each operator that was to be avoided and is in the result all the same."""
     nodes = [node for part in (result, *result.bodies()) for node in part.nodes if node.op in job.target.avoid]
     for name in sorted({node.op for node in nodes}):
-        own = [node.name for node in nodes if node.op == name]
+        own = [node for node in nodes if node.op == name]
         others = f" {len(own) - 1} more stay as well." if len(own) > 1 else ""
-        yield Hazard(AVOIDED, own[0], f"{name} stays here.{others} {CODES[AVOIDED].action}")
+        why = next((f" It is no site: {unknown}." for node in own if name == OP and (unknown := unknown_of(node))), "")
+        yield Hazard(AVOIDED, own[0].name, f"{name} stays here.{others}{why} {CODES[AVOIDED].action}")
 
 
 def _not_finite(found: Survey, lowerings: Mapping[str, str]) -> Iterator[Hazard]:

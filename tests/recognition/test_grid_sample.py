@@ -145,6 +145,40 @@ def test_a_target_without_volumes_gets_gathers() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"image": "2,3,1,5"}, "an axis of its image has less than 2 pixels"),
+        ({"image": "2,3,4,5,6", "grid": "2,3,9,11,3", "mode": "cubic"}, "cubic weights of volumes"),
+    ],
+)
+def test_what_stays_all_the_same_has_a_reason(given: dict[str, str], why: str) -> None:
+    whole = model(20, **given)  # type: ignore[arg-type]
+    if "mode" in given:
+        whole.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info("out", onnx.TensorProto.FLOAT, None))
+    report = optimize(whole, avoid=("GridSample",), measure=False, validate=False).report
+    [hint] = [hazard.hint for hazard in report.hazards if hazard.code == "GSO210"]
+    assert why in hint
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+@pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
+def test_gathers_are_equal_at_the_smallest_sizes(mode: str, padding: str) -> None:
+    """Of dynamic images, which may have axes of a single pixel."""
+    rng = np.random.default_rng(1)
+    for align in (0, 1):
+        node = model(20, padding, align, "n,c,h,w", "n,ho,wo,2", mode=mode)
+        made = optimize(node, avoid=("GridSample",), measure=False, validate=False).model
+        assert "GridSample" not in operators_of(made)
+        before, after = (open_session(each, threads=1) for each in (node, made))
+        for sizes in ((1, 1), (1, 4), (2, 1), (2, 3), (5, 2)):
+            image = rng.standard_normal((2, 3, *sizes)).astype(np.float32)
+            points = rng.integers(-9, 14, (2, 6, 7, 2)) + rng.choice([0, 0.25, 0.8], (2, 6, 7, 2))
+            grid = ((2 * points + 1) / np.array(sizes[::-1]) - 1).astype(np.float32)
+            feeds = {"image": image, "grid": grid}
+            np.testing.assert_allclose(after.run(None, feeds)[0], before.run(None, feeds)[0], rtol=0, atol=2e-4)
+
+
+@pytest.mark.parametrize(
     ("mode", "padding", "lack"),
     [
         ("nearest", "reflection", "no GridSample that mirrors"),
