@@ -24,7 +24,7 @@ from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.runtime.ort import open_session
 from onnxgs_opt.samplers.resampling import Resampling, taps
 from onnxgs_opt.samplers.resize import ResizeSite
-from onnxgs_opt.validation.check_resize import check_resize, longest
+from onnxgs_opt.validation.check_resize import longest, resize_check
 from onnxgs_opt.validation.terms import Terms
 
 MODELS = Path(__file__).parents[1] / "fixtures" / "resizes"
@@ -215,10 +215,10 @@ def test_an_export_is_the_same_conv_at_every_size(name: str) -> None:
     model = onnx.load(MODELS / f"{name}.onnx")
     graph, found = looked_at(model)
     (site,) = found.resizes
-    assert check_resize(graph, site, "polyphase-conv", Terms(lambda own: own, shapes=found.shapes[""])).status == "ok"
+    check = resize_check(graph, site, Terms(lambda own: own, shapes=found.shapes[""]))
+    assert check.compare("polyphase-conv").status == "ok"
     moved = replace(site, resampling=replace(site.resampling, transform="asymmetric"))
-    seen = check_resize(graph, moved, "polyphase-conv", Terms(lambda own: own, shapes=found.shapes[""]))
-    assert seen.status == "mismatch"
+    assert replace(check, site=moved).compare("polyphase-conv").status == "mismatch"
     after = lower(graph, [site], {site.id: "polyphase-conv"}).to_proto()
     for batch, *sizes in ((0, 3, 4), (2, 1, 1), (1, 1, 6)) if name.endswith("dyn") else ():
         image = np.random.default_rng(0).standard_normal((batch, 3, *sizes)).astype(np.float32)
