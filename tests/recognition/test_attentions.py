@@ -198,6 +198,22 @@ def test_levels_with_other_numbers_of_points_stay_samplers() -> None:
     assert {miss.condition for miss in found.near_misses} == {"its levels have different numbers of points"}
 
 
+def test_blended_frames_are_two_samplers_and_no_near_miss() -> None:
+    text = """<ir_version: 8, opset_import: ["": 17]>
+g (float[1, 3, 8, 9] a, float[1, 3, 8, 9] b, float[1, 8, 9, 2] to, float[1, 8, 9, 2] back, float[1, 1, 8, 9] mask,
+   float[1, 1, 8, 9] rest) => (float[1, 3, 8, 9] out)
+{
+   left = GridSample (a, to)
+   right = GridSample (b, back)
+   first = Mul (left, mask)
+   second = Mul (right, rest)
+   out = Add (first, second)
+}"""
+    _, found = looked_at(onnx.parser.parse_model(text))
+    assert [site.rule for site in found.sites] == ["GSO002", "GSO002"]
+    assert not found.near_misses
+
+
 def test_the_report_says_what_it_is() -> None:
     report = optimize(model(), lowering="plugin").report
     text = to_text(report)

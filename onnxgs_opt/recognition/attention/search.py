@@ -50,10 +50,11 @@ def find_attentions(scope: Scope, sites: Sequence[Site], stated: Box | None = No
             found.append(_site(scope, sizes, [sites[k] for k in way.samplers], way))
         except NoForm as reason:
             why = Remark(CODE, scope.producer[way.output][0].name, str(reason))
-            reasons.setdefault(frozenset(way.samplers), why)
+            if way.folds and len(way.samplers) > 1:  # frames that are blended are nothing that lacks something
+                reasons.setdefault(frozenset(way.samplers), why)
             continue
         claimed |= set(way.samplers)
-    misses = [why for own, why in reasons.items() if len(own) > 1 and claimed.isdisjoint(own)]
+    misses = [why for own, why in reasons.items() if claimed.isdisjoint(own)]
     return FoundAttentions(tuple(found[::-1]), tuple(misses[::-1]))
 
 

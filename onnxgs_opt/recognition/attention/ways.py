@@ -42,11 +42,15 @@ class Product:
 
 @dataclass(frozen=True)
 class Way:
-    """A sum of products of samples: of which samplers, by number, and of which products."""
+    """A sum of products of samples: of which samplers, by number, and of which products.
+
+    `folds`: it sums along an axis, as over points, and does not merely add what several samplers make.
+    """
 
     output: str
     samplers: tuple[int, ...]
     products: tuple[Product, ...]
+    folds: bool
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class _Held:
     stage: int
     samplers: frozenset[int]
     products: tuple[Product, ...] = ()
+    folds: bool = False
 
 
 def ways_of(scope: Scope, sites: Sequence[Site]) -> Iterator[Way]:
@@ -71,7 +76,7 @@ def ways_of(scope: Scope, sites: Sequence[Site]) -> Iterator[Way]:
             held |= {t.name: made for t in node.outputs if t.name}
     sums = [(name, found) for name, found in held.items() if found.stage == SUMS]
     for name, found in sums[::-1][:MOST]:
-        yield Way(name, tuple(sorted(found.samplers)), found.products)
+        yield Way(name, tuple(sorted(found.samplers)), found.products, found.folds)
 
 
 def _start(number: int, site: Site) -> _Held | None:
@@ -93,7 +98,8 @@ def _made(node: Node, inputs: Sequence[str], own: dict[str, _Held]) -> _Held | N
     op = operator(node)
     stages = {found.stage for found in own.values()}
     products = tuple({p.output: p for found in own.values() for p in found.products}.values())
-    union = _Held(max(stages), frozenset().union(*(found.samplers for found in own.values())), products)
+    samplers = frozenset().union(*(found.samplers for found in own.values()))
+    union = _Held(max(stages), samplers, products, any(found.folds for found in own.values()))
     if op == "Concat":
         return union if len(stages) == 1 and len(own) == len(set(inputs)) and SUMS not in stages else None
     if op in (BEHIND if SUMS in stages else LAYOUT):
@@ -103,9 +109,10 @@ def _made(node: Node, inputs: Sequence[str], own: dict[str, _Held]) -> _Held | N
         if stages != {SAMPLES} or len(other) != 1 or len(inputs) != 2:
             return None
         weighs = Product(node, node.outputs[0].name, next(iter(own)), other[0])
-        return replace(union, stage=SUMS if op in CONTRACTS else PRODUCTS, products=(weighs,))
+        summed = op in CONTRACTS
+        return replace(union, stage=SUMS if summed else PRODUCTS, products=(weighs,), folds=summed)
     if op == "ReduceSum" and SAMPLES not in stages and inputs[0] in own:
-        return replace(union, stage=SUMS)
+        return replace(union, stage=SUMS, folds=True)
     if op in {"Add", "Sum"} and SAMPLES not in stages and all(name in own for name in inputs):
         return replace(union, stage=SUMS)
     return None
