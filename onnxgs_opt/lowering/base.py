@@ -7,7 +7,9 @@ from typing import Protocol
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
+from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.target import Target
+from onnxgs_opt.samplers.policy import WINDOWS
 from onnxgs_opt.samplers.site import BILINEAR, Site
 
 
@@ -54,10 +56,19 @@ def bilinear_refusal(name: str, site: Site) -> str | None:
 
 
 def gather_refusal(name: str, site: Site, target: Target) -> str | None:
-    """Refuse, for the lowering of that name, opsets without GatherElements or bounds of Clip."""
+    """Refuse, for the lowering of that name, opsets without GatherElements or bounds of Clip, and -0.0 less than 0."""
     if target.opset < 11:
         return f"{name} needs opset >= 11, the model has {target.opset}"
+    if Quirk.NEGATIVE_ZERO_IS_LESS in target.quirks and _tells_zeros_apart(site, target.opset):
+        return f"{name} compares pixel coordinates with 0, and {target.runtime} takes -0.0 for less than that"
     return None
+
+
+def _tells_zeros_apart(site: Site, opset: int) -> bool:
+    """Whether a window of pixels is told by Equal, or by Less where there is no GreaterOrEqual."""
+    window = WINDOWS[site.policy.window]
+    compares = window.lo == 0 and window.lo_closed and (opset < 12 or site.policy.window == "interior")
+    return compares and site.coordinates == "pixel"
 
 
 class Lowering(Protocol):

@@ -49,6 +49,9 @@ class Quirk(Enum):
     GRID_SAMPLE_DOES_NOT_MIRROR = auto()
     """A GridSample whose padding_mode is reflection reads other pixels."""
 
+    NEGATIVE_ZERO_IS_LESS = auto()
+    """-0.0 is less than 0 and not equal to it."""
+
     CUBIC_GRID_SAMPLE_IS_LINEAR = auto()
     """A cubic GridSample is run as a bilinear one."""
 

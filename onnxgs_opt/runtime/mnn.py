@@ -46,6 +46,7 @@ class Mnn:
             Quirk.OLD_ROI_ALIGN_IS_HALF_PIXEL,
             Quirk.GRID_SAMPLE_DOES_NOT_MIRROR,
             Quirk.CUBIC_GRID_SAMPLE_IS_LINEAR,
+            Quirk.NEGATIVE_ZERO_IS_LESS,
         }
     )
     least_call_s: float = 5e-4

@@ -39,13 +39,16 @@ def test_it_computes_as_onnx_says_in_the_types_of_the_model() -> None:
     assert scaled.tolist() == [3, 3]
 
 
-def test_zeros_are_two_numbers_there() -> None:
+def test_zeros_are_two_numbers_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """The words of docs/runtimes.md; where that is mended, masked pixel coordinates have every lowering again."""
     head = "g (float[3] a, float[3] z) => (bool[3] e, bool[3] l, bool[3] g) "
     body = "{e = Equal (a, z) l = Less (a, z) g = GreaterOrEqual (a, z)}"
     equal, less, not_less = run(head + body, a=np.array([0.0, -0.0, 1.0], F32), z=np.zeros(3, F32))
     assert (equal.tolist(), less.tolist()) == ([True, False, False], [False, True, False])
     assert not_less.all()
+    site = optimize(EXPORT, target="mnn", lowering="row-gather", measure=False).report.sites[0]
+    assert (site.lowering, "mnn takes -0.0 for less" in site.reason) == ("keep", True)
+    monkeypatch.setitem(RUNTIMES, "mnn", Mnn(quirks=Mnn().quirks - {Quirk.NEGATIVE_ZERO_IS_LESS}))
     site = optimize(EXPORT, target="mnn", lowering="row-gather", measure=False).report.sites[0]
     assert (site.lowering, "its check failed on mnn: 0 instead of" in site.reason) == ("keep", True)
 
