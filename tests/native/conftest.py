@@ -14,4 +14,4 @@ VECTORS = {"baseline": False, "avx2": True} if platform.machine() in ("x86_64", 
 
 @pytest.fixture(scope="session", params=VECTORS)
 def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return ops.build(tmp_path_factory.mktemp("ops"), avx2=VECTORS[request.param])
+    return ops.built_once(tmp_path_factory, avx2=VECTORS[request.param])

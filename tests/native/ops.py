@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -42,6 +44,17 @@ def build(folder: Path, *, avx2: bool, options: Sequence[str] = ("-O2", "-ftree-
     built = folder / "libonnxgs_ops.so"
     subprocess.run([*flags, "-shared", "-o", str(built), *parts], check=True)
     return built
+
+
+def built_once(factory: pytest.TempPathFactory, *, avx2: bool) -> Path:
+    """The library, which the first of a run's processes builds for all of them."""
+    own = factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / ("ops-avx2" if avx2 else "ops-baseline")
+    folder.mkdir(exist_ok=True)
+    library = folder / "libonnxgs_ops.so"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return library if library.exists() else build(folder, avx2=avx2)
 
 
 def model(case: Case, *, form: str | None = "NHW", **codes: int) -> bytes:

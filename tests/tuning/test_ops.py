@@ -13,7 +13,7 @@ from onnxgs_opt.errors import UsageError
 from onnxgs_opt.report.model import SiteReport
 from onnxgs_opt.report.rendering.text import to_text
 from onnxgs_opt.runtime.ort import open_session
-from tests.native.ops import build
+from tests.native.ops import built_once
 
 REPOSITORY = Path(__file__).parents[2]
 MODEL = REPOSITORY / "bench" / "models" / "1x64x135x240.onnx"
@@ -26,7 +26,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the package, as pip would install it."""
     folder = tmp_path_factory.mktemp("site")
     shutil.copytree(REPOSITORY / "ops" / "onnxgs_ops", folder / "onnxgs_ops")
-    build(folder / "onnxgs_ops", avx2=False, options=("-O1",))
+    shutil.copy(built_once(tmp_path_factory, avx2=False), folder / "onnxgs_ops")
     return folder
 
 
