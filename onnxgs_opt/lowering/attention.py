@@ -11,7 +11,7 @@ import numpy as np
 from onnx import FunctionProto, ModelProto, TensorProto, helper
 
 from onnxgs_opt.ir import Tensor
-from onnxgs_opt.ir.builder import Builder
+from onnxgs_opt.ir.builder import Builder, Dim
 from onnxgs_opt.ir.constants import constant_value
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering.base import REORDERED, SLOPE, Emitted, Tolerance
@@ -31,6 +31,8 @@ FIRST_OPSET = 11
 
 FIRST_IR_WITH_FUNCTIONS = 8
 CORNERS, PAIR = 4, 2
+LARGEST = 1024
+"""Pixels along an axis of dynamic size, where nobody says how many."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ def attention_refusals(site: AttentionSite, target: Target) -> dict[str, str]:
         found[NODE] = f"TensorRT has a plugin of its own for it, which {BUILT_IN} writes"
     else:
         found[BUILT_IN] = f"{BUILT_IN_ATTENTION} is a plugin of TensorRT's own, and the target is {target.runtime}"
+    if site.is_dynamic:
+        found.setdefault(BUILT_IN, f"the sizes of levels are constants of {BUILT_IN_ATTENTION}, and are dynamic here")
     return found
 
 
@@ -70,7 +74,7 @@ def attention_tolerance(site: AttentionSite) -> Tolerance:
 
     Weights are taken for numbers whose absolute values add up to about the number of terms at most.
     """
-    size = max(height + width for height, width in site.levels)
+    size = max(sum(LARGEST if size is None else size for size in level) for level in site.levels)
     terms = len(site.levels) * (site.sizes[4] or 1)
     reason = "pixels are computed anew from the locations, and samples are summed in another order"
     return Tolerance(1e-5, terms * max(1e-6, SLOPE * size * 2.0**-24), reason)
@@ -80,13 +84,13 @@ def emit_attention(builder: Builder, site: AttentionSite, name: str) -> Tensor:
     """The output of a site, as one of the lowerings of the whole writes it."""
     value, locations, weights = (emit_view(builder, view) for view in (site.value, site.locations, site.weights))
     if name == ROWS:
-        result = emit_rows(builder, value, builder.const(np.array(site.levels, np.int64)), locations, weights)
+        result = emit_rows(builder, value, _levels(builder, site), locations, weights)
         return regrouped(builder, result, site.output_groups)
     shape = [*(value.shape or [None] * 4)[:1], *(locations.shape or [None])[1:2], *(value.shape or [None] * 4)[2:]]
-    levels = np.array(site.levels)
     if name == NODE:
-        inputs: list[Tensor] = [value, builder.const(levels.astype(np.int64)), locations, weights]
+        inputs: list[Tensor] = [value, _levels(builder, site), locations, weights]
     else:
+        levels = np.array(site.levels)
         starts = np.cumsum([0, *levels.prod(1)[:-1]])
         own = [builder.const(array.astype(np.int32)) for array in (levels, starts)]
         inputs = [value, *own, locations, weights]
@@ -104,6 +108,15 @@ def emit_attention(builder: Builder, site: AttentionSite, name: str) -> Tensor:
     root.import_domain(DOMAIN, VERSION)
     root.envelope.ir_version = max(root.envelope.ir_version, FIRST_IR_WITH_FUNCTIONS)
     return regrouped(builder, result, site.output_groups)
+
+
+def _levels(builder: Builder, site: AttentionSite) -> Tensor:
+    """Rows and columns of each level, [L, 2]."""
+    dims: list[Dim] = []
+    for level, sources in zip(site.levels, site.sources, strict=True):
+        for size, source in zip(level, sources, strict=True):
+            dims.append(size or 0 if source is None else builder.dim(builder.graph.tensor(source[0]), source[1]))
+    return builder.reshape(builder.sizes(dims), [len(site.levels), 2])
 
 
 def emit_rows(builder: Builder, value: Tensor, levels: Tensor, locations: Tensor, weights: Tensor) -> Tensor:

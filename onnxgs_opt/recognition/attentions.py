@@ -35,7 +35,7 @@ class Attentions:
     def workload(self, graph: Graph, site: AttentionSite, layout: Layout | None = None) -> str:
         """What it computes and its sizes, and how the samplers in it were spelt."""
         sizes = "x".join("?" if size is None else str(size) for size in site.sizes)
-        levels = "+".join(f"{height}x{width}" for height, width in site.levels)
+        levels = "+".join("x".join("?" if size is None else str(size) for size in level) for level in site.levels)
         inner = self.kinds[site.samplers[0].kind].workload(graph, site.samplers[0], layout)
         return f"{self.rule} {levels} {sizes} {inner}"
 

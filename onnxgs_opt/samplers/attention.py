@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from onnxgs_opt.samplers.policy import ATTENTION
 from onnxgs_opt.samplers.site import AnySite, Site
 from onnxgs_opt.samplers.view import View
+
+Source = tuple[str, int]
+"""A tensor and one of its axes."""
 
 
 class OfAttention:
@@ -37,7 +41,8 @@ class AttentionSite(AnySite, OfAttention):
         value: The images [B, S, H, D]: the rows of all levels one after the other, of H heads of D channels.
         locations: Where the samples are, [B, Q, H, L, P, 2].
         weights: What each one counts, [B, Q, H, L, P].
-        levels: Rows and columns of each level.
+        levels: Rows and columns of each level; None for what is dynamic.
+        sources: For rows and columns of each level the tensor and its axis that has as many; None for what is fixed.
         output_groups: For each axis of `output` those of [B, Q, H, D] that it holds; none for an axis of 1.
         sizes: B, Q, H, D and P; None for what is dynamic.
         cone: Names of the nodes from the operands to the output.
@@ -48,7 +53,8 @@ class AttentionSite(AnySite, OfAttention):
     value: View
     locations: View
     weights: View
-    levels: tuple[tuple[int, int], ...]
+    levels: tuple[tuple[int | None, int | None], ...]
+    sources: tuple[tuple[Source | None, Source | None], ...]
     output_groups: tuple[tuple[int, ...], ...]
     sizes: tuple[int | None, ...]
     cone: tuple[str, ...]
@@ -62,5 +68,27 @@ class AttentionSite(AnySite, OfAttention):
     def words(self) -> str:
         """Levels, heads and points in a few words."""
         heads, points = self.sizes[2], self.sizes[4]
-        levels = ", ".join(f"{height} x {width}" for height, width in self.levels)
+        levels = ", ".join(" x ".join("?" if size is None else str(size) for size in level) for level in self.levels)
         return f"{levels}; {heads} heads, {points} points"
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether a level has a dynamic size."""
+        return any(None in level for level in self.levels)
+
+    @property
+    def told_by(self) -> frozenset[str]:
+        """The tensors whose shapes tell dynamic sizes of levels."""
+        return frozenset(source[0] for level in self.sources for source in level if source is not None)
+
+    def levels_at(self, shapes: Mapping[str, Sequence[int]]) -> list[tuple[int, int]]:
+        """Rows and columns of each level where tensors have these shapes; KeyError where one that tells is missing."""
+        found = []
+        for level, sources in zip(self.levels, self.sources, strict=True):
+            both = (
+                shapes[own[0]][own[1]] if own is not None else size or 0
+                for size, own in zip(level, sources, strict=True)
+            )
+            height, width = both
+            found.append((height, width))
+        return found

@@ -28,7 +28,7 @@ from onnxgs_opt.validation.check_deform_conv import deform_feeds, deformed, oper
 from onnxgs_opt.validation.check_gather_sum import read_models, read_runs
 from onnxgs_opt.validation.check_resize import feeds_at, resize_cone, resized
 from onnxgs_opt.validation.check_roi_align import box_cone, box_feeds, lowered_boxes
-from onnxgs_opt.validation.extract import cone_of, lowered_cone
+from onnxgs_opt.validation.extract import NotRunnableError, cone_of, lowered_cone
 from onnxgs_opt.validation.inputs import site_feeds
 
 DEFAULT = Layout(1, 3, (256, 256), (256, 256))
@@ -350,13 +350,17 @@ class AttentionTrial:
 
     def cone(self, graph: Graph) -> ModelProto:
         """The model from the operands to the output."""
-        return operand_cone(graph, self.site)
+        return operand_cone(graph, self.site, others=self.site.told_by)
 
     def feeds(self, cone: ModelProto, seed: int) -> Feeds:
         """Unit-normal values and weights; a query for each pixel is at that, any other number of them anywhere."""
         rng = np.random.default_rng(seed)
-        levels = [np.indices(level).reshape(2, -1)[::-1] for level in self.site.levels]
-        own = [(places.T + 0.5) / level[::-1] for places, level in zip(levels, self.site.levels, strict=True)]
+        told = _told_shapes(self.sized, cone)
+        try:
+            levels = self.site.levels_at(told)
+        except KeyError:
+            raise NotRunnableError("the sizes of its levels are not known") from None
+        own = [(np.indices(level).reshape(2, -1)[::-1].T + 0.5) / level[::-1] for level in levels]
         pixels = np.concatenate(own)
 
         def near(size: int, axis: int, shape: tuple[int, ...]) -> Any:
@@ -364,7 +368,7 @@ class AttentionTrial:
             around = centres[:, axis].reshape(1, -1, 1, 1) * size - 0.5
             return (around + rng.normal(0, 2, shape)).astype(np.float32)
 
-        return attention_feeds(cone, self.site, _told_shapes(self.sized, cone), rng, near)
+        return attention_feeds(cone, self.site, told, rng, near)
 
     def lowered(self, graph: Graph, cone: ModelProto, name: str) -> ModelProto:
         """That model with the whole, or with the samplers in it, written otherwise."""
@@ -372,9 +376,10 @@ class AttentionTrial:
 
 
 def _attention_trial(graph: Graph, sized: Graph, site: AttentionSite) -> AttentionTrial:
-    is_dynamic = None in site.sizes
+    is_dynamic = None in site.sizes or site.is_dynamic
     part = sized.at(site.body)
-    shapes = [_shape(part, view.tensor) for view in (site.value, site.locations)] if is_dynamic else []
+    names = (site.value.tensor, site.locations.tensor, *sorted(site.told_by))
+    shapes = [_shape(part, name) for name in names] if is_dynamic else []
     signature = KINDS[site.kind].workload(graph, site)
     return AttentionTrial(site, f"{signature} at:{shapes}" if shapes else signature, is_dynamic, part)
 

@@ -19,6 +19,7 @@ from onnxgs_opt.validation.boundary_values import pixels
 from onnxgs_opt.validation.check_deform_conv import operand_cone
 from onnxgs_opt.validation.check_resize import Shapes, feeds_at
 from onnxgs_opt.validation.cone_check import ConeCheck
+from onnxgs_opt.validation.extract import NotRunnableError
 from onnxgs_opt.validation.inputs import MAX_ROUNDS, POINTS, Run
 from onnxgs_opt.validation.terms import Terms
 
@@ -32,7 +33,7 @@ def attention_check(graph: Graph, site: AttentionSite, terms: Terms) -> ConeChec
     Raises:
         NotRunnableError: Its cone cannot run alone.
     """
-    cone = operand_cone(graph, site, terms.scopes)
+    cone = operand_cone(graph, site, terms.scopes, site.told_by)
     return ConeCheck.of(site, cone, terms, _runs(cone, site, terms), attended, _tolerance)
 
 
@@ -87,9 +88,13 @@ def attention_feeds(
     feeds = feeds_at(cone, known, rng)
     name = site.locations.tensor
     if name in feeds:
+        try:
+            levels = site.levels_at({own: feed.shape for own, feed in feeds.items()})
+        except KeyError as missing:
+            raise NotRunnableError(f"'{missing.args[0]}', of which a level has a size, is not known") from None
         shape = spans(site.locations, feeds[name].shape)
         places = np.zeros(shape, np.float32)
-        for level, sizes in enumerate(site.levels):
+        for level, sizes in enumerate(levels):
             for k, size in enumerate(sizes[::-1]):
                 own = places[..., level, :, k]
                 own[...] = (aim(size, k, own.shape) + 0.5) / size

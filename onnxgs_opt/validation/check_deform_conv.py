@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -49,14 +49,16 @@ def tolerance_of_deform(site: DeformSite, name: str, sizes: Sequence[int | None]
     return deform_tolerance(replace(site, sizes=tuple(sizes or site.sizes)), own, is_whole=whole)
 
 
-def operand_cone(graph: Graph, site: DeformSite | AttentionSite, scopes: dict[str, Scope] | None = None) -> ModelProto:
-    """The model from the operands that are no constants to the output.
+def operand_cone(
+    graph: Graph, site: DeformSite | AttentionSite, scopes: dict[str, Scope] | None = None, others: Iterable[str] = ()
+) -> ModelProto:
+    """The model from the operands that are no constants, and `others`, to the output.
 
     Raises:
         NotRunnableError: It reads something else whose shape or type is not known.
     """
     tensors = graph.at(site.body).tensors()
-    cuts = {name for name in site.operands if constant_value(tensors[name]) is None}
+    cuts = {name for name in (*site.operands, *others) if constant_value(tensors[name]) is None}
     return cone_from(graph, site, cuts, scopes)
 
 

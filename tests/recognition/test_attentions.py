@@ -192,6 +192,30 @@ def test_an_export_becomes_one_node(name: str) -> None:
     assert not {"GridSample", "GatherElements", "Floor"} & {node.op_type for node in result.graph.node}
 
 
+@pytest.mark.parametrize("name", ["maps.ts17.dyn", "maps.dy18.dyn", "maps_gathered.ts17.dyn"])
+def test_levels_may_be_as_large_as_maps_are(name: str) -> None:
+    proto = onnx.load(EXPORTS / f"{name}.onnx")
+    _, found = looked_at(proto)
+    (site,) = found.attentions
+    assert site.levels == ((None, None), (None, None))
+    assert site.sources == tuple(((own, 2), (own, 3)) for own in ("fine", "coarse"))
+    assert "are dynamic here" in attention_refusals(site, Target(17, "tensorrt"))["tensorrt-attention"]
+    for lowering in ("plugin", "row-gather"):
+        result = optimize(proto, lowering=lowering, require_match=1)
+        assert [own.lowering for own in result.report.sites] == [lowering]
+        for k, (rows, columns) in enumerate(((2, 3), (7, 9), (5, 2))):
+            sizes = {
+                "batch": 2 + k,
+                "queries": 7 - k,
+                "rows0": rows,
+                "columns0": columns,
+                "rows1": 4,
+                "columns1": 5 + k,
+            }
+            feeds = inputs_of(proto, sizes)
+            np.testing.assert_allclose(run(result.model, feeds), run(proto, feeds), rtol=1e-4, atol=1e-4)
+
+
 def test_levels_with_other_numbers_of_points_stay_samplers() -> None:
     _, found = looked_at(onnx.load(EXPORTS / "listed_uneven.ts17.st.onnx"))
     assert [site.rule for site in found.sites] == ["GSO002"] * 3

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from onnxgs_opt.diagnostics import Remark
+from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Scope
+from onnxgs_opt.ir.operators import operator
 from onnxgs_opt.recognition.attention.proof import proven
 from onnxgs_opt.recognition.attention.ways import Way, ways_of
 from onnxgs_opt.recognition.attentions import RULE
@@ -20,7 +22,7 @@ from onnxgs_opt.recognition.lifting.dynamic_dims import Box
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN
 from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
 from onnxgs_opt.recognition.linear_forms import NoForm
-from onnxgs_opt.samplers.attention import AttentionSite
+from onnxgs_opt.samplers.attention import AttentionSite, Source
 from onnxgs_opt.samplers.policy import Policy
 from onnxgs_opt.samplers.site import Site
 
@@ -62,9 +64,7 @@ def _site(scope: Scope, sizes: ClaimSizes, sites: Sequence[Site], way: Way) -> A
     """The site of a way whose samplers are `sites`; NoForm where it is none."""
     seen = [proven(scope, FixedValues(scope, facts), sites, way) for facts in sizes.near()]
     found = seen[0]
-    if any(other.levels != found.levels for other in seen):
-        raise NoForm("the sizes of its levels are dynamic")
-    if any(replace(other, sizes=found.sizes) != found for other in seen):
+    if any(replace(other, sizes=found.sizes, levels=found.levels) != found for other in seen):
         raise NoForm("what it computes changes with the dynamic sizes")
     known = [set(each) for each in zip(*(other.sizes for other in seen), strict=True)]
     static = tuple(each.pop() if len(each) == 1 else None for each in known)
@@ -77,6 +77,8 @@ def _site(scope: Scope, sizes: ClaimSizes, sites: Sequence[Site], way: Way) -> A
     if others:
         raise NoForm(f"it computes in {' and '.join(sorted(others))}, not in float32 alone")
     samplers = tuple(sites[k] for k in found.samplers)
+    domain = sizes.domain(way.output, found.value, [found.locations, found.weights], samplers)
+    levels = tuple(_level(*zip(*own, strict=True)) for own in zip(*(other.levels for other in seen), strict=True))
     return AttentionSite(
         id="",
         rule=RULE,
@@ -89,13 +91,46 @@ def _site(scope: Scope, sizes: ClaimSizes, sites: Sequence[Site], way: Way) -> A
         coordinates="unit",
         align_corners=False,
         layout="NSHD",
-        domain=sizes.domain(way.output, found.value, [found.locations, found.weights], samplers),
+        domain=domain,
         samplers=samplers,
         value=found.value,
         locations=found.locations,
         weights=found.weights,
-        levels=found.levels,
+        levels=levels,
+        sources=tuple(_sources(sizes, cone, *own) for own in zip(samplers, levels, strict=True)),
         output_groups=found.output_groups,
         sizes=static,
         cone=tuple(node.name for node in cone),
     )
+
+
+def _level(heights: Sequence[int], widths: Sequence[int]) -> tuple[int | None, int | None]:
+    """Rows and columns of a level that has these at several sets of sizes."""
+    height, width = (own[0] if len(set(own)) == 1 else None for own in (heights, widths))
+    return height, width
+
+
+def _sources(
+    sizes: ClaimSizes, cone: Sequence[Node], site: Site, level: tuple[int | None, int | None]
+) -> tuple[Source | None, Source | None]:
+    """Where the dynamic sizes of a level stand: axes of tensors, not made in the cone, whose shape it asks for."""
+    if None not in level:
+        return None, None
+    made = {t.name for node in cone for t in node.outputs}
+    asked = [node.inputs[0].name for node in cone if operator(node) == "Shape"]
+    outside = [name for name in dict.fromkeys(asked) if name not in made]
+    dims = sizes.every.dims(site.image.tensor)
+    found: list[Source | None] = []
+    for size, group in zip(level, site.image.groups[2:], strict=True):
+        if size is not None:
+            found.append(None)
+            continue
+        wanted = dims[group[0]] if dims is not None and len(group) == 1 and site.image.split is None else None
+        axes = (
+            (name, axis) for name in outside for axis, dim in enumerate(sizes.every.dims(name) or ()) if dim == wanted
+        )
+        source = next(axes, None)
+        if wanted is None or source is None:
+            raise NoForm("the sizes of its levels are dynamic, and no tensor has them")
+        found.append(source)
+    return found[0], found[1]
