@@ -43,9 +43,9 @@ class Interpolation:
 
     @property
     def several(self) -> tuple[Border, ...]:
-        """The borders along the axes, where it has to have those and they differ; else none."""
+        """The borders along the axes, where it has to have those and they are no one that is tried; else none."""
         borders = tuple(spec.border for spec in self.like or ())
-        return borders if len(set(borders)) > 1 else ()
+        return borders if len(set(borders)) > 1 or not set(self.borders).issuperset(borders) else ()
 
     @property
     def axes(self) -> int:

@@ -10,6 +10,7 @@ import pytest
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
 from onnxgs_opt.recognition.family import recognise_any
 from onnxgs_opt.recognition.match import Match, Miss
+from onnxgs_opt.recognition.matcher import recognise
 from onnxgs_opt.samplers.border import BORDERS
 from onnxgs_opt.samplers.kernel import KERNELS, Kernel, cubic
 from onnxgs_opt.samplers.policy import WINDOWS
@@ -196,3 +197,17 @@ def test_as_many_pixels_as_no_kernel_takes_are_counted() -> None:
     found = recognise_any(algebra, root)
     assert isinstance(found, Miss)
     assert found.condition.startswith("along axis 1 it reads 6 pixels of each point")
+
+
+def test_of_two_rows_the_border_is_that_of_other_sizes() -> None:
+    """Within one turn of two rows repeated ones are mirrored ones, too: a texture of any size was none, for that."""
+    algebra, sampler, sizes = Algebra(), 2 * (AxisSpec(KERNELS["linear"], BORDERS["wrap"]),), (2, 3)
+    at = (algebra.idx(1, 50),)
+    points = [algebra.elem(f"p{k}", at, 0, size, sizes=(50,)) for k, size in enumerate(sizes)]
+
+    def read(index: tuple[Expr, ...]) -> Expr:
+        return algebra.elem("image", (algebra.idx(0, 4), *index), sizes=(4, *sizes))
+
+    root = sample(algebra, sampler, points, [algebra.num(size) for size in sizes], read)
+    found = [recognise(algebra, root, like=like) for like in (None, sampler)]
+    assert [match.policy.border for match in found if isinstance(match, Match)] == ["reflection x wrap", "wrap"]
