@@ -21,6 +21,7 @@ from onnxgs_opt.validation.check_resize import Shapes, feeds_at
 from onnxgs_opt.validation.cone_check import ConeCheck
 from onnxgs_opt.validation.extract import NotRunnableError
 from onnxgs_opt.validation.inputs import MAX_ROUNDS, POINTS, Run
+from onnxgs_opt.validation.small_sizes import small_runs
 from onnxgs_opt.validation.terms import Terms
 
 Aim = Callable[[int, int, tuple[int, ...]], Array]
@@ -34,7 +35,7 @@ def attention_check(graph: Graph, site: AttentionSite, terms: Terms) -> ConeChec
         NotRunnableError: Its cone cannot run alone.
     """
     cone = operand_cone(graph, site, terms.scopes, site.told_by)
-    return ConeCheck.of(site, cone, terms, _runs(cone, site, terms), attended, _tolerance)
+    return ConeCheck.of(site, cone, terms, _runs(graph, cone, site, terms), attended, _tolerance)
 
 
 def _tolerance(site: AttentionSite, name: str, _: Run) -> Tolerance:
@@ -58,14 +59,15 @@ def attended(cone: ModelProto, site: AttentionSite, name: str) -> ModelProto:
     return lower(graph, [own], {site.id: name}).to_proto()
 
 
-def _runs(cone: ModelProto, site: AttentionSite, terms: Terms) -> Iterator[Run]:
+def _runs(graph: Graph, cone: ModelProto, site: AttentionSite, terms: Terms) -> Iterator[Run]:
     """At each set of sizes as many inputs as it takes for all kinds of points to meet."""
     rng = np.random.default_rng(terms.seed)
 
     def anywhere(size: int, axis: int, shape: tuple[int, ...]) -> Array:
         return pixels(size, int(np.prod(shape)), rng).reshape(shape)
 
-    for known in terms.shapes_of(cone):
+    shapes = terms.shapes_of(cone)
+    for known in shapes:
         points = 0
         for _ in range(MAX_ROUNDS):
             feeds = attention_feeds(cone, site, known, rng, anywhere)
@@ -73,6 +75,7 @@ def _runs(cone: ModelProto, site: AttentionSite, terms: Terms) -> Iterator[Run]:
             points += max(feeds[name].size for name in feeds)
             if points >= POINTS:
                 break
+    yield from small_runs(cone, graph, shapes[0], lambda known: attention_feeds(cone, site, known, rng, anywhere))
 
 
 def attention_feeds(
@@ -97,6 +100,6 @@ def attention_feeds(
         for level, sizes in enumerate(levels):
             for k, size in enumerate(sizes[::-1]):
                 own = places[..., level, :, k]
-                own[...] = (aim(size, k, own.shape) + 0.5) / size
+                own[...] = (aim(size, k, own.shape) + 0.5) / max(size, 1)
         feeds[name] = lay_out(site.locations, places, feeds[name].shape)
     return feeds
