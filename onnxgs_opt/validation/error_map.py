@@ -9,8 +9,10 @@ import numpy as np
 
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import Array, held, spans
-from onnxgs_opt.validation.boundary_values import aims_of
+from onnxgs_opt.validation.boundary_values import Part, aims_of
 from onnxgs_opt.validation.inputs import Run
+
+PARTS: tuple[Part, ...] = ("x", "y", "z")
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,21 +21,29 @@ class Points:
 
     Attributes:
         x: Pixel columns, one a point.
-        y: Pixel rows, one a point.
+        y: Pixel rows, one a point; None where the image has one axis.
         error: The largest absolute difference over the channels, one a point; inf where the results cannot be compared.
-        image: (H, W) of the image that was read, in pixels.
+        image: (H, W) of the image that was read, in pixels, or (W,), or (D, H, W).
+        z: Pixels along the first of three axes, one a point.
     """
 
     x: Array
-    y: Array
+    y: Array | None
     error: Array
     image: tuple[int, ...]
+    z: Array | None = None
+
+    @property
+    def along(self) -> dict[str, tuple[Array, int]]:
+        """By letter, in the order of the image's axes, the pixels and the size."""
+        pixels = [(letter, p) for letter, p in (("z", self.z), ("y", self.y), ("x", self.x)) if p is not None]
+        return {letter: (p, size) for (letter, p), size in zip(pixels, self.image, strict=True)}
 
 
 def points_of(site: Site, run: Run, gap: Array) -> Points | None:
     """The points of a site's run from `gap`, the absolute differences in the layout of its output; else None."""
-    if len(run.points) != 2 or gap.ndim != site.output_rank:
-        return None  # a map has two axes
+    if not run.points or gap.ndim != site.output_rank:
+        return None
     if not set(aims_of([site])) <= set(run.feeds):
         return None  # coordinates that are constants of the model are where they are
     shape = run.points[0].shape
@@ -44,20 +54,20 @@ def points_of(site: Site, run: Run, gap: Array) -> Points | None:
     error = gap.transpose([*axes, *rest]).reshape(*sizes, -1).max(axis=-1)
     if any(have not in (1, want) for have, want in zip(error.shape, shape, strict=True)):
         return None
-    x, y = (np.broadcast_to(p, error.shape) for p in _used(site, run, error.shape))
-    return Points(x.ravel(), y.ravel(), error.ravel(), run.image)
+    used = [np.broadcast_to(p, error.shape).ravel() for p in _used(site, run, error.shape)]
+    x, y, z = (*used, None, None)[:3]
+    return Points(x, y, error.ravel(), run.image, z)  # type: ignore[arg-type]
 
 
 def _used(site: Site, run: Run, shape: Sequence[int]) -> list[Array]:
-    """The coordinates x and y that reached the site: one grid may serve a whole batch, one row of x every line."""
-    x, y = run.points
+    """The coordinates, x first, that reached the site: one grid may serve a whole batch, one row of x every line."""
     aims = {aim.part: aim.view for aim in aims_of([site]).values()}
     out = []
-    views = (aims.get("grid") or aims.get("x"), x), (aims.get("grid") or aims.get("y"), y)
-    for view, values in views:
+    for part, values in zip(PARTS, run.points, strict=False):
+        view = aims.get("grid") or aims.get(part)
         if view is not None and view.repeats:
             out.append(held(view, values, run.feeds[view.tensor].shape))
             continue
-        have = shape if view is None else spans(view, np.shape(run.feeds.get(view.tensor, values)))[:3]
+        have = shape if view is None else spans(view, np.shape(run.feeds.get(view.tensor, values)))[: len(shape)]
         out.append(values[tuple(slice(0, size) for size in have)])
     return out

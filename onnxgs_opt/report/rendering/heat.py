@@ -1,4 +1,7 @@
-"""The check of a site as a heat map: the largest difference by place, on the image plane and its border.
+"""The check of a site as heat maps: the largest difference by place, on the image plane and its border.
+
+Of an image of one axis a map has one row; of a volume the plane has the largest difference of all depths, and a row
+more has them by depth.
 
 Points of images of several sizes fall into one map, since a place is relative to the image: the lines p = -1, 0, S-1
 and S, where a sampler's formula changes, are cells of their own; so are the strips between them; the inside of the
@@ -17,6 +20,7 @@ from onnxgs_opt.report.rendering.words import count
 from onnxgs_opt.samplers.view import Array
 from onnxgs_opt.validation.error_map import Points
 
+SIZES = {"x": "W", "y": "H", "z": "D"}
 PARTS = 8
 LINE, STRIP = 16, 36
 """Widths of a line's and of a strip's cells, in pixels."""
@@ -41,10 +45,13 @@ class Cell:
 class HeatMap:
     """The cells; the outline of the image, from and to, the same on both axes; marks, alike; and the legend.
 
-    `values` has, row by row, "largest difference/points" of each cell, nothing where no point fell.
+    `letters` are those of its axes, rows before columns, or of the columns alone. `values` has, row by row, "largest
+    difference/points" of each cell, nothing where no point fell.
     """
 
+    letters: str
     size: int
+    height: int
     cells: tuple[Cell, ...]
     outline: tuple[int, int]
     marks: tuple[tuple[float, str], ...]
@@ -70,12 +77,18 @@ class HeatMap:
     @property
     def grid(self) -> str:
         """The lines between the cells, as one SVG path."""
-        return "".join(f"M{edge} 0v{self.size}M0 {edge}h{self.size}" for edge in self.edges[1:])
+        across = "".join(f"M0 {edge}h{self.size}" for edge in self.edges[1:] if self.rows)
+        return "".join(f"M{edge} 0v{self.height}" for edge in self.edges[1:]) + across
+
+    @property
+    def rows(self) -> str:
+        """The letter of the rows; none where there is one alone."""
+        return self.letters[:-1]
 
 
 def bands(letter: str) -> tuple[tuple[str, int], ...]:
     """The cells of one axis, as words and widths; S is the axis' size."""
-    p, size = letter, {"x": "W", "y": "H"}[letter]
+    p, size = letter, SIZES[letter]
     inside = [(f"{k}/{PARTS} to {k + 1}/{PARTS} of the way from {p} = 0 to {size}-1", STRIP) for k in range(PARTS)]
     return (
         (f"{p} < -1", STRIP),
@@ -99,21 +112,29 @@ def places(p: Array, size: int) -> Array:
     return np.select(conditions, [0, 1, 2, 3, 4 + part, after, after + 1, after + 2], after + 3)
 
 
-def heat_map(runs: Sequence[Points]) -> HeatMap | None:
-    """The map of all runs; None where nothing was checked."""
+def heat_maps(runs: Sequence[Points]) -> tuple[HeatMap, ...]:
+    """The maps of all runs, none where nothing was checked."""
     if not runs:
-        return None
-    shape = (len(bands("y")), len(bands("x")))
+        return ()
+    letters = "".join(runs[0].along)
+    return tuple(_map(runs, own) for own in ((letters[1:], letters[0]) if len(letters) > 2 else (letters,)))
+
+
+def _map(runs: Sequence[Points], letters: str) -> HeatMap:
+    columns = bands(letters[-1])
+    rows = bands(letters[0]) if len(letters) > 1 else (("", STRIP),)
+    shape = (len(rows), len(columns))
     worst, hits = np.full(shape, -1.0), np.zeros(shape, int)
     for run in runs:
-        at = places(run.y, run.image[0]), places(run.x, run.image[1])
+        column = places(*run.along[letters[-1]])
+        at = places(*run.along[letters[0]]) if len(letters) > 1 else np.zeros_like(column), column
         np.maximum.at(worst, at, run.error)
         np.add.at(hits, at, 1)
-    starts = np.cumsum([0, *(width for _, width in bands("x"))])
+    starts = np.cumsum([0, *(width for _, width in columns)])
     cells = tuple(
         _cell((int(starts[j]), int(starts[i])), column, row, float(worst[i, j]), int(hits[i, j]))
-        for i, row in enumerate(bands("y"))
-        for j, column in enumerate(bands("x"))
+        for i, row in enumerate(rows)
+        for j, column in enumerate(columns)
     )
     values = ",".join(
         f"{error:.2g}/{n}" if n else "" for error, n in zip(worst.ravel().tolist(), hits.ravel().tolist(), strict=True)
@@ -121,7 +142,8 @@ def heat_map(runs: Sequence[Points]) -> HeatMap | None:
     lines = {1: "-1", 3: "0", 4 + PARTS: "S-1", 6 + PARTS: "S"}
     marks = tuple((float(starts[k] + LINE / 2), name) for k, name in lines.items())
     corners = int(marks[1][0]), int(marks[2][0])
-    return HeatMap(int(starts[-1]), cells, corners, marks, _legend(), int(hits.sum()), values)
+    size, height = int(starts[-1]), sum(width for _, width in rows)
+    return HeatMap(letters, size, height, cells, corners, marks, _legend(), int(hits.sum()), values)
 
 
 def grade(error: float) -> str:
@@ -133,7 +155,8 @@ def grade(error: float) -> str:
 
 def _cell(corner: tuple[int, int], column: tuple[str, int], row: tuple[str, int], error: float, hits: int) -> Cell:
     found = f"max |error| {error:.3g} over {count(hits, 'point')}" if hits else "no point"
-    return Cell(*corner, column[1], row[1], grade(error), f"{column[0]}, {row[0]}: {found}")
+    where = ", ".join(name for name, _ in (column, row) if name)
+    return Cell(*corner, column[1], row[1], grade(error), f"{where}: {found}")
 
 
 def _legend() -> tuple[tuple[str, str], ...]:

@@ -57,7 +57,7 @@ class Section:
     before: Drawing | None
     after: Drawing | None
     counts: tuple[int, int]
-    heat: HeatMap | None
+    heat: tuple[HeatMap, ...]
     worst: str
     nodes: tuple[str, ...] = ()
     drawn_at: str = ""
@@ -77,7 +77,7 @@ def to_html(report: Report, evidence: Sequence[Evidence] = ()) -> str:
     from markupsafe import Markup
 
     from onnxgs_opt.report.rendering import words
-    from onnxgs_opt.report.rendering.heat import bands
+    from onnxgs_opt.report.rendering.heat import SIZES, bands
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(name=words.printable, number=words.number)
@@ -88,7 +88,8 @@ def to_html(report: Report, evidence: Sequence[Evidence] = ()) -> str:
     digest = b64encode(sha256(script.encode()).digest()).decode()
     return environment.from_string(_beside(TEMPLATE)).render(
         report=report, sections=sections, words=words, codes=CODES, status=words.outcome(report), digest=digest,
-        script=Markup(script), bands=json.dumps([[name for name, _ in bands(axis)] for axis in "yx"]),
+        script=Markup(script), sizes=SIZES,
+        bands=json.dumps({axis: [name for name, _ in bands(axis)] for axis in SIZES}),
     )  # fmt: skip
 
 
@@ -99,10 +100,10 @@ def _beside(name: str) -> str:
 def section_of(site: SiteReport, evidence: Evidence | None, first: dict[object, str]) -> Section:
     """Everything that is drawn of one site; `first` has the sites before it by what their pictures show."""
     if evidence is None:
-        return Section(site, (), bars(site), None, None, (0, 0), None, "")
+        return Section(site, (), bars(site), None, None, (0, 0), (), "")
     from onnxgs_opt.report.rendering.drawing import draw
     from onnxgs_opt.report.rendering.formula import formulas
-    from onnxgs_opt.report.rendering.heat import heat_map
+    from onnxgs_opt.report.rendering.heat import heat_maps
 
     drawn_at = first.setdefault(_picture_of(evidence), site.id)
     is_drawn = drawn_at == site.id
@@ -113,7 +114,7 @@ def section_of(site: SiteReport, evidence: Evidence | None, first: dict[object, 
         draw(evidence.before) if is_drawn else None,
         None if evidence.after is None or not is_drawn else draw(evidence.after),
         (_nodes(evidence.before), 0 if evidence.after is None else _nodes(evidence.after)),
-        heat_map(evidence.points),
+        heat_maps(evidence.points),
         evidence.worst,
         tuple(box.name for box in evidence.before.boxes if box.op),
         "" if is_drawn else drawn_at,

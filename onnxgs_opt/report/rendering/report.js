@@ -46,7 +46,9 @@ for (const button of all("button.copy")) {
 // Of the cell of a heat map under the pointer: where it is, and what was found there.
 for (const map of all("svg.heat")) {
   const values = map.dataset.values.split(",");
-  const [rows, columns] = JSON.parse(map.closest("main").dataset.bands);
+  const bands = JSON.parse(map.closest("main").dataset.bands);
+  const letters = map.dataset.along;
+  const columns = bands[letters.at(-1)], rows = letters.length > 1 ? bands[letters[0]] : [""];
   const edges = map.dataset.edges.split(",").map(Number);
   const told = map.parentElement.querySelector("output");
   map.addEventListener("pointermove", (event) => {
@@ -55,6 +57,6 @@ for (const map of all("svg.heat")) {
     if (row < 0 || column < 0 || row >= rows.length || column >= columns.length) return;
     const [error, points] = values[row * columns.length + column].split("/");
     const found = points ? `max |error| ${error} over ${points} points` : "no point";
-    told.textContent = `${columns[column]}, ${rows[row]}: ${found}`;
+    told.textContent = `${[columns[column], rows[row]].filter(Boolean).join(", ")}: ${found}`;
   });
 }

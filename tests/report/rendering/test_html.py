@@ -24,7 +24,7 @@ from onnxgs_opt.report.model import Report, SitePolicy
 from onnxgs_opt.report.rendering import html
 from onnxgs_opt.report.rendering.drawing import LARGE, draw, label_of
 from onnxgs_opt.report.rendering.formula import formulas
-from onnxgs_opt.report.rendering.heat import STEPS, bands, grade, heat_map, places
+from onnxgs_opt.report.rendering.heat import STEPS, bands, grade, heat_maps, places
 from onnxgs_opt.report.rendering.html import bars, mathml, to_html
 from onnxgs_opt.samplers.border import BORDERS, CYLINDER, BorderName
 from onnxgs_opt.samplers.kernel import KERNELS
@@ -220,8 +220,7 @@ def test_lines_are_cells_of_their_own() -> None:
 def test_the_largest_error_of_a_cell_is_kept() -> None:
     x = np.zeros(3)
     runs = [Points(x, x, np.array([0.0, 1e-6, 1e-8]), (8, 8)), Points(x, x, np.array([0.0, 0.0, 2e-4]), (5, 9))]
-    heat = heat_map(runs)
-    assert heat is not None
+    [heat] = heat_maps(runs)
     assert heat.values.count("0.0002/6") == 1
     [hot] = [cell for cell in heat.cells if cell.grade not in ("none", "g0")]
     assert hot.title == "x = 0, y = 0: max |error| 0.0002 over 6 points"
@@ -230,8 +229,7 @@ def test_the_largest_error_of_a_cell_is_kept() -> None:
 
 
 def test_a_path_covers_the_cells_of_its_grade() -> None:
-    heat = heat_map(evidence_of(FULL)[0].points)
-    assert heat is not None
+    [heat] = heat_maps(evidence_of(FULL)[0].points)
     areas = {
         grade: sum(int(w) * int(h) for w, h in re.findall(r"h(\d+)v(\d+)h-", path))
         for grade, path in heat.paths.items()
@@ -246,7 +244,19 @@ def test_a_path_covers_the_cells_of_its_grade() -> None:
 def test_grades_rise_with_the_error() -> None:
     grades = [grade(e) for e in (-1.0, 0.0, 1e-9, *(2 * s for s in STEPS), np.inf)]
     assert grades == ["none", *(f"g{k}" for k in range(7)), "g6"]
-    assert heat_map(()) is None
+    assert heat_maps(()) == ()
+
+
+def test_one_axis_has_a_row_and_a_volume_a_plane_and_a_row() -> None:
+    x, error = np.array([-3.0, 0.0, 2.5]), np.array([0.0, 1e-6, 2e-4])
+    [line] = heat_maps([Points(x, None, error, (8,))])
+    assert (line.letters, line.rows, line.height, len(line.cells)) == ("x", "", line.cells[0].height, len(bands("x")))
+    assert [cell.title for cell in line.cells if "0.0002" in cell.title] == [
+        "2/8 to 3/8 of the way from x = 0 to W-1: max |error| 0.0002 over 1 point"
+    ]
+    plane, depth = heat_maps([Points(x, x, error, (5, 8, 8), x[::-1].copy())])
+    assert (plane.letters, depth.letters, plane.points, depth.points) == ("yx", "z", 3, 3)
+    assert [cell.title for cell in depth.cells if "0.0002" in cell.title] == ["z < -1: max |error| 0.0002 over 1 point"]
 
 
 # -- the pictures ----------------------------------------------------------------------------------
