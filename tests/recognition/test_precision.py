@@ -9,9 +9,25 @@ from onnx import TensorProto
 
 from onnxgs_opt import optimize
 from tests.fixtures.named import named
-from tests.fixtures.text import FIRST_THREE, INDICES, READS, TERMS, four
+from tests.fixtures.text import FIRST_THREE, INDICES, PRODUCTS, READS, TERMS, WEIGHTS, four
 from tests.recognition.test_forms import FORMS
 
+CLIPPED = """
+  xf = Floor(x)
+  yf = Floor(y)
+  xg = Add(xf, one)
+  yg = Add(yf, one)
+  x0 = Clip(xf, zero, xl)
+  x1 = Clip(xg, zero, xl)
+  y0 = Clip(yf, zero, yl)
+  y1 = Clip(yg, zero, yl)
+"""
+WHOLE = """
+  xa = Cast<to=7>(x0)
+  xb = Cast<to=7>(x1)
+  ya = Cast<to=7>(y0)
+  yb = Cast<to=7>(y1)
+"""
 DYNAMIC = (
     """
 <ir_version: 8, opset_import: ["" : OPSET]>
@@ -28,22 +44,12 @@ g (TYPE[h,w] image, TYPE[p,2] points) => (TYPE[p] out)
   xl1 = Gather<axis=0>(less, k1)
   yl = Squeeze(yl1)
   xl = Squeeze(xl1)
-  xf = Floor(x)
-  yf = Floor(y)
-  xg = Add(xf, one)
-  yg = Add(yf, one)
-  x0 = Clip(xf, zero, xl)
-  x1 = Clip(xg, zero, xl)
-  y0 = Clip(yf, zero, yl)
-  y1 = Clip(yg, zero, yl)
-  WEIGHTS
 """
-    + four("w{k} = Mul({column}, {row})", ("nv", "v"), ("nu", "u"))
-    + """  xa = Cast<to=7>(x0)
-  xb = Cast<to=7>(x1)
-  ya = Cast<to=7>(y0)
-  yb = Cast<to=7>(y1)
-  row = Slice(sizes, k1, k2)
+    + CLIPPED
+    + "  WEIGHTS\n"
+    + PRODUCTS
+    + WHOLE
+    + """  row = Slice(sizes, k1, k2)
   line = Reshape(image, k9)
   r0 = Mul(ya, row)
   r1 = Mul(yb, row)
@@ -116,25 +122,12 @@ g (IMAGE[6,7] image, POINT[40,2] points, RESULT[40] gain) => (RESULT[40] out)
   thousand = Cast<to=RESULTS>(many)
   x = Gather<axis=1>(points, first)
   y = Gather<axis=1>(points, second)
-  xf = Floor(x)
-  yf = Floor(y)
-  xg = Add(xf, one)
-  yg = Add(yf, one)
-  x0 = Clip(xf, zero, xl)
-  x1 = Clip(xg, zero, xl)
-  y0 = Clip(yf, zero, yl)
-  y1 = Clip(yg, zero, yl)
-  u = Sub(x, xf)
-  v = Sub(y, yf)
-  nu = Sub(one, u)
-  nv = Sub(one, v)
 """
-    + four("w{k} = Mul({column}, {row})", ("nv", "v"), ("nu", "u"))
-    + """  xa = Cast<to=7>(x0)
-  xb = Cast<to=7>(x1)
-  ya = Cast<to=7>(y0)
-  yb = Cast<to=7>(y1)
-  line = Reshape(image, k9)
+    + CLIPPED
+    + "u = Sub(x, xf)\n v = Sub(y, yf)\n"
+    + WEIGHTS
+    + WHOLE
+    + """  line = Reshape(image, k9)
   r0 = Mul(ya, seven)
   r1 = Mul(yb, seven)
 """
