@@ -55,7 +55,7 @@ def recognised_once() -> Iterator[None]:
 def recognised_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of the recogniser's work, or with a recogniser that they change."""
     from onnxgs_opt import api
-    from onnxgs_opt.recognition import find, proofs
+    from onnxgs_opt.recognition import find, known_proofs
 
     monkeypatch.setattr(api, "surveyed", find.surveyed)
-    monkeypatch.setattr(find, "Proofs", proofs.Proofs)
+    monkeypatch.setattr(find, "Proofs", known_proofs.Proofs)

@@ -7,8 +7,8 @@ from onnxgs_opt.passes import CANONICALISE, PASSES
 from onnxgs_opt.recognition.candidates import may_hold_sums
 from onnxgs_opt.recognition.findings import Survey, survey
 from onnxgs_opt.recognition.grid_sample import has_grid_samples
+from onnxgs_opt.recognition.known_proofs import Proofs
 from onnxgs_opt.recognition.lifting.dynamic_dims import Box
-from onnxgs_opt.recognition.proofs import Proofs
 from onnxgs_opt.recognition.resizes import may_hold_resizes
 from onnxgs_opt.recognition.search import BOUND
 

@@ -20,9 +20,9 @@ from onnxgs_opt.recognition.fixed_values import is_fixed
 from onnxgs_opt.recognition.gather_sums import structural_sites
 from onnxgs_opt.recognition.grid_sample import grid_sample_sites, has_grid_samples
 from onnxgs_opt.recognition.hazards import node_hazards, read_hazards
+from onnxgs_opt.recognition.known_proofs import Proofs
 from onnxgs_opt.recognition.lifting.dynamic_dims import Box
 from onnxgs_opt.recognition.lifting.shape_functions import Shape
-from onnxgs_opt.recognition.proofs import Proofs
 from onnxgs_opt.recognition.resizing.search import FoundResizes, find_resizes
 from onnxgs_opt.recognition.search import FoundSites, find_sites
 from onnxgs_opt.samplers.attention import AttentionSite

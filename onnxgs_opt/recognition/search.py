@@ -18,6 +18,7 @@ from onnxgs_opt.recognition.claims import Claim, adds_nothing, between, site_of
 from onnxgs_opt.recognition.cone import alive, carried, made_of, reach
 from onnxgs_opt.recognition.cut_points import Cuts, other_cuts
 from onnxgs_opt.recognition.grids import tests_pixels
+from onnxgs_opt.recognition.known_proofs import Proofs
 from onnxgs_opt.recognition.lifting.dynamic_dims import Box, SizeSets, one_size
 from onnxgs_opt.recognition.lifting.lift import Lift
 from onnxgs_opt.recognition.lifting.rule import NoRule
@@ -26,7 +27,6 @@ from onnxgs_opt.recognition.match import Miss, Stage
 from onnxgs_opt.recognition.near_misses import placed, remarks, unsized
 from onnxgs_opt.recognition.operands import place
 from onnxgs_opt.recognition.precision import inexact
-from onnxgs_opt.recognition.proofs import Proofs
 from onnxgs_opt.recognition.reflection import mirrors_coordinates
 from onnxgs_opt.recognition.size_claims import SizeClaims
 from onnxgs_opt.recognition.stated import OUTSIDE

@@ -39,11 +39,6 @@ class Coordinates:
         return p if self.align_corners else o.sub(p, o.num(HALF))
 
 
-def half_pixel(samples: int) -> Coordinates:
-    """Of a Resize to so many samples an axis, in its units: the number of the sample."""
-    return Coordinates("unit", False, -HALF, Fraction(samples))
-
-
 PIXEL = Coordinates()
 COORDINATES: Mapping[tuple[CoordinateName, bool | None], Coordinates] = {
     (c.name, c.align_corners): c

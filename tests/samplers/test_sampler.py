@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from onnxgs_opt.samplers.border import BORDER, BORDERS
-from onnxgs_opt.samplers.coordinates import COORDINATES, PIXEL, Coordinates, half_pixel
+from onnxgs_opt.samplers.coordinates import COORDINATES, PIXEL, Coordinates
 from onnxgs_opt.samplers.kernel import KERNELS, cubic
 from onnxgs_opt.samplers.policy import WINDOWS
 from onnxgs_opt.samplers.sampler import AxisSpec
@@ -99,7 +99,7 @@ def test_cubic_weights_add_up_to_one(a: Fraction) -> None:
         (COORDINATES["normalised", False], -1, 1, -0.5, 8.5),
         (COORDINATES["unit", True], 0, 1, 0, 8),
         (COORDINATES["unit", False], 0, 1, -0.5, 8.5),
-        (half_pixel(18), 0, 17, -0.25, 8.25),
+        (Coordinates("unit", False, Fraction(-1, 2), Fraction(18)), 0, 17, -0.25, 8.25),
         (PIXEL, -1.5, 20, -1.5, 20),
         (Coordinates(clamped=True), -1.5, 20, 0, 8),
     ],

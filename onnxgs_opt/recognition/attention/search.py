@@ -15,7 +15,7 @@ from onnxgs_opt.ir.operators import operator
 from onnxgs_opt.recognition.attention.proof import proven
 from onnxgs_opt.recognition.attention.ways import Way, ways_of
 from onnxgs_opt.recognition.attentions import RULE
-from onnxgs_opt.recognition.claim_sizes import ClaimSizes
+from onnxgs_opt.recognition.composite_sizes import CompositeSizes
 from onnxgs_opt.recognition.deform.traced import check_apart
 from onnxgs_opt.recognition.fixed_values import FixedValues
 from onnxgs_opt.recognition.lifting.dynamic_dims import Box
@@ -39,15 +39,15 @@ class FoundAttentions:
 
 
 def find_attentions(scope: Scope, sites: Sequence[Site], stated: Box | None = None) -> FoundAttentions:
-    """The deformable attention whose samplers are among `sites`; `stated` is that of `ClaimSizes`."""
+    """The deformable attention whose samplers are among `sites`; `stated` is that of `CompositeSizes`."""
     found: list[AttentionSite] = []
     reasons: dict[frozenset[int], Remark] = {}
     claimed: set[int] = set()
-    sizes: ClaimSizes | None = None
+    sizes: CompositeSizes | None = None
     for way in ways_of(scope, sites):
         if not claimed.isdisjoint(way.samplers):
             continue
-        sizes = ClaimSizes(scope, stated) if sizes is None else sizes
+        sizes = CompositeSizes(scope, stated) if sizes is None else sizes
         try:
             found.append(_site(scope, sizes, [sites[k] for k in way.samplers], way))
         except NoForm as reason:
@@ -60,7 +60,7 @@ def find_attentions(scope: Scope, sites: Sequence[Site], stated: Box | None = No
     return FoundAttentions(tuple(found[::-1]), tuple(misses[::-1]))
 
 
-def _site(scope: Scope, sizes: ClaimSizes, sites: Sequence[Site], way: Way) -> AttentionSite:
+def _site(scope: Scope, sizes: CompositeSizes, sites: Sequence[Site], way: Way) -> AttentionSite:
     """The site of a way whose samplers are `sites`; NoForm where it is none."""
     seen = [proven(scope, FixedValues(scope, facts), sites, way) for facts in sizes.near()]
     found = seen[0]
@@ -111,7 +111,7 @@ def _level(heights: Sequence[int], widths: Sequence[int]) -> tuple[int | None, i
 
 
 def _sources(
-    sizes: ClaimSizes, cone: Sequence[Node], site: Site, level: tuple[int | None, int | None]
+    sizes: CompositeSizes, cone: Sequence[Node], site: Site, level: tuple[int | None, int | None]
 ) -> tuple[Source | None, Source | None]:
     """Where the dynamic sizes of a level stand: axes of tensors, not made in the cone, whose shape it asks for."""
     if None not in level:

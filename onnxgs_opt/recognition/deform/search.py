@@ -18,7 +18,7 @@ from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.constants import constant_value
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.operators import PRODUCTS, operator
-from onnxgs_opt.recognition.claim_sizes import ClaimSizes
+from onnxgs_opt.recognition.composite_sizes import CompositeSizes
 from onnxgs_opt.recognition.deform.proof import Found, Way, proven
 from onnxgs_opt.recognition.deform.traced import LAYOUT
 from onnxgs_opt.recognition.deform_conv import RULE
@@ -50,12 +50,12 @@ def find_deform_convs(scope: Scope, sites: Iterable[Site], stated: Box | None = 
     """The deformable convolutions whose samplers are among `sites`."""
     found: list[DeformSite] = []
     misses: list[Remark] = []
-    sizes: ClaimSizes | None = None
+    sizes: CompositeSizes | None = None
     for site in sites:
         way = way_of(scope, site)
         if way is None:
             continue
-        sizes = ClaimSizes(scope, stated) if sizes is None else sizes
+        sizes = CompositeSizes(scope, stated) if sizes is None else sizes
         try:
             made = _site(scope, sizes, site, way)
         except NoForm as reason:
@@ -106,7 +106,7 @@ def _entry(scope: Scope, node: Node) -> tuple[int, int, Node]:
     return scope.order[node.outputs[0].name], id(node), node
 
 
-def _site(scope: Scope, sizes: ClaimSizes, site: Site, way: Way) -> DeformSite | None:
+def _site(scope: Scope, sizes: CompositeSizes, site: Site, way: Way) -> DeformSite | None:
     """The site of a way, None of one point, whose samples are merely weighted; NoForm where it is none."""
     seen = [proven(scope, FixedValues(scope, facts), site, way) for facts in sizes.facts(site.image)]
     found = seen[0]

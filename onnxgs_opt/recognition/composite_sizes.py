@@ -18,7 +18,7 @@ LARGER = (61, 59)
 """Pixels along y and x of an image that is looked at last."""
 
 
-class ClaimSizes:
+class CompositeSizes:
     """The sizes that one graph is looked at: those of `SizeSets`, and larger ones of an image.
 
     `stated` are the ranges that sizes by name are said to have.
