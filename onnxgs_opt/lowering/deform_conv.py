@@ -61,14 +61,13 @@ def deform_refusal(site: DeformSite, target: Target) -> str | None:
 def deform_tolerance(site: DeformSite, own: Tolerance, *, is_whole: bool) -> Tolerance:
     """What the output of a site may differ by where its samples differ by `own`.
 
-    Where all of it is written, `is_whole`, the samples are as good as their coordinates, which are added up in another
-    order.
+    Where all of it is written, `is_whole`, the coordinates of the samples are added up in another order, too.
     """
     columns = (site.sizes[1] or 1) // site.geometry.groups * site.geometry.points
     sums = sqrt(columns) * 2.0**-22
     samples = own.atol + SLOPE * own.rtol
     if is_whole:
-        samples = SLOPE * sum(size or LARGEST for size in site.sizes[2:4]) * 2.0**-24
+        samples += SLOPE * sum(size or LARGEST for size in site.sizes[2:4]) * 2.0**-24
     atol = SPREAD * site.norm * (sums + samples)
     return replace(own, rtol=1e-5, atol=max(own.atol, atol), reason=f"sums of {columns} samples, times the weights")
 

@@ -9,7 +9,7 @@ for a convolution.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import lcm, prod
 from typing import cast
 
@@ -18,22 +18,29 @@ import numpy as np
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
 from onnxgs_opt.ir.constants import constant_value
+from onnxgs_opt.lowering import LOWERINGS, refusal_of
 from onnxgs_opt.lowering.base import gather_refusal
 from onnxgs_opt.lowering.blocked_gather import BLOCK, block_refusal, emit_blocks, scan_refusal
 from onnxgs_opt.lowering.deform_conv import NAME, emit_channels, emit_deform_conv, emit_weights
+from onnxgs_opt.lowering.deform_samples import (
+    Dims,
+    emit_output,
+    emit_pixels,
+    emit_weighed,
+    sampler_at,
+    sampler_by_group,
+)
 from onnxgs_opt.lowering.emit.cells import INT32_LIMIT, emit_corners
 from onnxgs_opt.lowering.emit.image_layouts import plus_items
-from onnxgs_opt.lowering.emit.views import emit_ramp, emit_view, regrouped
+from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.lowering.merged_gather import SHORT_FLOATS, weighted
 from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.target import Target
 from onnxgs_opt.samplers.deform import DeformSite, Geometry
-from onnxgs_opt.samplers.policy import Policy
-from onnxgs_opt.samplers.site import AS_IT_IS, Site
+from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import View, known_product
 
-Dims = Sequence[Dim]
-"""N, Ho and Wo."""
+MERGED, BLOCKED = "merged-gather", "blocked-gather"
 
 CORNERS = 4
 MOST_PARTS = 2
@@ -44,24 +51,36 @@ SHORTEST = 16
 
 
 def is_whole(name: str, site: DeformSite) -> bool:
-    """Whether a lowering writes all of a site, not the sampler in it alone.
+    """Whether a lowering writes all of a site, not the sampler in it alone: no cell of pixels has a single row."""
+    return name == NAME or 1 not in site.sizes[2:4]
 
-    Those that read do where the rows are neither many nor short, and no cell of pixels has a single row or column.
-    """
+
+def is_read_last(name: str, site: DeformSite) -> bool:
+    """Whether a lowering weighs pixels before it reads them: where rows are neither many nor short."""
     own = site.geometry
     few = _parts(own) <= MOST_PARTS and (own.groups == 1 or (site.sizes[4] or 0) >= SHORTEST * own.groups)
-    return name == NAME or (name in WHOLE and few and 1 not in site.sizes[2:4])
+    return name in READ_LAST and few
 
 
-def reading_refusals(site: DeformSite, target: Target) -> dict[str, str | None]:
-    """What the lowerings that read say of a site, of which they write all."""
+def whole_refusals(site: DeformSite, target: Target) -> dict[str, str | None]:
+    """What the lowerings say of a site, of which they write all."""
+    sampler = as_sampler(site)
+    said = {name: refusal_of(lowering, sampler, target) for name, lowering in LOWERINGS.items()}
+    if not is_read_last(MERGED, site):
+        return said
     short = SHORT_FLOATS if Quirk.SHORT_FLOATS_BY_DEFAULT in target.quirks else None
-    merged = short or gather_refusal("merged-gather", site.sampler, target)
+    merged = short or gather_refusal(MERGED, sampler, target)
     blocked = merged or scan_refusal(target)
     points = known_product((site.sizes[0], site.geometry.groups, *site.sizes[5:]))
     if blocked is None and points is None:
         blocked = "blocked-gather needs to know the number of positions, and it is dynamic"
-    return {"merged-gather": merged, "blocked-gather": blocked or block_refusal(points or 0, _block(site))}
+    return {**said, MERGED: merged, BLOCKED: blocked or block_refusal(points or 0, _block(site))}
+
+
+def as_sampler(site: DeformSite) -> Site:
+    """The sampler of a site as lowerings write it, for what they say of it."""
+    offsets = site.offsets[0].view
+    return sampler_by_group(site, site.image, offsets, offsets)
 
 
 def _parts(geometry: Geometry) -> int:
@@ -77,7 +96,8 @@ def emit_merged(builder: Builder, site: DeformSite) -> Tensor:
     """The output of a site, by one read."""
     reads = _emit_reads(builder, site)
     read = builder.op("Gather", reads.rows, reads.index, axis=0)
-    return _emit_output(builder, site, reads, weighted(builder, read, reads.shares, 3))
+    sums = weighted(builder, read, reads.shares, 3)
+    return emit_output(builder, site, builder.transpose(sums, [0, 1, 3, 2]), reads.dims)
 
 
 def emit_blocked(builder: Builder, site: DeformSite) -> Tensor:
@@ -87,7 +107,8 @@ def emit_blocked(builder: Builder, site: DeformSite) -> Tensor:
     count, taps = batch * groups * prod(positions), CORNERS * site.geometry.points * _parts(site.geometry)
     sizes = (count, taps, made // groups)
     sums = emit_blocks(builder, reads.rows, (reads.index, reads.shares), sizes, _block(site))
-    return _emit_output(builder, site, reads, builder.reshape(sums, [batch, groups, -1, made // groups]))
+    sums = builder.reshape(sums, [batch, groups, -1, made // groups])
+    return emit_output(builder, site, builder.transpose(sums, [0, 1, 3, 2]), reads.dims)
 
 
 @dataclass(frozen=True)
@@ -100,23 +121,13 @@ class _Reads:
     dims: Dims
 
 
-def _emit_output(builder: Builder, site: DeformSite, reads: _Reads, sums: Tensor) -> Tensor:
-    """The output of a site whose sums [N, groups, Ho*Wo, O / groups] these are."""
-    made = site.sizes[4] or 1
-    batch, *positions = reads.dims
-    result = builder.reshape(builder.transpose(sums, [0, 1, 3, 2]), [batch, made, *positions])
-    if site.weights.bias:
-        bias = builder.reshape(builder.graph.tensor(site.weights.bias), [1, made, 1, 1])
-        result = builder.op("Add", result, bias)
-    return regrouped(builder, result, site.output_groups)
-
-
 def _emit_reads(builder: Builder, site: DeformSite) -> _Reads:
     """What is read, where, and how much of it counts."""
     own = site.geometry
-    image, pixels = emit_view(builder, site.image), _emit_pixels(builder, site)
+    image, pixels = emit_view(builder, site.image), emit_pixels(builder, site)
     dims = [builder.dim(pixels[0], axis) for axis in (0, 2, 3)]
-    corners = emit_corners(builder, _sampler(site, pixels), image)
+    y, x = (View(tensor.name, ((0,), (1,), (2, 3))) for tensor in pixels)
+    corners = emit_corners(builder, sampler_at(site, site.image, y, x), image)
     shares = corners.weights
     if site.mask is not None:
         mask = emit_channels(builder, site.mask)
@@ -146,44 +157,6 @@ def _emit_index(builder: Builder, site: DeformSite, pixels: Tensor, dims: Dims, 
         return index
     column = [dims[0] if isinstance(dims[0], int) else -1, 1, own.offset_groups, every // own.offset_groups, 1, 1]
     return plus_items(builder, index, (items, builder.dims_product([plane, own.points])), kind, column)
-
-
-def _emit_pixels(builder: Builder, site: DeformSite) -> list[Tensor]:
-    """The rows and the columns [N, offset groups * points, Ho, Wo] that points are at."""
-    own, offsets = site.geometry, [emit_channels(builder, operand) for operand in site.offsets]
-    if len(offsets) == 1:
-        batch, _, *positions = (builder.dim(offsets[0], axis) for axis in range(4))
-        pairs = builder.reshape(offsets[0], [batch, len(site.offsets[0].table) // 2, 2, *positions])
-        offsets = [builder.squeeze(part, [2]) for part in builder.split(pairs, 2, [1, 1])]
-    pixels = []
-    for axis, places in enumerate(np.divmod(np.arange(own.points), own.kernel[1])):
-        first = np.tile(places * own.dilations[axis] - own.pads[axis], own.offset_groups).astype(np.float32)
-        ramp = emit_ramp(builder, offsets[axis], 2 + axis, own.strides[axis], 4)
-        pixels.append(builder.op("Add", offsets[axis], builder.op("Add", ramp, first[:, None, None])))
-    return pixels
-
-
-def _sampler(site: DeformSite, pixels: Sequence[Tensor]) -> Site:
-    """The sampler of a site at those points: its sizes are those of [N, offset groups * points, Ho*Wo]."""
-    y, x = (View(tensor.name, ((0,), (1,), (2, 3))) for tensor in pixels)
-    own, sizes = site.geometry, site.sizes
-    return replace(
-        site.sampler,
-        image=site.image,
-        x=x,
-        y=y,
-        grid=None,
-        mask=None,
-        policy=Policy(),
-        coordinates="pixel",
-        affine=AS_IT_IS,
-        flipped=False,
-        inside=False,
-        batch=sizes[0],
-        channels=sizes[1],
-        image_size=sizes[2:4],
-        sample_size=(own.offset_groups * own.points, known_product(sizes[5:])),
-    )
 
 
 def _emit_rows(builder: Builder, site: DeformSite, image: Tensor, plane: Dim) -> Tensor:
@@ -222,9 +195,12 @@ def _apart(builder: Builder, t: Tensor, inner: Sequence[int], dims: Dims) -> Ten
     return builder.reshape(t, [dims[0], *inner, builder.dims_product(dims[1:])])
 
 
-WHOLE: dict[str, Callable[[Builder, DeformSite], Tensor]] = {
-    NAME: emit_deform_conv,
-    "merged-gather": emit_merged,
-    "blocked-gather": emit_blocked,
-}
-"""What writes all of a deformable convolution, by the lowering's name."""
+READ_LAST: dict[str, Callable[[Builder, DeformSite], Tensor]] = {MERGED: emit_merged, BLOCKED: emit_blocked}
+"""What weighs pixels before it reads them, by the lowering's name."""
+
+
+def emit_whole(builder: Builder, site: DeformSite, name: str) -> Tensor:
+    """The output of a site, all of which the lowering `name` writes."""
+    if name == NAME:
+        return emit_deform_conv(builder, site)
+    return READ_LAST[name](builder, site) if is_read_last(name, site) else emit_weighed(builder, site, name)

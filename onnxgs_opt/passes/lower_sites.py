@@ -9,9 +9,10 @@ from typing import Any
 
 from onnxgs_opt._version import __version__
 from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.lowering import LOWERINGS
 from onnxgs_opt.lowering.attention import WHOLE as WHOLE_ATTENTION
 from onnxgs_opt.lowering.attention import emit_attention
-from onnxgs_opt.lowering.deform_gather import WHOLE, is_whole
+from onnxgs_opt.lowering.deform_gather import emit_whole, is_whole
 from onnxgs_opt.lowering.polyphase_conv import RESIZING
 from onnxgs_opt.lowering.roi_align import emit_regions
 from onnxgs_opt.passes import PASSES, EliminateDead, Pipeline
@@ -88,7 +89,8 @@ def _of_deform_convs(sites: Sequence[DeformSite], lowerings: Lowerings) -> tuple
     """Those that are written whole; of the others the samplers alone, and what weighs them stays."""
     whole = [site for site in sites if is_whole(lowerings[site.id], site)]
     samplers = [site.sampler for site in sites if not is_whole(lowerings[site.id], site)]
-    forms = [LowerWhole([s for s in whole if lowerings[s.id] == name], emit) for name, emit in WHOLE.items()]
+    named = {name: [site for site in whole if lowerings[site.id] == name] for name in LOWERINGS}
+    forms = [LowerWhole(own, partial(emit_whole, name=name)) for name, own in named.items() if own]
     return *forms, *lowering_passes(samplers, lowerings)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import Target
 from onnxgs_opt.lowering.deform_conv import NAME, deform_refusal
-from onnxgs_opt.lowering.deform_gather import is_whole, reading_refusals
+from onnxgs_opt.lowering.deform_gather import is_whole, whole_refusals
 from onnxgs_opt.recognition.kind import Record, SiteKind
 from onnxgs_opt.samplers.deform import DeformSite
 from onnxgs_opt.samplers.view import Layout, known_product
@@ -26,10 +26,12 @@ class DeformConvs:
     keeps_rest: bool = True
 
     def refusals(self, site: DeformSite, target: Target) -> dict[str, str]:
-        """What the lowerings say of the sampler, or of all of it where that is what they write."""
-        said: dict[str, str | None] = dict(self.kinds[site.sampler.kind].refusals(site.sampler, target))
-        said |= {name: why for name, why in reading_refusals(site, target).items() if is_whole(name, site)}
-        return {name: why for name, why in {**said, NAME: deform_refusal(site, target)}.items() if why is not None}
+        """What the lowerings say of all of it, or of the sampler where that is what they write."""
+        of_sampler = self.kinds[site.sampler.kind].refusals(site.sampler, target)
+        said = {name: why for name, why in whole_refusals(site, target).items() if is_whole(name, site)}
+        others = {name: why for name, why in of_sampler.items() if not is_whole(name, site)}
+        every = {**others, **said, NAME: deform_refusal(site, target)}
+        return {name: why for name, why in every.items() if why is not None}
 
     def workload(self, graph: Graph, site: DeformSite, layout: Layout | None = None) -> str:
         """What it computes and its sizes, and what decides how fast the sampler in it is."""

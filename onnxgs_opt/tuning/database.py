@@ -136,7 +136,7 @@ def _distance(sizes: Sequence[int | None], others: Sequence[int], least: Sequenc
 
 # -- measured here ----------------------------------------------------------------------------------
 
-VERSION = 4
+VERSION = 5
 """Raised when lowerings write something else or are run otherwise, which makes earlier measurements void."""
 
 

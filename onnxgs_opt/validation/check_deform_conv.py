@@ -13,7 +13,7 @@ from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Tolerance, tolerance_of
 from onnxgs_opt.lowering.deform_conv import deform_tolerance
-from onnxgs_opt.lowering.deform_gather import is_whole
+from onnxgs_opt.lowering.deform_gather import as_sampler, is_whole
 from onnxgs_opt.passes.infer_shapes import InferShapes
 from onnxgs_opt.passes.lower_sites import lower
 from onnxgs_opt.samplers.attention import AttentionSite
@@ -45,8 +45,9 @@ def _tolerance(site: DeformSite, name: str, run: Run) -> Tolerance:
 def tolerance_of_deform(site: DeformSite, name: str, sizes: Sequence[int | None] = ()) -> Tolerance:
     """What the output of a site, at the sizes that count or at its own, may differ by where it is lowered so."""
     lowering, whole = LOWERINGS[name], is_whole(name, site)
-    own = lowering.tolerance if whole else tolerance_of(lowering, site.sampler)
-    return deform_tolerance(replace(site, sizes=tuple(sizes or site.sizes)), own, is_whole=whole)
+    sized = replace(site, sizes=tuple(sizes or site.sizes))
+    own = tolerance_of(lowering, as_sampler(sized) if whole else site.sampler)
+    return deform_tolerance(sized, own, is_whole=whole)
 
 
 def operand_cone(

@@ -13,7 +13,7 @@ import pytest
 from onnxgs_opt import optimize
 from onnxgs_opt.api import look
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.lowering import Target
+from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.lowering.deform_conv import deform_refusal
 from onnxgs_opt.passes.lower_sites import lower
 from onnxgs_opt.recognition import KINDS
@@ -140,22 +140,43 @@ def test_without_the_node_weighted_pixels_are_read(name: str, monkeypatch: pytes
         np.testing.assert_allclose(run(lowered, feeds).reshape(expected.shape), expected, rtol=1e-4, atol=2e-4)
 
 
-SAMPLER_ALONE = {
-    "four offset groups": Spelling(offset_groups=4),
-    "groups that make little": Spelling(groups=2, made=30),
-    "one row of pixels": Spelling(kernel=(1, 3), pad=(0, 1), size=(1, 6), read="gather"),
+WEIGHED = {
+    "masked": Spelling(read="gather", batch=2, mask_at="weights"),
+    "four offset groups": Spelling(offset_groups=4, groups=2, bias="own"),
+    "groups that make little": Spelling(groups=2, made=30, offsets="apart", masked=False),
+    "columns": Spelling(fold="rows", order="columns", kernel=(2, 3), offsets="last", stride=(1, 2)),
 }
+"""Of which forms sample at the points of the kernel and weigh the samples by one MatMul."""
 
 
-@pytest.mark.parametrize("name", SAMPLER_ALONE)
-def test_where_that_would_read_more_the_samples_are_weighted_as_before(name: str) -> None:
-    model = build(SAMPLER_ALONE[name])
+@pytest.mark.parametrize("name", WEIGHED)
+def test_every_other_form_weighs_its_samples_by_one_product(name: str) -> None:
+    own = WEIGHED[name]
+    model = build(own)
     graph, found = looked_at(model)
     (site,) = found.deforms
-    check = deform_check(graph, site, Terms(lambda own: own))
-    seen = check.compare("merged-gather")
+    check, feeds = deform_check(graph, site, Terms(lambda own: own)), feeds_of(model)
+    refused = KINDS[site.kind].refusals(site, Target(own.opset))
+    forms = [form for form in LOWERINGS if form not in (*refused, "keep", "deform-conv")]
+    assert {"merged-gather", "lerp-gather", "row-gather", "packed-gather", "grid-sample", "plugin"} <= set(forms)
+    for form in forms:
+        seen = check.compare(form)
+        assert seen.status == "ok", (form, seen.worst)
+        lowered = lower(graph, [site], {site.id: form}).to_proto()
+        kinds = [node.op_type for node in lowered.graph.node]
+        assert not {"Conv", "Gemm"} & set(kinds)
+        expected = truth(own, feeds)
+        expected = expected.transpose(0, 2, 3, 1) if own.fold == "rows" else expected
+        np.testing.assert_allclose(run(lowered, feeds).reshape(expected.shape), expected, rtol=1e-4, atol=1e-3)
+
+
+def test_of_an_image_of_one_row_the_sampler_alone_is_written() -> None:
+    model = build(Spelling(kernel=(1, 3), pad=(0, 1), size=(1, 6), read="gather"))
+    graph, found = looked_at(model)
+    (site,) = found.deforms
+    seen = deform_check(graph, site, Terms(lambda own: own)).compare("merged-gather")
     assert seen.status == "ok", seen.worst
-    assert samplers_kept(lower(graph, [site], {site.id: "merged-gather"}).to_proto()) & {"Conv"}
+    assert "Conv" in samplers_kept(lower(graph, [site], {site.id: "merged-gather"}).to_proto())
 
 
 STILL = {
@@ -333,7 +354,7 @@ def _weighted_otherwise(site: DeformSite) -> DeformSite:
     return replace(site, weights=replace(site.weights, columns=(1, 0, *range(2, 36))))
 
 
-FORMS = [pytest.param("deform-conv", marks=needs_node), "merged-gather"]
+FORMS = [pytest.param("deform-conv", marks=needs_node), "merged-gather", "grid-sample"]
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -26,8 +26,8 @@ from tests.campaigns.soundness.counting import failures_of
 from tests.fixtures.deform import build, feeds_of, mutants, spellings
 from tests.fixtures.point_mutants import point_mutant
 
-FORMS = ("deform-conv", "merged-gather")
-"""What writes all of a site; of many groups the second writes its sampler."""
+FORMS = ("deform-conv", "merged-gather", "lerp-gather")
+"""What writes all of a site: the node, reads of weighted pixels, and samples that a product weighs."""
 
 ALLOWED = 5e-4
 """What a sum of at most 72 unit-normal samples and weights may be off by, with points some pixels outside."""
