@@ -13,6 +13,7 @@ import onnxgs_opt
 from onnxgs_opt.validation.boundary_values import edge_pixels
 from onnxgs_opt.validation.error_map import points_of
 from onnxgs_opt.validation.inputs import Run
+from tests.fixtures.kernels import Spelling, build
 
 REPOSITORY = Path(__file__).parents[2]
 MODELS = {
@@ -78,6 +79,24 @@ def test_one_grid_for_a_batch_has_its_points_for_each_image() -> None:
     assert found is not None
     assert found.x.tolist() == [0, 1, 2, 3, 0, 1, 2, 3]
     assert found.error.tolist() == [0, 0, 0, 0, 0, 4, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("spelling", "letters"),
+    [
+        (Spelling("linear", axes=1), "x"),
+        (Spelling("nearest", axes=3, border="zeros"), "zyx"),
+        (Spelling("linear", axes=3, border="zeros x wrap x border", one_grid=True, dynamic=True), "zyx"),
+    ],
+    ids=lambda s: getattr(s, "name", ""),
+)
+def test_the_points_of_one_and_of_three_axes(spelling: Spelling, letters: str) -> None:
+    [item] = onnxgs_opt.optimize(build(spelling), lowering="merged-gather", measure=False).evidence
+    assert item.points
+    for run in item.points:
+        assert "".join(run.along) == letters
+        assert all(p.shape == run.error.shape for p, _ in run.along.values())
+        assert all(float(p.min()) < -1 and float(p.max()) > size for p, size in run.along.values())
 
 
 def test_a_kept_site_has_a_cone_and_nothing_after() -> None:

@@ -66,7 +66,7 @@ def formulas(site: SiteReport, policy: Policy | None, kernels: Sequence[str] = B
     if window == "" or policy.border != "zeros":
         lines.append(_outside(policy, [letter for letter, _ in axes]))
     own = (lines for name, lines in _OF_NAMED.items() if site.policy.kind.startswith(name))
-    lines += next(own, (_coordinates(site),))
+    lines += next(own, (_coordinates(site, [letter for letter, _ in axes]),))
     return tuple(line for line in lines if line)
 
 
@@ -147,9 +147,10 @@ _PIXELS = {
 """Pixels from what the grid holds, by its units and align_corners."""
 
 
-def _coordinates(site: SiteReport) -> str:
+def _coordinates(site: SiteReport, letters: Sequence[str]) -> str:
     """How the pixel coordinates follow from the grid; empty where the site's tensors hold pixels."""
     if not isinstance(site.grid, str):
         return ""
     form = _PIXELS.get((site.policy.coordinates, bool(site.policy.align_corners)), "")
-    return r",\quad ".join(form.format(p=p, g=f"g_{p}", s=s) for p, s in (("x", "W"), ("y", "H"))) if form else ""
+    each = (form.format(p=p, g=f"g_{p}", s=_AXES[p][0]) for p in reversed(letters))
+    return r",\quad ".join(each) if form else ""
