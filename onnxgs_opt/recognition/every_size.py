@@ -10,11 +10,12 @@ from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.constants import small_value
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.operators import BOUNDED, ELEMENTWISE, MOVES, operator
+from onnxgs_opt.recognition.algebra.polynomial import Poly
 from onnxgs_opt.recognition.algebra.quantity import Quantity
 from onnxgs_opt.recognition.lifting.dynamic_dims import SizeSets
 from onnxgs_opt.recognition.lifting.elementwise import EXACT_BELOW
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN
-from onnxgs_opt.recognition.lifting.size_values import MOST, ONE, Break, Element, SizeArithmetic
+from onnxgs_opt.recognition.lifting.size_values import MOST, ONE, ZERO, Break, Element, SizeArithmetic
 from onnxgs_opt.recognition.lifting.symbolic_shapes import State
 from onnxgs_opt.recognition.lifting.symbolic_sizes import Sizes, of_claim
 from onnxgs_opt.recognition.match import Miss
@@ -50,7 +51,7 @@ class EverySize:
         self._sizes.look_at(self._scope.backward_slice([output]))
         nodes = of_claim(self._scope, output, names)
         found = self._sizes.breaks(nodes) or self._broken_dims(names) or self._rounded(nodes, names[1:])
-        found = found or self._counted(nodes) or self._sizes.confused(nodes)
+        found = found or self._counted(nodes) or self._confused(nodes)
         if found is None and (spatial := self._dynamic(image)):
             reach = None if image.split is not None else self._sizes.reach(spatial)
             computed = [n for n in nodes if not all(self._sizes.is_sized(t.name) for t in n.outputs)]
@@ -63,12 +64,45 @@ class EverySize:
         nodes = of_claim(self._scope, output, [image.tensor])
         found = self._sizes.breaks(nodes, of_tables=False) or self._broken_dims([image.tensor, output])
         found = found or self._rounded(nodes, ())
-        found = found or self._unseen(nodes, min(seen, self._largest), MOST) or self._sizes.confused(nodes)
+        found = found or self._unseen(nodes, min(seen, self._largest), MOST) or self._confused(nodes)
         return None if found is None else Miss(f"at '{found.node}' {found.why}", 4, CODE)
 
     def _broken_dims(self, names: Iterable[str]) -> Break | None:
         states = (self._sizes.states.get(name, State()) for name in names)
         return next((b for state in states if (b := state.first_break(values=False)) is not None), None)
+
+    def _confused(self, nodes: Iterable[Node]) -> Break | None:
+        """Two numbers made of sizes that are not the same formula, and the same at every set: nothing tells them apart.
+
+        They are held against each other, against the sizes and their neighbours, and against 0 and 1; a size that
+        follows from others, as that of points that are as many as pixels, against the first formula that it is.
+        """
+        sizes = self._sizes
+        own = [Quantity(Poly.atom(atom)) for atom in range(len(sizes.names)) if atom not in sizes.sources]
+        known = [ONE, *own, *(size.plus(ONE, -1) for size in own)]
+        seen = {sizes.at_sets(each): each for each in reversed(known)} | {sizes.at_sets(ZERO): ZERO}
+        looked: set[Quantity] = set()
+        formulas: dict[int, Quantity] = {}
+        for node in nodes:
+            for tensor in node.outputs:
+                value = sizes.states.get(tensor.name, State()).value
+                new = {e for e in value.reshape(-1) if isinstance(e, Quantity)} - looked if value is not None else set()
+                looked |= new
+                for each in (e for e in new if e.atoms.isdisjoint(sizes.sources)):
+                    other = seen.setdefault(sizes.at_sets(each), each)
+                    if not self._is_one(other, each, formulas):
+                        names = ", ".join(sizes.names[a] for a in sorted(each.atoms | other.atoms))
+                        return Break(node.name, f"no size that is analysed tells two numbers made of {names} apart")
+        return None
+
+    def _is_one(self, one: Quantity, other: Quantity, formulas: dict[int, Quantity]) -> bool:
+        """Whether two numbers are one, with `formulas` of sizes that follow from others, which may get one more."""
+        gap = one.plus(other, -1).put(formulas)
+        follows = [atom for atom in gap.atoms if self._sizes.names[atom] in self._sizes.following]
+        if len(follows) == 1 and (formula := gap.solved_for(*follows)) is not None:
+            formulas[follows[0]] = formula
+            return True
+        return not gap.over
 
     def _counted(self, nodes: Iterable[Node]) -> Break | None:
         """A fixed number that the numbers from 0 to a size are compared with, and that some sizes reach only."""

@@ -402,3 +402,46 @@ def test_a_size_that_halves_round_makes_no_resize(code: int, count: int) -> None
     """Of 2049 rows they make 2048, and the result has twice those."""
     _, found = looked_at(parser.parse_model(TWICE.replace("TYPE", str(code))))
     assert len(found.resizes) == count
+
+
+LATER = {
+    "index in bytes": ("bilinear.dyn", "val_54", "a = Cast<to=2>(v) o = Cast<to=7>(a)"),
+    "coordinate in halves": ("bilinear.dyn", "sub_16", "a = Cast<to=10>(v) o = Cast<to=1>(a)"),
+    "index times nearly 1": (
+        "bilinear.dyn",
+        "val_54",
+        "f = Cast<to=1>(v) k = Constant<value_float=0.9996>() h = Constant<value_float=0.5>() m = Mul(f, k)"
+        " p = Add(m, h) o = Cast<to=7>(p)",
+    ),
+    "one size": (
+        "bilinear_size.dyn",
+        "val_0",
+        "k = Constant<value_ints=[365]>() u = Constant<value_int=1>() e = Equal(v, k) s = Sub(v, u) o = Where(e, s, v)",
+    ),
+    "one index": (
+        "bilinear_size.dyn",
+        "val_34",
+        "k = Constant<value_int=16>() u = Constant<value_int=1>() e = Equal(v, k) s = Sub(v, u) o = Where(e, s, v)",
+    ),
+}
+"""What is put behind a tensor, and shows at sizes only that tables are not looked at."""
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_what_tables_show_at_other_sizes_makes_no_resize(name: str) -> None:
+    file, tensor, steps = LATER[name]
+    model = onnx.load(MODELS / f"{file}.onnx")
+    text = f'<ir_version: 8, opset_import: ["" : 18]> g (float v) => (float o) {{ {steps} }}'
+    nodes = list(parser.parse_model(text).graph.node)
+    for node in nodes:
+        node.input[:] = [tensor if part == "v" else f"later/{part}" for part in node.input]
+        node.output[:] = [f"later/{part}" for part in node.output]
+        node.name = node.output[0]
+    place = next(k for k, node in enumerate(model.graph.node) if tensor in node.output) + 1
+    rest = list(model.graph.node)
+    for node in rest[place:]:
+        node.input[:] = ["later/o" if part == tensor else part for part in node.input]
+    del model.graph.node[:]
+    model.graph.node.extend([*rest[:place], *nodes, *rest[place:]])
+    _, found = looked_at(model)
+    assert not found.resizes

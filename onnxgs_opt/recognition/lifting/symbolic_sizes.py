@@ -23,7 +23,6 @@ from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
 from onnxgs_opt.recognition.lifting.shape_inference import dim_name, infer, plain_attributes
 from onnxgs_opt.recognition.lifting.size_values import (
     MOST,
-    ONE,
     REDUCTIONS,
     ROUNDED,
     Break,
@@ -61,7 +60,7 @@ class Sizes:
         self.halves: set[str] = set()
         self.sources: dict[int, frozenset[int]] = {}
         self._ranges = ranges
-        self._following = following
+        self.following = following
         self._facts = list(facts)
         self._at: list[dict[int, int]] = [{} for _ in facts]
         self._scope = scope
@@ -110,7 +109,8 @@ class Sizes:
     def breaks(self, nodes: Iterable[Node], of_tables: bool = True) -> Break | None:
         """The first break that one of the nodes, which compute with more than sizes, uses; None where there is none.
 
-        Without `of_tables`, the elements of tensors of more than one may be made otherwise at other sizes.
+        Without `of_tables`, the elements of tensors of more than one may be made otherwise at other sizes; numbers that
+        those are made of may not.
         """
         for node in nodes:
             for tensor in node.outputs:
@@ -118,6 +118,10 @@ class Sizes:
                 if found is not None:
                     return found
             if operator(node) in SHAPES or all(self.is_sized(t.name) for t in node.outputs):
+                alone = (self.states.get(t.name, State()) for t in (() if of_tables else node.outputs))
+                broken = (s.first_break(values=True) for s in alone if s.value is not None and s.value.size == 1)
+                if (found := next(filter(None, broken), None)) is not None:
+                    return found
                 continue
             for tensor in node.inputs:
                 state = self.states.get(tensor.name, State())
@@ -128,39 +132,8 @@ class Sizes:
                     return Break(node.name, ROUNDED)
         return None
 
-    def confused(self, nodes: Iterable[Node]) -> Break | None:
-        """Two numbers made of sizes that are not the same formula, and the same at every set: nothing tells them apart.
-
-        They are held against each other, against the sizes and their neighbours, and against 0 and 1; a size that
-        follows from others, as that of points that are as many as pixels, against the first formula that it is.
-        """
-        own = [Quantity(Poly.atom(atom)) for atom in range(len(self.names)) if atom not in self.sources]
-        known = [ONE, *own, *(size.plus(ONE, -1) for size in own)]
-        seen = {self._at_sets(each): each for each in reversed(known)} | {(0,) * len(self._at): ONE.plus(ONE, -1)}
-        looked: set[Quantity] = set()
-        formulas: dict[int, Quantity] = {}
-        for node in nodes:
-            for tensor in node.outputs:
-                value = self.states.get(tensor.name, State()).value
-                new = {e for e in value.reshape(-1) if isinstance(e, Quantity)} - looked if value is not None else set()
-                looked |= new
-                for each in (e for e in new if e.atoms.isdisjoint(self.sources)):
-                    other = seen.setdefault(self._at_sets(each), each)
-                    if not self._is_one(other, each, formulas):
-                        names = ", ".join(self.names[a] for a in sorted(each.atoms | other.atoms))
-                        return Break(node.name, f"no size that is analysed tells two numbers made of {names} apart")
-        return None
-
-    def _is_one(self, one: Quantity, other: Quantity, formulas: dict[int, Quantity]) -> bool:
-        """Whether two numbers are one, with `formulas` of sizes that follow from others, which may get one more."""
-        gap = one.plus(other, -1).put(formulas)
-        follows = [atom for atom in gap.atoms if self.names[atom] in self._following]
-        if len(follows) == 1 and (formula := gap.solved_for(*follows)) is not None:
-            formulas[follows[0]] = formula
-            return True
-        return not gap.over
-
-    def _at_sets(self, each: Quantity) -> tuple[Number, ...]:
+    def at_sets(self, each: Quantity) -> tuple[Number, ...]:
+        """The number that a formula is at each set."""
         return tuple(each.at(sizes) for sizes in self._at)
 
     def reach(self, dims: Sequence[Element]) -> tuple[int, int] | None:

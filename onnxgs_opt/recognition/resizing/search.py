@@ -31,6 +31,7 @@ from onnxgs_opt.recognition.resizing.resampling import (
     candidates,
     still,
 )
+from onnxgs_opt.recognition.resizing.tables import changes_beyond
 from onnxgs_opt.recognition.stated import excluded
 from onnxgs_opt.samplers.resize import ResizedAxis, ResizeSite
 from onnxgs_opt.samplers.site import Domain
@@ -214,10 +215,13 @@ class _Search:
             try:
                 for k in range(1, len(self._sizes.near)):
                     found = self._still(self._at(k), root, found)
-                far, found = self._far(root, found)
+                far, values, found = self._far(root, found)
             except (NoForm, NoResizeError) as reason:
                 return Miss(str(reason), code="GSO111")
             changes = self._every_size.changes_of_tables(root.output, self._view(root), self._seen(far))
+            nodes = of_claim(self._scope, root.output, {root.base})
+            beyond = changes_beyond(nodes, self._at(0), values, self._seen(far))
+            changes = changes or (Miss(beyond, code="GSO111") if beyond else None)
             return self._named(root, found, far) if changes is None else changes
         return self._named(root, found, {})
 
@@ -234,16 +238,17 @@ class _Search:
             form = forms.of(name)
         return form
 
-    def _far(self, root: _Root, found: list[Found]) -> tuple[Mapping[str, int], list[Found]]:
-        """The largest sizes of the resampled axes at which all can be evaluated, and what it still is there."""
+    def _far(self, root: _Root, found: list[Found]) -> tuple[Mapping[str, int], FixedValues, list[Found]]:
+        """The largest sizes of the resampled axes at which all can be evaluated, that, and what it still is there."""
         first = self._sizes.at(0)
         large = {axis.size for axis in root.axes.spatial} | {axis.samples for axis in root.axes.spatial}
         values = sorted({size for size in first.values() if size in large}) or sorted(set(first.values()))
         for primes in (*PRIMES, FEWER):
             chosen = {value: primes[k % len(primes)] for k, value in enumerate(values)}
             sizes, facts = settle(self._scope, {name: chosen.get(size, size) for name, size in first.items()})
+            known = FixedValues(self._scope, facts)
             with suppress(NoForm):
-                return sizes, self._still(FixedValues(self._scope, facts), root, found)
+                return sizes, known, self._still(known, root, found)
         raise NoForm("at large sizes it has more elements than are looked at")
 
     @property
