@@ -40,7 +40,7 @@ class Attentions:
         return f"{self.rule} {levels} {sizes} {inner}"
 
     def record(self, site: AttentionSite) -> Record:
-        """The number of samples, of all channels; what is spelt by hand is recorded, GridSample nodes are not."""
+        """The number of samples, of all channels; GridSample nodes have cases of their own."""
         samples = known_product((*site.sizes, len(site.levels)))
         return Record("attentions", (samples,), "GridSample" if site.read_op == "GridSample" else "")
 

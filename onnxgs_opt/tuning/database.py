@@ -65,7 +65,7 @@ def recorded(site: AnySite, runtime: str, refusals: Mapping[str, str]) -> tuple[
 
 def _beside(case: Mapping[str, Any], site: AnySite) -> dict[str, Any]:
     """A case with ratios to the form that the site has: a GridSample node, or the hand-written one, as recorded."""
-    if site.read_op != "GridSample":
+    if site.read_op != "GridSample" or case.get("read_op") == "GridSample":
         return dict(case)
     bases = {kind: case[kind].get("grid-sample") for kind in COORDINATES if kind in case}
     return {**case, **{k: {n: r / base for n, r in case[k].items()} if base else {} for k, base in bases.items()}}
