@@ -20,6 +20,7 @@ from onnxgs_opt.report.rendering.text import to_text
 from onnxgs_opt.runtime.ort import open_session
 from onnxgs_opt.runtime.tensorrt.prepare import for_engine
 from onnxgs_opt.samplers.attention import AttentionSite
+from onnxgs_opt.tuning.database import recorded
 from onnxgs_opt.validation.check_attention import attended, attention_check
 from onnxgs_opt.validation.terms import Terms
 from tests.fixtures.attention.text import LEVELS, feeds_of, model, truth
@@ -250,6 +251,15 @@ def test_refusals_have_reasons() -> None:
     assert attention_refusals(site, Target(17, "tensorrt")).keys() == {"plugin"}
     assert "loads no function" in attention_refusals(site, Target(17, "openvino"))["plugin"]
     assert set(attention_refusals(site, Target(10))) == set(WHOLE)
+
+
+def test_records_of_nodes_and_of_gathers_are_apart() -> None:
+    (nodes,) = looked_at(model())[1].attentions
+    (gathers,) = looked_at(onnx.load(EXPORTS / "gathered.ts17.st.onnx"))[1].attentions
+    for site in (nodes, gathers):
+        assert recorded(site, "tensorrt", {})[0] == "tensorrt-attention"
+    assert recorded(nodes, "ort-cpu", {"plugin": "no library"})[0] == "keep"
+    assert recorded(gathers, "ort-cpu", {"plugin": "no library"})[0] == "row-gather"
 
 
 def test_the_plugin_of_tensorrt_gets_what_its_contract_says() -> None:
