@@ -1,10 +1,12 @@
 """Deformable convolutions spelt as samplers, as deform_conv2d_onnx_exporter writes them, against one DeformConv.
 
 `python -m bench.deforms` writes a table into bench/results; `python -m bench.record` puts it into the recorded table.
+Where onnxgs-ops is installed the operator is a form, too.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from typing import Any
 
@@ -14,6 +16,7 @@ from onnxgs_opt.api import look
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.recognition import KINDS
+from onnxgs_opt.runtime.native import installed_library
 from onnxgs_opt.tuning.trial import trial_of
 from tests.fixtures.deform import Spelling, build
 
@@ -36,8 +39,10 @@ def measure(read: str, size: tuple[int, int, int], opset: int, target: str) -> d
     (site,) = found.deforms
     trial = trial_of(graph, graph, site)
     refused = KINDS[site.kind].refusals(site, Target(opset, target))
-    possible = [name for name in LOWERINGS if name not in (*refused, "keep", "plugin")]
-    _, times = in_turn(trial, graph, possible, target, BUDGET_S)
+    libraries = installed_library()[:1] if importlib.util.find_spec("onnxgs_ops") is not None else ()
+    out = ("keep",) if libraries else ("keep", "plugin")
+    possible = [name for name in LOWERINGS if name not in (*refused, *out)]
+    _, times = in_turn(trial, graph, possible, target, BUDGET_S, libraries)
     return {
         "read_op": read,
         "opset": opset,

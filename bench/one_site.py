@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,17 @@ def arguments(name: str, description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def in_turn(trial: Trial, graph: Graph, forms: Iterable[str], target: str, budget_s: float) -> tuple[Feeds, Race]:
-    """A site as exported, its forms and a call that does nothing, all on the same inputs, and those."""
+def in_turn(
+    trial: Trial, graph: Graph, forms: Iterable[str], target: str, budget_s: float, libraries: Sequence[str] = ()
+) -> tuple[Feeds, Race]:
+    """A site as exported, its forms and a call that does nothing, all on the same inputs, and those.
+
+    `libraries` are those of custom operators that all run with.
+    """
     cone = trial.cone(graph)
     feeds = trial.feeds(cone, 0)
     models = {"keep": cone, **{form: trial.lowered(graph, cone, form) for form in forms}, NOTHING: _nothing(cone)}
-    calls = {form: RUNTIMES[target].prepare(model, feeds) for form, model in models.items()}
+    calls = {form: RUNTIMES[target].prepare(model, feeds, custom_ops=libraries) for form, model in models.items()}
     for call in calls.values():
         call(), call()
     return feeds, race(calls, budget_s)
