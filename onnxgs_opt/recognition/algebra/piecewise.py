@@ -102,9 +102,9 @@ class Resolver:
 
     def evaluate(self, expr: Expr, cells: Sequence[Cell]) -> Poly:
         """The polynomial that `expr` is on the region; Split when it is more than one, Unresolved when none."""
-        self._cells = tuple(cells)
-        self._region_memo = self._memo.setdefault(self._cells, {})
-        self._memo_of = {}
+        if (region := tuple(cells)) != self._cells:
+            self._cells, self._memo_of = region, {}
+            self._region_memo = self._memo.setdefault(region, {})
         return self._value(expr)
 
     def partition(self, axis: int, cells: Sequence[Cell], roots: Sequence[Expr]) -> list[Cell]:
