@@ -9,7 +9,7 @@ from onnxgs_opt.diagnostics import Remark
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.operators import ELEMENTWISE, MOVES, READS, operator
-from onnxgs_opt.recognition.algebra.expression import walk
+from onnxgs_opt.recognition.algebra.expression import Expr, walk
 from onnxgs_opt.recognition.algebra.failures import MIXED, UNBOUNDED
 from onnxgs_opt.recognition.candidates import TAPS, Join, is_rounded
 from onnxgs_opt.recognition.lifting.lift import Lift
@@ -54,11 +54,18 @@ def placed(lift: Lift | None, miss: Miss, scope: Scope, output: str) -> Miss:
         nodes = _makers(lift, (name for (name, _), value in lift.values.items() if miss.about in walk((value,))))
     if not nodes:
         return miss
-    if miss.condition == UNBOUNDED and operator(nodes[0]) in MOVES:
+    unkept = miss.condition == UNBOUNDED or (miss.condition == MIXED and _has_no_end(miss.about))
+    if unkept and operator(nodes[0]) in MOVES:
         return replace(miss, condition=UNKEPT, reported="GSO114", node=nodes[0].name)
     if miss.condition == MIXED and operator(nodes[0]) in MOVES:
         return replace(miss, condition=PAST_A_ROW, node=nodes[0].name)
     return replace(miss, node=nodes[0].name)
+
+
+def _has_no_end(condition: Expr) -> bool:
+    """Whether what is compared, as an index is with 0, has no bound on either side."""
+    compared = condition.args[0] if condition.op == "ge" else condition
+    return isinstance(compared, Expr) and compared.lo is None and compared.hi is None
 
 
 def _lacks_sizes(lift: Lift) -> bool:

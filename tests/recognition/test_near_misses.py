@@ -95,3 +95,26 @@ def test_a_table_of_one_number_is_no_image() -> None:
     assert not found.samplers
     (miss,) = found.near_misses
     assert (miss.code, "where 'ones' is read tells what is read" in miss.condition) == ("GSO112", True)
+
+
+UNCLIPPED_ROWS = """
+<ir_version: 8, opset_import: ["" : 17]>
+g (float[4,5,2] image, float[7] x, float[7] y) => (float[7,2] out)
+<int64[2] flat = {20, 2}, float one = {1}, float five = {5}, int64 i1 = {1}, int64 i5 = {5}, int64[1] last = {1}> {
+  rows = Reshape (image, flat)  fx = Floor (x)  fy = Floor (y)  u = Sub (x, fx)  v = Sub (y, fy)
+  nu = Sub (one, u)  nv = Sub (one, v)  row = Mul (fy, five)  place = Add (row, fx)  a = Cast <to = 7> (place)
+  b = Add (a, i1)  c = Add (a, i5)  d = Add (b, i5)
+  ra = Gather (rows, a)  rb = Gather (rows, b)  rc = Gather (rows, c)  rd = Gather (rows, d)
+  wa = Mul (nu, nv)  wb = Mul (u, nv)  wc = Mul (nu, v)  wd = Mul (u, v)
+  va = Unsqueeze (wa, last)  vb = Unsqueeze (wb, last)  vc = Unsqueeze (wc, last)  vd = Unsqueeze (wd, last)
+  ta = Mul (ra, va)  tb = Mul (rb, vb)  tc = Mul (rc, vc)  td = Mul (rd, vd)
+  s = Add (ta, tb)  t = Add (s, tc)  out = Add (t, td)
+}"""
+
+
+def test_an_index_of_rows_that_nothing_keeps_is_told_as_such() -> None:
+    """It was told that it goes past the end of a row, as one that is kept in the image alone may."""
+    _, found = look(load(onnx.parser.parse_model(UNCLIPPED_ROWS)))
+    assert not found.samplers
+    (miss,) = found.near_misses
+    assert (miss.code, "may be any number: nothing keeps it inside" in miss.condition) == ("GSO114", True)

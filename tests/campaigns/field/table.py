@@ -58,7 +58,8 @@ FIRST: dict[str, tuple[Found, ...]] = {
     "padded_by_one": (_bilinear("zeros", "normalised", align_corners=False),),
     "resize_lookalike": (_resize("linear half_pixel"),),
     "rows_with_base": (_bilinear("border", "pixel"),),
-    "trilinear": (_sampler("border", "pixel"),),
+    # With free sizes its index, which is a float, does not hold those of the largest volumes.
+    "trilinear": (_sampler("border", "normalised", align_corners=True), _structural("GSO110")),
     "unclipped": (_structural("GSO114"),),
 }
 SECOND: dict[str, tuple[Found, ...]] = {
@@ -164,10 +165,7 @@ FOURTH: dict[str, tuple[Found, ...]] = {
         _bilinear("zeros", "pixel", count=2),
         Found(2 * _SUM, ("GSO102", "GSO102")),
     ),
-    "cube_map": (
-        _structural("GSO114"),
-        _structural("GSO102"),
-    ),
+    "cube_map": (_structural("GSO114"),),
     "cut_off_features": (_sampler("border", "pixel"),),
     "delay_line": (_sampler("wrap", "pixel"),),
     "delay_line_wrapped_once": (_structural("GSO102"),),
@@ -206,10 +204,7 @@ FIFTH: dict[str, tuple[Found, ...]] = {
     "aggregated_points": (_bilinear("zeros", "pixel"),),
     "between_checks": (_bilinear("zeros", "normalised", align_corners=True),),
     "between_knots": (Found(2 * _SUM),),
-    "boxes_of_items": (
-        _structural("GSO114"),
-        _structural("GSO102"),
-    ),
+    "boxes_of_items": (_structural("GSO114"),),
     "channel_curves": (_sampler("border", "pixel"),),
     "clipped_after_weights": (
         *_ONE_BORDER,
