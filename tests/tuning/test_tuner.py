@@ -26,6 +26,7 @@ from onnxgs_opt.runtime.timing import Race, SlowError, race, run_within
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.tuning import race as tune
 from onnxgs_opt.tuning import trial as trials
+from onnxgs_opt.tuning.database import Cache
 from onnxgs_opt.tuning.decide import Tuner
 from onnxgs_opt.tuning.plan import KEEP, choose
 from onnxgs_opt.validation.check import SiteCheck
@@ -260,9 +261,13 @@ def test_a_spoilt_cache_is_as_none(
     monkeypatch.setattr(tune, "race", steady({"row-gather": 0.5}))
     tuned(*canonical, cache=tmp_path)
     (file,) = tmp_path.iterdir()
+    signature, kept = json.loads(file.read_text())["signature"], Cache(tmp_path, Target(canonical[0].opset))
+    assert kept.recall(signature) is not None
     for text in ("", "{", "[]", "null", '{"signature": "x"}', '{"measurements": [1]}'):
         file.write_text(text)
-        assert "earlier" not in tuned(*canonical, cache=tmp_path).reason, text
+        assert kept.recall(signature) is None, text
+    assert "earlier" not in tuned(*canonical, cache=tmp_path).reason
+    assert "earlier" in tuned(*canonical, cache=tmp_path).reason
     monkeypatch.setattr(OnnxRuntime, "version", lambda _: "another")
     assert "earlier" not in tuned(*canonical, cache=tmp_path).reason, "another version of the runtime"
     assert len(list(tmp_path.iterdir())) == 2
