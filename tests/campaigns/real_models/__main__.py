@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import zipfile
@@ -88,6 +89,8 @@ def _row(package: str, path: Path, verdict: Verdict) -> str:
 
 
 if __name__ == "__main__":
-    arguments = [Path(argument) for argument in sys.argv[1:]]
-    defaults = (Path("build/real-models"), Path("docs/real-models.md"))
-    sys.exit(main(*arguments, *defaults[len(arguments) :]))
+    parser = argparse.ArgumentParser(prog="python -m tests.campaigns.real_models", description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("build/real-models"), help="where models are kept")
+    parser.add_argument("table", nargs="?", type=Path, default=Path("docs/real-models.md"), help="the page to write")
+    options = parser.parse_args()
+    sys.exit(main(options.folder, options.table))
