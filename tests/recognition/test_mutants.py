@@ -20,7 +20,7 @@ from tests.fixtures.truth import site_gap
 
 ORIGINS = 6
 """Spellings that each mutant is made of in the suite."""
-LOOKED_FOR = ORIGINS if ALL else 4
+LOOKED_FOR = ORIGINS if ALL else 3
 """Of those, the ones in which sites are looked for."""
 VISIBLE = 5
 """A mutant differs by this many tolerances or more."""
