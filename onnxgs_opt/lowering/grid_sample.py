@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil, log2
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -13,8 +13,8 @@ from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
 from onnxgs_opt.lowering.base import Emitted, Tolerance
 from onnxgs_opt.lowering.emit.axis_grids import emit_axis_grid
-from onnxgs_opt.lowering.emit.cells import float_type, is_inside_image
-from onnxgs_opt.lowering.emit.coordinates import emit_pixel_grid, for_batch
+from onnxgs_opt.lowering.emit.cells import emit_pixels, float_type, is_inside_image
+from onnxgs_opt.lowering.emit.coordinates import as_grid, emit_pixel_grid, for_batch
 from onnxgs_opt.lowering.emit.operands import BORDERS
 from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.lowering.emit.windows import both_sides, emit_sides, far_where_outside, sides_as_own_mask
@@ -23,6 +23,7 @@ from onnxgs_opt.runtime.target import Target
 from onnxgs_opt.samplers.border import MIRRORED, ZEROS, borders_along
 from onnxgs_opt.samplers.kernel import TORCH, cubic
 from onnxgs_opt.samplers.site import BILINEAR, Site
+from onnxgs_opt.samplers.view import Array
 
 NOT_MIRRORING = frozenset({Quirk.MIRRORED_TAPS_ARE_UNMEASURED, Quirk.GRID_SAMPLE_DOES_NOT_MIRROR})
 FIRST_OPSET = 16
@@ -145,14 +146,28 @@ def _kernel_refusal(site: Site, target: Target) -> str | None:
 def _normalised_grid(builder: Builder, site: Site, image: Tensor, sizes: tuple[Dim, Dim]) -> Tensor:
     if site.grid is not None and site.coordinates == "normalised":
         return for_batch(builder, site.grid, image, emit_view(builder, site.grid))
+    known = [size for size in sizes if isinstance(size, int)]
+    if site.policy.window == "all" and site.x is not None and site.grid is None and len(known) == len(sizes):
+        parts = [  # each by itself: onnxruntime takes ten times as long for [N, Ho, Wo, 2] against two numbers
+            _normalised(builder, site, p, builder.const(half, float_type(p)))
+            for p, half in zip(emit_pixels(builder, site, sizes, 1), _halves(site, known), strict=True)
+        ]
+        return as_grid(builder, site, image, *(builder.unsqueeze(builder.squeeze(p, [1]), [3]) for p in parts))
     pixels = emit_pixel_grid(builder, site, image)
-    if _from_edges(site):
-        half = np.array(site.image_size[::-1]) / 2
-        spans = builder.op("Div", builder.op("Add", pixels, 0.5), builder.const(half, float_type(pixels)))
-        return cast(Tensor, builder.op("Sub", spans, 1.0))
-    # p / ((S-1)/2) - 1: the divisor is exact, so this rounds twice only.
-    spans = builder.op("Div", pixels, _half_spans(builder, sizes, float_type(pixels)))
-    return cast(Tensor, builder.op("Sub", spans, 1.0))
+    if len(known) < len(sizes):
+        return _normalised(builder, site, pixels, _half_spans(builder, sizes, pixels))
+    return _normalised(builder, site, pixels, builder.const(_halves(site, known), float_type(pixels)))
+
+
+def _normalised(builder: Builder, site: Site, pixels: Tensor, half: Tensor) -> Tensor:
+    """(p + 1/2) / (S/2) - 1, or p / ((S-1)/2) - 1: the divisor is exact, so this rounds twice only."""
+    pixels = builder.op("Add", pixels, 0.5) if _from_edges(site) else pixels
+    return cast(Tensor, builder.op("Sub", builder.op("Div", pixels, half), 1.0))
+
+
+def _halves(site: Site, sizes: Sequence[int]) -> Array:
+    """Half of what GridSample's 2 are along x and y, of an image of these sizes."""
+    return np.asarray((np.array(sizes[::-1]) - (0 if _from_edges(site) else 1)) / 2)
 
 
 def _from_edges(site: Site) -> bool:
@@ -168,13 +183,10 @@ def _error_from_edges(sizes: Sequence[int]) -> float:
     return SLOPE * sum(displacement(size + 1, True) for size in sizes)
 
 
-def _half_spans(builder: Builder, sizes: tuple[Dim, Dim], dtype: Any) -> Tensor:
-    height, width = sizes
-    if isinstance(height, int) and isinstance(width, int):
-        return builder.const(np.array([width - 1, height - 1]) / 2, dtype)
-    # GridSample puts every finite coordinate on the pixel of an axis that has one only.
-    last = builder.clip(builder.op("Sub", builder.sizes((width, height)), 1), 1, None)
-    return cast(Tensor, builder.op("Mul", builder.cast(last, dtype), 0.5))
+def _half_spans(builder: Builder, sizes: tuple[Dim, Dim], pixels: Tensor) -> Tensor:
+    """(S-1)/2 along x and y; GridSample puts every finite coordinate on the pixel of an axis that has one only."""
+    last = builder.clip(builder.op("Sub", builder.sizes(sizes[::-1]), 1), 1, None)
+    return cast(Tensor, builder.op("Mul", builder.cast(last, float_type(pixels)), 0.5))
 
 
 def tolerance_of_round_trip(site: Site) -> Tolerance | None:

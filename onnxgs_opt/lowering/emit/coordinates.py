@@ -16,7 +16,11 @@ def emit_pixel_grid(builder: Builder, site: Site, image: Tensor) -> Tensor:
     """Pixel coordinates for every item of the batch: the model's own tensor where it holds them."""
     if site.grid is not None and site.coordinates == "pixel" and not site.flipped:
         return for_batch(builder, site.grid, image, emit_view(builder, site.grid))
-    x, y = emit_pixels(builder, site, (builder.dim(image, 2), builder.dim(image, 3)), 3)
+    return as_grid(builder, site, image, *emit_pixels(builder, site, (builder.dim(image, 2), builder.dim(image, 3)), 3))
+
+
+def as_grid(builder: Builder, site: Site, image: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Coordinates [N, Ho, Wo, 1] of a site side by side, for every item of the batch."""
     if _differ(x, y):
         x, y = builder.op("Expand", x, builder.op("Shape", y)), builder.op("Expand", y, builder.op("Shape", x))
     return for_batch(builder, site.coordinate_views[0], image, builder.concat([x, y], 3))
