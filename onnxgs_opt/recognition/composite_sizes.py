@@ -7,9 +7,13 @@ from functools import cached_property
 
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.recognition.every_size import EverySize
+from onnxgs_opt.recognition.fixed_tables import changes_beyond
+from onnxgs_opt.recognition.fixed_values import FixedValues
 from onnxgs_opt.recognition.lifting.dynamic_dims import Box, SizeSets, settle
 from onnxgs_opt.recognition.lifting.elementwise import EXACT_BELOW
 from onnxgs_opt.recognition.lifting.shape_functions import Fact
+from onnxgs_opt.recognition.lifting.size_values import MOST
+from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
 from onnxgs_opt.recognition.linear_forms import NoForm
 from onnxgs_opt.samplers.site import Domain, Site, SizeRange
 from onnxgs_opt.samplers.view import View, spans
@@ -56,6 +60,10 @@ class CompositeSizes:
         broken = self.every.broken(output, image, others)
         if broken is not None:
             raise NoForm(f"at '{broken.node}' {broken.why}")
+        nodes = of_claim(self.scope, output, {image.tensor, *(view.tensor for view in others)})
+        near, *_, far = (FixedValues(self.scope, facts) for facts in self.facts(image))
+        if (beyond := changes_beyond(nodes, near, far, MOST)) is not None:
+            raise NoForm(beyond)
         made = self.every.domain(image, others, EXACT_BELOW[8])
         for inner in (site.domain for site in samplers if site.domain is not None):
             own = {size.name: size for size in inner.sizes}

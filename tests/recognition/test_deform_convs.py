@@ -24,6 +24,7 @@ from onnxgs_opt.samplers.deform import DeformSite
 from onnxgs_opt.validation.check_deform_conv import deform_check, deformed
 from onnxgs_opt.validation.terms import Terms
 from tests.fixtures.deform import Spelling, build, feeds_of, truth
+from tests.fixtures.text import put_behind
 
 MODELS = Path(__file__).parents[1] / "fixtures" / "deform_exports"
 needs_node = pytest.mark.skipif(not has_deform_conv(), reason="this onnxruntime has no DeformConv")
@@ -366,3 +367,13 @@ def test_the_check_sees_a_wrong_site(fault: Callable[[DeformSite], DeformSite], 
     check = deform_check(graph, site, terms)
     assert check.compare(form).status == "ok"
     assert replace(check, site=fault(site)).compare(form).status == "mismatch"
+
+
+def test_positions_that_are_others_at_larger_sizes_make_no_deformable_convolution() -> None:
+    """Rounded from 0.9996 times themselves they are themselves up to 1250 rows, and the sampler is one all the same."""
+    model = onnx.load(MODELS / "hand.ts17.dyn.onnx")
+    steps = "f = Cast<to=1>(v) k = Constant<value_float=0.9996>() h = Constant<value_float=0.5>() m = Mul(f, k)"
+    put_behind(model, "/Reshape_1_output_0", steps + " p = Add(m, h) o = Cast<to=7>(p)")
+    _, found = look(Graph.from_proto(model))
+    assert (len(found.deforms), len(found.samplers)) == (0, 1)
+    assert [(miss.code, "larger sizes only" in miss.condition) for miss in found.near_misses] == [("GSO117", True)]

@@ -26,6 +26,7 @@ from onnxgs_opt.samplers.resampling import Resampling, taps
 from onnxgs_opt.samplers.resize import ResizeSite
 from onnxgs_opt.validation.check_resize import longest, resize_check
 from onnxgs_opt.validation.terms import Terms
+from tests.fixtures.text import put_behind
 
 MODELS = Path(__file__).parents[1] / "fixtures" / "resizes"
 BORDERS = {
@@ -431,17 +432,6 @@ LATER = {
 def test_what_tables_show_at_other_sizes_makes_no_resize(name: str) -> None:
     file, tensor, steps = LATER[name]
     model = onnx.load(MODELS / f"{file}.onnx")
-    text = f'<ir_version: 8, opset_import: ["" : 18]> g (float v) => (float o) {{ {steps} }}'
-    nodes = list(parser.parse_model(text).graph.node)
-    for node in nodes:
-        node.input[:] = [tensor if part == "v" else f"later/{part}" for part in node.input]
-        node.output[:] = [f"later/{part}" for part in node.output]
-        node.name = node.output[0]
-    place = next(k for k, node in enumerate(model.graph.node) if tensor in node.output) + 1
-    rest = list(model.graph.node)
-    for node in rest[place:]:
-        node.input[:] = ["later/o" if part == tensor else part for part in node.input]
-    del model.graph.node[:]
-    model.graph.node.extend([*rest[:place], *nodes, *rest[place:]])
+    put_behind(model, tensor, steps)
     _, found = looked_at(model)
     assert not found.resizes

@@ -14,6 +14,7 @@ from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.operators import MOVES, ORDERED, READS, operator
 from onnxgs_opt.recognition.algebra.quantity import Quantity
 from onnxgs_opt.recognition.every_size import EverySize
+from onnxgs_opt.recognition.fixed_tables import changes_beyond
 from onnxgs_opt.recognition.fixed_values import FixedValues, is_fixed
 from onnxgs_opt.recognition.lifting.dynamic_dims import PRIMES, Box, SizeSets, settle
 from onnxgs_opt.recognition.lifting.elementwise import EXACT_BELOW
@@ -31,7 +32,6 @@ from onnxgs_opt.recognition.resizing.resampling import (
     candidates,
     still,
 )
-from onnxgs_opt.recognition.resizing.tables import changes_beyond
 from onnxgs_opt.recognition.stated import excluded
 from onnxgs_opt.samplers.resize import ResizedAxis, ResizeSite
 from onnxgs_opt.samplers.site import Domain

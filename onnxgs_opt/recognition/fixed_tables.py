@@ -13,7 +13,7 @@ from onnxgs_opt.ir.def_use import Array
 from onnxgs_opt.ir.operators import ARITHMETIC, operator
 from onnxgs_opt.recognition.every_size import DECIDES
 from onnxgs_opt.recognition.fixed_values import FixedValues
-from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN
+from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
 from onnxgs_opt.recognition.lifting.size_values import MOST
 
 FINEST = 64
@@ -32,24 +32,30 @@ WIDE = 4
 def changes_beyond(nodes: Iterable[Node], near: FixedValues, far: FixedValues, seen: int) -> str | None:
     """Why tables that are what they should be at the sizes of `near` and `far`, up to `seen`, may be others beyond."""
     for node in nodes:
-        for name in (t.name for t in node.outputs):
-            if not near.is_fixed(name):
-                continue
-            if (why := _outgrown(name, near, far)) is not None:
-                return f"at '{node.name}' {why}"
-            if operator(node) in DECIDES and any(_is_passed(small_value(t)) for t in node.inputs):
-                return f"at '{node.name}' a table is compared with a number that a size may pass"
-            if operator(node) in ARITHMETIC and any(_is_fine(small_value(t), seen) for t in node.inputs):
-                return f"at '{node.name}' a table is computed with a number that may show at larger sizes only"
+        fixed = [t.name for t in node.outputs if near.is_fixed(t.name)]
+        read = [t.name for t in node.inputs if t.name] if fixed else []
+        places = [name for name in (*read, *fixed) if _grows(name, near, far)]
+        short = [f.dtype for n in fixed if n in places and _is_short(f := near.facts.get(n, UNKNOWN))]
+        if short:
+            return f"at '{node.name}' a table in {short.pop()} grows with a size, past what that type holds"
+        if places and operator(node) in DECIDES and any(_is_passed(small_value(t)) for t in node.inputs):
+            return f"at '{node.name}' a table is compared with a number that a size may pass"
+        if places and operator(node) in ARITHMETIC and any(_is_fine(small_value(t), seen) for t in node.inputs):
+            return f"at '{node.name}' a table is computed with a number that may show at larger sizes only"
     return None
 
 
-def _outgrown(name: str, near: FixedValues, far: FixedValues) -> str | None:
-    dtype = near.facts.get(name, UNKNOWN).dtype
-    if dtype is None or dtype.kind in "bOSU" or dtype.itemsize >= WIDE:
-        return None
+def _grows(name: str, near: FixedValues, far: FixedValues) -> bool:
+    """Whether the numbers of a table are places along an axis: larger where that is longer."""
+    if not near.is_fixed(name):
+        return False
     less, more = (_largest(values.value(name)) for values in (near, far))
-    return f"a table in {dtype} grows with a size, past what that type holds" if more > max(less, FEW) else None
+    return more > max(less, FEW)
+
+
+def _is_short(fact: Fact) -> bool:
+    """Whether a type of numbers does not hold every place."""
+    return fact.dtype is not None and fact.dtype.kind not in "bOSU" and fact.dtype.itemsize < WIDE
 
 
 def _largest(value: Array | None) -> float:
