@@ -16,6 +16,7 @@ MODELS = sorted((Path(__file__).parents[1] / "fixtures" / "models").glob("masked
 IDS = [path.stem for path in MODELS]
 EXACT = 1e-6
 MOST_NODES = {True: 80, False: 40}  # dynamic, ten of them for images of a single row or column; static
+MORE_BEFORE_14 = 12  # of sizes: a Reshape that makes several axes empty has no allowzero there
 
 each_model = pytest.mark.parametrize("path", MODELS, ids=IDS)
 
@@ -28,6 +29,10 @@ def optimised(path: Path, lowering: str) -> Result:
 
 def is_dynamic(path):
     return ".dyn" in path.name
+
+
+def opset_of(path):
+    return next(own.version for own in onnx.load(path).opset_import if own.domain == "")
 
 
 def nodes_of(model, op):
@@ -55,7 +60,8 @@ def test_merged_gather_is_exact_and_small(path):
     result = optimised(path, "merged-gather")
     report = result.report
     assert (report.status, report.validation.status, report.reads.after) == ("optimised", "ok", 1)
-    assert report.nodes.after <= MOST_NODES[is_dynamic(path)]
+    more = MORE_BEFORE_14 if is_dynamic(path) and opset_of(path) < 14 else 0
+    assert report.nodes.after <= MOST_NODES[is_dynamic(path)] + more
     assert report.sites[0].error.max_abs <= EXACT
     assert report.validation.max_abs <= EXACT
 
