@@ -12,6 +12,7 @@ import pytest
 from onnxgs_opt import optimize
 from onnxgs_opt.runtime import memory
 from tests.campaigns.reliability import fuzz, graphs, wire
+from tests.campaigns.reliability.__main__ import unfinished
 from tests.campaigns.reliability.corpus import FOLDER, seeds
 from tests.campaigns.reliability.judge import CAMPAIGNS, LOWERINGS, Outcome, judge
 
@@ -98,3 +99,10 @@ def test_jobs_run_the_same_executions(tmp_path: Path, monkeypatch: pytest.Monkey
     assert {name: tally.to_json() for name, tally in together.items()} == {
         name: tally.to_json() for name, tally in alone.items()
     }
+
+
+def test_a_run_that_came_to_its_end_is_begun_anew() -> None:
+    results = {"fuzz": {"found": {"bytes": {"executions": 880}, "graphs": {"executions": 120}}}}
+    assert unfinished(results, 1000) == {}
+    assert unfinished(results, 2000) == results["fuzz"]["found"]
+    assert unfinished({}, 1000) == {}
