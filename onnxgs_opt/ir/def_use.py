@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from graphlib import TopologicalSorter
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 import numpy as np
 import onnx_graphsurgeon as gs
 
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.ir.traversal import node_subgraphs
+from onnxgs_opt.ir.traversal import has_cycle, node_subgraphs
 
 MAX_OUTSIDE = 1000
 """Nodes around a body that are looked at: the farther ones, a network that computes the image, say, tell nothing."""
@@ -125,10 +125,17 @@ def reads_of(node: gs.Node) -> list[gs.Tensor]:
 
 
 def _by_depth(nodes: Sequence[gs.Node], consumers: Mapping[str, Sequence[gs.Node]]) -> tuple[gs.Node, ...]:
-    """Nodes by their distance from the inputs, which does not depend on the order that the file has them in."""
+    """Nodes by their distance from the inputs, which does not depend on the order that the file has them in.
+
+    Raises:
+        ModelError: They form a cycle: a body has the name of what is made of its own results.
+    """
     place = {id(node): k for k, node in enumerate(nodes)}
     order = TopologicalSorter({k: () for k in place.values()})
     for node in nodes:
         for consumer in (c for tensor in node.outputs for c in consumers.get(tensor.name, ())):
             order.add(place[id(consumer)], place[id(node)])
-    return tuple(nodes[k] for k in order.static_order())
+    try:
+        return tuple(nodes[k] for k in order.static_order())
+    except CycleError as error:
+        raise has_cycle(nodes[error.args[1][0]]) from error

@@ -53,13 +53,18 @@ def sort_nodes(nodes: Sequence[gs.Node]) -> list[gs.Node]:
             if id(producer) in done:
                 continue
             if id(producer) in open_:
-                raise ModelError(
-                    f"the graph has a cycle through node {producer.name or producer.op!r}",
-                    "an ONNX graph must be acyclic: export the model again",
-                )
+                raise has_cycle(producer)
             open_.add(id(producer))
             stack.append((producer, _producers(producer, local, done)))
     return result
+
+
+def has_cycle(node: gs.Node) -> ModelError:
+    """The error of nodes that form a cycle, of which this is one."""
+    return ModelError(
+        f"the graph has a cycle through node {node.name or node.op!r}",
+        "an ONNX graph must be acyclic: export the model again",
+    )
 
 
 def _is_sorted(nodes: Sequence[gs.Node], local: set[int]) -> bool:
