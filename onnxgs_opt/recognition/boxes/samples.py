@@ -129,7 +129,7 @@ def of_sum(scope: Scope, facts: Mapping[str, Fact], site: StructuralSite, output
 def _chosen(scope: Scope, lifts: Lifts, site: StructuralSite, output: str) -> Samples | None:
     """The samples of images that data choose which `output` holds: of whatever image, by a variable of its own."""
     item = _item(scope, lifts(), output)
-    if item is None:
+    if item is None or not item.count:
         return None
     algebra = Algebra()
     lift, root, own = _where(lifts, output, item, range(item.count), algebra)
