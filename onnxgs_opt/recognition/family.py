@@ -76,8 +76,6 @@ def _match(
 ) -> Match | Miss:
     image, count = str(reads[0].args[0]), len(reads)
     indices = [read.args[1] for read in reads]
-    if len({len(index) for index in indices}) > 1:  # type: ignore[arg-type]
-        return Miss(f"'{image}' is read along more axes by one read than by another", count, "GSO102")
     spatial = [axis for axis, column in enumerate(zip(*indices, strict=True)) if any(i.leaves for i in column)]
     if len(spatial) != len(found):
         split = _split_of(algebra, root, reads, found) if len(spatial) == 1 and len(found) > 1 else None

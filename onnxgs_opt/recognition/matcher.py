@@ -86,6 +86,8 @@ def reads_of(root: Expr) -> list[Expr] | Miss:
     if len(names) > 1:
         condition = f"it adds up reads of {quoted(names)}, and a sampler reads one tensor"
         return Miss(condition, len(reads), "GSO104", apart=True)
+    if len({len(r.args[1]) for r in reads}) > 1:  # type: ignore[arg-type]
+        return Miss(f"one read of '{names[0]}' has more indices than another", len(reads), "GSO102", apart=True)
     return reads
 
 

@@ -95,9 +95,7 @@ def read_runs(model: ModelProto, site: StructuralSite, seed: int) -> Iterator[Ru
 
 
 def _indices(site: StructuralSite, data_shape: Sequence[int], shape: Sequence[int], rng: np.random.Generator) -> Array:
-    """Numbers from -S to S-1, S being the size of the axis that they index."""
+    """Numbers from -S to S-1, S being the size of the axis that they index; 0 where that is 0, and nothing is read."""
     ((name, axis),) = site.attributes
-    if name == "axis":
-        return rng.integers(-data_shape[axis], data_shape[axis], shape)
-    sizes = np.array(data_shape[axis : axis + shape[-1]])
-    return rng.integers(-sizes, sizes, shape)
+    sizes = np.array(data_shape[axis : axis + (1 if name == "axis" else shape[-1])])
+    return rng.integers(-sizes, np.maximum(sizes, 1), shape)

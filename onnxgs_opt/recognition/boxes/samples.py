@@ -129,7 +129,7 @@ def of_sum(scope: Scope, facts: Mapping[str, Fact], site: StructuralSite, output
 def _chosen(scope: Scope, lifts: Lifts, site: StructuralSite, output: str) -> Samples | None:
     """The samples of images that data choose which `output` holds: of whatever image, by a variable of its own."""
     item = _item(scope, lifts(), output)
-    if item is None or not item.count:
+    if item is None:
         return None
     algebra = Algebra()
     lift, root, own = _where(lifts, output, item, range(item.count), algebra)
@@ -192,10 +192,11 @@ def _item(scope: Scope, lift: Lift, output: str) -> _Item | None:
         return None
     axis, leaves = _chooser(lift, root, reads)
     held = [at for at, e in lift.values.items() if lift.dtype_kind(at[0]) == "i" and leaves and e.leaves == leaves]
-    if not held:
+    held = [(name, index) for name, index in held if all(i.value is not None or i.op == "idx" for i in index)]
+    sizes: Sequence[int] = reads[0].args[2]  # type: ignore[assignment]
+    if not held or not sizes[axis]:
         return None
     name, index = min(held, key=lambda element: scope.order.get(element[0], -1))
-    sizes: Sequence[int] = reads[0].args[2]  # type: ignore[assignment]
     return _Item(axis, sizes[axis], name, index)
 
 

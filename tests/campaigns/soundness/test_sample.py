@@ -15,6 +15,13 @@ from tests.fixtures.spellings import Spelling, build, parse
 from tests.fixtures.spellings.generate import spellings
 
 SAMPLE = [str(s) for s in itertools.islice(spellings(seed=5), 16)]
+COUNTED = (
+    "policy=clamp-weights coordinates=unit-half grid=list points=flat read=nd-byx batch=linspace corners=shift "
+    "clamp=minmax clamp_on=int index_dtype=int32 round_trip=True sum=pool order=15 flip=True values=channels-first "
+    "dims=dynamic"
+)
+"""A product instead of a sum of it has an image that is chosen by a number whose place is one of the points."""
+
 BROKEN = [str(s) for s in itertools.islice(spellings(seed=6), 24)]
 
 
@@ -49,6 +56,13 @@ def test_random_edit_is_refused_or_claimed_truly(seed, text):
 
     judgement = judge_point_mutant(parse(text), seed)
     assert not judgement.wrong, f"{judgement.outcome}: {judgement.detail}"
+
+
+@needs_recogniser
+def test_a_random_edit_of_a_batch_that_is_counted_is_judged():
+    from tests.campaigns.soundness.judge import judge_point_mutant
+
+    assert judge_point_mutant(parse(COUNTED), 113).outcome == "refused"
 
 
 def test_point_mutant_leaves_its_origin_alone():
