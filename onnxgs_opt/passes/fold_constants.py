@@ -50,7 +50,7 @@ class _Known:
 
     def visit(self, node: Node) -> None:
         results = self._evaluate(node)
-        if results is None:
+        if results is None or len(results) != len(node.outputs):  # the file says more outputs than the operator has
             return
         for tensor, value in zip(node.outputs, results, strict=True):
             self.values[id(tensor)] = _whole(value)
