@@ -80,7 +80,7 @@ def sampler_at(site: DeformSite, image: View, y: View, x: View) -> Site:
     """A sampler, zeros outside, of a site's image at pixels y and x; [N, offset groups * points, Ho * Wo] of them."""
     own, sizes = site.geometry, site.sizes
     return replace(
-        site.sampler,
+        site.plain,
         kind="bilinear",
         read_op="Gather",
         dtype="float32",

@@ -88,7 +88,7 @@ def _of_roi_aligns(sites: Sequence[RoiAlignSite], lowerings: Lowerings) -> tuple
 def _of_deform_convs(sites: Sequence[DeformSite], lowerings: Lowerings) -> tuple[Pass, ...]:
     """Those that are written whole; of the others the samplers alone, and what weighs them stays."""
     whole = [site for site in sites if is_whole(lowerings[site.id], site)]
-    samplers = [site.sampler for site in sites if not is_whole(lowerings[site.id], site)]
+    samplers = [site.plain for site in sites if not is_whole(lowerings[site.id], site)]
     named = {name: [site for site in whole if lowerings[site.id] == name] for name in LOWERINGS}
     forms = [LowerWhole(own, partial(emit_whole, name=name)) for name, own in named.items() if own]
     return *forms, *lowering_passes(samplers, lowerings)
@@ -99,8 +99,8 @@ def _of_attentions(sites: Sequence[AttentionSite], lowerings: Lowerings) -> tupl
     named = [(name, [site for site in sites if lowerings[site.id] == name]) for name in WHOLE_ATTENTION]
     whole = [LowerWhole(own, partial(emit_attention, name=name)) for name, own in named if own]
     parted = [site for site in sites if lowerings[site.id] not in WHOLE_ATTENTION]
-    inner = {sampler.id: lowerings[site.id] for site in parted for sampler in site.samplers}
-    return *whole, *lowering_passes([sampler for site in parted for sampler in site.samplers], inner)
+    inner = {sampler.id: lowerings[site.id] for site in parted for sampler in site.plain}
+    return *whole, *lowering_passes([sampler for site in parted for sampler in site.plain], inner)
 
 
 LOWER: dict[str, Callable[[Sequence[Any], Lowerings], tuple[Pass, ...]]] = {

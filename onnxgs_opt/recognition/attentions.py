@@ -27,7 +27,7 @@ class Attentions:
     def refusals(self, site: AttentionSite, target: Target) -> dict[str, str]:
         """What the lowerings say of the first sampler that they refuse, and of the whole."""
         found: dict[str, str] = {}
-        for sampler in site.samplers:
+        for sampler in site.plain:
             found = {**self.kinds[sampler.kind].refusals(sampler, target), **found}
         own = attention_refusals(site, target)
         return {**{name: why for name, why in found.items() if name not in WHOLE}, **own}
@@ -36,7 +36,7 @@ class Attentions:
         """What it computes and its sizes, and how the samplers in it were spelt."""
         sizes = "x".join("?" if size is None else str(size) for size in site.sizes)
         levels = "+".join("x".join("?" if size is None else str(size) for size in level) for level in site.levels)
-        inner = self.kinds[site.samplers[0].kind].workload(graph, site.samplers[0], layout)
+        inner = self.kinds[site.samplers[0].kind].workload(graph, site.plain[0], layout)
         return f"{self.rule} {levels} {sizes} {inner}"
 
     def record(self, site: AttentionSite) -> Record:

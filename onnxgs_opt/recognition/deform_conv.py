@@ -27,7 +27,7 @@ class DeformConvs:
 
     def refusals(self, site: DeformSite, target: Target) -> dict[str, str]:
         """What the lowerings say of all of it, or of the sampler where that is what they write."""
-        of_sampler = self.kinds[site.sampler.kind].refusals(site.sampler, target)
+        of_sampler = self.kinds[site.sampler.kind].refusals(site.plain, target)
         said = {name: why for name, why in whole_refusals(site, target).items() if is_whole(name, site)}
         others = {name: why for name, why in of_sampler.items() if not is_whole(name, site)}
         every = {**others, **said, NAME: deform_refusal(site, target)}
@@ -38,7 +38,7 @@ class DeformConvs:
         sizes = "x".join("?" if size is None else str(size) for size in site.sizes)
         masked = "masked " if site.mask is not None else ""
         own = f"{self.rule} {site.geometry.words}, {masked}{sizes}".replace(" ", "-").replace(",", "")
-        return f"{own} {self.kinds[site.sampler.kind].workload(graph, site.sampler, layout)}"
+        return f"{own} {self.kinds[site.sampler.kind].workload(graph, site.plain, layout)}"
 
     def record(self, site: DeformSite) -> Record:
         """The number of products."""

@@ -83,8 +83,8 @@ class Survey:
     def every_sampler(self) -> tuple[Site, ...]:
         """The samplers, those inside other sites included."""
         boxed: list[Site] = [site.plain for site in self.roi_aligns if site.is_sampler]
-        weighted = [sampler for site in self.attentions for sampler in site.samplers]
-        return (*self.samplers, *(site.sampler for site in self.deforms), *boxed, *weighted)
+        weighted = [sampler for site in self.attentions for sampler in site.plain]
+        return (*self.samplers, *(site.plain for site in self.deforms), *boxed, *weighted)
 
     @property
     def understood(self) -> int:
@@ -121,22 +121,12 @@ def survey(
         sums=tuple(replace(site, id=f"site{next(ids)}") for site in sums),
         resizes=tuple(replace(site, id=f"site{next(ids)}") for site in resizes),
         roi_aligns=tuple(replace(site, id=f"site{next(ids)}") for site in roi_aligns),
-        deforms=tuple(_named(site, f"site{next(ids)}") for site in deforms),
-        attentions=tuple(_with_levels(site, f"site{next(ids)}") for site in attentions),
+        deforms=tuple(replace(site, id=f"site{next(ids)}") for site in deforms),
+        attentions=tuple(replace(site, id=f"site{next(ids)}") for site in attentions),
         near_misses=tuple(miss for part in parts for miss in part.near_misses),
         hazards=(*node_hazards(graph.gs), *(remark for part in parts for remark in part.hazards)),
         shapes={path: shapes for part in parts for path, shapes in part.shapes.items()},
     )
-
-
-def _named(site: DeformSite, name: str) -> DeformSite:
-    return replace(site, id=name, sampler=replace(site.sampler, id=name))
-
-
-def _with_levels(site: AttentionSite, name: str) -> AttentionSite:
-    """The site and its samplers by name, and the samplers in its body."""
-    levels = tuple(replace(own, id=f"{name}.{k}", body=site.body) for k, own in enumerate(site.samplers))
-    return replace(site, id=name, samplers=levels)
 
 
 def _look(
@@ -171,9 +161,7 @@ def _look(
         sums=tuple(replace(site, body=part.path) for site in sums),
         resizes=tuple(replace(site, body=part.path) for site in resizes.sites),
         roi_aligns=tuple(replace(site, body=part.path) for site in roi_aligns),
-        deforms=tuple(
-            replace(site, body=part.path, sampler=replace(site.sampler, body=part.path)) for site in deforms.sites
-        ),
+        deforms=tuple(replace(site, body=part.path) for site in deforms.sites),
         attentions=tuple(replace(site, body=part.path) for site in attentions.sites),
         near_misses=(
             *_unanswered(scope, found, sums, resizes, roi_aligns),

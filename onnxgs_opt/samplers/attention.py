@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from onnxgs_opt.samplers.policy import ATTENTION
 from onnxgs_opt.samplers.site import AnySite, Site
@@ -34,7 +34,7 @@ class OfAttention:
 class AttentionSite(AnySite, OfAttention):
     """Samplers of several levels of one tensor, whose samples are weighted and summed: `output` is one node.
 
-    What is not written as one can be lowered as its `samplers` alone, whose ids are the site's and a number.
+    What is not written as one can be lowered as its samplers alone: `plain`.
 
     Attributes:
         samplers: The sampler of each level.
@@ -58,6 +58,11 @@ class AttentionSite(AnySite, OfAttention):
     output_groups: tuple[tuple[int, ...], ...]
     sizes: tuple[int | None, ...]
     cone: tuple[str, ...]
+
+    @property
+    def plain(self) -> tuple[Site, ...]:
+        """The samplers in the site's body, named by it and a number: what is lowered where the whole is not written."""
+        return tuple(replace(own, id=f"{self.id}.{k}", body=self.body) for k, own in enumerate(self.samplers))
 
     @property
     def what(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from onnxgs_opt.samplers.policy import DEFORMABLE
 from onnxgs_opt.samplers.site import AnySite, Site
@@ -110,7 +110,7 @@ class OfOperands:
 class DeformSite(AnySite, OfOperands):
     """A sampler whose samples are the points of a kernel, weighted: `output` is one DeformConv of `image`.
 
-    What is not written as a DeformConv can be lowered as its `sampler` alone, which has the same id.
+    What is not written as a whole can be lowered as its sampler alone: `plain`.
 
     Attributes:
         sampler: The sampler whose samples are contracted.
@@ -137,6 +137,11 @@ class DeformSite(AnySite, OfOperands):
     sizes: tuple[int | None, ...]
     norm: float
     cone: tuple[str, ...]
+
+    @property
+    def plain(self) -> Site:
+        """The sampler under the site's name, in its body: what is lowered where the whole is not written."""
+        return replace(self.sampler, id=self.id, body=self.body)
 
     @property
     def what(self) -> str:

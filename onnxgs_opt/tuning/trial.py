@@ -23,11 +23,12 @@ from onnxgs_opt.samplers.roi_align import RoiAlignSite
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
 from onnxgs_opt.samplers.view import Layout, View, spans
 from onnxgs_opt.validation.boundary_values import aims_of, layouts_of
-from onnxgs_opt.validation.check_attention import attended, attention_feeds
-from onnxgs_opt.validation.check_deform_conv import deform_feeds, deformed, operand_cone
+from onnxgs_opt.validation.check_attention import attention_feeds
+from onnxgs_opt.validation.check_deform_conv import deform_feeds
 from onnxgs_opt.validation.check_gather_sum import read_models, read_runs
-from onnxgs_opt.validation.check_resize import feeds_at, resize_cone, resized
-from onnxgs_opt.validation.check_roi_align import box_cone, box_feeds, lowered_boxes
+from onnxgs_opt.validation.check_resize import resize_cone
+from onnxgs_opt.validation.check_roi_align import box_cone, box_feeds
+from onnxgs_opt.validation.cone_check import feeds_at, lowered_alone, operand_cone
 from onnxgs_opt.validation.extract import NotRunnableError, cone_of, lowered_cone
 from onnxgs_opt.validation.inputs import site_feeds
 
@@ -238,7 +239,7 @@ class ResizeTrial:
 
     def lowered(self, graph: Graph, cone: ModelProto, name: str) -> ModelProto:
         """That model with the site written by a lowering."""
-        return resized(cone, self.site, name)
+        return lowered_alone(cone, self.site, name)
 
 
 def _resize_trial(graph: Graph, sized: Graph, site: ResizeSite) -> ResizeTrial:
@@ -274,7 +275,7 @@ class RoiAlignTrial:
 
     def lowered(self, graph: Graph, cone: ModelProto, name: str) -> ModelProto:
         """That model with one RoiAlign, or with its sampler lowered."""
-        return lowered_boxes(cone, self.site, name)
+        return lowered_alone(cone, self.site, name)
 
 
 def _roi_align_trial(graph: Graph, sized: Graph, site: RoiAlignSite) -> RoiAlignTrial:
@@ -322,7 +323,7 @@ class DeformTrial:
 
     def lowered(self, graph: Graph, cone: ModelProto, name: str) -> ModelProto:
         """That model with one DeformConv, or with the sampler in it written otherwise."""
-        return deformed(cone, self.site, name)
+        return lowered_alone(cone, self.site, name)
 
 
 def _deform_trial(graph: Graph, sized: Graph, site: DeformSite) -> DeformTrial:
@@ -372,7 +373,7 @@ class AttentionTrial:
 
     def lowered(self, graph: Graph, cone: ModelProto, name: str) -> ModelProto:
         """That model with the whole, or with the samplers in it, written otherwise."""
-        return attended(cone, self.site, name)
+        return lowered_alone(cone, self.site, name)
 
 
 def _attention_trial(graph: Graph, sized: Graph, site: AttentionSite) -> AttentionTrial:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -11,17 +11,13 @@ from onnx import ModelProto
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Tolerance, tolerance_of
 from onnxgs_opt.lowering.attention import WHOLE, attention_tolerance
-from onnxgs_opt.passes.infer_shapes import InferShapes
-from onnxgs_opt.passes.lower_sites import lower
 from onnxgs_opt.samplers.attention import AttentionSite
 from onnxgs_opt.samplers.view import Array, lay_out, spans
 from onnxgs_opt.validation.boundary_values import pixels
-from onnxgs_opt.validation.check_deform_conv import operand_cone
-from onnxgs_opt.validation.check_resize import Shapes, feeds_at
-from onnxgs_opt.validation.cone_check import ConeCheck
+from onnxgs_opt.validation.cone_check import ConeCheck, feeds_at, operand_cone, runs_of
 from onnxgs_opt.validation.extract import NotRunnableError
 from onnxgs_opt.validation.inputs import MAX_ROUNDS, POINTS, Run
-from onnxgs_opt.validation.small_sizes import small_runs
+from onnxgs_opt.validation.small_sizes import Shapes
 from onnxgs_opt.validation.terms import Terms
 
 Aim = Callable[[int, int, tuple[int, ...]], Array]
@@ -35,7 +31,15 @@ def attention_check(graph: Graph, site: AttentionSite, terms: Terms) -> ConeChec
         NotRunnableError: Its cone cannot run alone.
     """
     cone = operand_cone(graph, site, terms.scopes, site.told_by)
-    return ConeCheck.of(site, cone, terms, _runs(graph, cone, site, terms), attended, _tolerance)
+    rng = np.random.default_rng(terms.seed)
+
+    def anywhere(size: int, axis: int, shape: tuple[int, ...]) -> Array:
+        return pixels(size, int(np.prod(shape)), rng).reshape(shape)
+
+    def feeds(known: Shapes) -> dict[str, Array]:
+        return attention_feeds(cone, site, known, rng, anywhere)
+
+    return ConeCheck.of(site, cone, terms, runs_of(graph, cone, terms, feeds, MAX_ROUNDS, POINTS), _tolerance)
 
 
 def _tolerance(site: AttentionSite, name: str, _: Run) -> Tolerance:
@@ -49,33 +53,6 @@ def tolerance_of_attention(site: AttentionSite, name: str) -> Tolerance:
     own = max((tolerance_of(LOWERINGS[name], sampler) for sampler in site.samplers), key=lambda t: t.atol)
     terms = len(site.levels) * (site.sizes[4] or 1)
     return replace(own, rtol=1e-5, atol=terms * own.atol, reason=f"sums of {terms} samples, each with a weight")
-
-
-def attended(cone: ModelProto, site: AttentionSite, name: str) -> ModelProto:
-    """The same model with the site, or the samplers in it, written by a lowering."""
-    graph = Graph.from_proto(cone)
-    InferShapes().run(graph)
-    own = replace(site, body="", samplers=tuple(replace(sampler, body="") for sampler in site.samplers))
-    return lower(graph, [own], {site.id: name}).to_proto()
-
-
-def _runs(graph: Graph, cone: ModelProto, site: AttentionSite, terms: Terms) -> Iterator[Run]:
-    """At each set of sizes as many inputs as it takes for all kinds of points to meet."""
-    rng = np.random.default_rng(terms.seed)
-
-    def anywhere(size: int, axis: int, shape: tuple[int, ...]) -> Array:
-        return pixels(size, int(np.prod(shape)), rng).reshape(shape)
-
-    shapes = terms.shapes_of(cone)
-    for known in shapes:
-        points = 0
-        for _ in range(MAX_ROUNDS):
-            feeds = attention_feeds(cone, site, known, rng, anywhere)
-            yield Run(feeds)
-            points += max(feeds[name].size for name in feeds)
-            if points >= POINTS:
-                break
-    yield from small_runs(cone, graph, shapes[0], lambda known: attention_feeds(cone, site, known, rng, anywhere))
 
 
 def attention_feeds(

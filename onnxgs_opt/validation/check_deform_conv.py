@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from onnx import ModelProto
 
-from onnxgs_opt.ir.constants import constant_value
-from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Tolerance, tolerance_of
 from onnxgs_opt.lowering.deform_conv import deform_tolerance
 from onnxgs_opt.lowering.deform_gather import as_sampler, is_whole
-from onnxgs_opt.passes.infer_shapes import InferShapes
-from onnxgs_opt.passes.lower_sites import lower
-from onnxgs_opt.samplers.attention import AttentionSite
 from onnxgs_opt.samplers.deform import DeformSite
 from onnxgs_opt.samplers.view import Array, lay_out, spans
 from onnxgs_opt.validation.boundary_values import pixels
-from onnxgs_opt.validation.check_resize import Shapes, feeds_at
-from onnxgs_opt.validation.cone_check import ConeCheck
-from onnxgs_opt.validation.extract import cone_from
+from onnxgs_opt.validation.cone_check import ConeCheck, feeds_at, operand_cone, runs_of
 from onnxgs_opt.validation.inputs import MAX_ROUNDS, POINTS, Run
-from onnxgs_opt.validation.small_sizes import small_runs
+from onnxgs_opt.validation.small_sizes import Shapes
 from onnxgs_opt.validation.terms import Terms
 
 
@@ -35,7 +28,17 @@ def deform_check(graph: Graph, site: DeformSite, terms: Terms) -> ConeCheck[Defo
         NotRunnableError: Its cone cannot run alone.
     """
     cone = operand_cone(graph, site, terms.scopes)
-    return ConeCheck.of(site, cone, terms, _runs(graph, cone, site, terms), deformed, _tolerance)
+    rng = np.random.default_rng(terms.seed)
+
+    def anywhere(size: int, grid: Array) -> Array:
+        return pixels(size, grid.size, rng).reshape(grid.shape)
+
+    def feeds(known: Shapes) -> dict[str, Array]:
+        return deform_feeds(cone, site, known, rng, anywhere)
+
+    runs = runs_of(graph, cone, terms, feeds, MAX_ROUNDS, POINTS)
+    sized = (replace(run, image=tuple(_sizes(site, run.feeds)[1])) for run in runs)
+    return ConeCheck.of(site, cone, terms, sized, _tolerance)
 
 
 def _tolerance(site: DeformSite, name: str, run: Run) -> Tolerance:
@@ -48,47 +51,6 @@ def tolerance_of_deform(site: DeformSite, name: str, sizes: Sequence[int | None]
     sized = replace(site, sizes=tuple(sizes or site.sizes))
     own = tolerance_of(lowering, as_sampler(sized) if whole else site.sampler)
     return deform_tolerance(sized, own, is_whole=whole)
-
-
-def operand_cone(
-    graph: Graph, site: DeformSite | AttentionSite, scopes: dict[str, Scope] | None = None, others: Iterable[str] = ()
-) -> ModelProto:
-    """The model from the operands that are no constants, and `others`, to the output.
-
-    Raises:
-        NotRunnableError: It reads something else whose shape or type is not known.
-    """
-    tensors = graph.at(site.body).tensors()
-    cuts = {name for name in (*site.operands, *others) if constant_value(tensors[name]) is None}
-    return cone_from(graph, site, cuts, scopes)
-
-
-def deformed(cone: ModelProto, site: DeformSite, name: str) -> ModelProto:
-    """The same model with the site, or the sampler in it, written by a lowering."""
-    graph = Graph.from_proto(cone)
-    InferShapes().run(graph)
-    own = replace(site, body="", sampler=replace(site.sampler, body=""))
-    return lower(graph, [own], {site.id: name}).to_proto()
-
-
-def _runs(graph: Graph, cone: ModelProto, site: DeformSite, terms: Terms) -> Iterator[Run]:
-    """At each set of sizes as many inputs as it takes for all kinds of points to meet."""
-    rng = np.random.default_rng(terms.seed)
-
-    def anywhere(size: int, grid: Array) -> Array:
-        return pixels(size, grid.size, rng).reshape(grid.shape)
-
-    shapes = terms.shapes_of(cone)
-    for known in shapes:
-        points = 0
-        for _ in range(MAX_ROUNDS):
-            feeds = deform_feeds(cone, site, known, rng, anywhere)
-            yield Run(feeds, image=tuple(_sizes(site, feeds)[1]))
-            points += max(feeds[name].size for name in feeds)
-            if points >= POINTS:
-                break
-    for run in small_runs(cone, graph, shapes[0], lambda known: deform_feeds(cone, site, known, rng, anywhere)):
-        yield replace(run, image=tuple(_sizes(site, run.feeds)[1]))
 
 
 Aim = Callable[[int, Array], Array]

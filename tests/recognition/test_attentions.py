@@ -21,7 +21,8 @@ from onnxgs_opt.runtime.ort import open_session
 from onnxgs_opt.runtime.tensorrt.prepare import for_engine
 from onnxgs_opt.samplers.attention import AttentionSite
 from onnxgs_opt.tuning.database import recorded
-from onnxgs_opt.validation.check_attention import attended, attention_check
+from onnxgs_opt.validation.check_attention import attention_check
+from onnxgs_opt.validation.cone_check import lowered_alone
 from onnxgs_opt.validation.terms import Terms
 from tests.fixtures.attention.text import LEVELS, feeds_of, model, truth
 
@@ -266,7 +267,7 @@ def test_the_plugin_of_tensorrt_gets_what_its_contract_says() -> None:
     graph, found = looked_at(model())
     (site,) = found.attentions
     cone = attention_check(graph, site, Terms(lambda own: own)).cone.model
-    proto = attended(cone, site, "tensorrt-attention")
+    proto = lowered_alone(cone, site, "tensorrt-attention")
     (node,) = (node for node in proto.graph.node if node.op_type == "MultiscaleDeformableAttnPlugin_TRT")
     values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
     assert list(node.input[::3]) == ["value", "places"]

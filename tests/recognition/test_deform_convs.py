@@ -21,7 +21,8 @@ from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.report.rendering.text import to_text
 from onnxgs_opt.runtime.ort import has_deform_conv, open_session
 from onnxgs_opt.samplers.deform import DeformSite
-from onnxgs_opt.validation.check_deform_conv import deform_check, deformed
+from onnxgs_opt.validation.check_deform_conv import deform_check
+from onnxgs_opt.validation.cone_check import lowered_alone
 from onnxgs_opt.validation.terms import Terms
 from tests.fixtures.deform import Spelling, build, feeds_of, truth
 from tests.fixtures.text import put_behind
@@ -68,7 +69,7 @@ def node_of(graph: Graph, site: DeformSite) -> onnx.NodeProto:
     check = deform_check(graph, site, Terms(lambda own: own))
     seen = check.compare("deform-conv")
     assert seen.status == "ok", seen.worst
-    (node,) = (n for n in deformed(check.cone.model, site, "deform-conv").graph.node if n.op_type == "DeformConv")
+    (node,) = (n for n in lowered_alone(check.cone.model, site, "deform-conv").graph.node if n.op_type == "DeformConv")
     return node
 
 
