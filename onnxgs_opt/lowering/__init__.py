@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from onnxgs_opt.ir.builder import Builder
-from onnxgs_opt.lowering.attention import TensorrtAttention
+from onnxgs_opt.lowering.attention import BUILT_IN_PLUGIN
 from onnxgs_opt.lowering.base import EXACT, Emitted, Lowering, Tolerance
 from onnxgs_opt.lowering.blocked_gather import BlockedGather
-from onnxgs_opt.lowering.deform_conv import DeformConv
+from onnxgs_opt.lowering.deform_conv import DEFORM_CONV
 from onnxgs_opt.lowering.emit.operands import BORDERS, emit_plain, plain
 from onnxgs_opt.lowering.grid_sample import GridSample, tolerance_of_round_trip
 from onnxgs_opt.lowering.keep import Keep
@@ -19,8 +19,8 @@ from onnxgs_opt.lowering.lerp_gather import LerpGather
 from onnxgs_opt.lowering.merged_gather import MergedGather
 from onnxgs_opt.lowering.packed_gather import PackedGather
 from onnxgs_opt.lowering.plugin import Plugin, tolerance_from_grid
-from onnxgs_opt.lowering.polyphase_conv import PolyphaseConv
-from onnxgs_opt.lowering.resize import Resize
+from onnxgs_opt.lowering.polyphase_conv import POLYPHASE
+from onnxgs_opt.lowering.resize import RESIZE
 from onnxgs_opt.lowering.roi_align import RoiAlign
 from onnxgs_opt.lowering.row_gather import RowGather
 from onnxgs_opt.runtime.target import Target
@@ -36,10 +36,10 @@ LOWERINGS: dict[str, Lowering] = {
     "grid-sample": GridSample(),
     "roi-align": RoiAlign(),
     "plugin": Plugin(),
-    "resize": Resize(),
-    "polyphase-conv": PolyphaseConv(),
-    "deform-conv": DeformConv(),
-    "tensorrt-attention": TensorrtAttention(),
+    "resize": RESIZE,
+    "polyphase-conv": POLYPHASE,
+    "deform-conv": DEFORM_CONV,
+    "tensorrt-attention": BUILT_IN_PLUGIN,
 }
 
 

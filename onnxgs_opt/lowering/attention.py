@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import cast
 
@@ -14,14 +13,13 @@ from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
 from onnxgs_opt.ir.constants import constant_value
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.lowering.base import REORDERED, SLOPE, Emitted, Tolerance
+from onnxgs_opt.lowering.base import REORDERED, SLOPE, OfNoSampler, Tolerance
 from onnxgs_opt.lowering.emit.views import emit_view, regrouped
 from onnxgs_opt.lowering.merged_gather import SHORT_FLOATS
 from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.target import Target
 from onnxgs_opt.samplers.attention import AttentionSite
 from onnxgs_opt.samplers.op import ATTENTION, BUILT_IN_ATTENTION, DOMAIN, VERSION
-from onnxgs_opt.samplers.site import Site
 
 ROWS, NODE, BUILT_IN = WHOLE = ("row-gather", "plugin", "tensorrt-attention")
 """Lowerings of the whole; all others are those of its samplers."""
@@ -35,20 +33,8 @@ LARGEST = 1024
 """Pixels along an axis of dynamic size, where nobody says how many."""
 
 
-@dataclass(frozen=True)
-class TensorrtAttention:
-    """TensorRT's own plugin; only for samplers of several levels whose samples are weighted and summed."""
-
-    name: str = BUILT_IN
-    tolerance: Tolerance = REORDERED
-
-    def refusal(self, site: Site, target: Target) -> str | None:
-        """Refuse every sampler by itself."""
-        return "its samples are not those of deformable attention"
-
-    def emit(self, builder: Builder, site: Site) -> Emitted:
-        """Not to be called: every sampler by itself is refused."""
-        raise AssertionError("no sampler by itself is deformable attention")
+BUILT_IN_PLUGIN = OfNoSampler(BUILT_IN, "its samples are not those of deformable attention", REORDERED)
+"""TensorRT's own plugin; only for samplers of several levels whose samples are weighted and summed."""
 
 
 def attention_refusals(site: AttentionSite, target: Target) -> dict[str, str]:

@@ -71,6 +71,24 @@ def _tells_zeros_apart(site: Site, opset: int) -> bool:
     return compares and site.coordinates == "pixel"
 
 
+@dataclass(frozen=True)
+class OfNoSampler:
+    """A lowering of what is no sampler by itself, a resize or what is made of samplers: its kind writes such a site."""
+
+    name: str
+    why: str
+    """What a sampler by itself is refused with."""
+    tolerance: Tolerance
+
+    def refusal(self, site: Site, target: Target) -> str | None:
+        """Refuse every sampler by itself."""
+        return self.why
+
+    def emit(self, builder: Builder, site: Site) -> Emitted:
+        """Not to be called: every sampler by itself is refused."""
+        raise AssertionError(f"no sampler by itself is lowered to {self.name}")
+
+
 class Lowering(Protocol):
     """One spelling of the sampler. Implementations are frozen dataclasses."""
 

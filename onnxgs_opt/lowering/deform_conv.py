@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import sqrt
 from typing import cast
 
@@ -12,13 +12,12 @@ import numpy as np
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.constants import constant_value
-from onnxgs_opt.lowering.base import REORDERED, SLOPE, Emitted, Tolerance
+from onnxgs_opt.lowering.base import REORDERED, SLOPE, OfNoSampler, Tolerance
 from onnxgs_opt.lowering.emit.views import emit_view, regrouped
 from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.ort import has_deform_conv
 from onnxgs_opt.runtime.target import Target
 from onnxgs_opt.samplers.deform import DeformSite, Operand
-from onnxgs_opt.samplers.site import Site
 
 NAME = "deform-conv"
 FIRST_OPSET = 19
@@ -29,20 +28,8 @@ SPREAD = 6.0
 """Of so many standard deviations is the worst of a few million sums."""
 
 
-@dataclass(frozen=True)
-class DeformConv:
-    """One node; only for samplers whose samples a convolution weighs."""
-
-    name: str = NAME
-    tolerance: Tolerance = REORDERED
-
-    def refusal(self, site: Site, target: Target) -> str | None:
-        """Refuse every sampler by itself."""
-        return "its samples are not those of a deformable convolution"
-
-    def emit(self, builder: Builder, site: Site) -> Emitted:
-        """Not to be called: every sampler by itself is refused."""
-        raise AssertionError("no sampler by itself is a DeformConv")
+DEFORM_CONV = OfNoSampler(NAME, "its samples are not those of a deformable convolution", REORDERED)
+"""One node; only for samplers whose samples a convolution weighs."""
 
 
 def deform_refusal(site: DeformSite, target: Target) -> str | None:

@@ -7,7 +7,7 @@ DepthToSpace puts them side by side. Edges are repeated before, as taps beyond t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from typing import cast
 
@@ -15,13 +15,12 @@ import numpy as np
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
-from onnxgs_opt.lowering.base import EXACT, Emitted, Tolerance
-from onnxgs_opt.lowering.resize import PLANE, emit_around, emit_resize, resize_refusal, resize_tolerance
+from onnxgs_opt.lowering.base import EXACT, OfNoSampler, Tolerance
+from onnxgs_opt.lowering.resize import NO_RESIZE, PLANE, emit_around, emit_resize, resize_refusal, resize_tolerance
 from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.target import Target
 from onnxgs_opt.samplers.resampling import Resampling, taps
 from onnxgs_opt.samplers.resize import ResizeSite
-from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import Array
 
 NAME = "polyphase-conv"
@@ -36,20 +35,8 @@ SUMS = 1e-5
 """What sums of up to 49 products of unit-normal pixels may be off by."""
 
 
-@dataclass(frozen=True)
-class PolyphaseConv:
-    """One Conv; only for sites that are a Resize."""
-
-    name: str = NAME
-    tolerance: Tolerance = EXACT
-
-    def refusal(self, site: Site, target: Target) -> str | None:
-        """Refuse every sampler."""
-        return "its points are data, those of a Resize are not"
-
-    def emit(self, builder: Builder, site: Site) -> Emitted:
-        """Not to be called: every sampler is refused."""
-        raise AssertionError("no sampler is a Resize")
+POLYPHASE = OfNoSampler(NAME, NO_RESIZE, EXACT)
+"""One Conv; only for sites that are a Resize."""
 
 
 def resizing_refusal(name: str, site: ResizeSite, target: Target) -> str | None:

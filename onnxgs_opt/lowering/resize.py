@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import floor
 from typing import Any, cast
 
@@ -11,10 +10,9 @@ import numpy as np
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
-from onnxgs_opt.lowering.base import EXACT, SLOPE, Emitted, Tolerance
+from onnxgs_opt.lowering.base import EXACT, SLOPE, OfNoSampler, Tolerance
 from onnxgs_opt.runtime.target import Target
 from onnxgs_opt.samplers.resize import ResizedAxis, ResizeSite
-from onnxgs_opt.samplers.site import Site
 
 FIRST_OPSET = 11
 OPTIONAL_INPUTS_SINCE = 13
@@ -25,20 +23,9 @@ HALF_ROUNDINGS = 8 * 2.0**-10
 """Of halves around 1, a rounding of every weight and product of a bilinear sample."""
 
 
-@dataclass(frozen=True)
-class Resize:
-    """One node; only for sites that are a Resize."""
-
-    name: str = "resize"
-    tolerance: Tolerance = EXACT
-
-    def refusal(self, site: Site, target: Target) -> str | None:
-        """Refuse every sampler."""
-        return "its points are data, those of a Resize are not"
-
-    def emit(self, builder: Builder, site: Site) -> Emitted:
-        """Not to be called: every sampler is refused."""
-        raise AssertionError("no sampler is a Resize")
+NO_RESIZE = "its points are data, those of a Resize are not"
+RESIZE = OfNoSampler("resize", NO_RESIZE, EXACT)
+"""One node; only for sites that are a Resize."""
 
 
 def resize_refusal(site: ResizeSite, target: Target) -> str | None:

@@ -30,6 +30,7 @@ class CompositeSizes:
 
     def __init__(self, scope: Scope, stated: Box | None) -> None:
         self.scope, self.sets = scope, SizeSets(scope, stated=stated)
+        self._larger: dict[tuple[int, int], Mapping[str, Fact]] = {}
 
     @cached_property
     def every(self) -> EverySize:
@@ -46,8 +47,11 @@ class CompositeSizes:
         if self.sets.are_dynamic:
             first = self.sets.at(0)
             *_, height, width = spans(image, self.sets.facts(0)[image.tensor].shape or ())
-            larger = {size: prime for size, prime in zip((height, width), LARGER, strict=True)}
-            yield settle(self.scope, {name: larger.get(size, size) for name, size in first.items()})[1]
+            if (height, width) not in self._larger:
+                larger = dict(zip((height, width), LARGER, strict=True))
+                asked = {name: larger.get(size, size) for name, size in first.items()}
+                self._larger[height, width] = settle(self.scope, asked)[1]
+            yield self._larger[height, width]
 
     def domain(self, output: str, image: View, others: list[View], samplers: Iterable[Site]) -> Domain:
         """The sizes at which `output` is one formula of the operands, and the samplers in it are what they are.
@@ -71,6 +75,11 @@ class CompositeSizes:
             pixels = [count for count in (made.pixels, inner.pixels) if count is not None]
             made = Domain(ranges, min(pixels, default=None))
         return made
+
+
+def of_all(sets: Iterable[Iterable[int]]) -> tuple[int | None, ...]:
+    """Each of some sizes that is one at all sets; None for one that changes."""
+    return tuple(own[0] if len(set(own)) == 1 else None for own in zip(*sets, strict=True))
 
 
 def _both(one: SizeRange, other: SizeRange) -> SizeRange:

@@ -5,7 +5,7 @@ Every element on the way is traced: which sample each weight meets, where the sa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from onnxgs_opt.diagnostics import Remark
@@ -15,7 +15,7 @@ from onnxgs_opt.ir.operators import operator
 from onnxgs_opt.recognition.attention.proof import proven
 from onnxgs_opt.recognition.attention.ways import Way, ways_of
 from onnxgs_opt.recognition.attentions import RULE
-from onnxgs_opt.recognition.composite_sizes import CompositeSizes
+from onnxgs_opt.recognition.composite_sizes import CompositeSizes, of_all
 from onnxgs_opt.recognition.deform.traced import check_apart
 from onnxgs_opt.recognition.fixed_values import FixedValues
 from onnxgs_opt.recognition.lifting.dynamic_dims import Box
@@ -66,8 +66,7 @@ def _site(scope: Scope, sizes: CompositeSizes, sites: Sequence[Site], way: Way) 
     found = seen[0]
     if any(replace(other, sizes=found.sizes, levels=found.levels) != found for other in seen):
         raise NoForm("what it computes changes with the dynamic sizes")
-    known = [set(each) for each in zip(*(other.sizes for other in seen), strict=True)]
-    static = tuple(each.pop() if len(each) == 1 else None for each in known)
+    static = of_all(other.sizes for other in seen)
     if None in (static[2], static[3], static[4]):
         raise NoForm("how many heads, channels or points there are is dynamic")
     check_apart(scope, way.output, {site.output for site in sites}, found.operands)
@@ -78,7 +77,7 @@ def _site(scope: Scope, sizes: CompositeSizes, sites: Sequence[Site], way: Way) 
         raise NoForm(f"it computes in {' and '.join(sorted(others))}, not in float32 alone")
     samplers = tuple(sites[k] for k in found.samplers)
     domain = sizes.domain(way.output, found.value, [found.locations, found.weights], samplers)
-    levels = tuple(_level(*zip(*own, strict=True)) for own in zip(*(other.levels for other in seen), strict=True))
+    levels = tuple(_level(own) for own in zip(*(other.levels for other in seen), strict=True))
     return AttentionSite(
         id="",
         rule=RULE,
@@ -104,9 +103,9 @@ def _site(scope: Scope, sizes: CompositeSizes, sites: Sequence[Site], way: Way) 
     )
 
 
-def _level(heights: Sequence[int], widths: Sequence[int]) -> tuple[int | None, int | None]:
+def _level(sets: Iterable[tuple[int, int]]) -> tuple[int | None, int | None]:
     """Rows and columns of a level that has these at several sets of sizes."""
-    height, width = (own[0] if len(set(own)) == 1 else None for own in (heights, widths))
+    height, width = of_all(sets)
     return height, width
 
 

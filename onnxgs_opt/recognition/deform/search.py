@@ -18,7 +18,7 @@ from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.constants import constant_value
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.operators import PRODUCTS, operator
-from onnxgs_opt.recognition.composite_sizes import CompositeSizes
+from onnxgs_opt.recognition.composite_sizes import CompositeSizes, of_all
 from onnxgs_opt.recognition.deform.proof import Found, Way, proven
 from onnxgs_opt.recognition.deform.traced import LAYOUT
 from onnxgs_opt.recognition.deform_conv import RULE
@@ -114,8 +114,7 @@ def _site(scope: Scope, sizes: CompositeSizes, site: Site, way: Way) -> DeformSi
         return None
     if any(other is None or replace(other, sizes=found.sizes) != found for other in seen[1:]):
         raise NoForm("what it computes changes with the dynamic sizes")
-    known = [set(each) for each in zip(*(other.sizes for other in seen if other is not None), strict=True)]
-    static = tuple(each.pop() if len(each) == 1 else None for each in known)
+    static = of_all(other.sizes for other in seen if other is not None)
     if static[1] is None or static[4] is None:
         raise NoForm("how many channels there are is dynamic")
     operands, output = found.operands, way.node.outputs[0].name

@@ -11,6 +11,7 @@ from onnxgs_opt.ir.constants import is_size
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Conflict, Fact, Shape
 from onnxgs_opt.recognition.lifting.shape_inference import dim_name, infer
+from onnxgs_opt.recognition.lifting.size_values import MOST
 
 
 def symbols(scope: Scope) -> list[str]:
@@ -48,7 +49,7 @@ def _within(sizes: Mapping[str, int], box: Box, share: float, small: Mapping[str
     """
     out: dict[str, int] = {}
     for name in sorted(sizes, key=lambda name: name not in box):
-        lo, hi = box.get(name, (2, LARGE))
+        lo, hi = box.get(name, (2, MOST))
         wanted = int(lo + (hi - lo) * share) if name in box else sizes[name]
         near = (wanted + step for k in range(max(len(sizes), FURTHEST) + 1) for step in (k, -k))
         low = (small or {}).get(name, wanted) if name in box else wanted
@@ -88,9 +89,6 @@ def far(
             break
     return found
 
-
-LARGE = 2**24
-"""No axis is longer: beyond it, single precision does not have every coordinate."""
 
 FURTHEST = 8
 """How far from where it is wanted a size of a box is looked for."""
@@ -270,7 +268,7 @@ class SizeSets:
     def shared(self, ranges: Box) -> dict[str, tuple[int, int]]:
         """Ranges of sizes, which names that are one and the same size share; none that leave no size of 2 or more."""
         both = self._of_alike(ranges).items()
-        return {name: (max(lo, 2), min(hi, LARGE)) for name, (lo, hi) in both if max(lo, 2) <= hi}
+        return {name: (max(lo, 2), min(hi, MOST)) for name, (lo, hi) in both if max(lo, 2) <= hi}
 
     def _of_alike(self, ranges: Box) -> dict[str, tuple[int, int]]:
         """What is said of each size that changes, by all of its names."""
@@ -292,7 +290,7 @@ class SizeSets:
     @property
     def ranges(self) -> Mapping[str, tuple[int, int]]:
         """Sizes that are asked for by name; from 1 on where 1 is all that the user says, since 2 is not meant then."""
-        return {name: (1, LARGE) for name, (_, hi) in self.stated.items() if hi == 1} | dict(self._box)
+        return {name: (1, MOST) for name, (_, hi) in self.stated.items() if hi == 1} | dict(self._box)
 
     @cached_property
     def ends(self) -> tuple[Mapping[str, Fact], Mapping[str, Fact]]:
