@@ -1,13 +1,57 @@
-"""What the campaigns of one kind of sampler print: what became of every case, and which must not have."""
+"""What the campaigns of one kind of site share: their options, the counts, and how two models are compared."""
 
 from __future__ import annotations
 
+import argparse
+import itertools
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
+import numpy as np
+import onnx
+
+from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.passes.lower_sites import lower
+from onnxgs_opt.runtime.ort import open_session
+from onnxgs_opt.samplers.site import AnySite
+
 Case = TypeVar("Case")
+Feeds = Mapping[str, np.ndarray]
+
+
+def campaign(
+    words: str | None,
+    streams: Mapping[str, Callable[[int], Iterator[tuple[str, Case]]]],
+    judge: Callable[[Case], str],
+    count: int = 300,
+) -> int:
+    """Judge `count` cases of each stream, or as many as the command says, and print the counts; 1 where any failed.
+
+    A stream gives names and cases of a seed; `words` say what the command does, in their first line.
+    """
+    parser = argparse.ArgumentParser(description=words.splitlines()[0] if words else None)
+    for name, default in (*dict.fromkeys(streams, count).items(), ("seed", 0)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    options = parser.parse_args()
+    cases = {what: itertools.islice(made(options.seed), getattr(options, what)) for what, made in streams.items()}
+    return 1 if any([failures_of(what, own, judge) for what, own in cases.items()]) else 0  # every stream
+
+
+def run(model: onnx.ModelProto, feeds: Feeds) -> list[np.ndarray]:
+    """The outputs in onnxruntime, as the file has the model."""
+    return open_session(model, threads=1, optimise=False).run(None, feeds)
+
+
+def gap(graph: Graph, site: AnySite, form: str, cases: tuple[Feeds, list[np.ndarray]], allowed: float) -> str:
+    """In words what is wrong with a lowering of a site, given inputs and what the model makes of them; else empty."""
+    feeds, before = cases
+    after = run(lower(graph, [site], {site.id: form}).to_proto(), feeds)
+    for a, b in zip(before, after, strict=True):
+        if not np.allclose(a, b, rtol=1e-4, atol=allowed, equal_nan=True):
+            return f"wrong as {form} by {float(np.abs(a - b).max()):.3g}"
+    return ""
 
 
 def failures_of(what: str, cases: Iterable[tuple[str, Case]], judge: Callable[[Case], str]) -> int:

@@ -6,24 +6,20 @@ failure. Mutants have a fault, edits a random change of a node, an attribute or 
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-import numpy as np
 import onnx
 
 from onnxgs_opt.api import look
 from onnxgs_opt.errors import OptError
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.passes.lower_sites import lower
-from onnxgs_opt.runtime.ort import open_session
 from onnxgs_opt.validation.check_deform_conv import deform_check
 from onnxgs_opt.validation.terms import Terms
-from tests.campaigns.soundness.counting import failures_of
-from tests.fixtures.deform import build, feeds_of, mutants, spellings
+from tests.campaigns.soundness.counting import campaign, gap, run
+from tests.fixtures.deform import Spelling, build, feeds_of, mutants, spellings
 from tests.fixtures.point_mutants import point_mutant
 
 FORMS = ("deform-conv", "merged-gather", "lerp-gather")
@@ -37,7 +33,7 @@ def judge(model: onnx.ModelProto) -> str:
     """What became of a model: found, none, invalid, or, in words, what is wrong."""
     try:
         feeds = feeds_of(model)
-        before = _run(model, feeds)
+        before = run(model, feeds)
         graph, found = look(Graph.from_proto(model))
     except (OptError, onnx.checker.ValidationError):  # an edit that no runtime takes
         return "invalid"
@@ -45,15 +41,9 @@ def judge(model: onnx.ModelProto) -> str:
         seen = deform_check(graph, site, Terms(lambda own: own)).compare(form)
         if seen.status != "ok":
             return "kept by its check"  # an edit may round otherwise beside a pixel
-        after = _run(lower(graph, [site], {site.id: form}).to_proto(), feeds)
-        for a, b in zip(before, after, strict=True):
-            if not np.allclose(a, b, rtol=1e-4, atol=ALLOWED, equal_nan=True):
-                return f"wrong as {form} by {float(np.abs(a - b).max()):.3g}"
+        if wrong := gap(graph, site, form, (feeds, before), ALLOWED):
+            return wrong
     return "found" if found.deforms else "none"
-
-
-def _run(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
-    return open_session(model, threads=1, optimise=False).run(None, feeds)
 
 
 def _edited(seed: int) -> Iterator[tuple[str, onnx.ModelProto]]:
@@ -62,21 +52,14 @@ def _edited(seed: int) -> Iterator[tuple[str, onnx.ModelProto]]:
         yield f"{spelling} with {edit}", model
 
 
+def _built(stream: Callable[[int], Iterator[Spelling]]) -> Callable[[int], Iterator[tuple[str, onnx.ModelProto]]]:
+    return lambda seed: ((str(own), build(own)) for own in stream(seed))
+
+
 def main() -> int:
     """Judge everything and print the counts."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    for name, default in (("spellings", 300), ("mutants", 300), ("edits", 300), ("seed", 0)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    options = parser.parse_args()
-    streams: dict[str, Iterator[tuple[str, onnx.ModelProto]]] = {
-        "spellings": ((str(own), build(own)) for own in spellings(options.seed)),
-        "mutants": ((str(own), build(own)) for own in mutants(options.seed)),
-        "edits": _edited(options.seed),
-    }
-    failures = [
-        failures_of(what, itertools.islice(stream, getattr(options, what)), judge) for what, stream in streams.items()
-    ]
-    return 1 if any(failures) else 0
+    streams = {"spellings": _built(spellings), "mutants": _built(mutants), "edits": _edited}
+    return campaign(__doc__, streams, judge)
 
 
 if __name__ == "__main__":

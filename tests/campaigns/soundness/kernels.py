@@ -5,16 +5,15 @@ python -m tests.campaigns.soundness.kernels --spellings 1000 --mutants 1000 [--s
 
 from __future__ import annotations
 
-import argparse
-import itertools
 import sys
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 
 import onnxgs_opt
-from tests.campaigns.soundness.counting import failures_of
+from tests.campaigns.soundness.counting import campaign
 from tests.fixtures.kernels import Spelling, build, feeds, mutants, spellings
 
 ALLOWED = 5e-5
@@ -48,17 +47,14 @@ def _session(model: onnx.ModelProto) -> ort.InferenceSession:
     return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
+def _named(stream: Callable[[int], Iterator[Spelling]]) -> Callable[[int], Iterator[tuple[str, Spelling]]]:
+    return lambda seed: ((own.name, own) for own in stream(seed))
+
+
 def main() -> int:
     """Judge everything and print the counts."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    for name, default in (("spellings", 1000), ("mutants", 1000), ("seed", 0)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    options = parser.parse_args()
-    failures = []
-    for what, stream in (("spellings", spellings), ("mutants", mutants)):
-        cases = itertools.islice(stream(options.seed), getattr(options, what))
-        failures.append(failures_of(what, ((spelling.name, spelling) for spelling in cases), judge))
-    return 1 if any(failures) else 0
+    streams = {"spellings": _named(spellings), "mutants": _named(mutants)}
+    return campaign(__doc__, streams, judge, count=1000)
 
 
 if __name__ == "__main__":

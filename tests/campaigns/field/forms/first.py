@@ -12,35 +12,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Form = Callable[..., Tensor]
-
-
-def _floor(p: Tensor) -> tuple[Tensor, Tensor]:
-    low = torch.floor(p)
-    return low, p - low
-
-
-def _mix(a: Tensor, b: Tensor, c: Tensor, d: Tensor, u: Tensor, v: Tensor) -> Tensor:
-    """a and b are the left and right pixel above, c and d those below."""
-    return (a * (1 - u) + b * u) * (1 - v) + (c * (1 - u) + d * u) * v
+from tests.campaigns.field.forms.parts import Form, floored, mix
 
 
 def _border(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """[C, H, W] at points of any shape, indices clamped."""
     _, height, width = image.shape
-    (x0, u), (y0, v) = _floor(x), _floor(y)
+    (x0, u), (y0, v) = floored(x), floored(y)
     xa, xb = (i.clamp(0, width - 1).long() for i in (x0, x0 + 1))
     ya, yb = (i.clamp(0, height - 1).long() for i in (y0, y0 + 1))
-    return _mix(image[:, ya, xa], image[:, ya, xb], image[:, yb, xa], image[:, yb, xb], u, v)
+    return mix(image[:, ya, xa], image[:, ya, xb], image[:, yb, xa], image[:, yb, xb], u, v)
 
 
 def texture_repeat(texture: Tensor, uv: Tensor) -> Tensor:
     """A texture that is repeated, texels at halves: [H, W, C] at [P, 2] in 0 to 1."""
     height, width, _ = texture.shape
-    (x0, u), (y0, v) = _floor(uv[:, 0] * width - 0.5), _floor(uv[:, 1] * height - 0.5)
+    (x0, u), (y0, v) = floored(uv[:, 0] * width - 0.5), floored(uv[:, 1] * height - 0.5)
     x0, y0 = x0.long(), y0.long()
     xa, xb, ya, yb = x0 % width, (x0 + 1) % width, y0 % height, (y0 + 1) % height
-    return _mix(texture[ya, xa], texture[ya, xb], texture[yb, xa], texture[yb, xb], u[:, None], v[:, None])
+    return mix(texture[ya, xa], texture[ya, xb], texture[yb, xa], texture[yb, xb], u[:, None], v[:, None])
 
 
 def panorama(image: Tensor, grid: Tensor) -> Tensor:
@@ -61,7 +51,7 @@ def panorama(image: Tensor, grid: Tensor) -> Tensor:
 def mirrored_repeat(texture: Tensor, uv: Tensor) -> Tensor:
     """Each second repetition is mirrored, outer texels twice: [C, H, W] at [P, 2]."""
     height, width = texture.shape[1:]
-    (x0, u), (y0, v) = _floor(uv[:, 0]), _floor(uv[:, 1])
+    (x0, u), (y0, v) = floored(uv[:, 0]), floored(uv[:, 1])
 
     def mirrored(i: Tensor, size: int) -> Tensor:
         i = i.long() % (2 * size)
@@ -69,13 +59,13 @@ def mirrored_repeat(texture: Tensor, uv: Tensor) -> Tensor:
 
     xa, xb = mirrored(x0, width), mirrored(x0 + 1, width)
     ya, yb = mirrored(y0, height), mirrored(y0 + 1, height)
-    return _mix(texture[:, ya, xa], texture[:, ya, xb], texture[:, yb, xa], texture[:, yb, xb], u, v)
+    return mix(texture[:, ya, xa], texture[:, ya, xb], texture[:, yb, xa], texture[:, yb, xb], u, v)
 
 
 def remap_reflect_101(image: Tensor, map_x: Tensor, map_y: Tensor) -> Tensor:
     """cv2.remap with BORDER_REFLECT_101: [C, H, W] at two maps [h, w]."""
     height, width = image.shape[1:]
-    (x0, u), (y0, v) = _floor(map_x), _floor(map_y)
+    (x0, u), (y0, v) = floored(map_x), floored(map_y)
 
     def reflected(i: Tensor, size: int) -> Tensor:
         last = size - 1
@@ -83,20 +73,20 @@ def remap_reflect_101(image: Tensor, map_x: Tensor, map_y: Tensor) -> Tensor:
 
     xa, xb = reflected(x0, width), reflected(x0 + 1, width)
     ya, yb = reflected(y0, height), reflected(y0 + 1, height)
-    return _mix(image[:, ya, xa], image[:, ya, xb], image[:, yb, xa], image[:, yb, xb], u, v)
+    return mix(image[:, ya, xa], image[:, ya, xb], image[:, yb, xa], image[:, yb, xb], u, v)
 
 
 def remap_constant(image: Tensor, map_x: Tensor, map_y: Tensor) -> Tensor:
     """cv2.remap with BORDER_CONSTANT of 127: [C, H, W] at two maps [h, w]."""
     height, width = image.shape[1:]
-    (x0, u), (y0, v) = _floor(map_x), _floor(map_y)
+    (x0, u), (y0, v) = floored(map_x), floored(map_y)
 
     def tap(x: Tensor, y: Tensor) -> Tensor:
         inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
         value = image[:, y.clamp(0, height - 1).long(), x.clamp(0, width - 1).long()]
         return torch.where(inside, value, torch.tensor(127.0))
 
-    return _mix(tap(x0, y0), tap(x0 + 1, y0), tap(x0, y0 + 1), tap(x0 + 1, y0 + 1), u, v)
+    return mix(tap(x0, y0), tap(x0 + 1, y0), tap(x0, y0 + 1), tap(x0 + 1, y0 + 1), u, v)
 
 
 def addons_interpolate(grid: Tensor, queries: Tensor) -> Tensor:
@@ -165,11 +155,11 @@ def crop_with_extrapolation(image: Tensor, boxes: Tensor) -> Tensor:
     _, height, width = image.shape
     ys = boxes[:, 0:1] * (height - 1) + torch.arange(3) * (boxes[:, 2:3] - boxes[:, 0:1]) * (height - 1) / 2
     xs = boxes[:, 1:2] * (width - 1) + torch.arange(4) * (boxes[:, 3:4] - boxes[:, 1:2]) * (width - 1) / 3
-    (y0, v), (x0, u) = _floor(ys), _floor(xs)
+    (y0, v), (x0, u) = floored(ys), floored(xs)
     ya, yb = (i.clamp(0, height - 1).long()[:, :, None] for i in (y0, y0 + 1))
     xa, xb = (i.clamp(0, width - 1).long()[:, None, :] for i in (x0, x0 + 1))
     u, v = u[:, None, :], v[:, :, None]
-    out = _mix(image[:, ya, xa], image[:, ya, xb], image[:, yb, xa], image[:, yb, xb], u, v)
+    out = mix(image[:, ya, xa], image[:, ya, xb], image[:, yb, xa], image[:, yb, xb], u, v)
     seen = ((ys >= 0) & (ys <= height - 1))[:, :, None] & ((xs >= 0) & (xs <= width - 1))[:, None, :]
     return torch.where(seen, out, torch.tensor(-1.0)).permute(1, 0, 2, 3)
 
@@ -180,12 +170,12 @@ def roi_align_averaged(features: Tensor, rois: Tensor) -> Tensor:
     steps = (torch.arange(6) + 0.5) / 6
     ys = (rois[:, 1:2] + (rois[:, 3:4] - rois[:, 1:2]) * steps).clamp(0, height - 1)
     xs = (rois[:, 0:1] + (rois[:, 2:3] - rois[:, 0:1]) * steps).clamp(0, width - 1)
-    (y0, v), (x0, u) = _floor(ys), _floor(xs)
+    (y0, v), (x0, u) = floored(ys), floored(xs)
     ya, xa = y0.long()[:, :, None], x0.long()[:, None, :]
     yb, xb = (ya + 1).clamp(max=height - 1), (xa + 1).clamp(max=width - 1)
     f = features.permute(1, 2, 0)
     u, v = u[:, None, :, None], v[:, :, None, None]
-    samples = _mix(f[ya, xa], f[ya, xb], f[yb, xa], f[yb, xb], u, v)
+    samples = mix(f[ya, xa], f[ya, xb], f[yb, xa], f[yb, xb], u, v)
     return F.avg_pool2d(samples.permute(0, 3, 1, 2), 2)
 
 
@@ -204,7 +194,7 @@ def correlation_lookup(correlation: Tensor, centres: Tensor) -> Tensor:
     r = torch.linspace(-1, 1, 3)
     delta = torch.stack(torch.meshgrid(r, r, indexing="ij"), -1)
     points = centres.view(count, 1, 1, 2) + delta
-    (x0, u), (y0, v) = _floor(points[..., 0]), _floor(points[..., 1])
+    (x0, u), (y0, v) = floored(points[..., 0]), floored(points[..., 1])
     flat = correlation.reshape(count, height * width)
 
     def tap(x: Tensor, y: Tensor) -> Tensor:
@@ -212,7 +202,7 @@ def correlation_lookup(correlation: Tensor, centres: Tensor) -> Tensor:
         index = y.clamp(0, height - 1) * width + x.clamp(0, width - 1)
         return flat.gather(1, index.long().view(count, -1)).view(count, 3, 3) * inside
 
-    out = _mix(tap(x0, y0), tap(x0 + 1, y0), tap(x0, y0 + 1), tap(x0 + 1, y0 + 1), u, v)
+    out = mix(tap(x0, y0), tap(x0 + 1, y0), tap(x0, y0 + 1), tap(x0 + 1, y0 + 1), u, v)
     return out.reshape(count, -1)
 
 
@@ -225,20 +215,20 @@ def descriptors(coarse: Tensor, keypoints: Tensor) -> Tensor:
     x1, y1 = torch.clamp(x0 + 1, max=width - 1), torch.clamp(y0 + 1, max=height - 1)
     u, v = x - x0, y - y0
     d = coarse[0]
-    value = _mix(d[:, y0, x0], d[:, y0, x1], d[:, y1, x0], d[:, y1, x1], u, v)
+    value = mix(d[:, y0, x0], d[:, y0, x1], d[:, y1, x0], d[:, y1, x1], u, v)
     return F.normalize(value, dim=0).t()[None]
 
 
 def heatmap_scores(heatmaps: Tensor, keypoints: Tensor) -> Tensor:
     """Each keypoint in the map of its own: [B, K, H, W] at [B, K, 2] -> [B, K]."""
     batch, count, height, width = heatmaps.shape
-    (x0, u), (y0, v) = _floor(keypoints[..., 0]), _floor(keypoints[..., 1])
+    (x0, u), (y0, v) = floored(keypoints[..., 0]), floored(keypoints[..., 1])
     flat = heatmaps.reshape(batch, count, -1)
     taps = []
     for dy, dx in product((0, 1), repeat=2):
         index = (y0 + dy).clamp(0, height - 1) * width + (x0 + dx).clamp(0, width - 1)
         taps.append(torch.gather(flat, 2, index.long()[..., None])[..., 0])
-    return _mix(*taps, u, v)
+    return mix(*taps, u, v)
 
 
 def camera_features(features: Tensor, points: Tensor, intrinsics: Tensor) -> Tensor:
@@ -259,7 +249,7 @@ def homography(image: Tensor, matrix: Tensor) -> Tensor:
     p = torch.stack([xs.reshape(-1), ys.reshape(-1), torch.ones(height * width)])
     q = matrix @ p
     x, y = q[:, 0] / q[:, 2], q[:, 1] / q[:, 2]
-    (x0, u), (y0, v) = _floor(x), _floor(y)
+    (x0, u), (y0, v) = floored(x), floored(y)
     flat = image.flatten(2)
 
     def tap(i: Tensor, j: Tensor) -> Tensor:
@@ -267,7 +257,7 @@ def homography(image: Tensor, matrix: Tensor) -> Tensor:
         return flat.gather(2, index[:, None].expand(-1, channels, -1))
 
     taps = tap(x0, y0), tap(x0 + 1, y0), tap(x0, y0 + 1), tap(x0 + 1, y0 + 1)
-    return _mix(*taps, u[:, None], v[:, None]).view(batch, channels, height, width)
+    return mix(*taps, u[:, None], v[:, None]).view(batch, channels, height, width)
 
 
 def bytes_rotated(image: Tensor, angle: Tensor) -> Tensor:
@@ -277,14 +267,14 @@ def bytes_rotated(image: Tensor, angle: Tensor) -> Tensor:
     cx, cy = (width - 1) / 2, (height - 1) / 2
     x = torch.cos(angle) * (xs - cx) - torch.sin(angle) * (ys - cy) + cx
     y = torch.sin(angle) * (xs - cx) + torch.cos(angle) * (ys - cy) + cy
-    (x0, u), (y0, v) = _floor(x), _floor(y)
+    (x0, u), (y0, v) = floored(x), floored(y)
 
     def tap(i: Tensor, j: Tensor) -> Tensor:
         ok = ((i >= 0) & (i <= width - 1) & (j >= 0) & (j <= height - 1))[..., None]
         value = image[j.clamp(0, height - 1).long(), i.clamp(0, width - 1).long()].float()
         return value * ok
 
-    return _mix(tap(x0, y0), tap(x0 + 1, y0), tap(x0, y0 + 1), tap(x0 + 1, y0 + 1), u[..., None], v[..., None])
+    return mix(tap(x0, y0), tap(x0 + 1, y0), tap(x0, y0 + 1), tap(x0 + 1, y0 + 1), u[..., None], v[..., None])
 
 
 def polar(image: Tensor, centre: Tensor) -> Tensor:
@@ -294,10 +284,10 @@ def polar(image: Tensor, centre: Tensor) -> Tensor:
     x = centre[0] + radius * torch.cos(angle) + 1
     y = centre[1] + radius * torch.sin(angle) + 1
     wide = F.pad(image, (1, 1, 1, 1))[0]
-    (x0, u), (y0, v) = _floor(x), _floor(y)
+    (x0, u), (y0, v) = floored(x), floored(y)
     xa, xb = (i.clamp(0, width + 1).long() for i in (x0, x0 + 1))
     ya, yb = (i.clamp(0, height + 1).long() for i in (y0, y0 + 1))
-    return _mix(wide[:, ya, xa], wide[:, ya, xb], wide[:, yb, xa], wide[:, yb, xb], u, v)[None]
+    return mix(wide[:, ya, xa], wide[:, ya, xb], wide[:, yb, xa], wide[:, yb, xb], u, v)[None]
 
 
 def shifted_copies(image: Tensor, points: Tensor) -> Tensor:
@@ -308,7 +298,7 @@ def shifted_copies(image: Tensor, points: Tensor) -> Tensor:
     u, v = x - x0, y - y0
     index = (y0 * (width - 1) + x0).long()
     quarter = [image[:, i : height - 1 + i, j : width - 1 + j].flatten(1)[:, index] for i in (0, 1) for j in (0, 1)]
-    return _mix(*quarter, u, v)
+    return mix(*quarter, u, v)
 
 
 def replicated_margin(image: Tensor, points: Tensor) -> Tensor:
@@ -316,10 +306,10 @@ def replicated_margin(image: Tensor, points: Tensor) -> Tensor:
     height, width = image.shape[2:]
     wide = F.pad(image, (1, 1, 1, 1), mode="replicate")[0]
     x, y = points[:, 0].clamp(-1, width) + 1, points[:, 1].clamp(-1, height) + 1
-    (x0, u), (y0, v) = _floor(x), _floor(y)
+    (x0, u), (y0, v) = floored(x), floored(y)
     xa, ya = x0.clamp(max=width).long(), y0.clamp(max=height).long()
     u, v = x - xa, y - ya
-    return _mix(wide[:, ya, xa], wide[:, ya, xa + 1], wide[:, ya + 1, xa], wide[:, ya + 1, xa + 1], u, v)
+    return mix(wide[:, ya, xa], wide[:, ya, xa + 1], wide[:, ya + 1, xa], wide[:, ya + 1, xa + 1], u, v)
 
 
 def video_flow(frames: Tensor, flow: Tensor) -> Tensor:
@@ -328,7 +318,7 @@ def video_flow(frames: Tensor, flow: Tensor) -> Tensor:
     image, move = frames.flatten(0, 1), flow.flatten(0, 1)
     x = torch.arange(width) + move[:, 0]
     y = torch.arange(height)[:, None] + move[:, 1]
-    (x0, u), (y0, v) = _floor(x), _floor(y)
+    (x0, u), (y0, v) = floored(x), floored(y)
     item = torch.arange(batch * time)[:, None, None]
     last = image.permute(0, 2, 3, 1)
 
@@ -337,7 +327,7 @@ def video_flow(frames: Tensor, flow: Tensor) -> Tensor:
         value = last[item, j.clamp(0, height - 1).long(), i.clamp(0, width - 1).long()]
         return torch.where(ok[..., None], value, torch.zeros(()))
 
-    out = _mix(tap(x0, y0), tap(x0 + 1, y0), tap(x0, y0 + 1), tap(x0 + 1, y0 + 1), u[..., None], v[..., None])
+    out = mix(tap(x0, y0), tap(x0 + 1, y0), tap(x0, y0 + 1), tap(x0 + 1, y0 + 1), u[..., None], v[..., None])
     return out.permute(0, 3, 1, 2).reshape(batch, time, channels, height, width)
 
 
@@ -355,7 +345,7 @@ def depth_warp(image: Tensor, depth: Tensor, pose: Tensor) -> Tensor:
     p = pose[:, :, :3] @ cloud + pose[:, :, 3:]
     z = p[:, 2].clamp(min=0.1)
     x, y = p[:, 0] / z * width + width / 2, p[:, 1] / z * width + height / 2
-    (x0, u), (y0, v) = _floor(x), _floor(y)
+    (x0, u), (y0, v) = floored(x), floored(y)
     flat = image.flatten(2)
     total = torch.zeros(1, channels, height * width)
     for dy, wy in ((0, 1 - v), (1, v)):
@@ -372,10 +362,10 @@ def painted_points(scores: Tensor, pixels: Tensor) -> Tensor:
     height, width, _ = scores.shape
     x, y = pixels.unbind(1)
     inside = (x >= 0) & (x < width - 1) & (y >= 0) & (y < height - 1)
-    (x0, u), (y0, v) = _floor(x), _floor(y)
+    (x0, u), (y0, v) = floored(x), floored(y)
     xa, ya = x0.clamp(0, width - 2).long(), y0.clamp(0, height - 2).long()
     u, v = u[:, None], v[:, None]
-    out = _mix(scores[ya, xa], scores[ya, xa + 1], scores[ya + 1, xa], scores[ya + 1, xa + 1], u, v)
+    out = mix(scores[ya, xa], scores[ya, xa + 1], scores[ya + 1, xa], scores[ya + 1, xa + 1], u, v)
     return torch.where(inside[:, None], out, torch.full_like(out, -1.0))
 
 
@@ -386,7 +376,7 @@ def taken(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
     x0, y0 = torch.floor(x), torch.floor(y)
     x1, y1 = (x0 + 1).clamp(max=width - 1), (y0 + 1).clamp(max=height - 1)
     a, b, c, d = (torch.take(image, (j * width + i).long()) for j, i in product((y0, y1), (x0, x1)))
-    return _mix(a, b, c, d, x - x0, y - y0)
+    return mix(a, b, c, d, x - x0, y - y0)
 
 
 def embedded(table: Tensor, points: Tensor) -> Tensor:
@@ -396,7 +386,7 @@ def embedded(table: Tensor, points: Tensor) -> Tensor:
     x0, y0 = x.long(), y.long()
     x1, y1 = (x0 + 1).clamp(max=6), (y0 + 1).clamp(max=5)
     u, v = (x - x0)[..., None], (y - y0)[..., None]
-    return _mix(*(F.embedding(j * 7 + i, table) for j, i in product((y0, y1), (x0, x1))), u, v)
+    return mix(*(F.embedding(j * 7 + i, table) for j, i in product((y0, y1), (x0, x1))), u, v)
 
 
 def fractions(image: Tensor, points: Tensor) -> Tensor:
@@ -406,7 +396,7 @@ def fractions(image: Tensor, points: Tensor) -> Tensor:
     whole, part = torch.trunc(p).long(), torch.frac(p)
     (xa, ya), (u, v) = whole.unbind(1), part.unbind(1)
     xb, yb = (xa + 1).clamp(max=width - 1), (ya + 1).clamp(max=height - 1)
-    return _mix(image[:, ya, xa], image[:, ya, xb], image[:, yb, xa], image[:, yb, xb], u, v)
+    return mix(image[:, ya, xa], image[:, ya, xb], image[:, yb, xa], image[:, yb, xb], u, v)
 
 
 def floor_divided(image: Tensor, points: Tensor) -> Tensor:
@@ -416,7 +406,7 @@ def floor_divided(image: Tensor, points: Tensor) -> Tensor:
     xa, ya, u, v = (x // 1).long(), (y // 1).long(), x % 1, y % 1
     left, right = xa.clamp(0, width - 1), (xa + 1).clamp(0, width - 1)
     upper, lower = ya.clamp(0, height - 1), (ya + 1).clamp(0, height - 1)
-    return _mix(image[:, upper, left], image[:, upper, right], image[:, lower, left], image[:, lower, right], u, v)
+    return mix(image[:, upper, left], image[:, upper, right], image[:, lower, left], image[:, lower, right], u, v)
 
 
 def clamped_grid(image: Tensor, grid: Tensor) -> Tensor:
@@ -428,7 +418,7 @@ def clamped_grid(image: Tensor, grid: Tensor) -> Tensor:
     u, v = (x - x0).view(batch, 1, -1), (y - y0).view(batch, 1, -1)
     flat, start = image.flatten(2), (y0 * width + x0).long().view(batch, 1, -1)
     taps = [flat.gather(2, (start + step).expand(-1, channels, -1)) for step in (0, 1, width, width + 1)]
-    return _mix(*taps, u, v).view(batch, channels, *grid.shape[1:3])
+    return mix(*taps, u, v).view(batch, channels, *grid.shape[1:3])
 
 
 def patches(image: Tensor, keypoints: Tensor, scale: Tensor) -> Tensor:
@@ -437,13 +427,13 @@ def patches(image: Tensor, keypoints: Tensor, scale: Tensor) -> Tensor:
     step = torch.tensor([-1.0, 0.0, 1.0])
     x = keypoints[..., 0, None, None] + scale[..., None, None] * step
     y = keypoints[..., 1, None, None] + scale[..., None, None] * step[:, None]
-    (x0, u), (y0, v) = _floor(x), _floor(y)
+    (x0, u), (y0, v) = floored(x), floored(y)
     item = torch.arange(batch).view(batch, 1, 1, 1)
     rows = image.permute(0, 2, 3, 1)
     xa, xb = (i.clamp(0, width - 1).long() for i in (x0, x0 + 1))
     ya, yb = (i.clamp(0, height - 1).long() for i in (y0, y0 + 1))
     taps = rows[item, ya, xa], rows[item, ya, xb], rows[item, yb, xa], rows[item, yb, xb]
-    return _mix(*taps, u[..., None], v[..., None]).permute(0, 1, 4, 2, 3)
+    return mix(*taps, u[..., None], v[..., None]).permute(0, 1, 4, 2, 3)
 
 
 def clamped_by_relu(image: Tensor, points: Tensor) -> Tensor:
@@ -457,7 +447,7 @@ def clamped_by_relu(image: Tensor, points: Tensor) -> Tensor:
     x0, y0 = torch.floor(x), torch.floor(y)
     x1, y1 = inside(x0 + 1, width - 1), inside(y0 + 1, height - 1)
     taps = (image[:, j.long(), i.long()] for j, i in product((y0, y1), (x0, x1)))
-    return _mix(*taps, x - x0, y - y0)
+    return mix(*taps, x - x0, y - y0)
 
 
 def table_of_corners(image: Tensor, points: Tensor) -> Tensor:
@@ -474,7 +464,7 @@ def table_of_corners(image: Tensor, points: Tensor) -> Tensor:
 def outer_corners(image: Tensor, points: Tensor) -> Tensor:
     """Two rows times two columns in one read, weights as an outer product: [C, H, W] at [P, 2]."""
     height, width = image.shape[1:]
-    (x0, u), (y0, v) = _floor(points[:, 0]), _floor(points[:, 1])
+    (x0, u), (y0, v) = floored(points[:, 0]), floored(points[:, 1])
     xs = torch.stack([x0, x0 + 1]).clamp(0, width - 1).long()
     ys = torch.stack([y0, y0 + 1]).clamp(0, height - 1).long()
     wx, wy = torch.stack([1 - u, u]), torch.stack([1 - v, v])
@@ -484,7 +474,7 @@ def outer_corners(image: Tensor, points: Tensor) -> Tensor:
 def quadratic_form(image: Tensor, points: Tensor) -> Tensor:
     """[1-v, v] times the cell times [1-u, u]: [H, W] at [P, 2]."""
     height, width = image.shape
-    (x0, u), (y0, v) = _floor(points[:, 0]), _floor(points[:, 1])
+    (x0, u), (y0, v) = floored(points[:, 0]), floored(points[:, 1])
     xs = torch.stack([x0, x0 + 1], 1).clamp(0, width - 1).long()
     ys = torch.stack([y0, y0 + 1], 1).clamp(0, height - 1).long()
     cell = image[ys[:, :, None], xs[:, None, :]]
@@ -496,7 +486,7 @@ def two_triangles(image: Tensor, points: Tensor) -> Tensor:
     """Linear on each of a cell's two triangles, which is not bilinear: [C, H, W] at [P, 2]."""
     height, width = image.shape[1:]
     x, y = points[:, 0].clamp(0, width - 1.001), points[:, 1].clamp(0, height - 1.001)
-    (x0, u), (y0, v) = _floor(x), _floor(y)
+    (x0, u), (y0, v) = floored(x), floored(y)
     xa, ya = x0.long(), y0.long()
     a, b, c, d = (image[:, ya + j, xa + i] for j, i in product((0, 1), repeat=2))
     upper = a + u * (b - a) + v * (d - b)
@@ -508,10 +498,10 @@ def smoothstep(image: Tensor, points: Tensor) -> Tensor:
     """Weights eased by 3t^2 - 2t^3, which is not bilinear: [C, H, W] at [P, 2]."""
     height, width = image.shape[1:]
     x, y = points[:, 0].clamp(0, width - 1.001), points[:, 1].clamp(0, height - 1.001)
-    (x0, u), (y0, v) = _floor(x), _floor(y)
+    (x0, u), (y0, v) = floored(x), floored(y)
     xa, ya = x0.long(), y0.long()
     u, v = u * u * (3 - 2 * u), v * v * (3 - 2 * v)
-    return _mix(*(image[:, ya + j, xa + i] for j, i in product((0, 1), repeat=2)), u, v)
+    return mix(*(image[:, ya + j, xa + i] for j, i in product((0, 1), repeat=2)), u, v)
 
 
 def mask_of_ones(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -519,13 +509,13 @@ def mask_of_ones(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
     def zeros(of: Tensor) -> Tensor:
         height, width = of.shape[1:]
-        (x0, u), (y0, v) = _floor(x), _floor(y)
+        (x0, u), (y0, v) = floored(x), floored(y)
 
         def tap(i: Tensor, j: Tensor) -> Tensor:
             ok = (i >= 0) & (i < width) & (j >= 0) & (j < height)
             return of[:, j.clamp(0, height - 1).long(), i.clamp(0, width - 1).long()] * ok
 
-        return _mix(tap(x0, y0), tap(x0 + 1, y0), tap(x0, y0 + 1), tap(x0 + 1, y0 + 1), u, v)
+        return mix(tap(x0, y0), tap(x0 + 1, y0), tap(x0, y0 + 1), tap(x0 + 1, y0 + 1), u, v)
 
     return zeros(image) * (zeros(torch.ones_like(image)) > 0.9999).float()
 
@@ -549,13 +539,13 @@ def mapped_items(images: Tensor, points: Tensor) -> Tensor:
 def along_dim(image: Tensor, points: Tensor) -> Tensor:
     """torch.take_along_dim, broadcasting over channels: [B, C, H, W] at [B, P, 2]."""
     height, width = image.shape[2:]
-    (x0, u), (y0, v) = _floor(points[..., 0]), _floor(points[..., 1])
+    (x0, u), (y0, v) = floored(points[..., 0]), floored(points[..., 1])
     flat = image.flatten(2)
     taps = []
     for dy, dx in product((0, 1), repeat=2):
         index = (y0 + dy).clamp(0, height - 1) * width + (x0 + dx).clamp(0, width - 1)
         taps.append(torch.take_along_dim(flat, index.long()[:, None], 2))
-    return _mix(*taps, u[:, None], v[:, None])
+    return mix(*taps, u[:, None], v[:, None])
 
 
 def every_second(image: Tensor, points: Tensor) -> Tensor:
@@ -580,7 +570,7 @@ def unfolded_cells(image: Tensor, points: Tensor) -> Tensor:
     x0, y0 = x.floor().clamp(max=width - 2), y.floor().clamp(max=height - 2)
     cells = F.unfold(image, 2).view(channels, 4, -1)
     a, b, c, d = cells[:, :, (y0 * (width - 1) + x0).long()].unbind(1)
-    return _mix(a, b, c, d, x - x0, y - y0)
+    return mix(a, b, c, d, x - x0, y - y0)
 
 
 def averaged_flows(image: Tensor, forward: Tensor, backward: Tensor) -> Tensor:
@@ -595,12 +585,12 @@ def out_of_map(features: Tensor, positions: Tensor) -> Tensor:
     batch, _, height, width = features.shape
     x, y = positions[..., 0] + width / 2, positions[..., 1] + height / 2
     lost = (x < 0) | (x > width - 1) | (y < 0) | (y > height - 1)
-    (x0, u), (y0, v) = _floor(x), _floor(y)
+    (x0, u), (y0, v) = floored(x), floored(y)
     item = torch.arange(batch)[:, None].expand(-1, positions.shape[1])
     xa, xb = (i.clamp(0, width - 1).long() for i in (x0, x0 + 1))
     ya, yb = (i.clamp(0, height - 1).long() for i in (y0, y0 + 1))
     taps = features[item, :, ya, xa], features[item, :, ya, xb], features[item, :, yb, xa], features[item, :, yb, xb]
-    return _mix(*taps, u[..., None], v[..., None]).masked_fill(lost[..., None], -10.0)
+    return mix(*taps, u[..., None], v[..., None]).masked_fill(lost[..., None], -10.0)
 
 
 def _points(*shape: int) -> Tensor:

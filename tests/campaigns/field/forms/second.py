@@ -12,40 +12,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Form = Callable[..., Tensor]
+from tests.campaigns.field.forms.parts import Form, floored, mix
+
 Axes = dict[int, str]
 """The names of an input's free axes."""
-
-
-def _floor(p: Tensor) -> tuple[Tensor, Tensor]:
-    low = torch.floor(p)
-    return low, p - low
-
-
-def _mix(a: Tensor, b: Tensor, c: Tensor, d: Tensor, u: Tensor, v: Tensor) -> Tensor:
-    """a and b are the left and right pixel above, c and d those below."""
-    return (a * (1 - u) + b * u) * (1 - v) + (c * (1 - u) + d * u) * v
 
 
 def _border(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """[C, H, W] at points of any shape, indices clamped."""
     height, width = image.shape[-2:]
-    (x0, u), (y0, v) = _floor(x), _floor(y)
+    (x0, u), (y0, v) = floored(x), floored(y)
     xa, xb = (i.clamp(0, width - 1).long() for i in (x0, x0 + 1))
     ya, yb = (i.clamp(0, height - 1).long() for i in (y0, y0 + 1))
-    return _mix(image[..., ya, xa], image[..., ya, xb], image[..., yb, xa], image[..., yb, xb], u, v)
+    return mix(image[..., ya, xa], image[..., ya, xb], image[..., yb, xa], image[..., yb, xb], u, v)
 
 
 def _zeros(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """[C, H, W] at points of any shape, 0 outside."""
     height, width = image.shape[-2:]
-    (x0, u), (y0, v) = _floor(x), _floor(y)
+    (x0, u), (y0, v) = floored(x), floored(y)
 
     def tap(i: Tensor, j: Tensor) -> Tensor:
         inside = ((i >= 0) & (i < width) & (j >= 0) & (j < height)).to(image.dtype)
         return image[..., j.clamp(0, height - 1).long(), i.clamp(0, width - 1).long()] * inside
 
-    return _mix(tap(x0, y0), tap(x0 + 1, y0), tap(x0, y0 + 1), tap(x0 + 1, y0 + 1), u, v)
+    return mix(tap(x0, y0), tap(x0 + 1, y0), tap(x0, y0 + 1), tap(x0 + 1, y0 + 1), u, v)
 
 
 def triplane(planes: Tensor, points: Tensor) -> Tensor:
@@ -114,7 +105,7 @@ def correlation_pyramid(correlation: Tensor, centres: Tensor) -> Tensor:
     for level in range(2):
         height, width = correlation.shape[-2:]
         points = centres.reshape(count, 1, 1, 2) / 2**level + delta
-        (x0, u), (y0, v) = _floor(points[..., 0]), _floor(points[..., 1])
+        (x0, u), (y0, v) = floored(points[..., 0]), floored(points[..., 1])
         flat = correlation.view(count, -1)
 
         def tap(x: Tensor, y: Tensor, flat: Tensor = flat, height: int = height, width: int = width) -> Tensor:
@@ -123,7 +114,7 @@ def correlation_pyramid(correlation: Tensor, centres: Tensor) -> Tensor:
             return torch.take_along_dim(flat, index, 1).view(count, 3, 3) * inside
 
         taps = tap(x0, y0), tap(x0 + 1, y0), tap(x0, y0 + 1), tap(x0 + 1, y0 + 1)
-        out.append(_mix(*taps, u, v).view(count, 9))
+        out.append(mix(*taps, u, v).view(count, 9))
         correlation = F.avg_pool2d(correlation, 2, 2)
     return torch.cat(out, -1)
 
@@ -131,7 +122,7 @@ def correlation_pyramid(correlation: Tensor, centres: Tensor) -> Tensor:
 def stereo_shift(right: Tensor, disparity: Tensor) -> Tensor:
     """Rows moved by a disparity, 0 outside: [B, C, H, W] and [B, 1, H, W]."""
     batch, channels, height, width = right.shape
-    x0, u = _floor(torch.arange(width).view(1, 1, 1, width) - disparity)
+    x0, u = floored(torch.arange(width).view(1, 1, 1, width) - disparity)
 
     def tap(i: Tensor) -> Tensor:
         index = i.clamp(0, width - 1).long().expand(batch, channels, height, width)
@@ -192,12 +183,12 @@ def panorama_of_directions(image: Tensor, directions: Tensor) -> Tensor:
     longitude = torch.atan2(directions[..., 0], directions[..., 2])
     latitude = torch.asin(directions[..., 1].clamp(-1, 1))
     (x0, u), (y0, v) = (
-        _floor((longitude / (2 * torch.pi) + 0.5) * width - 0.5),
-        _floor((latitude / torch.pi + 0.5) * height - 0.5),
+        floored((longitude / (2 * torch.pi) + 0.5) * width - 0.5),
+        floored((latitude / torch.pi + 0.5) * height - 0.5),
     )
     xa, xb = torch.remainder(x0, width).long(), torch.remainder(x0 + 1, width).long()
     ya, yb = y0.clamp(0, height - 1).long(), (y0 + 1).clamp(0, height - 1).long()
-    return _mix(image[:, ya, xa], image[:, ya, xb], image[:, yb, xa], image[:, yb, xb], u, v)
+    return mix(image[:, ya, xa], image[:, ya, xb], image[:, yb, xa], image[:, yb, xb], u, v)
 
 
 def panorama_with_margin(image: Tensor, points: Tensor) -> Tensor:
@@ -207,7 +198,7 @@ def panorama_with_margin(image: Tensor, points: Tensor) -> Tensor:
     x, y = torch.remainder(points[..., 0], width) + 1, points[..., 1].clamp(0, height - 1)
     x0, y0 = x.floor().long(), y.floor().long()
     y1 = (y0 + 1).clamp(max=height - 1)
-    return _mix(wide[:, y0, x0], wide[:, y0, x0 + 1], wide[:, y1, x0], wide[:, y1, x0 + 1], x - x0, y - y0)
+    return mix(wide[:, y0, x0], wide[:, y0, x0 + 1], wide[:, y1, x0], wide[:, y1, x0 + 1], x - x0, y - y0)
 
 
 def cube_map(faces: Tensor, face: Tensor, points: Tensor) -> Tensor:
@@ -218,7 +209,7 @@ def cube_map(faces: Tensor, face: Tensor, points: Tensor) -> Tensor:
     x1, y1 = (x0 + 1).clamp(max=width - 1), (y0 + 1).clamp(max=height - 1)
     rows = faces.permute(0, 2, 3, 1)
     taps = rows[face, y0, x0], rows[face, y0, x1], rows[face, y1, x0], rows[face, y1, x1]
-    return _mix(*taps, (x - x0)[:, None], (y - y0)[:, None])
+    return mix(*taps, (x - x0)[:, None], (y - y0)[:, None])
 
 
 def attention_of_one_level(value: Tensor, places: Tensor, attention: Tensor) -> Tensor:
@@ -227,7 +218,7 @@ def attention_of_one_level(value: Tensor, places: Tensor, attention: Tensor) -> 
     queries, count, height, width = places.shape[1], places.shape[4], 4, 5
     flat = value.view(batch, height * width, heads, depth).permute(0, 2, 3, 1).reshape(batch * heads, depth, -1)
     grid = places[:, :, :, 0].permute(0, 2, 1, 3, 4).reshape(batch * heads, queries, count, 2)
-    (x0, u), (y0, v) = _floor(grid[..., 0] * width - 0.5), _floor(grid[..., 1] * height - 0.5)
+    (x0, u), (y0, v) = floored(grid[..., 0] * width - 0.5), floored(grid[..., 1] * height - 0.5)
 
     def tap(i: Tensor, j: Tensor) -> Tensor:
         inside = ((i >= 0) & (i < width) & (j >= 0) & (j < height)).float()[:, None]
@@ -237,7 +228,7 @@ def attention_of_one_level(value: Tensor, places: Tensor, attention: Tensor) -> 
 
     taps = tap(x0, y0), tap(x0 + 1, y0), tap(x0, y0 + 1), tap(x0 + 1, y0 + 1)
     weights = attention[:, :, :, 0].permute(0, 2, 1, 3).reshape(batch * heads, 1, queries, count)
-    samples = _mix(*taps, u[:, None], v[:, None])
+    samples = mix(*taps, u[:, None], v[:, None])
     return (samples * weights).sum(-1).view(batch, heads * depth, queries).transpose(1, 2)
 
 
@@ -254,7 +245,7 @@ def time_warp(sequence: Tensor, times: Tensor) -> Tensor:
 def delay_line(buffer: Tensor, positions: Tensor) -> Tensor:
     """A circular buffer: [B, T] at [B, S]."""
     steps = buffer.shape[1]
-    low, part = _floor(positions)
+    low, part = floored(positions)
     a, b = (torch.gather(buffer, 1, i % steps) for i in (low.long(), low.long() + 1))
     return a * (1 - part) + b * part
 
@@ -262,7 +253,7 @@ def delay_line(buffer: Tensor, positions: Tensor) -> Tensor:
 def delay_line_wrapped_once(buffer: Tensor, positions: Tensor) -> Tensor:
     """Wrapped by conditions, once, and clamped: [B, T] at [B, S]."""
     steps = buffer.shape[1]
-    low, part = _floor(positions)
+    low, part = floored(positions)
     i = low.long()
     i = torch.where(i < 0, i + steps, i)
     i = torch.where(i >= steps, i - steps, i)
@@ -273,7 +264,7 @@ def delay_line_wrapped_once(buffer: Tensor, positions: Tensor) -> Tensor:
 def b_spline(image: Tensor, x: Tensor) -> Tensor:
     """Cubic weights that do not interpolate: [C, W] at [P]."""
     width = image.shape[1]
-    low, t = _floor(x)
+    low, t = floored(x)
     weights = (1 - t) ** 3 / 6, (3 * t**3 - 6 * t**2 + 4) / 6, (-3 * t**3 + 3 * t**2 + 3 * t + 1) / 6, t**3 / 6
     total = torch.zeros(())
     for k, weight in enumerate(weights):
@@ -284,7 +275,7 @@ def b_spline(image: Tensor, x: Tensor) -> Tensor:
 def catmull_rom(image: Tensor, x: Tensor) -> Tensor:
     """Catmull and Rom's spline in Horner's form: [C, W] at [P]."""
     width = image.shape[1]
-    low, t = _floor(x)
+    low, t = floored(x)
     a, b, c, d = (image[:, (low + k - 1).clamp(0, width - 1).long()] for k in range(4))
     return b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
 
@@ -297,7 +288,7 @@ def mip_levels(fine: Tensor, coarse: Tensor, points: Tensor, level: Tensor) -> T
         x, y = (points[:, 0] * width - 0.5).clamp(0, width - 1), (points[:, 1] * height - 0.5).clamp(0, height - 1)
         x0, y0 = x.floor().long(), y.floor().long()
         x1, y1 = (x0 + 1).clamp(max=width - 1), (y0 + 1).clamp(max=height - 1)
-        return _mix(image[:, y0, x0], image[:, y0, x1], image[:, y1, x0], image[:, y1, x1], x - x0, y - y0)
+        return mix(image[:, y0, x0], image[:, y0, x1], image[:, y1, x0], image[:, y1, x1], x - x0, y - y0)
 
     return torch.lerp(of(fine), of(coarse), level)
 
@@ -321,7 +312,7 @@ def rotated_roi_align(features: Tensor, boxes: Tensor) -> Tensor:
 
     (x0, x1, u), (y0, y1, v) = corners(x, width - 1), corners(y, height - 1)
     taps = features[:, y0, x0], features[:, y0, x1], features[:, y1, x0], features[:, y1, x1]
-    return (_mix(*taps, u, v) * counts).permute(1, 0, 2, 3)
+    return (mix(*taps, u, v) * counts).permute(1, 0, 2, 3)
 
 
 def palette(colours: Tensor, values: Tensor) -> Tensor:
@@ -338,9 +329,9 @@ def voxel_flow(before: Tensor, after: Tensor, flow: Tensor) -> Tensor:
     xs, ys = torch.arange(width).float()[None], torch.arange(height).float()[:, None]
 
     def of(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        (x0, u), (y0, v) = _floor(x.clamp(0, width - 1.001)), _floor(y.clamp(0, height - 1.001))
+        (x0, u), (y0, v) = floored(x.clamp(0, width - 1.001)), floored(y.clamp(0, height - 1.001))
         x0, y0 = x0.long(), y0.long()
-        return _mix(image[:, y0, x0], image[:, y0, x0 + 1], image[:, y0 + 1, x0], image[:, y0 + 1, x0 + 1], u, v)
+        return mix(image[:, y0, x0], image[:, y0, x0 + 1], image[:, y0 + 1, x0], image[:, y0 + 1, x0 + 1], u, v)
 
     past, future = of(before, xs - flow[0], ys - flow[1]), of(after, xs + flow[0], ys + flow[1])
     return past * (1 - flow[2]) + future * flow[2]
@@ -348,7 +339,7 @@ def voxel_flow(before: Tensor, after: Tensor, flow: Tensor) -> Tensor:
 
 def perlin_noise(gradients: Tensor, points: Tensor) -> Tensor:
     """Hashed gradients times distances, eased, which is no sampler: [256, 2] at [P, 2]."""
-    low, part = _floor(points)
+    low, part = floored(points)
     i = low.long()
     eased = part * part * (3 - 2 * part)
 
@@ -356,7 +347,7 @@ def perlin_noise(gradients: Tensor, points: Tensor) -> Tensor:
         gradient = gradients[((i[:, 0] + dx) * 37 + (i[:, 1] + dy) * 17) & 255]
         return gradient[:, 0] * (part[:, 0] - dx) + gradient[:, 1] * (part[:, 1] - dy)
 
-    return _mix(corner(0, 0), corner(1, 0), corner(0, 1), corner(1, 1), eased[:, 0], eased[:, 1])
+    return mix(corner(0, 0), corner(1, 0), corner(0, 1), corner(1, 1), eased[:, 0], eased[:, 1])
 
 
 def repeated_texture(texture: Tensor, points: Tensor) -> Tensor:
@@ -367,7 +358,7 @@ def repeated_texture(texture: Tensor, points: Tensor) -> Tensor:
     u, v = x - x0, y - y0
     x0, y0 = x0 % width, y0 % height
     x1, y1 = (x0 + 1) % width, (y0 + 1) % height
-    return _mix(texture[:, y0, x0], texture[:, y0, x1], texture[:, y1, x0], texture[:, y1, x1], u, v)
+    return mix(texture[:, y0, x0], texture[:, y0, x1], texture[:, y1, x0], texture[:, y1, x1], u, v)
 
 
 def fraction_of_texture(texture: Tensor, points: Tensor) -> Tensor:
@@ -377,7 +368,7 @@ def fraction_of_texture(texture: Tensor, points: Tensor) -> Tensor:
     x, y = part[:, 0] * (width - 1), part[:, 1] * (height - 1)
     x0, y0 = x.floor().long(), y.floor().long()
     x1, y1 = (x0 + 1).clamp(max=width - 1), (y0 + 1).clamp(max=height - 1)
-    return _mix(texture[:, y0, x0], texture[:, y0, x1], texture[:, y1, x0], texture[:, y1, x1], x - x0, y - y0)
+    return mix(texture[:, y0, x0], texture[:, y0, x1], texture[:, y1, x0], texture[:, y1, x1], x - x0, y - y0)
 
 
 def position_bias(table: Tensor, places: Tensor) -> Tensor:
@@ -388,7 +379,7 @@ def position_bias(table: Tensor, places: Tensor) -> Tensor:
     x0, y0 = torch.clamp(torch.floor(x), 0, width - 1), torch.clamp(torch.floor(y), 0, height - 1)
     x1, y1 = torch.clamp(x0 + 1, 0, width - 1), torch.clamp(y0 + 1, 0, height - 1)
     taps = (image[:, j.long(), i.long()] for j, i in product((y0, y1), (x0, x1)))
-    return _mix(*taps, torch.clamp(x - x0, 0, 1), torch.clamp(y - y0, 0, 1))
+    return mix(*taps, torch.clamp(x - x0, 0, 1), torch.clamp(y - y0, 0, 1))
 
 
 def rounded_features(features: Tensor, points: Tensor) -> Tensor:
@@ -437,7 +428,7 @@ def over_their_sum(image: Tensor, points: Tensor) -> Tensor:
 def over_those_valid(image: Tensor, points: Tensor) -> Tensor:
     """Divided by the weights of corners inside: [C, H, W] at [P, 2]."""
     height, width = image.shape[1:]
-    (x0, u), (y0, v) = _floor(points[:, 0]), _floor(points[:, 1])
+    (x0, u), (y0, v) = floored(points[:, 0]), floored(points[:, 1])
     total, weights = torch.zeros(()), torch.zeros(())
     for (dy, wy), (dx, wx) in product(((0, 1 - v), (1, v)), ((0, 1 - u), (1, u))):
         i, j = x0 + dx, y0 + dy

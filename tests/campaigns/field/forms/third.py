@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tests.campaigns.field.forms.second import Axes, Form
+from tests.campaigns.field.forms.parts import Form
+from tests.campaigns.field.forms.second import Axes
 
 # Video
 
