@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from onnx import ModelProto
@@ -18,8 +18,6 @@ from onnxgs_opt.recognition import KINDS
 from onnxgs_opt.runtime.timing import Feeds
 from onnxgs_opt.samplers.attention import AttentionSite
 from onnxgs_opt.samplers.deform import DeformSite
-from onnxgs_opt.samplers.resize import ResizeSite
-from onnxgs_opt.samplers.roi_align import RoiAlignSite
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
 from onnxgs_opt.samplers.view import Layout, View, spans
 from onnxgs_opt.validation.boundary_values import aims_of, layouts_of
@@ -31,6 +29,7 @@ from onnxgs_opt.validation.check_roi_align import box_cone, box_feeds
 from onnxgs_opt.validation.cone_check import feeds_at, lowered_alone, operand_cone
 from onnxgs_opt.validation.extract import NotRunnableError, cone_of, lowered_cone
 from onnxgs_opt.validation.inputs import site_feeds
+from onnxgs_opt.validation.small_sizes import Shapes
 
 DEFAULT = Layout(1, 3, (256, 256), (256, 256))
 """What dynamic sizes of a sampler are measured at where the caller says nothing."""
@@ -215,76 +214,54 @@ def _reads_trial(graph: Graph, sized: Graph, site: StructuralSite) -> ReadsTrial
 
 
 @dataclass(frozen=True)
-class ResizeTrial:
-    """A resampling of an image, at the sizes of `sized`."""
+class ConeTrial:
+    """A site that is measured as a whole, from what it is made of to its output, at the sizes of `sized`."""
 
-    site: ResizeSite
+    site: AnySite
     signature: str
     is_dynamic: bool
     sized: Graph
+    kind: _Whole
 
     @property
     def sizes(self) -> str:
-        """The shape of the image."""
-        shape = _shape(self.sized, self.site.image)
-        return "unknown sizes" if shape is None else "x".join(map(str, shape))
+        """The shapes of what it is made of."""
+        shapes = (_shape(self.sized, name) for name in self.kind.shown(self.site))
+        return self.kind.between.join("unknown sizes" if s is None else "x".join(map(str, s)) for s in shapes)
 
     def cone(self, graph: Graph) -> ModelProto:
-        """The model from the image to the output."""
-        return resize_cone(graph, self.site)
+        """The model from what it is made of to its output."""
+        return self.kind.cone(graph, self.site)
 
     def feeds(self, cone: ModelProto, seed: int) -> Feeds:
-        """A unit-normal image, and others of the shapes that count."""
-        return feeds_at(cone, _told_shapes(self.sized, cone), np.random.default_rng(seed))
+        """Inputs as the kind has them, of the shapes that count."""
+        return self.kind.feeds(cone, self.site, _told_shapes(self.sized, cone), seed)
 
     def lowered(self, graph: Graph, cone: ModelProto, name: str) -> ModelProto:
-        """That model with the site written by a lowering."""
+        """That model with the site, or with the samplers in it, written by a lowering."""
         return lowered_alone(cone, self.site, name)
 
 
-def _resize_trial(graph: Graph, sized: Graph, site: ResizeSite) -> ResizeTrial:
-    is_dynamic = None in (*site.image_shape, *(axis.samples for axis in site.axes))
-    signature = KINDS[site.kind].workload(graph, site)
-    part = sized.at(site.body)
-    shape = _shape(part, site.image) if is_dynamic else None
-    return ResizeTrial(site, signature if shape is None else f"{signature} at:{shape}", is_dynamic, part)
+class _Whole(NamedTuple):
+    """How sites of a kind are measured as a whole.
 
+    `sizes` are None where they are dynamic, `shown` the tensors whose shapes say them, with `between` between these in
+    words; the shapes of `others` count as well.
+    """
 
-@dataclass(frozen=True)
-class RoiAlignTrial:
-    """A RoIAlign by hand from what its boxes are made of to its output, at the sizes of `sized`."""
+    cone: Callable[[Graph, Any], ModelProto]
+    feeds: Callable[[ModelProto, Any, Shapes, int], Feeds]
+    sizes: Callable[[Any], Iterable[int | None]]
+    shown: Callable[[Any], Sequence[str]]
+    between: str = " and "
+    others: Callable[[Any], Iterable[str]] = lambda _: ()
 
-    site: RoiAlignSite
-    signature: str
-    is_dynamic: bool
-    sized: Graph
-
-    @property
-    def sizes(self) -> str:
-        """The shapes of the image and of what the boxes are made of."""
-        shapes = [_shape(self.sized, name) for name in (self.site.image.tensor, *self.site.sources)]
-        return " and ".join("unknown sizes" if shape is None else "x".join(map(str, shape)) for shape in shapes)
-
-    def cone(self, graph: Graph) -> ModelProto:
-        """The model from the image and the boxes to the output."""
-        return box_cone(graph, self.site)
-
-    def feeds(self, cone: ModelProto, seed: int) -> Feeds:
-        """A unit-normal image, and boxes all over it."""
-        return box_feeds(cone, self.site, _told_shapes(self.sized, cone), np.random.default_rng(seed))
-
-    def lowered(self, graph: Graph, cone: ModelProto, name: str) -> ModelProto:
-        """That model with one RoiAlign, or with its sampler lowered."""
-        return lowered_alone(cone, self.site, name)
-
-
-def _roi_align_trial(graph: Graph, sized: Graph, site: RoiAlignSite) -> RoiAlignTrial:
-    is_dynamic = None in (site.boxes, site.channels, *site.image_size)
-    signature = KINDS[site.kind].workload(graph, site)
-    part = sized.at(site.body)
-    shapes = [_shape(part, name) for name in (site.image.tensor, *site.sources)] if is_dynamic else []
-    own = f"{signature} at:{shapes}" if shapes and None not in shapes else signature
-    return RoiAlignTrial(site, own, is_dynamic, part)
+    def trial(self, graph: Graph, sized: Graph, site: AnySite) -> ConeTrial:
+        """The trial of a site; the shapes of what it is made of are in its signature where they are dynamic."""
+        part, own = sized.at(site.body), KINDS[site.kind].workload(graph, site)
+        is_dynamic = None in self.sizes(site)
+        shapes = [_shape(part, name) for name in (*self.shown(site), *sorted(self.others(site)))]
+        return ConeTrial(site, f"{own} at:{shapes}" if is_dynamic else own, is_dynamic, part, self)
 
 
 def _told_shapes(sized: Graph, cone: ModelProto) -> dict[str, tuple[int, ...]]:
@@ -293,106 +270,68 @@ def _told_shapes(sized: Graph, cone: ModelProto) -> dict[str, tuple[int, ...]]:
     return {name: shape for name, shape in told.items() if shape is not None}
 
 
-@dataclass(frozen=True)
-class DeformTrial:
-    """A deformable convolution, whose points are up to 2 pixels from where the kernel has them, at sizes of `sized`."""
+def _deform_feeds(cone: ModelProto, site: DeformSite, told: Shapes, seed: int) -> Feeds:
+    """Unit-normal images and masks; points are up to 2 pixels from where the kernel has them."""
+    rng = np.random.default_rng(seed)
 
-    site: DeformSite
-    signature: str
-    is_dynamic: bool
-    sized: Graph
+    def near(size: int, grid: Any) -> Any:
+        return grid + rng.uniform(-2, 2, grid.shape).astype(np.float32)
 
-    @property
-    def sizes(self) -> str:
-        """The shape of the image."""
-        shape = _shape(self.sized, self.site.image.tensor)
-        return "unknown sizes" if shape is None else "x".join(map(str, shape))
-
-    def cone(self, graph: Graph) -> ModelProto:
-        """The model from the image, the offsets and the mask to the output."""
-        return operand_cone(graph, self.site)
-
-    def feeds(self, cone: ModelProto, seed: int) -> Feeds:
-        """Unit-normal images and masks, and uniform offsets."""
-        rng = np.random.default_rng(seed)
-
-        def near(size: int, grid: Any) -> Any:
-            return grid + rng.uniform(-2, 2, grid.shape).astype(np.float32)
-
-        return deform_feeds(cone, self.site, _told_shapes(self.sized, cone), rng, near)
-
-    def lowered(self, graph: Graph, cone: ModelProto, name: str) -> ModelProto:
-        """That model with one DeformConv, or with the sampler in it written otherwise."""
-        return lowered_alone(cone, self.site, name)
+    return deform_feeds(cone, site, told, rng, near)
 
 
-def _deform_trial(graph: Graph, sized: Graph, site: DeformSite) -> DeformTrial:
-    is_dynamic = None in site.sizes
-    part = sized.at(site.body)
-    shape = _shape(part, site.image.tensor) if is_dynamic else None
-    signature = KINDS[site.kind].workload(graph, site)
-    return DeformTrial(site, signature if shape is None else f"{signature} at:{shape}", is_dynamic, part)
+def _attention_feeds(cone: ModelProto, site: AttentionSite, told: Shapes, seed: int) -> Feeds:
+    """Unit-normal values and weights; points are about 2 pixels of their level from their query's own.
+
+    A query for each pixel is at that, any other number of them anywhere.
+    """
+    rng = np.random.default_rng(seed)
+    try:
+        levels = site.levels_at(told)
+    except KeyError:
+        raise NotRunnableError("the sizes of its levels are not known") from None
+    pixels = np.concatenate([(np.indices(level).reshape(2, -1)[::-1].T + 0.5) / level[::-1] for level in levels])
+
+    def near(size: int, axis: int, shape: tuple[int, ...]) -> Any:
+        centres = pixels if shape[1] == len(pixels) else np.random.default_rng(seed).random((shape[1], 2))
+        around = centres[:, axis].reshape(1, -1, 1, 1) * size - 0.5
+        return (around + rng.normal(0, 2, shape)).astype(np.float32)
+
+    return attention_feeds(cone, site, told, rng, near)
 
 
-@dataclass(frozen=True)
-class AttentionTrial:
-    """Deformable attention, each query's points about 2 pixels of their level from its own, at sizes of `sized`."""
-
-    site: AttentionSite
-    signature: str
-    is_dynamic: bool
-    sized: Graph
-
-    @property
-    def sizes(self) -> str:
-        """The shapes of the value and of the locations."""
-        shapes = [_shape(self.sized, view.tensor) for view in (self.site.value, self.site.locations)]
-        return " at ".join("unknown sizes" if shape is None else "x".join(map(str, shape)) for shape in shapes)
-
-    def cone(self, graph: Graph) -> ModelProto:
-        """The model from the operands to the output."""
-        return operand_cone(graph, self.site, others=self.site.told_by)
-
-    def feeds(self, cone: ModelProto, seed: int) -> Feeds:
-        """Unit-normal values and weights; a query for each pixel is at that, any other number of them anywhere."""
-        rng = np.random.default_rng(seed)
-        told = _told_shapes(self.sized, cone)
-        try:
-            levels = self.site.levels_at(told)
-        except KeyError:
-            raise NotRunnableError("the sizes of its levels are not known") from None
-        own = [(np.indices(level).reshape(2, -1)[::-1].T + 0.5) / level[::-1] for level in levels]
-        pixels = np.concatenate(own)
-
-        def near(size: int, axis: int, shape: tuple[int, ...]) -> Any:
-            centres = pixels if shape[1] == len(pixels) else np.random.default_rng(seed).random((shape[1], 2))
-            around = centres[:, axis].reshape(1, -1, 1, 1) * size - 0.5
-            return (around + rng.normal(0, 2, shape)).astype(np.float32)
-
-        return attention_feeds(cone, self.site, told, rng, near)
-
-    def lowered(self, graph: Graph, cone: ModelProto, name: str) -> ModelProto:
-        """That model with the whole, or with the samplers in it, written otherwise."""
-        return lowered_alone(cone, self.site, name)
-
-
-def _attention_trial(graph: Graph, sized: Graph, site: AttentionSite) -> AttentionTrial:
-    is_dynamic = None in site.sizes or site.is_dynamic
-    part = sized.at(site.body)
-    names = (site.value.tensor, site.locations.tensor, *sorted(site.told_by))
-    shapes = [_shape(part, name) for name in names] if is_dynamic else []
-    signature = KINDS[site.kind].workload(graph, site)
-    return AttentionTrial(site, f"{signature} at:{shapes}" if shapes else signature, is_dynamic, part)
-
+RESIZE = _Whole(
+    resize_cone,
+    lambda cone, _, told, seed: feeds_at(cone, told, np.random.default_rng(seed)),
+    sizes=lambda site: (*site.image_shape, *(axis.samples for axis in site.axes)),
+    shown=lambda site: (site.image,),
+)
+ROI_ALIGN = _Whole(
+    box_cone,
+    lambda cone, site, told, seed: box_feeds(cone, site, told, np.random.default_rng(seed)),
+    sizes=lambda site: (site.boxes, site.channels, *site.image_size),
+    shown=lambda site: (site.image.tensor, *site.sources),
+)
+DEFORM_CONV = _Whole(
+    operand_cone, _deform_feeds, sizes=lambda site: site.sizes, shown=lambda site: (site.image.tensor,)
+)
+ATTENTION = _Whole(
+    lambda graph, site: operand_cone(graph, site, others=site.told_by),
+    _attention_feeds,
+    sizes=lambda site: (*site.sizes, *(size for level in site.levels for size in level)),
+    shown=lambda site: (site.value.tensor, site.locations.tensor),
+    between=" at ",
+    others=lambda site: site.told_by,
+)
 
 TRIALS: dict[str, Callable[[Graph, Graph, Any], Trial]] = {
     "bilinear": _sampler_trial,
     "sampler": _sampler_trial,
     "grid-sample": _sampler_trial,
     "structural": _reads_trial,
-    "resize": _resize_trial,
-    "roi-align": _roi_align_trial,
-    "deform-conv": _deform_trial,
-    "deformable-attention": _attention_trial,
+    "resize": RESIZE.trial,
+    "roi-align": ROI_ALIGN.trial,
+    "deform-conv": DEFORM_CONV.trial,
+    "deformable-attention": ATTENTION.trial,
 }
 """By a site's kind, what makes its trial, given the graph, the graph with sizes for its inputs, and the site."""
