@@ -11,7 +11,7 @@ from onnxgs_opt.lowering import Target
 from onnxgs_opt.lowering.attention import WHOLE, attention_refusals
 from onnxgs_opt.recognition.kind import Record, SiteKind
 from onnxgs_opt.samplers.attention import AttentionSite
-from onnxgs_opt.samplers.view import Layout, known_product
+from onnxgs_opt.samplers.view import Layout, by, known_product
 
 RULE = "GSO008"
 
@@ -34,10 +34,9 @@ class Attentions:
 
     def workload(self, graph: Graph, site: AttentionSite, layout: Layout | None = None) -> str:
         """What it computes and its sizes, and how the samplers in it were spelt."""
-        sizes = "x".join("?" if size is None else str(size) for size in site.sizes)
-        levels = "+".join("x".join("?" if size is None else str(size) for size in level) for level in site.levels)
+        levels = "+".join(by(level) for level in site.levels)
         inner = self.kinds[site.samplers[0].kind].workload(graph, site.plain[0], layout)
-        return f"{self.rule} {levels} {sizes} {inner}"
+        return f"{self.rule} {levels} {by(site.sizes)} {inner}"
 
     def record(self, site: AttentionSite) -> Record:
         """The number of samples, of all channels; GridSample nodes have cases of their own."""
@@ -47,7 +46,3 @@ class Attentions:
     def operands(self, site: AttentionSite) -> tuple[str, str | tuple[str, ...]]:
         """The value, and the locations."""
         return site.value.tensor, site.locations.tensor
-
-    def drawn(self, graph: Graph, site: AttentionSite) -> tuple[str, ...]:
-        """The cone."""
-        return site.cone

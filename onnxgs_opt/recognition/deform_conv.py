@@ -12,7 +12,7 @@ from onnxgs_opt.lowering.deform_conv import NAME, deform_refusal
 from onnxgs_opt.lowering.deform_gather import is_whole, whole_refusals
 from onnxgs_opt.recognition.kind import Record, SiteKind
 from onnxgs_opt.samplers.deform import DeformSite
-from onnxgs_opt.samplers.view import Layout, known_product
+from onnxgs_opt.samplers.view import Layout, by, known_product
 
 RULE = "GSO006"
 
@@ -35,9 +35,8 @@ class DeformConvs:
 
     def workload(self, graph: Graph, site: DeformSite, layout: Layout | None = None) -> str:
         """What it computes and its sizes, and what decides how fast the sampler in it is."""
-        sizes = "x".join("?" if size is None else str(size) for size in site.sizes)
         masked = "masked " if site.mask is not None else ""
-        own = f"{self.rule} {site.geometry.words}, {masked}{sizes}".replace(" ", "-").replace(",", "")
+        own = f"{self.rule} {site.geometry.words}, {masked}{by(site.sizes)}".replace(" ", "-").replace(",", "")
         return f"{own} {self.kinds[site.sampler.kind].workload(graph, site.plain, layout)}"
 
     def record(self, site: DeformSite) -> Record:
@@ -50,7 +49,3 @@ class DeformConvs:
         """The image, and the offsets."""
         offsets = tuple(dict.fromkeys(operand.view.tensor for operand in site.offsets))
         return site.image.tensor, offsets[0] if len(offsets) == 1 else offsets
-
-    def drawn(self, graph: Graph, site: DeformSite) -> tuple[str, ...]:
-        """The cone."""
-        return site.cone

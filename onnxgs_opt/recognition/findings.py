@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count
+from typing import Any
 
 from onnxgs_opt.diagnostics import Remark
 from onnxgs_opt.ir import Node
@@ -41,9 +42,13 @@ MOST = 2**48
 """Elements of an image or a result: no memory holds more, and what is computed of their sizes fits in int64."""
 
 
+_GROUPS = ("samplers", "sums", "resizes", "roi_aligns", "deforms", "attentions")
+"""The fields of a survey that hold sites, in the order of the ids."""
+
+
 @dataclass(frozen=True)
 class Survey:
-    """The sites of a model by kind, and what else there is to say; ids are unique over both kinds.
+    """The sites of a model by kind, and what else there is to say; ids are unique over all kinds.
 
     Attributes:
         samplers: Bilinear samplers: proven sums of reads (GSO001) and GridSample nodes (GSO002).
@@ -79,6 +84,12 @@ class Survey:
         """Every site, in the order of the ids."""
         return (*self.samplers, *self.sums, *self.resizes, *self.roi_aligns, *self.deforms, *self.attentions)
 
+    def changed(self, change: Callable[[Any], Any]) -> Survey:
+        """The survey with what `change` makes of each site, in the order of the ids; sites of None are left out."""
+        made = ((name, (change(site) for site in getattr(self, name))) for name in _GROUPS)
+        groups: dict[str, Any] = {name: tuple(new for new in sites if new is not None) for name, sites in made}
+        return replace(self, **groups)
+
     @property
     def every_sampler(self) -> tuple[Site, ...]:
         """The samplers, those inside other sites included."""
@@ -109,24 +120,14 @@ def survey(
     said = (ranges, ranges if stated is None else stated)
     own = [_look(graph, has_sums, scopes, proofs, *said)]
     parts = [*own, *(_look(part, has_sums, scopes, proofs) for part in graph.bodies())]  # sizes there are its own
-    samplers = [site for part in parts for site in part.samplers]
-    sums = [site for part in parts for site in part.sums]
-    resizes = [site for part in parts for site in part.resizes]
-    roi_aligns = [site for part in parts for site in part.roi_aligns]
-    deforms = [site for part in parts for site in part.deforms]
-    attentions = [site for part in parts for site in part.attentions]
+    every: dict[str, Any] = {name: tuple(site for part in parts for site in getattr(part, name)) for name in _GROUPS}
     ids = count()
     return Survey(
-        samplers=tuple(replace(site, id=f"site{next(ids)}") for site in samplers),
-        sums=tuple(replace(site, id=f"site{next(ids)}") for site in sums),
-        resizes=tuple(replace(site, id=f"site{next(ids)}") for site in resizes),
-        roi_aligns=tuple(replace(site, id=f"site{next(ids)}") for site in roi_aligns),
-        deforms=tuple(replace(site, id=f"site{next(ids)}") for site in deforms),
-        attentions=tuple(replace(site, id=f"site{next(ids)}") for site in attentions),
+        **every,
         near_misses=tuple(miss for part in parts for miss in part.near_misses),
         hazards=(*node_hazards(graph.gs), *(remark for part in parts for remark in part.hazards)),
         shapes={path: shapes for part in parts for path, shapes in part.shapes.items()},
-    )
+    ).changed(lambda site: replace(site, id=f"site{next(ids)}"))
 
 
 def _look(
@@ -154,15 +155,14 @@ def _look(
     inner |= {site.sampler.output for site in deforms.sites}
     attentions = find_attentions(scope, [site for site in fitting if site.output not in inner], stated)
     inner |= {sampler.output for site in attentions.sites for sampler in site.samplers}
-    samplers = [site for site in fitting if site.output not in inner]
     sums = tuple(site for site in every_sum if site.output not in inner)
     return Survey(
-        samplers=tuple(replace(site, body=part.path) for site in samplers),
-        sums=tuple(replace(site, body=part.path) for site in sums),
-        resizes=tuple(replace(site, body=part.path) for site in resizes.sites),
-        roi_aligns=tuple(replace(site, body=part.path) for site in roi_aligns),
-        deforms=tuple(replace(site, body=part.path) for site in deforms.sites),
-        attentions=tuple(replace(site, body=part.path) for site in attentions.sites),
+        samplers=tuple(site for site in fitting if site.output not in inner),
+        sums=sums,
+        resizes=resizes.sites,
+        roi_aligns=roi_aligns,
+        deforms=deforms.sites,
+        attentions=attentions.sites,
         near_misses=(
             *_unanswered(scope, found, sums, resizes, roi_aligns),
             *_vast(scope, held),
@@ -171,7 +171,7 @@ def _look(
         ),
         hazards=read_hazards(scope, sums),
         shapes={part.path: found.shapes or resizes.shapes},
-    )
+    ).changed(lambda site: replace(site, body=part.path))
 
 
 def _vast(scope: Scope, sites: list[Site]) -> Iterator[Remark]:

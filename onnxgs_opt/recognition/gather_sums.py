@@ -13,6 +13,7 @@ from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import ORDERED, READS, operator
 from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.recognition.candidates import TAPS, Join, joins_of
+from onnxgs_opt.recognition.cone import made_of
 from onnxgs_opt.recognition.kind import Record
 from onnxgs_opt.recognition.lifting.dynamic_dims import assignments, settle, symbols, tied
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
@@ -50,23 +51,6 @@ class GatherSum:
     def operands(self, site: StructuralSite) -> tuple[str, str]:
         """What is read, and the index of the first read."""
         return site.data, site.indices[0]
-
-    def drawn(self, graph: Graph, site: StructuralSite) -> tuple[str, ...]:
-        """The reads and the nodes between them and the output."""
-        reached = set(site.results)
-        between = []
-        for node in graph.topological():
-            if node.name in site.reads or any(t.name in reached for t in node.inputs):
-                reached.update(t.name for t in node.outputs)
-                between.append(node)
-            if any(t.name == site.output for t in node.outputs):
-                break
-        needed, kept = {site.output}, []
-        for node in reversed(between):
-            if any(t.name in needed for t in node.outputs):
-                kept.append(node.name)
-                needed.update(() if node.name in site.reads else (t.name for t in node.inputs))
-        return tuple(reversed(kept))
 
 
 class _Kind(NamedTuple):
@@ -120,7 +104,7 @@ def _sites(
             if len(free) < 2 or len(free) * max(math.prod(index) for _, index in kind.shapes) > LONGEST:
                 continue
             claimed |= {node.name for node in free}
-            yield _site(join, kind, free, facts[0])
+            yield _site(scope, join, kind, free, facts[0])
 
 
 def _is_table_read(node: Node, facts: Facts) -> bool:
@@ -204,10 +188,11 @@ def _independent(scope: Scope, nodes: Sequence[Node]) -> list[Node]:
     return free
 
 
-def _site(join: Join, kind: _Kind, nodes: Sequence[Node], facts: Facts) -> StructuralSite:
+def _site(scope: Scope, join: Join, kind: _Kind, nodes: Sequence[Node], facts: Facts) -> StructuralSite:
     stack, part = _axes(kind.op, kind.attributes)
     data = nodes[0].inputs[0].name
     dtype: Any = facts[data].dtype
+    results = tuple(node.outputs[0].name for node in nodes)
     return StructuralSite(
         id="",
         rule=RULE,
@@ -218,8 +203,17 @@ def _site(join: Join, kind: _Kind, nodes: Sequence[Node], facts: Facts) -> Struc
         read_op=kind.op,
         attributes=kind.attributes,
         indices=tuple(node.inputs[1].name for node in nodes),
-        results=tuple(node.outputs[0].name for node in nodes),
+        results=results,
         stack=stack,
         part=part,
         shapes=kind.shapes,
+        cone=tuple(node.name for node in _between(scope, results, join.node.outputs[0].name)),
     )
+
+
+def _between(scope: Scope, results: Sequence[str], output: str) -> list[Node]:
+    """The reads with these results, and the nodes between them and the output."""
+    reads = [scope.producer[name][0] for name in results]
+    reached = made_of(scope, results)
+    after = scope.backward_slice([output], results)
+    return [*reads, *(node for node in after if any(t.name in reached for t in node.outputs))]

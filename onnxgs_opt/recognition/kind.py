@@ -1,8 +1,10 @@
-"""What the rooms above ask of a kind of site: what it may become, what decides how fast it is, what to draw of it."""
+"""What the rooms above ask of a kind of site: what it may become, and what decides how fast it is."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Protocol, TypeVar
 
 from onnxgs_opt.ir.graph import Graph
@@ -28,6 +30,13 @@ class Record:
     read_op: str = ""
 
 
+def digest_of(graph: Graph, site: AnySite, *layouts: object) -> str:
+    """A digest of the operators of a site's cone and of the layouts that count beside them."""
+    names = set(site.cone)
+    operators = sorted(Counter(node.op for node in graph.at(site.body).nodes if node.name in names).items())
+    return sha256(repr((operators, *layouts)).encode()).hexdigest()[:12]
+
+
 class SiteKind(Protocol[S_contra]):
     """One kind of site. Implementations are frozen dataclasses."""
 
@@ -37,7 +46,7 @@ class SiteKind(Protocol[S_contra]):
 
     @property
     def keeps_rest(self) -> bool:
-        """Whether what a lowering does not replace of the drawn nodes stays a part of the site."""
+        """Whether what a lowering does not replace of the cone stays a part of the site."""
 
     def refusals(self, site: S_contra, target: Target) -> dict[str, str]:
         """Why the site cannot be lowered so, for each lowering that cannot."""
@@ -54,6 +63,3 @@ class SiteKind(Protocol[S_contra]):
 
     def operands(self, site: S_contra) -> tuple[str, str | tuple[str, ...]]:
         """The tensor that is read, and where: one tensor, or those of x and y."""
-
-    def drawn(self, graph: Graph, site: S_contra) -> tuple[str, ...]:
-        """Names of the nodes that pictures show of the site, in execution order; `graph` is that of its body."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
-from hashlib import sha256
 
 from onnxgs_opt.ir import Constant, Node
 from onnxgs_opt.ir.constants import element_count
@@ -14,9 +12,9 @@ from onnxgs_opt.ir.operators import READS, operator
 from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.lowering.polyphase_conv import RESIZING, resizing_refusal
 from onnxgs_opt.recognition.fixed_values import is_fixed
-from onnxgs_opt.recognition.kind import Record
+from onnxgs_opt.recognition.kind import Record, digest_of
 from onnxgs_opt.samplers.resize import ResizeSite
-from onnxgs_opt.samplers.view import Layout, known_product
+from onnxgs_opt.samplers.view import Layout, by, known_product
 
 RULE = "GSO004"
 FEW = 4
@@ -40,12 +38,9 @@ class Resizes:
 
     def workload(self, graph: Graph, site: ResizeSite, layout: Layout | None = None) -> str:
         """What it computes, its type and sizes, and a digest of its cone."""
-        sizes = "x".join("?" if size is None else str(size) for size in site.image_shape)
         factors = ",".join(f"{axis.read}:{axis.factor or axis.samples or '?'}" for axis in site.axes)
-        names = set(site.cone)
-        operators = sorted(Counter(node.op for node in graph.at(site.body).nodes if node.name in names).items())
-        cone = sha256(repr((operators, site.order)).encode()).hexdigest()[:12]
-        return f"{self.rule} {site.border} {site.dtype} {sizes} by {factors} opset{graph.opset} cone:{cone}"
+        what = f"{self.rule} {site.border} {site.dtype} {by(site.image_shape)} by {factors}"
+        return f"{what} opset{graph.opset} cone:{digest_of(graph, site, site.order)}"
 
     def record(self, site: ResizeSite) -> Record:
         """The number of elements that are made; cases are of one mode and number of axes."""
@@ -56,10 +51,6 @@ class Resizes:
     def operands(self, site: ResizeSite) -> tuple[str, str]:
         """The image, and what is computed of it."""
         return site.image, site.border
-
-    def drawn(self, graph: Graph, site: ResizeSite) -> tuple[str, ...]:
-        """The cone."""
-        return site.cone
 
 
 def may_hold_resizes(graph: Graph) -> bool:

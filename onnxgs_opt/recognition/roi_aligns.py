@@ -62,10 +62,6 @@ class RoiAligns:
         """The image, and what the boxes are made of."""
         return site.image.tensor, site.sources
 
-    def drawn(self, graph: Graph, site: RoiAlignSite) -> tuple[str, ...]:
-        """The cone."""
-        return site.cone
-
     def _kind(self, site: RoiAlignSite) -> SiteKind[Any]:
         return self.kinds[site.inner.kind]
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target, refusal_of
-from onnxgs_opt.recognition.kind import Record
+from onnxgs_opt.recognition.kind import Record, digest_of
 from onnxgs_opt.samplers.site import BILINEAR, Site
-from onnxgs_opt.samplers.view import Layout
-
-Sizes = Sequence[int | None]
+from onnxgs_opt.samplers.view import Layout, by
 
 
 @dataclass(frozen=True)
@@ -35,8 +30,8 @@ class Sampler:
             f"{site.policy.border}-{site.policy.window}" + ("-filled" if site.policy.fill else ""),
             _coordinates(site),
             site.dtype,
-            f"{_text((site.batch, site.channels, *site.image_size))}->{_text(site.sample_size)}",
-            *([] if layout is None else [f"at:{_text((*layout.of_image(), *layout.samples))}"]),
+            f"{by((site.batch, site.channels, *site.image_size))}->{by(site.sample_size)}",
+            *([] if layout is None else [f"at:{by((*layout.of_image(), *layout.samples))}"]),
             f"opset{graph.opset}",
             f"cone:{_cone(graph, site)}",
         ]
@@ -52,23 +47,12 @@ class Sampler:
             return site.image.tensor, site.grid.tensor
         return site.image.tensor, tuple(view.tensor for view in site.coordinate_views)
 
-    def drawn(self, graph: Graph, site: Site) -> tuple[str, ...]:
-        """The cone."""
-        return site.cone
-
 
 def _coordinates(site: Site) -> str:
     parts = [site.coordinates, "corners" if site.align_corners else "", "flipped" if site.flipped else ""]
     return ":".join(part for part in (*parts, "mask" if site.mask is not None else "") if part)
 
 
-def _text(sizes: Sizes) -> str:
-    return "x".join("?" if size is None else str(size) for size in sizes)
-
-
 def _cone(graph: Graph, site: Site) -> str:
-    """A digest of the cone's operators and of the layouts that its operands come in."""
-    names = set(site.cone)
-    operators = sorted(Counter(node.op for node in graph.at(site.body).nodes if node.name in names).items())
     views = [(view.groups, view.split, view.units, len(view.repeats)) for view in (site.image, *site.coordinate_views)]
-    return sha256(repr((operators, views, site.output_groups, site.output_rank)).encode()).hexdigest()[:12]
+    return digest_of(graph, site, views, site.output_groups, site.output_rank)

@@ -64,11 +64,9 @@ def evidence_of(
     out = []
     for site in sites:
         check = comparisons.get(site.id, Comparison("not-run"))
-        names = KINDS[site.kind].drawn(graph.at(site.body), site)
-        cone = cone_between(
-            [old[site.body][n] for n in names if n in old[site.body]], site.output, frozenset(site.reads)
-        )
-        after = _after(site, by_prefix.get(prefix_of(site), ()), [new[n] for n in names if n in new])
+        drawn = [old[site.body][n] for n in site.cone if n in old[site.body]]
+        cone = cone_between(drawn, site.output, frozenset(site.reads))
+        after = _after(site, by_prefix.get(prefix_of(site), ()), [new[n] for n in site.cone if n in new])
         out.append(Evidence(site.id, site.policy, cone, after, check.points, check.worst, site.kernels))
     return tuple(out)
 

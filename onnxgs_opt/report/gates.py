@@ -40,14 +40,9 @@ class Gates:
         if not self.options.ignore:
             return found
         hides = self.options.hides
+        shown = found.changed(lambda site: None if hides(site.rule) else site)
         return replace(
-            found,
-            samplers=tuple(site for site in found.samplers if not hides(site.rule)),
-            sums=tuple(site for site in found.sums if not hides(site.rule)),
-            resizes=tuple(site for site in found.resizes if not hides(site.rule)),
-            roi_aligns=tuple(site for site in found.roi_aligns if not hides(site.rule)),
-            deforms=tuple(site for site in found.deforms if not hides(site.rule)),
-            attentions=tuple(site for site in found.attentions if not hides(site.rule)),
+            shown,
             near_misses=tuple(miss for miss in found.near_misses if not hides(miss.code)),
             hazards=tuple(hazard for hazard in found.hazards if not hides(hazard.code)),
         )

@@ -45,7 +45,6 @@ class AttentionSite(AnySite, OfAttention):
         sources: For rows and columns of each level the tensor and its axis that has as many; None for what is fixed.
         output_groups: For each axis of `output` those of [B, Q, H, D] that it holds; none for an axis of 1.
         sizes: B, Q, H, D and P; None for what is dynamic.
-        cone: Names of the nodes from the operands to the output.
     """
 
     kind: str = "deformable-attention"
@@ -57,7 +56,6 @@ class AttentionSite(AnySite, OfAttention):
     sources: tuple[tuple[Source | None, Source | None], ...]
     output_groups: tuple[tuple[int, ...], ...]
     sizes: tuple[int | None, ...]
-    cone: tuple[str, ...]
 
     @property
     def plain(self) -> tuple[Site, ...]:

@@ -123,7 +123,6 @@ class DeformSite(AnySite, OfOperands):
         output_groups: For each axis of `output` those of [N, O, Ho, Wo] that it holds; none for an axis of 1.
         sizes: N, C, H, W, O, Ho and Wo; None for what is dynamic.
         norm: The largest norm of the weights of an output channel: how much larger than a sample the output is.
-        cone: Names of the nodes from the operands to the output.
     """
 
     kind: str = "deform-conv"
@@ -136,7 +135,6 @@ class DeformSite(AnySite, OfOperands):
     output_groups: tuple[tuple[int, ...], ...]
     sizes: tuple[int | None, ...]
     norm: float
-    cone: tuple[str, ...]
 
     @property
     def plain(self) -> Site:

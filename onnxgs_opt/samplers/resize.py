@@ -45,7 +45,6 @@ class ResizeSite(AnySite):
         axes: The resampled axes, in the order of the image's.
         order: For each axis of the output the axis of the image that it is.
         image_shape: The shape of the image, None for dynamic sizes.
-        cone: Names of the nodes between the image and the output, and of those that make indices and weights.
     """
 
     kind: str = "resize"
@@ -54,7 +53,6 @@ class ResizeSite(AnySite):
     axes: tuple[ResizedAxis, ...]
     order: tuple[int, ...]
     image_shape: tuple[int | None, ...]
-    cone: tuple[str, ...]
 
     @property
     def border(self) -> str:

@@ -65,7 +65,6 @@ class RoiAlignSite(AnySite):
         scale: What the mean of a bin is multiplied by.
         output_groups: Axes of the output: those of the images, further ones of boxes, channels, rows and columns.
         output_rank: Axes of the output.
-        cone: Names of the nodes between the image, the boxes and the output.
         spans: What the boxes are made of.
         boxes: How many there are; None where that is dynamic.
         channels: The channels; None where they are dynamic.
@@ -84,7 +83,6 @@ class RoiAlignSite(AnySite):
     scale: int | Fraction
     output_groups: tuple[tuple[int, ...], ...]
     output_rank: int
-    cone: tuple[str, ...]
     spans: tuple[Span, ...]
     boxes: int | None
     channels: int | None

@@ -99,6 +99,7 @@ class AnySite:
         output: The tensor that holds its result.
         reads: Names of the nodes that read.
         read_op: Their operator.
+        cone: Names of the nodes from what it is made of to its output; of a sum, from its reads on.
         dtype: The element type that it computes in.
         body: The path of the If, Loop or Scan body that it is in, empty in the main graph; operands may lie outside.
         policy: What it does outside the image, where that is known.
@@ -115,6 +116,7 @@ class AnySite:
     output: str
     reads: tuple[str, ...]
     read_op: str
+    cone: tuple[str, ...]
     dtype: str
     body: str = ""
     policy: Policy | None = None
@@ -162,7 +164,6 @@ class Site(AnySite):
     mask: View | None
     output_groups: tuple[tuple[int, ...], ...]
     output_rank: int
-    cone: tuple[str, ...]
     batch: int | None
     channels: int | None
     image_size: tuple[int | None, ...]

@@ -23,6 +23,11 @@ def known_product(sizes: Iterable[int | None]) -> int | None:
     return None if None in known else math.prod(cast("list[int]", known))
 
 
+def by(sizes: Iterable[int | None]) -> str:
+    """Sizes as a shape is written, `2x3x480x?`, where one is not known."""
+    return "x".join("?" if size is None else str(size) for size in sizes)
+
+
 @dataclass(frozen=True)
 class Layout:
     """Canonical sizes of a site: N, C, H, W, Ho, Wo; as many of the image and of the points as there are axes."""

@@ -101,6 +101,7 @@ def sum_of_reads(count: int, index: tuple[int, ...], read_op: str = "Gather") ->
         attributes=(("axis", 0),),
         indices=names,
         results=names,
+        cone=names,
         stack=0,
         part=0,
         shapes=(((100, 3), index),),
