@@ -22,7 +22,7 @@ from onnxgs_opt.recognition.gather_sums import structural_sites
 from onnxgs_opt.recognition.grid_sample import grid_sample_sites, has_grid_samples
 from onnxgs_opt.recognition.hazards import node_hazards, read_hazards
 from onnxgs_opt.recognition.known_proofs import Proofs
-from onnxgs_opt.recognition.lifting.dynamic_dims import Box
+from onnxgs_opt.recognition.lifting.dynamic_dims import Box, SizeSets
 from onnxgs_opt.recognition.lifting.shape_functions import Shape
 from onnxgs_opt.recognition.resizing.search import FoundResizes, find_resizes
 from onnxgs_opt.recognition.search import FoundSites, find_sites
@@ -31,6 +31,7 @@ from onnxgs_opt.samplers.deform import DeformSite
 from onnxgs_opt.samplers.resize import ResizeSite
 from onnxgs_opt.samplers.roi_align import RoiAlignSite
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
+from onnxgs_opt.samplers.view import spans
 
 FIXED = "GSO111"
 """The code of reads at positions that depend on no input."""
@@ -170,8 +171,15 @@ def _look(
             *attentions.misses,
         ),
         hazards=read_hazards(scope, sums),
-        shapes={part.path: found.shapes or resizes.shapes},
+        shapes={part.path: found.shapes or resizes.shapes or (_fitting(scope, fitting, stated) if inner else ())},
     ).changed(lambda site: replace(site, body=part.path))
+
+
+def _fitting(scope: Scope, samplers: list[Site], stated: Box | None) -> tuple[Mapping[str, Shape], ...]:
+    """Shapes of every tensor at several sets of sizes, where no search of reads has settled them: see `Survey`."""
+    sizes = SizeSets(scope, stated=stated)
+    images = {size for s in samplers for size in spans(s.image, sizes.facts(0)[s.image.tensor].shape or ())[2:]}
+    return sizes.shapes(images)
 
 
 def _vast(scope: Scope, sites: list[Site]) -> Iterator[Remark]:

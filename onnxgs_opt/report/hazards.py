@@ -9,12 +9,12 @@ from onnxgs_opt.diagnostics import CODES, Remark
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import PRODUCTS, operator
 from onnxgs_opt.job import Job
-from onnxgs_opt.lowering.plugin import operator_nodes
 from onnxgs_opt.passes.lower_bilinear import RAISED
 from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.recognition.grid_sample import OP, unknown_of
 from onnxgs_opt.report.model import Hazard
 from onnxgs_opt.runtime import Quirk
+from onnxgs_opt.samplers.op import has_kernel
 from onnxgs_opt.validation.compare import Comparison
 
 NEEDS_LIBRARY = "GSO206"
@@ -55,7 +55,8 @@ def _needs(job: Job, lowerings: Mapping[str, str], result: Graph) -> Iterator[Ha
     """What programs have to load for the result to be fast, where nodes were chosen because onnxgs-ops has them."""
     if not job.target.ops or RAISED not in lowerings.values():
         return
-    for node in islice(operator_nodes(result), 1):
+    nodes = (node for part in (result, *result.bodies()) for node in part.nodes if has_kernel(node.domain, node.op))
+    for node in islice(nodes, 1):
         yield Hazard(NEEDS_LIBRARY, node.name, CODES[NEEDS_LIBRARY].action)
 
 

@@ -93,6 +93,11 @@ def is_own(domain: str, operator: str) -> bool:
     return domain == DOMAIN and operator in NAMES
 
 
+def has_kernel(domain: str, operator: str) -> bool:
+    """Whether the library of onnxgs-ops has a kernel of an operator."""
+    return domain == DOMAIN and operator in (*NAMES, ATTENTION)
+
+
 def is_plugin(domain: str, operator: str) -> bool:
     """Whether TensorRT has a plugin for an operator, or is given one, so that a function body only is in its way."""
     return is_own(domain, operator) or (domain, operator) == (DOMAIN, BUILT_IN_ATTENTION)

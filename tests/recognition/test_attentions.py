@@ -187,7 +187,11 @@ def test_an_export_becomes_one_node(name: str) -> None:
     if name.endswith(".dyn"):
         assert site.domain is not None
         assert site.domain.words == "every batch, queries >= 2"
-    result = optimize(proto, lowering="plugin", require_match=1).model
+    made = optimize(proto, lowering="plugin", require_match=1)
+    assert (
+        made.report.sites[0].error.max_abs is not None
+    )  # checked alone, at sizes of the check's own where they are free
+    result = made.model
     assert [node.op_type for node in result.graph.node].count("DeformableAttention") == 1
     feeds = inputs_of(proto, {"batch": 3, "queries": 7})
     np.testing.assert_allclose(run(result, feeds), run(proto, feeds), rtol=1e-4, atol=1e-4)
@@ -205,6 +209,7 @@ def test_levels_may_be_as_large_as_maps_are(name: str) -> None:
     for lowering in ("plugin", "row-gather"):
         result = optimize(proto, lowering=lowering, require_match=1)
         assert [own.lowering for own in result.report.sites] == [lowering]
+        assert result.report.sites[0].error.max_abs is not None
         for k, (rows, columns) in enumerate(((2, 3), (7, 9), (5, 2))):
             sizes = {
                 "batch": 2 + k,

@@ -18,7 +18,9 @@ from tests.native.ops import built_once
 REPOSITORY = Path(__file__).parents[2]
 MODEL = REPOSITORY / "bench" / "models" / "1x64x135x240.onnx"
 NEAREST = MODEL.with_name("nearest-1x64x135x240.onnx")
-SMALL = REPOSITORY / "tests" / "fixtures" / "models" / "masked_interior.ts17.st.onnx"
+FIXTURES = REPOSITORY / "tests" / "fixtures"
+SMALL = FIXTURES / "models" / "masked_interior.ts17.st.onnx"
+ATTENTION = FIXTURES / "attention" / "listed.ts17.st.onnx"
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +50,13 @@ def test_the_native_operator_is_measured_among_the_others(installed: None, model
     assert {"keep", "plugin", site.lowering} <= set(measured(site))
 
 
-def test_the_native_operator_is_written_and_said(installed: None) -> None:
+@pytest.mark.parametrize(
+    ("model", "operator"), [(MODEL, "BilinearSample"), (ATTENTION, "DeformableAttention")], ids=["sampler", "attention"]
+)
+def test_the_native_operator_is_written_and_said(installed: None, model: Path, operator: str) -> None:
     """Asked for by name: whether it is the fastest here is the machine's affair."""
-    result = optimize(MODEL, ops=True, lowering="plugin")
-    assert [node.op_type for node in result.model.graph.node] == ["BilinearSample"]
+    result = optimize(model, ops=True, lowering="plugin")
+    assert [node.op_type for node in result.model.graph.node if node.domain] == [operator]
     [hazard] = [hazard for hazard in result.report.hazards if hazard.code == "GSO206"]
     for call in ("register_custom_ops_library", "RegisterCustomOpsLibrary", "RegisterCustomOpLibraryV2"):
         assert call in hazard.hint
