@@ -203,6 +203,16 @@ def operator(node: gs.Node) -> str:
     return str(node.op) if node.domain in (None, *DEFAULT_DOMAINS) else ""
 
 
+def einsum_letters(node: gs.Node) -> tuple[list[str], str] | None:
+    """The letters of an Einsum's inputs and of its result; None unless every axis has one, each of its own."""
+    equation = node.attrs.get("equation", "")
+    text = (equation.decode() if isinstance(equation, bytes) else str(equation)).replace(" ", "")
+    inputs, arrow, made = text.partition("->")
+    terms = inputs.split(",")
+    plain = arrow and "." not in text and all(len(set(term)) == len(term) for term in (*terms, made))
+    return (terms, made) if plain else None
+
+
 def first_name(node: gs.Node) -> str:
     """The name of a node's first output that has one; "" where none has."""
     return next((t.name for t in node.outputs if t.name), "")

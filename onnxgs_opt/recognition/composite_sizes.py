@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Generic, TypeVar
 
+from onnxgs_opt.diagnostics import Remark
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.recognition.every_size import EverySize
 from onnxgs_opt.recognition.fixed_tables import changes_beyond
@@ -15,11 +18,20 @@ from onnxgs_opt.recognition.lifting.shape_functions import Fact
 from onnxgs_opt.recognition.lifting.size_values import MOST
 from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
 from onnxgs_opt.recognition.linear_forms import NoForm
-from onnxgs_opt.samplers.site import Domain, Site, SizeRange
+from onnxgs_opt.samplers.site import AnySite, Domain, Site, SizeRange
 from onnxgs_opt.samplers.view import View, spans
 
+S = TypeVar("S", bound=AnySite)
 LARGER = (61, 59)
 """Pixels along y and x of an image that is looked at last."""
+
+
+@dataclass(frozen=True)
+class Composites(Generic[S]):
+    """What a graph has that is made of samplers, of one kind and without ids, and why what looks like it is none."""
+
+    sites: tuple[S, ...] = ()
+    misses: tuple[Remark, ...] = ()
 
 
 class CompositeSizes:
@@ -29,8 +41,13 @@ class CompositeSizes:
     """
 
     def __init__(self, scope: Scope, stated: Box | None) -> None:
-        self.scope, self.sets = scope, SizeSets(scope, stated=stated)
+        self.scope, self._stated = scope, stated
         self._larger: dict[tuple[int, int], Mapping[str, Fact]] = {}
+
+    @cached_property
+    def sets(self) -> SizeSets:
+        """The small ones."""
+        return SizeSets(self.scope, stated=self._stated)
 
     @cached_property
     def every(self) -> EverySize:

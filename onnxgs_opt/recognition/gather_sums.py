@@ -212,8 +212,9 @@ def _site(scope: Scope, join: Join, kind: _Kind, nodes: Sequence[Node], facts: F
 
 
 def _between(scope: Scope, results: Sequence[str], output: str) -> list[Node]:
-    """The reads with these results, and the nodes between them and the output."""
-    reads = [scope.producer[name][0] for name in results]
+    """The reads with these results, and the nodes between them and the output, in execution order."""
     reached = made_of(scope, results)
     after = scope.backward_slice([output], results)
-    return [*reads, *(node for node in after if any(t.name in reached for t in node.outputs))]
+    nodes = [scope.producer[name][0] for name in results]
+    nodes += [node for node in after if any(t.name in reached for t in node.outputs)]
+    return sorted(nodes, key=lambda node: scope.order[node.outputs[0].name])

@@ -23,7 +23,6 @@ from onnxgs_opt.report.model import Failure, Latency, Status
 from onnxgs_opt.report.rendering.words import count
 from onnxgs_opt.runtime import runtime_of
 from onnxgs_opt.runtime.timing import CLEAR, Race
-from onnxgs_opt.samplers.resize import ResizeSite
 from onnxgs_opt.samplers.site import AnySite, Site
 from onnxgs_opt.tuning.plan import Plan
 from onnxgs_opt.tuning.race import race_models
@@ -136,7 +135,7 @@ def _tolerances(job: Job, found: Survey, lowerings: Mapping[str, str]) -> tuple[
         (site, tolerance_of_attention(site, lowerings[site.id])) for site in found.attentions if site.id in lowerings
     ]
     resizes = [
-        (site, resizing_tolerance(lowerings[site.id], site, _longest(job, site)))
+        (site, resizing_tolerance(lowerings[site.id], site, longest(site, _largest(job))))
         for site in found.resizes
         if site.id in lowerings
     ]
@@ -169,11 +168,6 @@ def _elsewhere(job: Job, lowered: Graph, found: Survey, tolerance: Tolerance) ->
         return None
     with job.clock.stage(f"validate model on {job.runtime.name}"):
         return check_elsewhere(job.runtime, (job.source, lowered), _inputs(job, found), job.tolerance(tolerance))
-
-
-def _longest(job: Job, site: ResizeSite) -> int:
-    """The most pixels or samples that an axis of a resampling has in the whole-model check."""
-    return longest(site, _largest(job))
 
 
 def _largest(job: Job) -> int:

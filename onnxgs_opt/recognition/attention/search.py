@@ -6,7 +6,7 @@ Every element on the way is traced: which sample each weight meets, where the sa
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from onnxgs_opt.diagnostics import Remark
 from onnxgs_opt.ir import Node
@@ -15,7 +15,7 @@ from onnxgs_opt.ir.operators import operator
 from onnxgs_opt.recognition.attention.proof import proven
 from onnxgs_opt.recognition.attention.ways import Way, ways_of
 from onnxgs_opt.recognition.attentions import RULE
-from onnxgs_opt.recognition.composite_sizes import CompositeSizes, of_all
+from onnxgs_opt.recognition.composite_sizes import Composites, CompositeSizes, of_all
 from onnxgs_opt.recognition.deform.traced import check_apart
 from onnxgs_opt.recognition.fixed_values import FixedValues
 from onnxgs_opt.recognition.lifting.dynamic_dims import Box
@@ -30,24 +30,15 @@ CODE = "GSO118"
 """The code of weighted samples of several images whose sum is no deformable attention."""
 
 
-@dataclass(frozen=True)
-class FoundAttentions:
-    """The deformable attention of a graph, without ids, and why other sums are none."""
-
-    sites: tuple[AttentionSite, ...] = ()
-    misses: tuple[Remark, ...] = ()
-
-
-def find_attentions(scope: Scope, sites: Sequence[Site], stated: Box | None = None) -> FoundAttentions:
+def find_attentions(scope: Scope, sites: Sequence[Site], stated: Box | None = None) -> Composites[AttentionSite]:
     """The deformable attention whose samplers are among `sites`; `stated` is that of `CompositeSizes`."""
     found: list[AttentionSite] = []
     reasons: dict[frozenset[int], Remark] = {}
     claimed: set[int] = set()
-    sizes: CompositeSizes | None = None
+    sizes = CompositeSizes(scope, stated)
     for way in ways_of(scope, sites):
         if not claimed.isdisjoint(way.samplers):
             continue
-        sizes = CompositeSizes(scope, stated) if sizes is None else sizes
         try:
             found.append(_site(scope, sizes, [sites[k] for k in way.samplers], way))
         except NoForm as reason:
@@ -57,7 +48,7 @@ def find_attentions(scope: Scope, sites: Sequence[Site], stated: Box | None = No
             continue
         claimed |= set(way.samplers)
     misses = [why for own, why in reasons.items() if claimed.isdisjoint(own)]
-    return FoundAttentions(tuple(found[::-1]), tuple(misses[::-1]))
+    return Composites(tuple(found[::-1]), tuple(misses[::-1]))
 
 
 def _site(scope: Scope, sizes: CompositeSizes, sites: Sequence[Site], way: Way) -> AttentionSite:

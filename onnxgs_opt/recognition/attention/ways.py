@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from onnxgs_opt.ir import Node, Tensor
 from onnxgs_opt.ir.constants import small_value
 from onnxgs_opt.ir.def_use import Array, Scope
-from onnxgs_opt.ir.operators import ORDERED, operator
+from onnxgs_opt.ir.operators import ORDERED, einsum_letters, operator
 from onnxgs_opt.recognition.deform.image import FADES
 from onnxgs_opt.recognition.deform.traced import LAYOUT
 from onnxgs_opt.recognition.linear_forms import NoForm
@@ -157,7 +157,10 @@ def axes_of(product: Product, samples: Sequence[int], weights: Sequence[int]) ->
     op = "Mul" if node is None else operator(node)
     shapes = {product.samples: samples, product.weights: weights}
     if node is not None and op == "Einsum":
-        terms, made = _letters(node)
+        equation = einsum_letters(node)
+        if equation is None:
+            raise NoForm(f"the Einsum '{node.attrs.get('equation', '')}' has no rule")
+        terms, made = equation
         order = [shapes[t.name] for t in node.inputs]
     else:
         order = [samples, weights] if node is None else [shapes[t.name] for t in node.inputs]
@@ -189,13 +192,3 @@ def _matrix_letters(shapes: Sequence[Sequence[int]]) -> tuple[list[str], str]:
         raise NoForm("a product with a vector has no rule")
     batches, batch = _broadcast_letters([shape[:-2] for shape in shapes])
     return [f"{batches[0]}XZ", f"{batches[1]}ZY"], f"{batch}XY"
-
-
-def _letters(node: Node) -> tuple[list[str], str]:
-    equation = node.attrs.get("equation", "")
-    text = (equation.decode() if isinstance(equation, bytes) else str(equation)).replace(" ", "")
-    inputs, arrow, made = text.partition("->")
-    terms = inputs.split(",")
-    if not arrow or "." in text or any(len(set(term)) < len(term) for term in (*terms, made)):
-        raise NoForm(f"the Einsum '{text}' has no rule")
-    return terms, made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import reduce
@@ -103,7 +103,8 @@ def places_of(lift: Lift, along: Along, boxes: Sequence[int], line: Sequence[int
     sizes = {axis: shape[along.axes[axis]] for axis in line}
     if prod(sizes.values()) > MOST:
         raise NoGridError(f"a box has more than {MOST} samples along an axis")
-    table = {taken: _at(lift, along, shape, boxes, dict(zip(line, taken, strict=True))) for taken in _all(sizes)}
+    every = product(*map(range, sizes.values()))
+    table = {taken: _at(lift, along, shape, boxes, dict(zip(line, taken, strict=True))) for taken in every}
     origin = table[(0,) * len(line)]
     for order in permutations(line):
         places, counts = [line.index(axis) for axis in order], [sizes[axis] for axis in order]
@@ -112,10 +113,6 @@ def places_of(lift: Lift, along: Along, boxes: Sequence[int], line: Sequence[int
             ends = origin, steps[len(steps) - 1]
             return Places(order, tuple(sizes[a] for a in order), _bounds(ends), _extent(lift, steps), _slopes(ends))
     raise NoGridError("its samples do not stand evenly apart in a box")
-
-
-def _all(sizes: Mapping[int, int]) -> Iterable[tuple[int, ...]]:
-    return product(*(range(size) for size in sizes.values()))
 
 
 def _ravel(place: Sequence[int], sizes: Sequence[int]) -> int:

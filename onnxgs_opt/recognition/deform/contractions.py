@@ -13,7 +13,7 @@ import numpy as np
 
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Array
-from onnxgs_opt.ir.operators import operator
+from onnxgs_opt.ir.operators import einsum_letters, operator
 from onnxgs_opt.recognition.deform.traced import wide
 from onnxgs_opt.recognition.linear_forms import NoForm, squashed
 
@@ -160,11 +160,8 @@ def _gemm(node: Node, place: int, shapes: Sequence[Sequence[int]]) -> Contractio
 
 
 def _einsum(node: Node, place: int, shapes: Sequence[Sequence[int]]) -> Contraction | None:
-    equation = node.attrs.get("equation", "")
-    text = (equation.decode() if isinstance(equation, bytes) else str(equation)).replace(" ", "")
-    inputs, arrow, made = text.partition("->")
-    terms = inputs.split(",")
-    if len(terms) != LEAD or not arrow or "." in text or any(len(set(t)) < len(t) for t in (*terms, made)):
+    terms, made = einsum_letters(node) or ([], "")
+    if len(terms) != LEAD:
         return None
     return _lettered(node, place, shapes, (terms[place], terms[1 - place], made))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import sqrt
 
 import numpy as np
@@ -18,7 +18,7 @@ from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.constants import constant_value
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.operators import PRODUCTS, operator
-from onnxgs_opt.recognition.composite_sizes import CompositeSizes, of_all
+from onnxgs_opt.recognition.composite_sizes import Composites, CompositeSizes, of_all
 from onnxgs_opt.recognition.deform.proof import Found, Way, proven
 from onnxgs_opt.recognition.deform.traced import LAYOUT
 from onnxgs_opt.recognition.deform_conv import RULE
@@ -38,31 +38,22 @@ MOST_NODES = 1024
 """Nodes between the samples and what weighs them: a mask may be put together of as many parts as there are channels."""
 
 
-@dataclass(frozen=True)
-class FoundDeformConvs:
-    """The deformable convolutions of a graph, without ids, and why others are none."""
-
-    sites: tuple[DeformSite, ...] = ()
-    misses: tuple[Remark, ...] = ()
-
-
-def find_deform_convs(scope: Scope, sites: Iterable[Site], stated: Box | None = None) -> FoundDeformConvs:
+def find_deform_convs(scope: Scope, sites: Iterable[Site], stated: Box | None = None) -> Composites[DeformSite]:
     """The deformable convolutions whose samplers are among `sites`."""
     found: list[DeformSite] = []
     misses: list[Remark] = []
-    sizes: CompositeSizes | None = None
+    sizes = CompositeSizes(scope, stated)
     for site in sites:
         way = way_of(scope, site)
         if way is None:
             continue
-        sizes = CompositeSizes(scope, stated) if sizes is None else sizes
         try:
             made = _site(scope, sizes, site, way)
         except NoForm as reason:
             misses += [Remark(CODE, way.node.name, str(reason))] if way.is_folded else []
             continue
         found += [] if made is None else [made]
-    return FoundDeformConvs(tuple(found), tuple(misses))
+    return Composites(tuple(found), tuple(misses))
 
 
 def way_of(scope: Scope, site: Site) -> Way | None:

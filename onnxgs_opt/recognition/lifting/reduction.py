@@ -10,6 +10,7 @@ from itertools import product
 import numpy as np
 
 from onnxgs_opt.ir import Node
+from onnxgs_opt.ir.operators import einsum_letters
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
 from onnxgs_opt.recognition.lifting.rule import Index, Lift, NoRule, Rule
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, reduced_axes
@@ -64,10 +65,10 @@ def _matmul(lift: Lift, node: Node, position: int, index: Index) -> Expr:
 
 def _einsum(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     """An equation of plain letters: the sum over those that the result does not have."""
-    terms, arrow, result = node.attrs["equation"].replace(" ", "").partition("->")
-    operands = terms.split(",")
-    if not arrow or "." in terms or any(len(set(letters)) < len(letters) for letters in (*operands, result)):
+    equation = einsum_letters(node)
+    if equation is None:
         raise NoRule("not an equation of plain letters")
+    operands, result = equation
     sizes: dict[str, int] = {}
     for letters, tensor in zip(operands, node.inputs, strict=True):
         for letter, size in zip(letters, lift.shape(tensor.name), strict=True):

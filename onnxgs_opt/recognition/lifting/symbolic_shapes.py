@@ -11,7 +11,7 @@ import numpy as np
 
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Array
-from onnxgs_opt.ir.operators import ELEMENTWISE, REDUCTIONS, SAME_SHAPE
+from onnxgs_opt.ir.operators import ELEMENTWISE, REDUCTIONS, SAME_SHAPE, einsum_letters
 from onnxgs_opt.recognition.algebra.quantity import Quantity
 from onnxgs_opt.recognition.lifting.size_values import MOST, Break, Element, element
 
@@ -213,10 +213,11 @@ def _matmul(node: Node, inputs: list[State], constants: list[Array | None]) -> l
 
 
 def _einsum(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
-    sources, arrow, target = node.attrs["equation"].replace(" ", "").partition("->")
-    if not arrow or "." in sources:
-        raise ValueError("an equation without its result or with axes that have no letter")
-    shapes = [dict(zip(letters, _known(s), strict=True)) for letters, s in zip(sources.split(","), inputs, strict=True)]
+    equation = einsum_letters(node)
+    if equation is None:
+        raise ValueError("not an equation of plain letters")
+    sources, target = equation
+    shapes = [dict(zip(letters, _known(s), strict=True)) for letters, s in zip(sources, inputs, strict=True)]
     return [State(tuple(_broadcast([(dims[axis],) for dims in shapes if axis in dims])[0] for axis in target))]
 
 

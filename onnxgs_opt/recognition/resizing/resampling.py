@@ -112,7 +112,7 @@ class Matrices:
         self.starts: list[Array] = []
         self.bands: list[Array] = []
         for k, axis in enumerate(self.axes):
-            index = np.stack([_spread(t.index[axis.read], axis.samples) for t in form.terms])
+            index = np.stack([np.broadcast_to(t.index[axis.read].reshape(-1), (axis.samples,)) for t in form.terms])
             start = index.min(0)
             width = int((index - start).max()) + 1
             if width > WIDEST:
@@ -172,10 +172,6 @@ def _blocks(rows: Sequence[Array], parts: Sequence[Array], last: tuple[int, ...]
 def tolerance(axis: SpatialAxis) -> float:
     """How far weights may be off: coordinates in float32 are, by a few roundings of the largest of them."""
     return 4 * (axis.size + axis.samples) * 2.0**-24 + 1e-6
-
-
-def _spread(array: Array, samples: int) -> Array:
-    return np.broadcast_to(array.reshape(-1), (samples,))
 
 
 def _vectors(term: Term, axes: Sequence[SpatialAxis]) -> list[Array]:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from math import prod
 
 from onnxgs_opt.ir import Node
@@ -95,7 +96,6 @@ class _Search:
         self._scope = scope
         self._sizes = SizeSets(scope, stated=stated)
         self._values: dict[int, FixedValues] = {}
-        self._every: EverySize | None = None
 
     def run(self, seeds: Sequence[Node]) -> FoundResizes:
         """Look at what is made of every read that is not a part of an earlier site."""
@@ -251,11 +251,9 @@ class _Search:
                 return sizes, known, self._still(known, root, found)
         raise NoForm("at large sizes it has more elements than are looked at")
 
-    @property
+    @cached_property
     def _every_size(self) -> EverySize:
-        if self._every is None:
-            self._every = EverySize(self._scope, self._sizes)
-        return self._every
+        return EverySize(self._scope, self._sizes)
 
     def _seen(self, far: Mapping[str, int]) -> int:
         """The largest number that sizes of a resampled axis were told from."""
