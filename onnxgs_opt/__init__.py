@@ -1,4 +1,4 @@
-"""Finds hand-written bilinear sampling in ONNX models and replaces it, with proof."""
+"""Finds hand-written samplers in ONNX models and replaces them, with proof."""
 
 from __future__ import annotations
 

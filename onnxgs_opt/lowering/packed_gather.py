@@ -28,7 +28,7 @@ class PackedGather:
     tolerance: Tolerance = REORDERED
 
     def refusal(self, site: Site, target: Target) -> str | None:
-        """Refuse mirrored borders, sizes that are not known, and opsets whose Clip takes no bounds as inputs."""
+        """Refuse sizes that are not known, and opsets whose Clip takes no bounds as inputs."""
         if (refusal := bilinear_refusal(self.name, site) or gather_refusal(self.name, site, target)) is not None:
             return refusal
         if site.channels is None or None in site.image_size:  # of a single row, no cell would be packed
