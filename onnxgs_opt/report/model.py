@@ -263,6 +263,12 @@ class Report:
         return EXIT_CODES[self.status]
 
     @property
+    def changed(self) -> tuple[tuple[str, Count], ...]:
+        """The counts that changed, by name."""
+        counts = (("nodes", self.nodes), ("reads", self.reads))
+        return tuple((name, count) for name, count in counts if count.before != count.after)
+
+    @property
     def lowered(self) -> tuple[SiteReport, ...]:
         """The sites that were, or in a dry run would be, replaced."""
         return tuple(site for site in self.sites if not site.is_kept)

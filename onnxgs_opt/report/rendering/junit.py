@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from xml.etree import ElementTree as ET
 
 from onnxgs_opt.diagnostics import CODES
-from onnxgs_opt.report.model import Report, SiteReport
-from onnxgs_opt.report.rendering.words import printable, sentence, verdict
+from onnxgs_opt.report.model import Report
+from onnxgs_opt.report.rendering.words import findings, printable, verdict
 
 
 def to_junit(report: Report) -> str:
@@ -56,12 +56,7 @@ def _suite(model: str, cases: list[ET.Element]) -> ET.Element:
 
 
 def _cases(report: Report) -> Iterator[ET.Element]:
-    for site in report.sites:
-        yield _found(report, site.rule, site.id, _site(site))
-    for miss in report.near_misses:
-        yield _found(report, miss.code, miss.node, f"{miss.condition}. {miss.hint}")
-    for hazard in report.hazards:
-        yield _found(report, hazard.code, hazard.node, hazard.hint)
+    yield from (_found(report, *found) for found in findings(report))
     check = report.validation
     if check.status != "not-run" or check.reason is not None:
         yield _validation(report)
@@ -76,10 +71,6 @@ def _found(report: Report, code: str, place: str, text: str) -> ET.Element:
     else:
         _fail(case, failure.message, failure.gate, text)
     return case
-
-
-def _site(site: SiteReport) -> str:
-    return f"{sentence(site)}: {len(site.reads)} {site.read_op} -> {site.lowering}: {site.reason}"
 
 
 def _validation(report: Report) -> ET.Element:

@@ -44,7 +44,8 @@ def _lines(report: Report) -> Iterator[str]:
         yield from ("", f"The whole model: {prose(speed(report))}.")
     failed = [(code(f"--{f.gate}"), prose(f.message), code(f.place) if f.place else "") for f in report.failures]
     yield from _section("What failed", ("asked for by", "what", "where"), failed)
-    yield from _section("What changed", ("", "before", "after"), _counts(report))
+    changed = [(name, str(count.before), str(count.after)) for name, count in report.changed]
+    yield from _section("What changed", ("", "before", "after"), changed)
     if report.engine is not None:
         engine = report.engine
         built = code(f"{engine.backend} {engine.version}"), str(engine.layers), f"{engine.build_s:.1f}"
@@ -65,12 +66,6 @@ def _lines(report: Report) -> Iterator[str]:
 
 def _title(code: str) -> str:
     return f"{code} {CODES[code].title}"
-
-
-def _counts(report: Report) -> Iterator[Sequence[str]]:
-    for name, quantity in (("nodes", report.nodes), ("reads", report.reads)):
-        if quantity.before != quantity.after:
-            yield name, str(quantity.before), str(quantity.after)
 
 
 def _layer_times(engine: Engine) -> Iterator[Sequence[str]]:

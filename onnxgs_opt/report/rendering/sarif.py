@@ -10,16 +10,15 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import PurePath
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote
 
 from onnxgs_opt.diagnostics import CODES, Code
-from onnxgs_opt.report.model import Report, SiteReport
-from onnxgs_opt.report.rendering.words import printable, sentence, verdict
+from onnxgs_opt.report.model import Report
+from onnxgs_opt.report.rendering.words import findings, printable, verdict, warns
 
 VERSION = "2.1.0"
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
-Level = Literal["note", "warning", "error"]
 
 
 def to_sarif(report: Report) -> str:
@@ -71,33 +70,23 @@ def _rule(code: Code) -> dict[str, Any]:
 
 
 def _results(report: Report) -> Iterator[dict[str, Any]]:
-    for site in report.sites:
-        result = _result(report, site.rule, _level(report, site.rule, site.id), _site(site), site.reads)
-        properties = {"lowering": site.lowering, "image": site.image, "output": site.output}
-        yield {**result, "properties": properties}
-    for miss in report.near_misses:
-        level = _level(report, miss.code, miss.node)
-        yield _result(report, miss.code, level, f"{miss.condition}. {miss.hint}", (miss.node,))
-    for hazard in report.hazards:
-        yield _result(report, hazard.code, "warning", hazard.hint, (hazard.node,))
+    sites = {site.id: site for site in report.sites}
+    for code, place, what in findings(report):
+        site = sites.get(place) if code.startswith("GSO0") else None
+        result = _result(report, code, place, what, (place,) if site is None else site.reads)
+        if site is not None:
+            result["properties"] = {"lowering": site.lowering, "image": site.image, "output": site.output}
+        yield result
 
 
-def _level(report: Report, code: str, place: str) -> Level:
-    return "note" if report.failure(code, place) is None else "warning"
-
-
-def _site(site: SiteReport) -> str:
-    return f"{sentence(site)}: {len(site.reads)} {site.read_op} -> {site.lowering}: {site.reason}"
-
-
-def _result(report: Report, code: str, level: Level, message: str, nodes: Sequence[str]) -> dict[str, Any]:
-    """One result. Code scanning wants a line, which a model does not have: it is the first."""
+def _result(report: Report, code: str, place: str, message: str, nodes: Sequence[str]) -> dict[str, Any]:
+    """What was found, at some nodes. Code scanning wants a line, which a model does not have: it is the first."""
     location = {"artifactLocation": {"uri": uri(report.input), "index": 0}, "region": {"startLine": 1}}
     places = [{"fullyQualifiedName": printable(node), "kind": "element"} for node in nodes]
     print_of = hashlib.sha256("\n".join((code, report.input, *nodes)).encode("utf-8", "surrogatepass"))
     return {
         "ruleId": code,
-        "level": level,
+        "level": "warning" if warns(report, code, place) else "note",
         "message": {"text": printable(message)},
         "locations": [{"physicalLocation": location, "logicalLocations": places}],
         "partialFingerprints": {"primaryLocationLineHash": print_of.hexdigest()[:32]},

@@ -179,14 +179,12 @@ def _remark(label: str, several: Sequence[tuple[str, str, str, str]], verbosity:
 
 def _table(report: Report) -> Iterator[Table]:
     """The counts that changed."""
-    counts = (("nodes", report.nodes), ("reads", report.reads))
-    changed = [(name, count) for name, count in counts if count.before != count.after]
-    if not changed:
+    if not report.changed:
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column()
     for name in ("before", "after"):
         table.add_column(name, justify="right", min_width=7)
-    for name, count in changed:
+    for name, count in report.changed:
         table.add_row(name, str(count.before), str(count.after))
     yield table

@@ -118,6 +118,20 @@ def sentence(site: SiteReport) -> str:
     return f"{site.output} = {what}"
 
 
+def findings(report: Report) -> Iterator[tuple[str, str, str]]:
+    """Everything that was found: its code, a site's id or a node, and what it is."""
+    for site in report.sites:
+        becomes = f"{len(site.reads)} {site.read_op} -> {site.lowering}: {site.reason}"
+        yield site.rule, site.id, f"{sentence(site)}: {becomes}"
+    yield from ((miss.code, miss.node, f"{miss.condition}. {miss.hint}") for miss in report.near_misses)
+    yield from ((hazard.code, hazard.node, hazard.hint) for hazard in report.hazards)
+
+
+def warns(report: Report, code: str, place: str) -> bool:
+    """Whether what was found is no mere note: a hazard, or what the run fails for."""
+    return code.startswith("GSO2") or report.failure(code, place) is not None
+
+
 def grid(site: SiteReport) -> str:
     """The tensors of the coordinates."""
     return site.grid if isinstance(site.grid, str) else ", ".join(site.grid)
