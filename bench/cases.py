@@ -41,7 +41,7 @@ NORMALISED = "normalised-"
 OF_NORMALISED = ("1x1x1080x1920", "1x64x135x240", "1x3x8x8", "1x3x32x32", "1x32x8x8", "1x32x32x32")
 """Their sizes."""
 
-NO_SPELLINGS = ("keep", "plugin", "resize", "polyphase-conv", "deform-conv", "tensorrt-attention")
+NO_SPELLINGS = ("keep", "plugin", "resize", "polyphase-conv", "axis-matmul", "deform-conv", "tensorrt-attention")
 """Lowerings that are no spelling of a sampler in ONNX's own operators."""
 
 LOOSE = 1e-2

@@ -28,6 +28,7 @@ def arguments(name: str, description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m bench.{name}", description=description)
     parser.add_argument("--target", choices=("ort-cpu", "ort-cuda"), default="ort-cpu")
     parser.add_argument("--machine", default="this machine", help="how the tables name it")
+    parser.add_argument("--gates", action="store_true", help="time auto alone, and exit 1 where it gains too little")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     return parser
 

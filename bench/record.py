@@ -91,27 +91,11 @@ def reads(path: Path) -> dict[str, Any]:
     return {"target": result["run"]["target"], "reads": rows}
 
 
-def resizes(path: Path) -> dict[str, Any]:
-    """Resamplings, for the record of their target: of every mode the case that gains least, and each form's least.
-
-    What a model gains depends on whether its indices are tables in the file, which a record does not tell.
-    """
-    result = json.loads(path.read_text(encoding="utf-8"))
-    least: dict[str, dict[str, Any]] = {}
-    for row in sorted(result["resizes"], key=lambda row: -row["ratios"]["resize"]):
-        ratios = least.get(row["read_op"], row)["ratios"]
-        both = {form: min(ratio, row["ratios"].get(form, ratio)) for form, ratio in {**row["ratios"], **ratios}.items()}
-        least[row["read_op"]] = {**row, "ratios": both}
-    own = ("read_op", "image", "elements", "ratios")
-    said = {"date": result["run"]["date"], "source": f"bench/results/{path.name}"}
-    rows = [{**{key: row[key] for key in own}, **said} for row in least.values()]
-    return {"target": result["run"]["target"], "resizes": rows}
-
-
 def least(path: Path, table: str, own: tuple[str, ...]) -> dict[str, Any]:
-    """RoIAlign, deformable convolutions or attention by hand: what each form gains at least at every size.
+    """Sites of another kind than samplers: what each form gains at least at every size.
 
-    `own` are the keys by which sizes are told.
+    `own` are the keys by which sizes are told. What a model gains depends on how it is spelt, and on whether its
+    indices are tables in the file, which a record does not tell.
     """
     result = json.loads(path.read_text(encoding="utf-8"))
     cases: dict[str, dict[str, Any]] = {}
@@ -133,7 +117,7 @@ def _record(path: Path) -> dict[str, Any]:
     if path.name.startswith("deforms-"):
         return least(path, "deforms", ("image", "products"))
     if path.name.startswith("resizes-"):
-        return resizes(path)
+        return least(path, "resizes", ("read_op", "image", "elements"))
     if path.name.startswith("roi-aligns-"):
         return least(path, "boxes", ("image", "boxes", "samples"))
     return reads(path) if path.name.startswith("reads-") else entry(path)

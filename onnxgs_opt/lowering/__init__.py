@@ -9,6 +9,7 @@ import numpy as np
 
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.lowering.attention import BUILT_IN_PLUGIN
+from onnxgs_opt.lowering.axis_matmul import AXIS_MATMUL
 from onnxgs_opt.lowering.base import EXACT, Emitted, Lowering, Tolerance
 from onnxgs_opt.lowering.blocked_gather import BlockedGather
 from onnxgs_opt.lowering.deform_conv import DEFORM_CONV
@@ -38,6 +39,7 @@ LOWERINGS: dict[str, Lowering] = {
     "plugin": Plugin(),
     "resize": RESIZE,
     "polyphase-conv": POLYPHASE,
+    "axis-matmul": AXIS_MATMUL,
     "deform-conv": DEFORM_CONV,
     "tensorrt-attention": BUILT_IN_PLUGIN,
 }

@@ -6,8 +6,7 @@ DepthToSpace puts them side by side. Edges are repeated before, as taps beyond t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import cast
 
@@ -15,9 +14,8 @@ import numpy as np
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
-from onnxgs_opt.lowering.base import EXACT, OfNoSampler, Tolerance
-from onnxgs_opt.lowering.resize import NO_RESIZE, PLANE, emit_around, emit_resize, resize_refusal, resize_tolerance
-from onnxgs_opt.runtime import Quirk
+from onnxgs_opt.lowering.base import EXACT, OfNoSampler
+from onnxgs_opt.lowering.resize import NO_RESIZE, PLANE, emit_around, weighing_refusal
 from onnxgs_opt.runtime.target import Target
 from onnxgs_opt.samplers.resampling import Resampling, taps
 from onnxgs_opt.samplers.resize import ResizeSite
@@ -31,33 +29,17 @@ MIDDLE = 4
 MOST_GROUPS = 256
 """Channels of which each has its own copy of the weights, which onnxruntime convolves faster than images of one."""
 
-SUMS = 1e-5
-"""What sums of up to 49 products of unit-normal pixels may be off by."""
-
-
 POLYPHASE = OfNoSampler(NAME, NO_RESIZE, EXACT)
 """One Conv; only for sites that are a Resize."""
 
 
-def resizing_refusal(name: str, site: ResizeSite, target: Target) -> str | None:
-    """Say why a site cannot be written as `name` of `RESIZING`; None when it can."""
-    return resize_refusal(site, target) if name != NAME else _refusal(site, target)
-
-
-def resizing_tolerance(name: str, site: ResizeSite, size: int) -> Tolerance:
-    """What `name` of `RESIZING` may differ by where its longest resampled axis has so many pixels or samples."""
-    own = resize_tolerance(site, size)
-    return replace(own, atol=own.atol + SUMS) if name == NAME else own
-
-
-def _refusal(site: ResizeSite, target: Target) -> str | None:
+def polyphase_refusal(site: ResizeSite, target: Target) -> str | None:
+    """Say why a site cannot be written as one Conv; None when it can."""
     own, factors = site.resampling, {axis.factor for axis in site.axes}
     if target.opset < FIRST_OPSET:
         return f"a Pad of sizes that are inputs needs opset {FIRST_OPSET}, the model has {target.opset}"
-    if own.mode == "nearest":
-        return "of the nearest pixel there is nothing to weigh"
-    if site.dtype != "float32":
-        return f"{NAME} computes in float32, the image is {site.dtype}"
+    if (other := weighing_refusal(NAME, site, target)) is not None:
+        return other
     if own.transform == "align_corners" or own.exclude_outside:
         return "not every pixel has samples of the same weights"
     (factor,) = factors if len(factors) == 1 and len(site.axes) == PLANE else (None,)
@@ -65,8 +47,6 @@ def _refusal(site: ResizeSite, target: Target) -> str | None:
         return f"{NAME} is for two axes that grow by one whole number"
     if any(axis.size is not None and axis.samples not in (None, axis.size * factor) for axis in site.axes):
         return "it has other samples than those of whole pixels"
-    if Quirk.SHORT_FLOATS_BY_DEFAULT in target.quirks:
-        return f"{NAME} is a Conv, before which the target rounds pixels to bfloat16 or halves unless told otherwise"
     return None
 
 
@@ -113,7 +93,3 @@ def phases(resampling: Resampling, factor: int) -> tuple[Array, int, int]:
     table = np.zeros((factor, before + 1 + behind))
     np.add.at(table, (np.arange(factor)[:, None], places + before), own.weights[rows])
     return table, before, behind
-
-
-RESIZING: dict[str, Callable[[Builder, ResizeSite], Tensor]] = {"resize": emit_resize, NAME: emit_polyphase}
-"""What writes a resampling, by the lowering's name."""

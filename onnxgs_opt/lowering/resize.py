@@ -11,6 +11,7 @@ import numpy as np
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
 from onnxgs_opt.lowering.base import EXACT, SLOPE, OfNoSampler, Tolerance
+from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.target import Target
 from onnxgs_opt.samplers.resize import ResizedAxis, ResizeSite
 
@@ -38,6 +39,17 @@ def resize_refusal(site: ResizeSite, target: Target) -> str | None:
         return f"runtimes have no {site.resampling.mode} Resize along {len(site.axes)} axes"
     if any(map(_needs_scale, site.axes)) and not all(map(_has_scale, site.axes)):
         return "one of its axes needs a scale, of another one a scale would not make its size"
+    return None
+
+
+def weighing_refusal(name: str, site: ResizeSite, target: Target) -> str | None:
+    """Refuse what no form that weighs pixels by itself can write exactly enough, for the form of that name."""
+    if site.resampling.mode == "nearest":
+        return "of the nearest pixel there is nothing to weigh"
+    if site.dtype != "float32":
+        return f"{name} computes in float32, the image is {site.dtype}"
+    if Quirk.SHORT_FLOATS_BY_DEFAULT in target.quirks:
+        return f"{name} sums products, before which the target rounds to bfloat16 or halves unless told otherwise"
     return None
 
 

@@ -48,6 +48,7 @@ LoweringName = Literal[
     "plugin",
     "resize",
     "polyphase-conv",
+    "axis-matmul",
     "deform-conv",
     "tensorrt-attention",
 ]

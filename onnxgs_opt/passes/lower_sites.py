@@ -13,7 +13,7 @@ from onnxgs_opt.lowering import LOWERINGS
 from onnxgs_opt.lowering.attention import WHOLE as WHOLE_ATTENTION
 from onnxgs_opt.lowering.attention import emit_attention
 from onnxgs_opt.lowering.deform_gather import emit_whole, is_whole
-from onnxgs_opt.lowering.polyphase_conv import RESIZING
+from onnxgs_opt.lowering.resizing import RESIZING
 from onnxgs_opt.lowering.roi_align import emit_regions
 from onnxgs_opt.passes import PASSES, EliminateDead, Pipeline
 from onnxgs_opt.passes.base import Pass
@@ -74,8 +74,8 @@ def _of_sums(sites: Sequence[StructuralSite], lowerings: Lowerings) -> tuple[Pas
 
 
 def _of_resizes(sites: Sequence[ResizeSite], lowerings: Lowerings) -> tuple[Pass, ...]:
-    named = [(emit, [site for site in sites if lowerings[site.id] == name]) for name, emit in RESIZING.items()]
-    return tuple(LowerWhole(own, emit) for emit, own in named if own)
+    named = [(form, [site for site in sites if lowerings[site.id] == name]) for name, form in RESIZING.items()]
+    return tuple(LowerWhole(own, form.emit) for form, own in named if own)
 
 
 def _of_roi_aligns(sites: Sequence[RoiAlignSite], lowerings: Lowerings) -> tuple[Pass, ...]:

@@ -10,7 +10,7 @@ from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import READS, operator
 from onnxgs_opt.lowering import LOWERINGS, Target
-from onnxgs_opt.lowering.polyphase_conv import RESIZING, resizing_refusal
+from onnxgs_opt.lowering.resizing import RESIZING
 from onnxgs_opt.recognition.fixed_values import is_fixed
 from onnxgs_opt.recognition.kind import Record, digest_of
 from onnxgs_opt.samplers.resize import ResizeSite
@@ -33,7 +33,7 @@ class Resizes:
     def refusals(self, site: ResizeSite, target: Target) -> dict[str, str]:
         """Every lowering of samplers, and why each form of a Resize is not possible where it is not."""
         others = {name: NO_POINTS for name in LOWERINGS if name != "keep" and name not in RESIZING}
-        own = {name: resizing_refusal(name, site, target) for name in RESIZING}
+        own = {name: form.refusal(site, target) for name, form in RESIZING.items()}
         return {**others, **{name: why for name, why in own.items() if why is not None}}
 
     def workload(self, graph: Graph, site: ResizeSite, layout: Layout | None = None) -> str:

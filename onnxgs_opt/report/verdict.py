@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.job import Job
 from onnxgs_opt.lowering import LOWERINGS, Tolerance, tolerance_of
-from onnxgs_opt.lowering.polyphase_conv import resizing_tolerance
+from onnxgs_opt.lowering.resizing import resizing_tolerance
 from onnxgs_opt.lowering.roi_align import region_tolerance
 from onnxgs_opt.passes.lower_sites import ROI_ALIGN, still_read
 from onnxgs_opt.recognition.findings import Survey

@@ -8,7 +8,7 @@ from onnx import ModelProto
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering.base import Tolerance
-from onnxgs_opt.lowering.polyphase_conv import resizing_tolerance
+from onnxgs_opt.lowering.resizing import resizing_tolerance
 from onnxgs_opt.samplers.resize import ResizeSite
 from onnxgs_opt.validation.cone_check import ConeCheck, feeds_at, runs_of
 from onnxgs_opt.validation.extract import cone_behind

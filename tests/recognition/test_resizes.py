@@ -17,13 +17,14 @@ from onnxgs_opt import optimize
 from onnxgs_opt.api import look
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import Target
+from onnxgs_opt.lowering.axis_matmul import TILE, matrix_of, tiles_of
 from onnxgs_opt.lowering.resize import resize_refusal, resize_tolerance
 from onnxgs_opt.passes.lower_sites import lower
 from onnxgs_opt.recognition import KINDS
 from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.runtime.ort import open_session
 from onnxgs_opt.samplers.resampling import Resampling, taps
-from onnxgs_opt.samplers.resize import ResizeSite
+from onnxgs_opt.samplers.resize import ResizedAxis, ResizeSite
 from onnxgs_opt.validation.check_resize import longest, resize_check
 from onnxgs_opt.validation.terms import Terms
 from tests.fixtures.text import put_behind
@@ -240,10 +241,88 @@ def test_what_has_no_phases_is_refused_with_the_reason(name: str) -> None:
     assert UNPHASED[name] in KINDS["resize"].refusals(site, Target(18))["polyphase-conv"]
 
 
-def test_a_conv_in_short_floats_is_refused() -> None:
+@pytest.mark.parametrize("name", ["polyphase-conv", "axis-matmul"])
+def test_products_in_short_floats_are_refused(name: str) -> None:
     site, _ = resized(onnx.load(MODELS / "bicubic.st.onnx"))
-    assert "polyphase-conv" not in KINDS["resize"].refusals(site, Target(18))
-    assert "bfloat16" in KINDS["resize"].refusals(site, Target(18, "openvino"))["polyphase-conv"]
+    assert name not in KINDS["resize"].refusals(site, Target(18))
+    assert "bfloat16" in KINDS["resize"].refusals(site, Target(18, "openvino"))[name]
+
+
+@pytest.mark.parametrize("resampling", [own for own in SPELT if own.mode != "nearest"], ids=lambda own: own.transform)
+@pytest.mark.parametrize("tile", [TILE, 2])
+def test_of_known_sizes_every_axis_is_one_product(
+    resampling: Resampling, tile: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onnxgs_opt.lowering.axis_matmul.TILE", tile)
+    model = tabled(table(resampling, ROWS, OUT_ROWS), table(resampling, COLUMNS, OUT_COLUMNS))
+    _, after = resized(model, "axis-matmul")
+    kinds = [node.op_type for node in after.graph.node]
+    assert kinds == (["MatMul", "MatMul"] if tile == TILE else ["MatMul", "Gather", "MatMul", "Reshape"])
+    image = np.random.default_rng(1).standard_normal((1, 2, ROWS, COLUMNS)).astype(np.float32)
+    np.testing.assert_allclose(run(after, image), run(model, image), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name", ["bicubic_corners", "bilinear_corners", "bilinear_size", "lerps", "linear", "trilinear"]
+)
+def test_an_export_of_known_sizes_is_products(name: str) -> None:
+    """Of one, two and three axes; the check tells them from those of other places."""
+    graph, found = looked_at(onnx.load(MODELS / f"{name}.st.onnx"))
+    (site,) = found.resizes
+    after = lower(graph, [site], {site.id: "axis-matmul"})
+    assert [node.op for node in after.nodes if node.op != "Reshape"] == ["MatMul"] * len(site.axes)
+    check = resize_check(graph, site, Terms(lambda own: own, shapes=found.shapes[""]))
+    assert check.compare("axis-matmul").status == "ok"
+    moved = replace(site, resampling=replace(site.resampling, transform="asymmetric"))
+    assert replace(check, site=moved).compare("axis-matmul").status == "mismatch"
+
+
+@pytest.mark.parametrize(("size", "samples", "tiles"), [(66, 132, 2), (97, 291, 3), (200, 90, 6), (64, 97, 1)])
+@pytest.mark.parametrize("transform", ["half_pixel", "align_corners"])
+def test_a_long_axis_is_cut_into_tiles_that_have_all_of_its_weights(
+    size: int, samples: int, tiles: int, transform: str
+) -> None:
+    matrix = matrix_of(Resampling("cubic", transform), ResizedAxis(2, size, samples, None))
+    index, parts = tiles_of(matrix)
+    assert (len(index), parts.shape[:2]) == (tiles, (tiles, samples // tiles))
+    assert tiles == 1 or index.shape[1] < size
+    whole = np.zeros((tiles, samples // tiles, size))
+    for tile, part, own in zip(whole, parts, index, strict=True):
+        tile[:, own] = part
+    assert np.array_equal(whole.reshape(samples, size), matrix)
+
+
+def test_axes_that_lie_otherwise_are_laid_out_for_their_products() -> None:
+    """Channels last, and the columns before the rows."""
+    resampling = Resampling("cubic", "align_corners")
+    model = tabled(table(resampling, ROWS, OUT_ROWS), table(resampling, COLUMNS, OUT_COLUMNS))
+    nodes, perm = model.graph.node, [0, 3, 2, 1]
+    for node in nodes:
+        node.input[:] = ["laid_out" if name == "x" else name for name in node.input]
+        node.output[:] = ["made" if name == "y" else name for name in node.output]
+    nodes.insert(0, helper.make_node("Transpose", ["x"], ["laid_out"], perm=perm))
+    nodes.append(helper.make_node("Transpose", ["made"], ["y"], perm=perm))
+    for value in (model.graph.input[0], model.graph.output[0]):
+        dims = value.type.tensor_type.shape.dim
+        dims[1].dim_value, dims[3].dim_value = dims[3].dim_value, dims[1].dim_value
+    _, after = resized(model, "axis-matmul")
+    assert sum(node.op_type == "MatMul" for node in after.graph.node) == 2
+    image = np.random.default_rng(1).standard_normal((1, COLUMNS, ROWS, 2)).astype(np.float32)
+    np.testing.assert_allclose(run(after, image), run(model, image), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "why"),
+    [
+        ("bicubic.dyn", {}, "dynamic"),
+        ("nearest.st", {}, "nothing to weigh"),
+        ("bicubic.st", {"dtype": "float16"}, "float32"),
+        ("bicubic.st", {"axes": (ResizedAxis(2, 1024, 1025, None), ResizedAxis(3, 9, 18, None))}, "elements"),
+    ],
+)
+def test_what_is_no_product_is_refused_with_the_reason(name: str, change: dict[str, Any], why: str) -> None:
+    site, _ = resized(onnx.load(MODELS / f"{name}.onnx"))
+    assert why in KINDS["resize"].refusals(replace(site, **change), Target(18))["axis-matmul"]
 
 
 def test_halves_are_resized_too() -> None:

@@ -18,7 +18,7 @@ from onnxgs_opt.validation.elsewhere import check_elsewhere
 from onnxgs_opt.validation.inputs import ModelInputs
 from onnxgs_opt.validation.proofs import SiteProofs
 
-NO_SAMPLERS = ("keep", "resize", "polyphase-conv", "deform-conv", "tensorrt-attention")
+NO_SAMPLERS = ("keep", "resize", "polyphase-conv", "axis-matmul", "deform-conv", "tensorrt-attention")
 NAMES = tuple(name for name in LOWERINGS if name not in NO_SAMPLERS)
 
 

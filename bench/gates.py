@@ -1,0 +1,86 @@
+"""What `auto` gains where it has to gain so much: `python -m bench.resizes --gates`, and likewise the other benchmarks.
+
+The whole of it is timed: the model as exported, and what `optimize` makes of it by itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import onnxruntime as ort
+from onnx import ModelProto
+
+from onnxgs_opt.api import optimize
+from onnxgs_opt.runtime import RUNTIMES
+from onnxgs_opt.runtime.ort import CPU
+from onnxgs_opt.runtime.timing import Call, Feeds, race
+
+FLOOR = 0.98
+"""What nothing may be below, beside the noise of a machine."""
+
+BUDGET_S = 0.6
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One model at one size: how many times as fast `auto` has to make it, and makes it."""
+
+    what: str
+    least: float
+    form: str
+    ratio: float
+
+    @property
+    def is_missed(self) -> bool:
+        """Whether it is not as fast."""
+        return self.ratio < self.least
+
+
+def gate(what: str, least: float, model: ModelProto, feeds: Feeds, target: str) -> Gate:
+    """Time a model against what `auto` makes of it at the sizes of these inputs; FLOOR is the least in any case."""
+    shapes = {value.name: feeds[value.name].shape for value in model.graph.input}
+    result = optimize(model, target=target, shapes=shapes)
+    forms = ", ".join(dict.fromkeys(site.lowering for site in result.report.sites)) or "no site"
+    ratio = 1.0  # where nothing is gained the original is what is written
+    if result.report.status == "optimised":
+        calls = {"exported": _bound(model, feeds, target), "auto": _bound(result.model, feeds, target)}
+        ratio = race(calls, BUDGET_S).ratio("exported", "auto")
+    sys.stderr.write(f"{what}: {forms} {ratio:.2f}\n")
+    return Gate(what, max(least, FLOOR), forms, ratio)
+
+
+def _bound(model: ModelProto, feeds: Feeds, target: str) -> Call:
+    """A call of a model whose inputs and outputs are bound: what Python adds to a call is no part of any model.
+
+    It is 3 us here, as much as a small Resize takes.
+    """
+    runtime = RUNTIMES[target]
+    if target != "ort-cpu":
+        return runtime.prepare(model, feeds)
+    session: Any = runtime.load(model)
+    binding = session.raw.io_binding()
+    for value in session.raw.get_inputs():
+        binding.bind_cpu_input(value.name, feeds[value.name])
+    for name, made in zip(session.outputs, session.run(None, feeds), strict=True):
+        binding.bind_ortvalue_output(name, ort.OrtValue.ortvalue_from_numpy(made))
+    assert session.raw.get_providers() == [CPU], "what is bound lies in the memory of the processor"
+
+    def call() -> None:
+        session.raw.run_with_iobinding(binding)
+
+    call()
+    return call
+
+
+def judge(gates: Iterable[Gate], machine: str) -> int:
+    """Print every gate beside what was measured; 1 where one is missed."""
+    found = list(gates)
+    lines = [f"exported / auto, {machine}, onnxruntime {ort.__version__}; calls with bound inputs and outputs", ""]
+    lines += ["| | at least | auto | form | |", "|---|---|---|---|---|"]
+    for own in found:
+        lines.append(f"| {own.what} | {own.least:g} | {own.ratio:.2f} | {own.form} | {'MISSED' * own.is_missed} |")
+    sys.stdout.write("\n".join(lines) + "\n")
+    return int(any(own.is_missed for own in found))

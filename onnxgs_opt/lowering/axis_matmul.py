@@ -1,0 +1,93 @@
+"""`axis-matmul`: a Resize of known sizes as one MatMul an axis, whose matrix has the weights of every sample.
+
+A matrix is mostly zeros: it pays where images are small, and where the runtime's own node is slow. All but the last
+axis are cut into tiles, whose matrices are smaller.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import prod
+from typing import cast
+
+import numpy as np
+
+from onnxgs_opt.ir import Tensor
+from onnxgs_opt.ir.builder import Builder, Dim
+from onnxgs_opt.lowering.base import EXACT, OfNoSampler
+from onnxgs_opt.lowering.resize import NO_RESIZE, emit_around, weighing_refusal
+from onnxgs_opt.runtime.target import Target
+from onnxgs_opt.samplers.resampling import Resampling, taps
+from onnxgs_opt.samplers.resize import ResizedAxis, ResizeSite
+from onnxgs_opt.samplers.view import Array
+
+NAME = "axis-matmul"
+MOST_WEIGHTS = 2**20
+"""Elements of all matrices together, 4 MiB of the file: those of 512 x 512 pixels at twice the size."""
+
+TILE = 32
+"""Pixels along an axis whose samples are one product: those far away have weight 0 and are left out."""
+
+AXIS_MATMUL = OfNoSampler(NAME, NO_RESIZE, EXACT)
+"""One MatMul an axis; only for sites that are a Resize."""
+
+
+def matmul_refusal(site: ResizeSite, target: Target) -> str | None:
+    """Say why a site cannot be written as products with matrices; None when it can."""
+    if (other := weighing_refusal(NAME, site, target)) is not None:
+        return other
+    counts = [(axis.size or 0) * (axis.samples or 0) for axis in site.axes]
+    if 0 in counts:
+        return f"{NAME} has the weights of every sample in the file, and the number of samples or pixels is dynamic"
+    if sum(counts) > MOST_WEIGHTS:
+        return f"its matrices would have {sum(counts)} elements, most of them 0, and {MOST_WEIGHTS} is the most"
+    return None
+
+
+def emit_matmuls(builder: Builder, site: ResizeSite) -> Tensor:
+    """The output of a site as its image times one matrix after another."""
+    return emit_around(builder, site, 0, _multiplied)
+
+
+def _multiplied(builder: Builder, site: ResizeSite, image: Tensor, lead: list[Dim]) -> Tensor:
+    """The image [N, C, ...] times a matrix along its last axes, the last one first."""
+    sizes = [axis.size or 0 for axis in site.axes]
+    for k in reversed(range(len(sizes))):
+        matrix = matrix_of(site.resampling, site.axes[k]).astype(np.float32)
+        before, behind = [*lead, *sizes[:k]], sizes[k + 1 :]
+        if behind:
+            image = builder.reshape(image, [*before, sizes[k], prod(behind)])
+            made = _by_tiles(builder, matrix, image, before)
+        else:
+            made = builder.op("MatMul", image, builder.const(matrix.T), dtype=image.dtype)
+        sizes[k] = len(matrix)
+        image = builder.reshape(made, [*before, sizes[k], *behind])
+    return image
+
+
+def _by_tiles(builder: Builder, matrix: Array, image: Tensor, before: list[Dim]) -> Tensor:
+    """A matrix times an image [..., pixels, columns]; each tile of a long axis by the pixels that it reads."""
+    index, tiles = tiles_of(matrix)
+    if len(tiles) > 1:
+        image = builder.op("Gather", image, builder.const(index), axis=len(before))
+    return cast(Tensor, builder.op("MatMul", builder.const(tiles if len(tiles) > 1 else matrix), image))
+
+
+def tiles_of(matrix: Array) -> tuple[Array, Array]:
+    """A matrix [samples, pixels] in tiles of as many samples each: the pixels [T, K] of each, its part [T, ., K]."""
+    samples, size = matrix.shape
+    count = max(n for n in range(1, max(size // TILE, 1) + 1) if samples % n == 0)
+    parts = matrix.reshape(count, -1, size)
+    read = [np.flatnonzero(part.any(0)) for part in parts]
+    width = max(int(own[-1] - own[0]) + 1 for own in read)
+    index = np.array([min(int(own[0]), size - width) for own in read])[:, None] + np.arange(width)
+    return index, np.stack([part[:, own] for part, own in zip(parts, index, strict=True)])
+
+
+def matrix_of(resampling: Resampling, axis: ResizedAxis) -> Array:
+    """How much each pixel of an axis of static sizes counts in each of its samples, [samples, pixels]."""
+    size, samples = axis.size or 0, axis.samples or 0
+    own = taps(resampling, size, samples, axis.factor or Fraction(1))
+    matrix = np.zeros((samples, size))
+    np.add.at(matrix, (np.arange(samples)[:, None], own.index), own.weights)
+    return matrix
