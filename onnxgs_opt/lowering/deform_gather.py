@@ -24,11 +24,12 @@ from onnxgs_opt.lowering.blocked_gather import BLOCK, block_refusal, emit_blocks
 from onnxgs_opt.lowering.deform_conv import NAME, emit_channels, emit_deform_conv, emit_weights
 from onnxgs_opt.lowering.deform_samples import (
     Dims,
+    as_sampler,
+    emit_offsets,
     emit_output,
     emit_pixels,
     emit_weighed,
     sampler_at,
-    sampler_by_group,
 )
 from onnxgs_opt.lowering.emit.cells import INT32_LIMIT, emit_corners
 from onnxgs_opt.lowering.emit.image_layouts import plus_items
@@ -37,7 +38,6 @@ from onnxgs_opt.lowering.merged_gather import SHORT_FLOATS, weighted
 from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.target import Target
 from onnxgs_opt.samplers.deform import DeformSite, Geometry
-from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import View, known_product
 
 MERGED, BLOCKED = "merged-gather", "blocked-gather"
@@ -75,12 +75,6 @@ def whole_refusals(site: DeformSite, target: Target) -> dict[str, str | None]:
     if blocked is None and points is None:
         blocked = "blocked-gather needs to know the number of positions, and it is dynamic"
     return {**said, MERGED: merged, BLOCKED: blocked or block_refusal(points or 0, _block(site))}
-
-
-def as_sampler(site: DeformSite) -> Site:
-    """The sampler of a site as lowerings write it, for what they say of it."""
-    offsets = site.offsets[0].view
-    return sampler_by_group(site, site.image, offsets, offsets)
 
 
 def _parts(geometry: Geometry) -> int:
@@ -124,7 +118,7 @@ class _Reads:
 def _emit_reads(builder: Builder, site: DeformSite) -> _Reads:
     """What is read, where, and how much of it counts."""
     own = site.geometry
-    image, pixels = emit_view(builder, site.image), emit_pixels(builder, site)
+    image, pixels = emit_view(builder, site.image), emit_pixels(builder, site, emit_offsets(builder, site))
     dims = [builder.dim(pixels[0], axis) for axis in (0, 2, 3)]
     y, x = (View(tensor.name, ((0,), (1,), (2, 3))) for tensor in pixels)
     corners = emit_corners(builder, sampler_at(site, site.image, y, x), image)

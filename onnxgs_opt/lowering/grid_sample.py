@@ -74,7 +74,7 @@ class GridSample:
         sizes = (builder.dim(image, 2), builder.dim(image, 3))
         by_axis = site.taps == 1 or len(site.kernels) != len(BILINEAR) or _is_mirrored(site)
         normalised = site.grid is not None and site.coordinates == "normalised"
-        corners = int(bool(site.align_corners) if normalised else not _from_edges(site))
+        corners = int(bool(site.align_corners) if normalised else not from_edges(site))
         grid = emit_axis_grid(builder, site, image) if by_axis else _normalised_grid(builder, site, image, sizes)
         # A point far outside samples 0 where the border is zeros: the window then acts on the grid, not on the samples.
         on_grid = site.policy.border == "zeros"
@@ -161,24 +161,24 @@ def _normalised_grid(builder: Builder, site: Site, image: Tensor, sizes: tuple[D
 
 def _normalised(builder: Builder, site: Site, pixels: Tensor, half: Tensor) -> Tensor:
     """(p + 1/2) / (S/2) - 1, or p / ((S-1)/2) - 1: the divisor is exact, so this rounds twice only."""
-    pixels = builder.op("Add", pixels, 0.5) if _from_edges(site) else pixels
+    pixels = builder.op("Add", pixels, 0.5) if from_edges(site) else pixels
     return cast(Tensor, builder.op("Sub", builder.op("Div", pixels, half), 1.0))
 
 
 def _halves(site: Site, sizes: Sequence[int]) -> Array:
     """Half of what GridSample's 2 are along x and y, of an image of these sizes."""
-    return np.asarray((np.array(sizes[::-1]) - (0 if _from_edges(site) else 1)) / 2)
+    return np.asarray((np.array(sizes[::-1]) - (0 if from_edges(site) else 1)) / 2)
 
 
-def _from_edges(site: Site) -> bool:
+def from_edges(site: Site) -> bool:
     """Whether pixels are normalised from edge to edge, with align_corners 0, where that is as exact as has to be."""
     known = [size for size in site.image_size if size is not None]
     if site.kernels != BILINEAR or site.policy.border != "zeros" or len(known) < len(site.image_size):
         return False
-    return (site.channels or 0) >= MANY and not _reads_normalised(site) and _error_from_edges(known) <= ROUND_TRIP.atol
+    return (site.channels or 0) >= MANY and not _reads_normalised(site) and _errorfrom_edges(known) <= ROUND_TRIP.atol
 
 
-def _error_from_edges(sizes: Sequence[int]) -> float:
+def _errorfrom_edges(sizes: Sequence[int]) -> float:
     """What (p + 1/2) / (S/2) - 1 and back may cost: up to two ulps of p, inside and a pixel beyond, of any size."""
     return SLOPE * sum(displacement(size + 1, True) for size in sizes)
 
@@ -203,8 +203,8 @@ def _reads_normalised(site: Site) -> bool:
 
 
 def _round_trip_error(site: Site, sizes: Sequence[int]) -> float:
-    if _from_edges(site):
-        return _error_from_edges(sizes)
+    if from_edges(site):
+        return _errorfrom_edges(sizes)
     fades = site.policy.border == "zeros" and not (site.inside or is_inside_image(site.policy))
     fades = fades or site.policy.border == "symmetric"  # up to half a pixel outside
     return SLOPE * sum(displacement(size, fades) for size in sizes if size)

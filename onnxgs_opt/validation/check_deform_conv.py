@@ -11,7 +11,8 @@ from onnx import ModelProto
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Tolerance, tolerance_of
 from onnxgs_opt.lowering.deform_conv import deform_tolerance
-from onnxgs_opt.lowering.deform_gather import as_sampler, is_whole
+from onnxgs_opt.lowering.deform_gather import is_whole
+from onnxgs_opt.lowering.deform_samples import as_sampler
 from onnxgs_opt.samplers.deform import DeformSite
 from onnxgs_opt.samplers.view import Array, lay_out, spans
 from onnxgs_opt.validation.boundary_values import pixels

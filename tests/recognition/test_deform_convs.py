@@ -15,6 +15,7 @@ from onnxgs_opt.api import look
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.lowering.deform_conv import deform_refusal
+from onnxgs_opt.lowering.deform_samples import MOST_PLACES, is_small
 from onnxgs_opt.passes.lower_sites import lower
 from onnxgs_opt.recognition import KINDS
 from onnxgs_opt.recognition.findings import Survey
@@ -170,6 +171,24 @@ def test_every_other_form_weighs_its_samples_by_one_product(name: str) -> None:
         expected = truth(own, feeds)
         expected = expected.transpose(0, 2, 3, 1) if own.fold == "rows" else expected
         np.testing.assert_allclose(run(lowered, feeds).reshape(expected.shape), expected, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("most", [MOST_PLACES, 0])
+@pytest.mark.parametrize("offsets", ["pairs", "halves", "apart"])
+def test_of_a_small_table_of_places_rows_and_columns_are_made_by_the_same_nodes(
+    offsets: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onnxgs_opt.lowering.deform_samples.MOST_PLACES", most)
+    own = Spelling(batch=2, channels=8, offset_groups=2, kernel=(3, 2), stride=(2, 1), dilation=(1, 2), offsets=offsets)
+    model = build(own)
+    graph, found = looked_at(model)
+    (site,) = found.deforms
+    assert is_small(site) == (most > 0)
+    seen = deform_check(graph, site, Terms(lambda own: own)).compare("grid-sample")
+    assert seen.status == "ok", seen.worst
+    lowered, feeds = lower(graph, [site], {site.id: "grid-sample"}).to_proto(), feeds_of(model)
+    assert [node.op_type for node in lowered.graph.node].count("Div") == (1 if most else 2)
+    np.testing.assert_allclose(run(lowered, feeds), truth(own, feeds), rtol=1e-4, atol=1e-3)
 
 
 def test_of_an_image_of_one_row_the_sampler_alone_is_written() -> None:
