@@ -107,7 +107,7 @@ class Result:
 
 
 def find(model: Model) -> list[Site]:
-    """The bilinear samplers of a model, GridSample nodes among them; nothing is changed.
+    """The samplers of a model, GridSample nodes and those inside other sites among them; nothing is changed.
 
     Raises:
         ModelError: The model cannot be read or is not valid.
@@ -160,7 +160,7 @@ def optimize(
     raise_on_mismatch: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Result:
-    """Find the bilinear samplers of a model, replace them, prove that nothing changed, and write the result.
+    """Find the samplers of a model, replace them, prove that nothing changed, and write the result.
 
     Raises:
         OptError: Bad input or options; `exit_code` and `hint` say more. A whole-model mismatch is only raised with

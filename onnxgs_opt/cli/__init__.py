@@ -31,7 +31,6 @@ from onnxgs_opt.options import Options
 from onnxgs_opt.report.files import report_path, write_report
 
 if TYPE_CHECKING:
-    from onnxgs_opt.api import Result
     from onnxgs_opt.report.model import Report
 
 INTERRUPTED = 130
@@ -59,7 +58,7 @@ class Voice:
 @cloup.version_option(__version__, prog_name="onnxgs-opt", message="%(prog)s %(version)s")
 @click.pass_context
 def command(context: click.Context, /, **given: Any) -> int:
-    """Find hand-written bilinear samplers, replace them, prove it, write OUT.onnx."""
+    """Find hand-written samplers, replace them, prove it, write OUT.onnx."""
     verbosity = -1 if given["quiet"] else given["verbose"]
     voice = Voice(given["format"], verbosity, _wants_colour(given["color"]))
     try:
@@ -81,10 +80,13 @@ def command(context: click.Context, /, **given: Any) -> int:
 
 
 def _one(options: Options, voice: Voice) -> int:
-    """Do one model, and say all of it."""
+    """Do one model, and say how far it is, and all of it."""
     report_paths = [report_path(path) for path in options.reports]
+    from onnxgs_opt.api import run
+
     voice = replace(voice, on_stderr=_has_stdout(options))
-    result = _run(options, voice)
+    with _progress(voice) as progress, _warnings():
+        result = run(replace(options, progress=progress))
     for path in report_paths:
         write_report(result.report, result.evidence, path)
     if options.is_timed and result.report.latency is None:
@@ -123,14 +125,6 @@ def _several(each: Sequence[Options], voice: Voice) -> int:
                 _say(row(one, width), voice.colour)
     _say(summary(done) if voice.format == "text" else document(voice.format, done), voice.colour)
     return exit_code(done)
-
-
-def _run(options: Options, voice: Voice) -> Result:
-    """Do it, and say how far it is."""
-    from onnxgs_opt.api import run
-
-    with _progress(voice) as progress, _warnings():
-        return run(replace(options, progress=progress))
 
 
 class _Warnings(logging.Handler):

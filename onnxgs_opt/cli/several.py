@@ -103,7 +103,7 @@ def exit_code(done: Sequence[Done]) -> int:
 
 def document(format_: str, done: Sequence[Done]) -> str:
     """The reports of all in one of the formats; JSON and JUnit have the errors too, SARIF a run for each model."""
-    from onnxgs_opt.report.rendering import junit, render
+    from onnxgs_opt.report.rendering import junit, render, sarif
 
     if format_ == "junit":
         return junit.document(
@@ -122,6 +122,6 @@ def document(format_: str, done: Sequence[Done]) -> str:
             return json.dumps(whole, indent=2) + "\n"
         case "sarif":
             logs = [json.loads(text) for text in texts]
-            head = {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0"}
+            head = {"$schema": sarif.SCHEMA, "version": sarif.VERSION}
             return json.dumps({**head, "runs": [run for log in logs for run in log["runs"]]}, indent=2) + "\n"
     return "".join(texts)

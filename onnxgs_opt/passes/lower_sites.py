@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from onnxgs_opt._version import __version__
+from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS
 from onnxgs_opt.lowering.attention import WHOLE as WHOLE_ATTENTION
@@ -21,10 +22,6 @@ from onnxgs_opt.passes.lower_bilinear import LowerBilinear
 from onnxgs_opt.passes.lower_whole import LowerWhole
 from onnxgs_opt.passes.merge_reads import MergeReads
 from onnxgs_opt.passes.raise_bilinear import RaiseBilinear
-from onnxgs_opt.samplers.attention import AttentionSite
-from onnxgs_opt.samplers.deform import DeformSite
-from onnxgs_opt.samplers.resize import ResizeSite
-from onnxgs_opt.samplers.roi_align import RoiAlignSite
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
 
 METADATA = "onnxgs_opt"
@@ -37,6 +34,8 @@ ROI_ALIGN = "roi-align"
 
 Lowerings = Mapping[str, str]
 """The lowering of every site, by the site's id."""
+
+LoweringPasses = Callable[[Sequence[Any], Lowerings], tuple[Pass, ...]]
 
 
 def lower(graph: Graph, sites: Sequence[AnySite], lowerings: Lowerings) -> Graph:
@@ -73,44 +72,39 @@ def _of_sums(sites: Sequence[StructuralSite], lowerings: Lowerings) -> tuple[Pas
     return (MergeReads(tuple(sites)),)
 
 
-def _of_resizes(sites: Sequence[ResizeSite], lowerings: Lowerings) -> tuple[Pass, ...]:
-    named = [(form, [site for site in sites if lowerings[site.id] == name]) for name, form in RESIZING.items()]
-    return tuple(LowerWhole(own, form.emit) for form, own in named if own)
+def _of_wholes(
+    emit: Callable[..., Tensor],
+    is_whole: Callable[[str, Any], bool] = lambda name, site: True,
+    samplers: Callable[[Any], Sequence[AnySite]] = lambda site: (site.plain,),
+) -> LoweringPasses:
+    """What makes the passes of a kind whose sites `emit` writes whole, each by the name of its lowering.
+
+    Of those that are not, the samplers alone are lowered, and what is made of their samples stays.
+    """
+
+    def passes(sites: Sequence[AnySite], lowerings: Lowerings) -> tuple[Pass, ...]:
+        chosen = [(site, lowerings[site.id]) for site in sites]
+        whole = [(site, own) for site, own in chosen if is_whole(own, site)]
+        named = {name: [site for site, own in whole if own == name] for name in LOWERINGS}
+        forms = (LowerWhole(own, partial(emit, name=name)) for name, own in named.items() if own)
+        inner = [(part, own) for site, own in chosen if not is_whole(own, site) for part in samplers(site)]
+        return *forms, *lowering_passes([part for part, _ in inner], {part.id: own for part, own in inner})
+
+    return passes
 
 
-def _of_roi_aligns(sites: Sequence[RoiAlignSite], lowerings: Lowerings) -> tuple[Pass, ...]:
-    """One node for those that are lowered to it; the others are lowered as what they are made of."""
-    whole = [site for site in sites if lowerings[site.id] == ROI_ALIGN]
-    plain = [site.plain for site in sites if lowerings[site.id] != ROI_ALIGN]
-    return LowerWhole(whole, emit_regions), *lowering_passes(plain, lowerings)
-
-
-def _of_deform_convs(sites: Sequence[DeformSite], lowerings: Lowerings) -> tuple[Pass, ...]:
-    """Those that are written whole; of the others the samplers alone, and what weighs them stays."""
-    whole = [site for site in sites if is_whole(lowerings[site.id], site)]
-    samplers = [site.plain for site in sites if not is_whole(lowerings[site.id], site)]
-    named = {name: [site for site in whole if lowerings[site.id] == name] for name in LOWERINGS}
-    forms = [LowerWhole(own, partial(emit_whole, name=name)) for name, own in named.items() if own]
-    return *forms, *lowering_passes(samplers, lowerings)
-
-
-def _of_attentions(sites: Sequence[AttentionSite], lowerings: Lowerings) -> tuple[Pass, ...]:
-    """The whole for those that are lowered so; of the others the samplers alone, and what weighs them stays."""
-    named = [(name, [site for site in sites if lowerings[site.id] == name]) for name in WHOLE_ATTENTION]
-    whole = [LowerWhole(own, partial(emit_attention, name=name)) for name, own in named if own]
-    parted = [site for site in sites if lowerings[site.id] not in WHOLE_ATTENTION]
-    inner = {sampler.id: lowerings[site.id] for site in parted for sampler in site.plain}
-    return *whole, *lowering_passes([sampler for site in parted for sampler in site.plain], inner)
-
-
-LOWER: dict[str, Callable[[Sequence[Any], Lowerings], tuple[Pass, ...]]] = {
+LOWER: dict[str, LoweringPasses] = {
     "bilinear": _of_samplers,
     "sampler": _of_samplers,
     "grid-sample": _of_samplers,
     "structural": _of_sums,
-    "resize": _of_resizes,
-    "roi-align": _of_roi_aligns,
-    "deform-conv": _of_deform_convs,
-    "deformable-attention": _of_attentions,
+    "resize": _of_wholes(lambda builder, site, name: RESIZING[name].emit(builder, site)),
+    "roi-align": _of_wholes(
+        lambda builder, site, name: emit_regions(builder, site), lambda name, site: name == ROI_ALIGN
+    ),
+    "deform-conv": _of_wholes(emit_whole, is_whole),
+    "deformable-attention": _of_wholes(
+        emit_attention, lambda name, site: name in WHOLE_ATTENTION, lambda site: site.plain
+    ),
 }
 """What makes the passes of sites, by their kind."""
