@@ -15,7 +15,7 @@ from onnxgs_opt.recognition.algebra.expression import Algebra
 from onnxgs_opt.recognition.reflection import is_mirrored
 from onnxgs_opt.samplers.border import clamp, mirror
 from tests.fixtures.named import named
-from tests.fixtures.text import FIRST_THREE, INDICES, READS, TERMS, WEIGHTS
+from tests.fixtures.text import FIRST_THREE, INDICES, READS, TERMS, WEIGHTS, both
 from tests.recognition.test_forms import FORMS as TEST_FORMS
 
 MODEL = (
@@ -62,91 +62,56 @@ g (float[h,w] image, float[p,2] points) => (float[p] out)
 """
 )
 SUM = "out = Add(abc, td)"
-FRACTION = """
-  xs = Sub(xl, tiny)
-  ys = Sub(yl, tiny)
-  xc = Clip(px, zero, xs)
-  yc = Clip(py, zero, ys)
-  u = Mod<fmod=1>(xc, one)
-  v = Mod<fmod=1>(yc, one)
-  x0 = Sub(xc, u)
-  y0 = Sub(yc, v)
-"""
-DIVIDED = """
-  xs = Sub(xl, tiny)
-  ys = Sub(yl, tiny)
-  xc = Clip(px, zero, xs)
-  yc = Clip(py, zero, ys)
-  xq = Div(xc, one)
-  yq = Div(yc, one)
-  x0 = Floor(xq)
-  y0 = Floor(yq)
-  u = Sub(xc, x0)
-  v = Sub(yc, y0)
-"""
-MIRRORED = """
-  xspan = Mul(xl, two)
-  yspan = Mul(yl, two)
-  ax = Abs(px)
-  ay = Abs(py)
-  mx = Mod<fmod=1>(ax, xspan)
-  my = Mod<fmod=1>(ay, yspan)
-  xpast = Greater(mx, xl)
-  ypast = Greater(my, yl)
-  xback = Sub(xspan, mx)
-  yback = Sub(yspan, my)
-  xc = Where(xpast, xback, mx)
-  yc = Where(ypast, yback, my)
-  x0 = Floor(xc)
-  y0 = Floor(yc)
-  u = Sub(xc, x0)
-  v = Sub(yc, y0)
-"""
-ASSIGNED = """
-  xbelow = Less(px, zero)
-  xb1 = NonZero(xbelow)
-  xb2 = Transpose<perm=[1, 0]>(xb1)
-  xb3 = Cast<to=7>(xbelow)
-  xb4 = ReduceSum(xb3)
-  xb5 = Reshape(xb4, k9)
-  xb6 = Expand(zero, xb5)
-  xkept = ScatterND(px, xb2, xb6)
-  xabove = Greater(xkept, xl)
-  xa1 = NonZero(xabove)
-  xa2 = Transpose<perm=[1, 0]>(xa1)
-  xa3 = Cast<to=7>(xabove)
-  xa4 = ReduceSum(xa3)
-  xa5 = Reshape(xa4, k9)
-  xa6 = Expand(xl, xa5)
-  xc = ScatterND(xkept, xa2, xa6)
-  ybelow = Less(py, zero)
-  yb1 = NonZero(ybelow)
-  yb2 = Transpose<perm=[1, 0]>(yb1)
-  yb3 = Cast<to=7>(ybelow)
-  yb4 = ReduceSum(yb3)
-  yb5 = Reshape(yb4, k9)
-  yb6 = Expand(zero, yb5)
-  ykept = ScatterND(py, yb2, yb6)
-  yabove = Greater(ykept, yl)
-  ya1 = NonZero(yabove)
-  ya2 = Transpose<perm=[1, 0]>(ya1)
-  ya3 = Cast<to=7>(yabove)
-  ya4 = ReduceSum(ya3)
-  ya5 = Reshape(ya4, k9)
-  ya6 = Expand(yl, ya5)
-  yc = ScatterND(ykept, ya2, ya6)
-  x0 = Floor(xc)
-  y0 = Floor(yc)
-  u = Sub(xc, x0)
-  v = Sub(yc, y0)
-"""
-EXTRAPOLATED = """
-  xf = Floor(px)
-  yf = Floor(py)
-  x0 = Clip(xf, zero, xm)
-  y0 = Clip(yf, zero, ym)
-  u = Sub(px, x0)
-  v = Sub(py, y0)
+FRACTION = both("""
+  {a}s = Sub({a}l, tiny)
+  {a}c = Clip(p{a}, zero, {a}s)
+  {f} = Mod<fmod=1>({a}c, one)
+  {a}0 = Sub({a}c, {f})
+""")
+DIVIDED = both("""
+  {a}s = Sub({a}l, tiny)
+  {a}c = Clip(p{a}, zero, {a}s)
+  {a}q = Div({a}c, one)
+  {a}0 = Floor({a}q)
+  {f} = Sub({a}c, {a}0)
+""")
+MIRRORED = both("""
+  {a}span = Mul({a}l, two)
+  a{a} = Abs(p{a})
+  m{a} = Mod<fmod=1>(a{a}, {a}span)
+  {a}past = Greater(m{a}, {a}l)
+  {a}back = Sub({a}span, m{a})
+  {a}c = Where({a}past, {a}back, m{a})
+  {a}0 = Floor({a}c)
+  {f} = Sub({a}c, {a}0)
+""")
+ASSIGNED = both("""
+  {a}below = Less(p{a}, zero)
+  {a}b1 = NonZero({a}below)
+  {a}b2 = Transpose<perm=[1, 0]>({a}b1)
+  {a}b3 = Cast<to=7>({a}below)
+  {a}b4 = ReduceSum({a}b3)
+  {a}b5 = Reshape({a}b4, k9)
+  {a}b6 = Expand(zero, {a}b5)
+  {a}kept = ScatterND(p{a}, {a}b2, {a}b6)
+  {a}above = Greater({a}kept, {a}l)
+  {a}a1 = NonZero({a}above)
+  {a}a2 = Transpose<perm=[1, 0]>({a}a1)
+  {a}a3 = Cast<to=7>({a}above)
+  {a}a4 = ReduceSum({a}a3)
+  {a}a5 = Reshape({a}a4, k9)
+  {a}a6 = Expand({a}l, {a}a5)
+  {a}c = ScatterND({a}kept, {a}a2, {a}a6)
+  {a}0 = Floor({a}c)
+  {f} = Sub({a}c, {a}0)
+""")
+EXTRAPOLATED = (
+    both("""
+  {a}f = Floor(p{a})
+  {a}0 = Clip({a}f, zero, {a}m)
+  {f} = Sub(p{a}, {a}0)
+""")
+    + """
   l = GreaterOrEqual(px, zero)
   r = LessOrEqual(px, xl)
   t = GreaterOrEqual(py, zero)
@@ -155,21 +120,18 @@ EXTRAPOLATED = """
   tb9 = And(t, b)
   seen = And(lr, tb9)
 """
-NORMALISED = """
-  sx = Add(px, one)
-  sy = Add(py, one)
-  mx = Mul(sx, xl)
-  my = Mul(sy, yl)
-  xp = Div(mx, two)
-  yp = Div(my, two)
-  xf = Floor(xp)
-  yf = Floor(yp)
-  x0 = Clip(xf, zero, xm)
-  y0 = Clip(yf, zero, ym)
-  xc = Clip(xp, zero, xl)
-  yc = Clip(yp, zero, yl)
-  u = Sub(xc, x0)
-  v = Sub(yc, y0)
+)
+NORMALISED = (
+    both("""
+  s{a} = Add(p{a}, one)
+  m{a} = Mul(s{a}, {a}l)
+  {a}p = Div(m{a}, two)
+  {a}f = Floor({a}p)
+  {a}0 = Clip({a}f, zero, {a}m)
+  {a}c = Clip({a}p, zero, {a}l)
+  {f} = Sub({a}c, {a}0)
+""")
+    + """
   minus = Neg(one)
   l = GreaterOrEqual(px, minus)
   r = LessOrEqual(px, one)
@@ -179,6 +141,7 @@ NORMALISED = """
   tb9 = And(t, b)
   seen = And(lr, tb9)
 """
+)
 OF_UNITS = """
   s = Add(abc, td)
   lit = Cast<to=1>(seen)
@@ -252,17 +215,15 @@ def test_it_is_found_and_lowered(head: str, tail: str, policy: str, change: tupl
     assert [(site.rule, site.policy.border) for site in result.report.sites] == [("GSO001", policy)]
 
 
-FROM_ONE = """
-  xw = Add(xl, one)
-  yw = Add(yl, one)
-  xf = Floor(px)
-  yf = Floor(py)
-  xs = Sub(xf, one)
-  ys = Sub(yf, one)
-  x0 = Clip(xs, zero, xm)
-  y0 = Clip(ys, zero, ym)
-  u = Sub(px, xf)
-  v = Sub(py, yf)
+FROM_ONE = (
+    both("""
+  {a}w = Add({a}l, one)
+  {a}f = Floor(p{a})
+  {a}s = Sub({a}f, one)
+  {a}0 = Clip({a}s, zero, {a}m)
+  {f} = Sub(p{a}, {a}f)
+""")
+    + """
   l = GreaterOrEqual(px, one)
   r = Less(px, xw)
   t = GreaterOrEqual(py, one)
@@ -271,6 +232,7 @@ FROM_ONE = """
   tb9 = And(t, b)
   seen = And(lr, tb9)
 """
+)
 
 
 def test_beside_a_window_nothing_is_added_to_coordinates() -> None:
