@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-import numpy as np
-
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.lowering.attention import BUILT_IN_PLUGIN
 from onnxgs_opt.lowering.axis_matmul import AXIS_MATMUL
-from onnxgs_opt.lowering.base import EXACT, Emitted, Lowering, Tolerance
+from onnxgs_opt.lowering.base import EXACT, Emitted, Lowering, Tolerance, in_halves
 from onnxgs_opt.lowering.blocked_gather import BlockedGather
 from onnxgs_opt.lowering.deform_conv import DEFORM_CONV
 from onnxgs_opt.lowering.emit.operands import BORDERS, emit_plain, plain
@@ -73,10 +71,7 @@ def tolerance_of(lowering: Lowering, site: Site) -> Tolerance:
     """How far a site lowered so may be from the exported one: as many roundings, of the type that it computes in."""
     own = _of_kernels(site, _at_size(lowering, site) or lowering.tolerance)
     tolerance = own if isinstance(lowering, Keep) else _with_border(site, _with_steps(site, own))
-    if not rounds_to_halves(site):
-        return tolerance
-    scale = float(np.finfo(np.float16).eps / np.finfo(np.float32).eps)
-    return replace(tolerance, rtol=scale * tolerance.rtol, atol=scale * tolerance.atol)
+    return in_halves(tolerance) if rounds_to_halves(site) else tolerance
 
 
 def rounds_to_halves(site: Site) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
+
+import numpy as np
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
@@ -32,6 +34,13 @@ EXACT = Tolerance(rtol=0.0, atol=0.0, reason="the same elements, of which nothin
 REORDERED = Tolerance(
     rtol=1e-6, atol=1e-6, reason="the same four products, in another order of summation: a few roundings of fp32"
 )
+
+
+def in_halves(own: Tolerance) -> Tolerance:
+    """The same number of roundings, of which some are to half precision."""
+    scale = float(np.finfo(np.float16).eps / np.finfo(np.float32).eps)
+    return replace(own, rtol=scale * own.rtol, atol=scale * own.atol)
+
 
 SLOPE = 6.0
 """Pixels of a unit-normal image differ by about this at the worst of a few million points."""

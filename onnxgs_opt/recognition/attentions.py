@@ -35,12 +35,13 @@ class Attentions:
     def workload(self, graph: Graph, site: AttentionSite, layout: Layout | None = None) -> str:
         """What it computes and its sizes, and how the samplers in it were spelt."""
         levels = "+".join(by(level) for level in site.levels)
+        sizes = f"{by(site.sizes)}x{site.points_in_words}"
         inner = self.kinds[site.samplers[0].kind].workload(graph, site.plain[0], layout)
-        return f"{self.rule} {levels} {by(site.sizes)} {inner}"
+        return f"{self.rule} {levels} {sizes} {inner}"
 
     def record(self, site: AttentionSite) -> Record:
         """The number of samples, of all channels; GridSample nodes have cases of their own."""
-        samples = known_product((*site.sizes, len(site.levels)))
+        samples = known_product((*site.sizes, site.terms))
         return Record("attentions", (samples,), "GridSample" if site.read_op == "GridSample" else "")
 
     def operands(self, site: AttentionSite) -> tuple[str, str | tuple[str, ...]]:

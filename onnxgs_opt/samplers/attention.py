@@ -16,13 +16,20 @@ Source = tuple[str, int]
 class OfAttention:
     """What has the operands of deformable attention: a site, and what was proven at one set of sizes.
 
-    out[b, q, h, d] = sum over l, p of weights[b, q, h, l, p] * sample(level l of value[b, :, h, d] at
-    locations[b, q, h, l, p]), where a location is x, y from 0 to 1 over the level, edge to edge.
+    out[b, q, h, d] = sum over t of weights[b, q, h, t] * sample(the level of t, of value[b, :, h, d], at
+    locations[b, q, h, t]), where a location is x, y from 0 to 1 over the level, edge to edge. The first terms are
+    those of the first level, as many as it has points.
     """
 
     value: View
     locations: View
     weights: View
+    points: tuple[int, ...]
+
+    @property
+    def terms(self) -> int:
+        """How many samples of all levels together an element of the output is the sum of."""
+        return sum(self.points)
 
     @property
     def operands(self) -> frozenset[str]:
@@ -39,12 +46,15 @@ class AttentionSite(AnySite, OfAttention):
     Attributes:
         samplers: The sampler of each level.
         value: The images [B, S, H, D]: the rows of all levels one after the other, of H heads of D channels.
-        locations: Where the samples are, [B, Q, H, L, P, 2].
-        weights: What each one counts, [B, Q, H, L, P].
+        locations: Where the samples are, [B, Q, H, T, 2].
+        weights: What each one counts, [B, Q, H, T].
+        points: How many terms each level has; T together.
+        dtype: The type in which the value and the weights can be given, float32 or float16.
+        types: The float types of all between the operands and the output.
         levels: Rows and columns of each level; None for what is dynamic.
         sources: For rows and columns of each level the tensor and its axis that has as many; None for what is fixed.
         output_groups: For each axis of `output` those of [B, Q, H, D] that it holds; none for an axis of 1.
-        sizes: B, Q, H, D and P; None for what is dynamic.
+        sizes: B, Q, H and D; None for what is dynamic.
     """
 
     kind: str = "deformable-attention"
@@ -52,6 +62,8 @@ class AttentionSite(AnySite, OfAttention):
     value: View
     locations: View
     weights: View
+    points: tuple[int, ...]
+    types: tuple[str, ...]
     levels: tuple[tuple[int | None, int | None], ...]
     sources: tuple[tuple[Source | None, Source | None], ...]
     output_groups: tuple[tuple[int, ...], ...]
@@ -70,9 +82,13 @@ class AttentionSite(AnySite, OfAttention):
     @property
     def words(self) -> str:
         """Levels, heads and points in a few words."""
-        heads, points = self.sizes[2], self.sizes[4]
         levels = ", ".join(" x ".join("?" if size is None else str(size) for size in level) for level in self.levels)
-        return f"{levels}; {heads} heads, {points} points"
+        return f"{levels}; {self.sizes[2]} heads, {self.points_in_words} points"
+
+    @property
+    def points_in_words(self) -> str:
+        """One number where every level has as many, else a sum."""
+        return "+".join(map(str, self.points if len(set(self.points)) > 1 else self.points[:1]))
 
     @property
     def is_dynamic(self) -> bool:

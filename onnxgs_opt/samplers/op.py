@@ -31,11 +31,11 @@ NAME, NEAREST, CUBIC = NAMES = ("BilinearSample", "NearestSample", "CubicSample"
 """One operator for each number of pixels that are read, because a function's body reads as many for every node."""
 
 ATTENTION = "DeformableAttention"
-"""[B, Q, H, D] of value [B, S, H, D], levels [L, 2], locations [B, Q, H, L, P, 2] and weights [B, Q, H, L, P]."""
+"""[B, Q, H, D] of value [B, S, H, D], levels [L, 3], locations [B, Q, H, T, 2] and weights [B, Q, H, T]."""
 
 BUILT_IN_ATTENTION = "MultiscaleDeformableAttnPlugin_TRT"
 """The same by the name and with the inputs of TensorRT's own plugin, which knows nodes by their name alone: levels, and
-the first pixel of each, in int32."""
+the first pixel of each, in int32; locations [B, Q, H, L, P, 2] and weights [B, Q, H, L, P]."""
 
 VERSION = 2
 """Of the operators' domain; kernels of version 2 take nodes of version 1 too."""

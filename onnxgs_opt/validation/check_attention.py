@@ -21,7 +21,10 @@ from onnxgs_opt.validation.small_sizes import Shapes
 from onnxgs_opt.validation.terms import Terms
 
 Aim = Callable[[int, int, tuple[int, ...]], Array]
-"""From the pixels of an axis, whether that is x (0) or y (1), and a shape [B, Q, H, P] to pixel coordinates of that."""
+"""From the pixels of an axis, whether that is x (0) or y (1), and a shape [B, Q, H, P] to pixel coordinates of that.
+
+P are the points of one level.
+"""
 
 
 def attention_check(graph: Graph, site: AttentionSite, terms: Terms) -> ConeCheck[AttentionSite]:
@@ -51,8 +54,8 @@ def tolerance_of_attention(site: AttentionSite, name: str) -> Tolerance:
     if name in WHOLE:
         return attention_tolerance(site)
     own = max((tolerance_of(LOWERINGS[name], sampler) for sampler in site.samplers), key=lambda t: t.atol)
-    terms = len(site.levels) * (site.sizes[4] or 1)
-    return replace(own, rtol=1e-5, atol=terms * own.atol, reason=f"sums of {terms} samples, each with a weight")
+    rtol = max(1e-5, own.rtol) if "float16" in site.types else 1e-5
+    return replace(own, rtol=rtol, atol=site.terms * own.atol, reason=f"sums of {site.terms} weighted samples")
 
 
 def attention_feeds(
@@ -74,9 +77,10 @@ def attention_feeds(
             raise NotRunnableError(f"'{missing.args[0]}', of which a level has a size, is not known") from None
         shape = spans(site.locations, feeds[name].shape)
         places = np.zeros(shape, np.float32)
-        for level, sizes in enumerate(levels):
+        parts = np.split(places, np.cumsum(site.points)[:-1], axis=3)
+        for part, sizes in zip(parts, levels, strict=True):
             for k, size in enumerate(sizes[::-1]):
-                own = places[..., level, :, k]
+                own = part[..., k]
                 own[...] = (aim(size, k, own.shape) + 0.5) / max(size, 1)
-        feeds[name] = lay_out(site.locations, places, feeds[name].shape)
+        feeds[name] = lay_out(site.locations, places, feeds[name].shape).astype(feeds[name].dtype)
     return feeds

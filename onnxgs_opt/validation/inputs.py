@@ -282,7 +282,8 @@ def _loose_values(
     parts = []
     for span in spans:
         p = pixels(span, 2 * share, rng, kind)
-        parts += [p[:share], (2 * p[share:].astype(np.float64) / (span - 1) - 1).astype(kind)]
+        with np.errstate(over="ignore"):  # what is far outside is infinite in halves
+            parts += [p[:share], (2 * p[share:].astype(np.float64) / (span - 1) - 1).astype(kind)]
     return np.asarray(rng.permutation(np.concatenate(parts))[:count].reshape(shape))
 
 

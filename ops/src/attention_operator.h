@@ -30,50 +30,55 @@ inline ort::Status* read_tensor(const ort::Api* api, ort::KernelContext* context
 }
 
 inline const char* wrong_levels(const Attention& call) {
-    int64_t pixels = 0;
+    int64_t pixels = 0, terms = 0;
     if (call.pixels > INT64_C(0x7fffffff)) return "onnxgs::DeformableAttention: value has 2^31 pixels or more";
     for (int64_t level = 0; level < call.levels; ++level) {
-        const int64_t height = call.sizes[2 * level], width = call.sizes[2 * level + 1];
+        const int64_t height = call.height(level), width = call.width(level), points = call.points(level);
         if (height < 1 || width < 1 || height > call.pixels || width > call.pixels)
             return "onnxgs::DeformableAttention: a level has no pixels, or more than value";
+        if (points < 0 || points > call.terms) return "onnxgs::DeformableAttention: a level has more points than there are";
         pixels += height * width;
+        terms += points;
     }
+    if (terms != call.terms) return "onnxgs::DeformableAttention: levels have other points than locations";
     return pixels == call.pixels ? nullptr : "onnxgs::DeformableAttention: levels have other pixels than value";
 }
 
 // Sizes and tensors of a call, and its output, made. The levels are in the host's memory wherever the rest is.
-inline ort::Status* read_attention(const ort::Api* api, ort::KernelContext* context, Attention& call) {
-    int64_t value[4] = {}, levels[2] = {}, places[6] = {}, weights[5] = {};
+inline ort::Status* read_attention(const ort::Api* api, ort::KernelContext* context, Type element, Attention& call) {
+    int64_t value[4] = {}, levels[2] = {}, places[5] = {}, weights[4] = {};
     const void* data[kAttentionInputs] = {};
     ONNXGS_TRY(read_tensor(api, context, 0, 4, value, data[0]));
     ONNXGS_TRY(read_tensor(api, context, 1, 2, levels, data[1]));
-    ONNXGS_TRY(read_tensor(api, context, 2, 6, places, data[2]));
-    ONNXGS_TRY(read_tensor(api, context, 3, 5, weights, data[3]));
-    bool alike = places[0] == value[0] && places[2] == value[2] && places[3] == levels[0] && levels[1] == 2;
-    for (int axis = 0; axis < 5; ++axis) alike = alike && weights[axis] == places[axis];
-    if (!alike || places[5] != 2) return refusal(api, "onnxgs::DeformableAttention: sizes of its inputs contradict");
-    call.batch = value[0], call.pixels = value[1], call.heads = value[2], call.depth = value[3];
-    call.queries = places[1], call.levels = places[3], call.points = places[4];
-    call.value = static_cast<const float*>(data[0]);
-    call.sizes = static_cast<const int64_t*>(data[1]);
-    call.locations = static_cast<const float*>(data[2]);
-    call.weights = static_cast<const float*>(data[3]);
+    ONNXGS_TRY(read_tensor(api, context, 2, 5, places, data[2]));
+    ONNXGS_TRY(read_tensor(api, context, 3, 4, weights, data[3]));
+    bool alike = places[0] == value[0] && places[2] == value[2] && levels[1] == Attention::kPerLevel;
+    for (int axis = 0; axis < 4; ++axis) alike = alike && weights[axis] == places[axis];
+    if (!alike || places[4] != 2) return refusal(api, "onnxgs::DeformableAttention: sizes of its inputs contradict");
+    call = {value[0], value[1], value[2], value[3], places[1], levels[0], places[3], element == kHalf, data[0],
+            static_cast<const int64_t*>(data[1]), static_cast<const float*>(data[2]), data[3], nullptr};
     if (const char* wrong = wrong_levels(call)) return refusal(api, wrong);
     const int64_t made[4] = {call.batch, call.queries, call.heads, call.depth};
-    void* output = nullptr;
-    ONNXGS_TRY(make_output(api, context, 0, made, 4, output));
-    call.output = static_cast<float*>(output);
-    return nullptr;
+    return make_output(api, context, 0, made, 4, call.output);
 }
 
+// The operator for one type of value, weights and output.
+struct AttentionOperator : Described {
+    Type element;
+};
+
+inline Type element_of(const ort::CustomOp* op) { return static_cast<const AttentionOperator*>(op)->element; }
+
 // The entries that are the same for every provider.
-inline Described described_attention() {
+inline AttentionOperator described_attention(Type element) {
     using ort::CustomOp;
-    Described op = described(kAttention);
+    AttentionOperator op{described(kAttention), element};
     op.GetInputTypeCount = [](const CustomOp*) { return kAttentionInputs; };
     op.GetOutputTypeCount = [](const CustomOp*) -> size_t { return 1; };
-    op.GetInputType = [](const CustomOp*, size_t i) -> int { return i == 1 ? kInt64 : kFloat; };
-    op.GetOutputType = [](const CustomOp*, size_t) -> int { return kFloat; };
+    op.GetInputType = [](const CustomOp* self, size_t i) -> int {
+        return i == 1 ? kInt64 : i == 2 ? kFloat : element_of(self);
+    };
+    op.GetOutputType = [](const CustomOp* self, size_t) -> int { return element_of(self); };
     return op;
 }
 

@@ -65,12 +65,14 @@ CudaOperator cuda_operator(const Family& family, Type image) {
 
 struct AttentionKernel {
     const ort::Api* api;
+    Type element;
 };
 
 ort::Status* ONNXGS_CALL attend(void* self, ort::KernelContext* context) {
-    const ort::Api* api = static_cast<AttentionKernel*>(self)->api;
+    const AttentionKernel& kernel = *static_cast<AttentionKernel*>(self);
+    const ort::Api* api = kernel.api;
     Attention call{};
-    ONNXGS_TRY(read_attention(api, context, call));
+    ONNXGS_TRY(read_attention(api, context, kernel.element, call));
     if (call.levels > kMostDeviceLevels) return refusal(api, "onnxgs::DeformableAttention: more than 16 levels");
     if (call.batch * call.queries * call.heads * call.depth == 0) return nullptr;
     void* stream = nullptr;
@@ -82,12 +84,13 @@ ort::Status* ONNXGS_CALL attend(void* self, ort::KernelContext* context) {
     return nullptr;
 }
 
-Described cuda_attention() {
-    Described op = described_attention();
+AttentionOperator cuda_attention(Type element) {
+    AttentionOperator op = described_attention(element);
     op.GetExecutionProviderType = [](const ort::CustomOp*) { return "CUDAExecutionProvider"; };
     op.GetInputMemoryType = [](const ort::CustomOp*, size_t i) { return i == 1 ? ort::kHostInput : ort::kDefaultMemory; };
-    op.CreateKernelV2 = [](const ort::CustomOp*, const ort::Api* api, const ort::KernelInfo*, void** out) -> ort::Status* {
-        *out = new AttentionKernel{api};
+    op.CreateKernelV2 = [](const ort::CustomOp* self, const ort::Api* api, const ort::KernelInfo*,
+                           void** out) -> ort::Status* {
+        *out = new AttentionKernel{api, element_of(self)};
         return nullptr;
     };
     op.KernelComputeV2 = attend;
@@ -106,9 +109,10 @@ std::vector<CudaOperator> every_operator() {
 
 ort::Status* add_cuda_operators(const ort::Api* api, ort::CustomOpDomain* domain) {
     static const std::vector<CudaOperator> operators = every_operator();
-    static const Described attention = cuda_attention();
+    static const AttentionOperator attentions[] = {cuda_attention(kFloat), cuda_attention(kHalf)};
     for (const CudaOperator& op : operators) ONNXGS_TRY(api->CustomOpDomain_Add()(domain, &op));
-    return api->CustomOpDomain_Add()(domain, &attention);
+    for (const AttentionOperator& op : attentions) ONNXGS_TRY(api->CustomOpDomain_Add()(domain, &op));
+    return nullptr;
 }
 
 }  // namespace onnxgs

@@ -36,20 +36,27 @@ int64_t bytes_as(const onnxgs_device::Sampler& s, const onnxgs_device::Codes& co
     return uses_workspace<T>(s, codes) ? static_cast<int64_t>(onnxgs_device::workspace_bytes<T>(s, codes)) : 0;
 }
 
+template <typename T>
+bool attend_as(const Attention& call, const onnxgs_device::Attention& s, cudaStream_t stream) {
+    return onnxgs_device::attend_all(static_cast<const T*>(call.value), call.locations,
+                                     static_cast<const T*>(call.weights), static_cast<T*>(call.output), s, stream);
+}
+
 }  // namespace
 
 static_assert(kMostDeviceLevels == onnxgs_device::kMostLevels, "levels that a kernel has room for");
 
 int attend_on_device(const Attention& call, void* stream) {
     onnxgs_device::Attention s{call.batch, call.pixels, call.queries, static_cast<int>(call.heads),
-                               static_cast<int>(call.depth), static_cast<int>(call.levels), static_cast<int>(call.points), {}, {}};
+                               static_cast<int>(call.depth), static_cast<int>(call.levels), {}, {}, {}};
     for (int level = 0; level < s.levels; ++level) {
-        s.height[level] = static_cast<int>(call.sizes[2 * level]);
-        s.width[level] = static_cast<int>(call.sizes[2 * level + 1]);
+        s.height[level] = static_cast<int>(call.height(level));
+        s.width[level] = static_cast<int>(call.width(level));
+        s.points[level] = static_cast<int>(call.points(level));
     }
     auto on = static_cast<cudaStream_t>(stream);
-    if (!onnxgs_device::attend_all(call.value, call.locations, call.weights, call.output, s, on)) return cudaErrorInvalidValue;
-    return cudaPeekAtLastError();
+    const bool launched = call.halves ? attend_as<onnxgs_device::half_t>(call, s, on) : attend_as<float>(call, s, on);
+    return launched ? cudaPeekAtLastError() : cudaErrorInvalidValue;
 }
 
 int current_device() {

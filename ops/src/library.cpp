@@ -147,21 +147,23 @@ Operator cpu_operator(const Family& family, Type image, Type grid) {
 struct AttentionKernel {
     const ort::Api* api;
     Kernels kernels;
+    Type element;
 };
 
 ort::Status* ONNXGS_CALL attend(void* self, ort::KernelContext* context) {
     const AttentionKernel& kernel = *static_cast<AttentionKernel*>(self);
     Attention call{};
-    ONNXGS_TRY(read_attention(kernel.api, context, call));
+    ONNXGS_TRY(read_attention(kernel.api, context, kernel.element, call));
     if (call.heads * call.depth == 0) return nullptr;
     return LoopOf<Attention, &Kernels::attend>{call, kernel.kernels}.run(kernel.api, context, call.tasks());
 }
 
-Described cpu_attention() {
-    Described op = described_attention();
+AttentionOperator cpu_attention(Type element) {
+    AttentionOperator op = described_attention(element);
     op.GetExecutionProviderType = [](const ort::CustomOp*) -> const char* { return nullptr; };
-    op.CreateKernelV2 = [](const ort::CustomOp*, const ort::Api* api, const ort::KernelInfo*, void** out) -> ort::Status* {
-        *out = new AttentionKernel{api, best_kernels()};
+    op.CreateKernelV2 = [](const ort::CustomOp* self, const ort::Api* api, const ort::KernelInfo*,
+                           void** out) -> ort::Status* {
+        *out = new AttentionKernel{api, best_kernels(), element_of(self)};
         return nullptr;
     };
     op.KernelComputeV2 = attend;
@@ -190,11 +192,11 @@ ONNXGS_EXPORT onnxgs::ort::Status* ONNXGS_CALL RegisterCustomOps(onnxgs::ort::Se
         return old->CreateStatus()(ort::kNotImplemented, "onnxgs-ops needs onnxruntime 1.17 or later");
     }
     static const std::vector<Operator> operators = every_operator();
-    static const Described attention = cpu_attention();
+    static const AttentionOperator attentions[] = {cpu_attention(kFloat), cpu_attention(kHalf)};
     ort::CustomOpDomain* domain = nullptr;
     ONNXGS_TRY(api->CreateCustomOpDomain()("onnxgs", &domain));
     for (const Operator& op : operators) ONNXGS_TRY(api->CustomOpDomain_Add()(domain, &op));
-    ONNXGS_TRY(api->CustomOpDomain_Add()(domain, &attention));
+    for (const AttentionOperator& op : attentions) ONNXGS_TRY(api->CustomOpDomain_Add()(domain, &op));
 #ifdef ONNXGS_CUDA
     ONNXGS_TRY(add_cuda_operators(api, domain));
 #endif

@@ -76,31 +76,44 @@ extern "C" int onnxgs_sample(const void* image, const void* grid, void* output, 
     return run_host(image, grid, output, mask, s, codes, is_half, bytes);
 }
 
-// sizes: B, S, Q, H, D, L, P; levels: rows and columns of each. The tensors' sizes follow from them.
-extern "C" int onnxgs_attend(const float* value, const float* locations, const float* weights, float* output,
-                             const long long* z, const long long* levels) {
-    Attention s{z[0], z[1], z[2], static_cast<int>(z[3]), static_cast<int>(z[4]), static_cast<int>(z[5]),
-                static_cast<int>(z[6]), {}, {}};
-    for (int l = 0; l < s.levels; ++l) {
-        s.height[l] = static_cast<int>(levels[2 * l]);
-        s.width[l] = static_cast<int>(levels[2 * l + 1]);
-    }
+namespace {
+
+template <typename T>
+int attend_host(const void* value, const float* locations, const void* weights, void* output, const Attention& s) {
 #ifdef __CUDACC__
-    const long long terms = z[0] * z[2] * z[3] * z[5] * z[6];
-    const size_t bytes[] = {static_cast<size_t>(4 * z[0] * z[1] * z[3] * z[4]), static_cast<size_t>(8 * terms),
-                            static_cast<size_t>(4 * terms), static_cast<size_t>(4 * s.outputs())};
+    const long long rows = s.batch * s.queries * s.heads, terms = rows * s.terms();
+    const size_t bytes[] = {sizeof(T) * s.batch * s.pixels * s.heads * s.depth, static_cast<size_t>(8 * terms),
+                            sizeof(T) * terms, sizeof(T) * s.outputs()};
     const void* host[] = {value, locations, weights, output};
-    float* on[4] = {};
+    void* on[4] = {};
     for (int i = 0; i < 4; ++i) {
         if (bytes[i]) cudaMalloc(&on[i], bytes[i]);
         if (bytes[i]) cudaMemcpy(on[i], host[i], bytes[i], cudaMemcpyHostToDevice);
     }
-    const bool done = attend_all(on[0], on[1], on[2], on[3], s, nullptr);
+    const bool done = attend_all(static_cast<const T*>(on[0]), static_cast<const float*>(on[1]),
+                                 static_cast<const T*>(on[2]), static_cast<T*>(on[3]), s, cudaStream_t{});
     cudaDeviceSynchronize();
     if (bytes[3]) cudaMemcpy(output, on[3], bytes[3], cudaMemcpyDeviceToHost);
-    for (float* pointer : on) cudaFree(pointer);
+    for (void* pointer : on) cudaFree(pointer);
     return done ? static_cast<int>(cudaGetLastError()) : -1;
 #else
-    return attend_all(value, locations, weights, output, s, nullptr) ? 0 : -1;
+    const bool done = attend_all(static_cast<const T*>(value), locations, static_cast<const T*>(weights),
+                                 static_cast<T*>(output), s, cudaStream_t{});
+    return done ? 0 : -1;
 #endif
+}
+
+}  // namespace
+
+// sizes: B, S, Q, H, D, L; levels: rows, columns and points of each. The tensors' sizes follow from them.
+extern "C" int onnxgs_attend(const void* value, const float* locations, const void* weights, void* output,
+                             const long long* z, const long long* levels, int is_half) {
+    Attention s{z[0], z[1], z[2], static_cast<int>(z[3]), static_cast<int>(z[4]), static_cast<int>(z[5]), {}, {}, {}};
+    for (int l = 0; l < s.levels; ++l) {
+        s.height[l] = static_cast<int>(levels[3 * l]);
+        s.width[l] = static_cast<int>(levels[3 * l + 1]);
+        s.points[l] = static_cast<int>(levels[3 * l + 2]);
+    }
+    if (is_half) return attend_host<half_t>(value, locations, weights, output, s);
+    return attend_host<float>(value, locations, weights, output, s);
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import cycle, islice, product
 from pathlib import Path
@@ -173,14 +173,15 @@ class Library:
         assert status == 0, f"error {status}"
         return output
 
-    def attend(self, value: Array, levels: Sequence[Sequence[int]], locations: Array, weights: Array) -> Array:
-        """Deformable attention into a poisoned output."""
+    def attend(self, value: Array, levels: Array, locations: Array, weights: Array) -> Array:
+        """Deformable attention into a poisoned output of the value's type."""
         batch, pixels, heads, depth = value.shape
-        queries, points = locations.shape[1], locations.shape[4]
-        output = np.full((batch, queries, heads, depth), np.nan, np.float32)
+        queries = locations.shape[1]
+        output = np.full((batch, queries, heads, depth), np.nan, value.dtype)
         pointers = [ctypes.c_void_p(a.ctypes.data) for a in (value, locations, weights, output)]
-        sizes = (ctypes.c_longlong * 7)(batch, pixels, queries, heads, depth, len(levels), points)
-        status = self._attend(*pointers, sizes, (ctypes.c_longlong * (2 * len(levels)))(*np.ravel(levels)))
+        sizes = (ctypes.c_longlong * 6)(batch, pixels, queries, heads, depth, len(levels))
+        each = (ctypes.c_longlong * levels.size)(*levels.ravel().tolist())
+        status = self._attend(*pointers, sizes, each, int(value.dtype == np.float16))
         assert status == 0, f"error {status}"
         return output
 

@@ -71,23 +71,23 @@ static bool same(const Kernels& kernels, Codes codes, Type image_type, Type grid
            std::memcmp(masks[0].get(), masks[1].get(), mask_bytes) == 0;
 }
 
-// Of deformable attention: B, Q, H, D, P, with levels of 3 x 4, 1 x 5 and 6 x 1.
-static bool same_attention(const Kernels& kernels, const int64_t (&s)[5]) {
-    const int64_t sizes[] = {3, 4, 1, 5, 6, 1}, levels = 3, pixels = 23;
-    Attention call{s[0], pixels, s[2], s[3], s[1], levels, s[4], nullptr, sizes, nullptr, nullptr, nullptr};
-    const int64_t terms = s[0] * s[1] * s[2] * call.terms(), made = s[0] * s[1] * s[2] * s[3];
-    auto value = tensor(kFloat, s[0] * pixels * s[2] * s[3], -1, 1), weights = tensor(kFloat, terms, -1, 1);
+// Of deformable attention: B, Q, H, D, P, with levels of 3 x 4, 1 x 5 and 6 x 1, of P, 2P and no points.
+static bool same_attention(const Kernels& kernels, const int64_t (&s)[5], bool halves) {
+    const int64_t sizes[] = {3, 4, s[4], 1, 5, 2 * s[4], 6, 1, 0}, levels = 3, pixels = 23, own = 3 * s[4];
+    const Type type = halves ? kHalf : kFloat;
+    const int64_t terms = s[0] * s[1] * s[2] * own, made = s[0] * s[1] * s[2] * s[3];
+    auto value = tensor(type, s[0] * pixels * s[2] * s[3], -1, 1), weights = tensor(type, terms, -1, 1);
     auto places = tensor(kFloat, 2 * terms, -1.5, 2.5);
+    Attention call{s[0],  pixels,      s[2],  s[3], s[1], levels, own, halves, value.get(),
+                   sizes, reinterpret_cast<const float*>(places.get()), weights.get(), nullptr};
     std::unique_ptr<char[]> outputs[2];
+    const size_t bytes = made * size_of(type);
     for (int i = 0; i < 2; ++i) {
-        outputs[i].reset(new char[made * 4]);
-        call.value = reinterpret_cast<const float*>(value.get());
-        call.weights = reinterpret_cast<const float*>(weights.get());
-        call.locations = reinterpret_cast<const float*>(places.get());
-        call.output = reinterpret_cast<float*>(outputs[i].get());
+        outputs[i].reset(new char[bytes]);
+        call.output = outputs[i].get();
         all(call, call.tasks(), kernels.attend, i == 0 ? 1 : 4);
     }
-    return std::memcmp(outputs[0].get(), outputs[1].get(), made * 4) == 0;
+    return std::memcmp(outputs[0].get(), outputs[1].get(), bytes) == 0;
 }
 
 int main() {
@@ -102,7 +102,9 @@ int main() {
     const int64_t attentions[][5] = {{2, 7, 3, 5, 4}, {1, 70, 2, 32, 4}, {1, 3, 1, 43, 1}, {1, 2, 2, 9, 30}, {2, 3, 2, 8, 0}};
     for (const Kernels& kernels : found)
         for (const auto& size : attentions)
-            if (!same_attention(kernels, size)) return std::printf("attention of %d channels differs\n", int(size[3])), 1;
+            for (bool halves : {false, true})
+                if (!same_attention(kernels, size, halves))
+                    return std::printf("attention of %d channels differs\n", int(size[3])), 1;
     int count = 0;
     for (const Kernels& kernels : found)
         for (int code = 0; code < kBorders * kWindows * kCoordinates * kLayouts * 6; ++code) {

@@ -11,7 +11,7 @@ import pytest
 
 from tests.native.sampling import Case, Library, cases, check
 from tests.native.test_attention import CASES as ATTENTION
-from tests.native.test_attention import feeds_of, wanted
+from tests.native.test_attention import TYPES, assert_true, feeds_of
 
 HERE = Path(__file__).parent
 NATIVE = HERE.parent.parent / "native"
@@ -44,9 +44,10 @@ def test_on_the_host(host: Library, case: Case) -> None:
     check(host, case)
 
 
+@pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("case", ATTENTION)
-def test_deformable_attention_on_the_host(host: Library, case: str) -> None:
-    check_attention(host, case)
+def test_deformable_attention_on_the_host(host: Library, case: str, dtype: str) -> None:
+    check_attention(host, case, dtype)
 
 
 def test_an_axis_whose_pixels_fp32_cannot_tell_apart_is_refused(host: Library) -> None:
@@ -62,17 +63,17 @@ def empty() -> tuple[np.ndarray, np.ndarray]:
     return np.empty(0, np.float32), np.empty(0, np.float32)
 
 
-def check_attention(library: Library, case: str) -> None:
-    feeds = feeds_of(case)
-    found = library.attend(feeds["value"], feeds["levels"].tolist(), feeds["locations"], feeds["weights"])
-    np.testing.assert_allclose(found, wanted(case, feeds), rtol=1e-4, atol=2e-5)
+def check_attention(library: Library, case: str, dtype: str) -> None:
+    feeds = feeds_of(case, dtype)
+    assert_true(case, feeds, library.attend(*(feeds[name] for name in ("value", "levels", "locations", "weights"))))
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not GPU, reason="needs an NVIDIA GPU and nvcc")
+@pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("case", ATTENTION)
-def test_deformable_attention_on_the_device(device: Library, case: str) -> None:
-    check_attention(device, case)
+def test_deformable_attention_on_the_device(device: Library, case: str, dtype: str) -> None:
+    check_attention(device, case, dtype)
 
 
 @pytest.mark.gpu

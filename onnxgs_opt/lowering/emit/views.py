@@ -41,13 +41,15 @@ def _laid_out_operand(builder: Builder, view: View) -> Tensor:
         tensor = _split_axis(builder, tensor, view.rank - len(view.repeats), *view.split)
     if view.repeats:
         tensor = _repeated(builder, tensor, view)
-    units = [axis for axis in range(view.rank) if axis not in view.order]
-    tensor = builder.squeeze(tensor, units)
     kept = sorted(view.order)
-    tensor = builder.transpose(tensor, [kept.index(axis) for axis in view.order])
-    if all(len(group) <= 1 for group in view.groups):
+    is_merged = any(len(group) > 1 for group in view.groups)
+    if not is_merged or list(view.order) != kept:  # else one Reshape does it all
+        tensor = builder.squeeze(tensor, [axis for axis in range(view.rank) if axis not in view.order])
+        tensor = builder.transpose(tensor, [kept.index(axis) for axis in view.order])
+        kept = list(range(len(kept)))
+    if not is_merged:
         return builder.unsqueeze(tensor, [k for k, group in enumerate(view.groups) if not group])
-    dims = iter([builder.dim(tensor, axis) for axis in range(len(view.order))])
+    dims = iter([builder.dim(tensor, axis) for axis in kept])
     return builder.reshape(tensor, [builder.dims_product([next(dims) for _ in group]) for group in view.groups])
 
 

@@ -1,18 +1,19 @@
 """The proof that weighted samples of several levels, summed, are deformable attention, at one set of sizes.
 
-Labels are named so: b items, q queries, h heads, l levels, p points of a level, d channels, s pixels of all levels.
+Labels are named so: b items, q queries, h heads, l levels, p points of a level, t terms (the points of all levels),
+d channels, s pixels of all levels, c x and y.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 
 from onnxgs_opt.ir.def_use import Array, Scope
-from onnxgs_opt.recognition.attention.labels import Label, along, groupings, is_same, view_of
+from onnxgs_opt.recognition.attention.labels import Label, Labels, along, groupings, is_same, view_of
 from onnxgs_opt.recognition.attention.terms import Traces, Weighted, plain, terms_of
 from onnxgs_opt.recognition.attention.ways import Way
 from onnxgs_opt.recognition.deform.proof import divisors
@@ -28,8 +29,17 @@ T = TypeVar("T")
 UNIT = 2.0**-20
 """By how much, relatively, a product of rounded factors may differ from a size, and a sum of numbers from -1/2."""
 
+FLOATS = ("float16", "float32")
+"""What deformable attention may compute in."""
+
+PLACED = LAYOUT | {"Cast"}
+"""What may be between the levels or the weights and the tensor that they are parts of."""
+
 DYNAMIC = "bq"
 """The labels whose sizes may be dynamic."""
+
+TERMS = ("t", "lp")
+"""The labels that an operand may have of its terms: one axis, or one of levels and one of points, in either order."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,7 @@ class Found(OfAttention):
     value: View
     locations: View
     weights: View
+    points: tuple[int, ...]
     levels: tuple[tuple[int, int], ...]
     output_groups: tuple[tuple[int, ...], ...]
     sizes: tuple[int, ...]
@@ -67,10 +78,9 @@ class _Proof:
     ) -> None:
         self.scope, self.values, self.sites, self.way, self.terms = scope, values, sites, way, terms
         self.levels = [self._level(site) for site in sites]
-        self.points = len(terms) // len(sites)
-        counts = [sum(term.sampler == k for term in terms) for k in range(len(sites))]
-        if set(counts) != {self.points}:
-            raise NoForm("its levels have different numbers of points")
+        self.counts = [sum(term.sampler == k for term in terms) for k in range(len(sites))]
+        if 0 in self.counts:
+            raise NoForm("of one of its levels it sums nothing")
         self.lead = terms[0].sample[:2]
 
     def _level(self, site: Site) -> tuple[int, int]:
@@ -81,7 +91,7 @@ class _Proof:
         """See `proven`."""
         images = [site.image.tensor for site in self.sites]
         why: NoForm | None = None
-        for base in self._common(images, LAYOUT):
+        for base in self._common(images, PLACED):
             try:
                 return self._by(_Pixels.of(self, base))
             except NoForm as reason:
@@ -91,7 +101,8 @@ class _Proof:
     def _common(self, names: Sequence[str], through: frozenset[str]) -> list[str]:
         """What several tensors are made of alone, beside what is fixed: the farthest first."""
         chains = [origins(self.scope, self.values, name, through) for name in names]
-        return [base for base in chains[0][::-1] if all(base in chain for chain in chains)]
+        common = (base for base in chains[0][::-1] if all(base in chain for chain in chains))
+        return [base for base in common if str(self.values.facts[base].dtype) in FLOATS]
 
     def _by(self, pixels: _Pixels) -> Found:
         """The proof by one tensor that the levels may be parts of."""
@@ -137,11 +148,12 @@ class _Proof:
         return Found(
             samplers=tuple(order),
             value=value,
-            locations=self._locations(sizes, places, terms),
+            locations=self._locations(sizes, places, terms, order),
             weights=weights,
+            points=tuple(self.counts[k] for k in order),
             levels=tuple(self.levels[k] for k in order),
             output_groups=tuple(tuple("bqhd".index(key) for key in keys) for keys in groups),
-            sizes=(sizes["b"], sizes["q"], sizes["h"], sizes["d"], self.points),
+            sizes=(sizes["b"], sizes["q"], sizes["h"], sizes["d"]),
         )
 
     def _weights(
@@ -157,14 +169,16 @@ class _Proof:
                 own = plain(traces.traced(term.weights), term.weights).index
                 index.append([taken(array, term.index) for array in own])
             terms = _points(self.terms, index, order)
-            labels = self._labels("bqhlp", sizes, places, terms)
-            per_axis = list(zip(*index, strict=True))
-            return view_of(base, self._shape(base), per_axis, labels, DYNAMIC), terms
+            return self._view(base, index, self._labels(sizes, places, terms, order)), terms
 
-        return _first(made, self._common(list(dict.fromkeys(names)), LAYOUT), "its weights are not of one tensor")
+        return _first(made, self._common(list(dict.fromkeys(names)), PLACED), "its weights are not of one tensor")
 
     def _locations(
-        self, sizes: Mapping[str, int], places: Mapping[str, Array], terms: Sequence[tuple[int, int]]
+        self,
+        sizes: Mapping[str, int],
+        places: Mapping[str, Array],
+        terms: Sequence[tuple[int, int]],
+        order: Sequence[int],
     ) -> View:
         """The view of the tensor that holds x and y, from 0 to 1, of every term."""
         names = [name for site in self.sites for name in _coordinates(site)]
@@ -177,22 +191,40 @@ class _Proof:
                 for term in self.terms
                 for k in range(2)
             ]
-            labels = dict(self._labels("bqhlp", sizes, places, [own for own in terms for _ in range(2)]))
+            labels = self._labels(sizes, places, [own for own in terms for _ in range(2)], order)
             rank = len(places["b"].shape)
             labels["c"] = Label(2, tuple(np.full([1] * rank, k % 2) for k in range(len(index))))
-            return view_of(base, self._shape(base), list(zip(*index, strict=True)), labels, DYNAMIC)
+            return self._view(base, index, labels)
 
         return _first(made, self._common(list(dict.fromkeys(names)), ADDS), "its points are not of one tensor")
 
     def _labels(
-        self, keys: str, sizes: Mapping[str, int], places: Mapping[str, Array], terms: Sequence[tuple[int, int]]
+        self,
+        sizes: Mapping[str, int],
+        places: Mapping[str, Array],
+        terms: Sequence[tuple[int, int]],
+        order: Sequence[int],
     ) -> dict[str, Label]:
-        """Labels of the terms, in the order of `keys`."""
+        """Labels of the terms, of which each has its level and point; of levels only where all have as many points."""
         rank = len(places["b"].shape)
-        level, point = (tuple(np.full([1] * rank, own[k]) for own in terms) for k in range(2))
+        counts = [self.counts[k] for k in order]
+        numbers = [(sum(counts[:level]) + point, level, point) for level, point in terms]
+        t, level, point = (tuple(np.full([1] * rank, own[k]) for own in numbers) for k in range(3))
         known = {key: Label(sizes[key], (places[key],) * len(terms)) for key in "bqh"}
-        known |= {"l": Label(len(self.sites), level), "p": Label(self.points, point)}
-        return {key: known[key] for key in keys}
+        known |= {"t": Label(sum(counts), t)}
+        return known | ({"l": Label(len(counts), level), "p": Label(counts[0], point)} if len(set(counts)) == 1 else {})
+
+    def _view(self, base: str, index: Sequence[Sequence[Array]], labels: Labels) -> View:
+        """The view of a tensor as [b, q, h, t], and c where that is a label; `index` has its axes for each term."""
+        per_axis = list(zip(*index, strict=True))
+
+        def made(terms: str) -> View:
+            keys = [key for key in ("b", "q", "h", *terms, "c") if key in labels]
+            view = view_of(base, self._shape(base), per_axis, {key: labels[key] for key in keys}, DYNAMIC)
+            own = sum((view.groups[keys.index(key)] for key in terms), ())
+            return replace(view, groups=(*view.groups[:3], own, *view.groups[3 + len(terms) :]))
+
+        return _first(made, [terms for terms in TERMS if set(terms) <= set(labels)], "")
 
     def _shape(self, name: str) -> tuple[int, ...]:
         return self.values.facts[name].shape or ()
@@ -212,8 +244,10 @@ def _first(made: Callable[[str], T], bases: Sequence[str], none: str) -> T:
 def _points(terms: Sequence[Weighted], index: Sequence[Sequence[Array]], order: Sequence[int]) -> list[tuple[int, int]]:
     """Of each term its level and which point of that it is, as the elements of the weights follow each other."""
     keys = [tuple(int(array.flat[0]) for array in own) for own in index]
-    ranked = sorted(range(len(terms)), key=lambda k: (terms[k].sampler, keys[k]))
-    place = {k: i % (len(terms) // len(order)) for i, k in enumerate(ranked)}
+    place: dict[int, int] = {}
+    for sampler in order:
+        own = sorted((k for k, term in enumerate(terms) if term.sampler == sampler), key=keys.__getitem__)
+        place |= {k: point for point, k in enumerate(own)}
     return [(order.index(term.sampler), place[k]) for k, term in enumerate(terms)]
 
 

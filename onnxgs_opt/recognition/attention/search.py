@@ -12,14 +12,14 @@ from onnxgs_opt.diagnostics import Remark
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.operators import operator
-from onnxgs_opt.recognition.attention.proof import proven
+from onnxgs_opt.recognition.attention.proof import FLOATS, proven
 from onnxgs_opt.recognition.attention.ways import Way, ways_of
 from onnxgs_opt.recognition.attentions import RULE
 from onnxgs_opt.recognition.composite_sizes import Composites, CompositeSizes, of_all
 from onnxgs_opt.recognition.deform.traced import check_apart
 from onnxgs_opt.recognition.fixed_values import FixedValues
 from onnxgs_opt.recognition.lifting.dynamic_dims import Box
-from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN
+from onnxgs_opt.recognition.lifting.shape_functions import float_types
 from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
 from onnxgs_opt.recognition.linear_forms import NoForm
 from onnxgs_opt.samplers.attention import AttentionSite, Source
@@ -55,17 +55,17 @@ def _site(scope: Scope, sizes: CompositeSizes, sites: Sequence[Site], way: Way) 
     """The site of a way whose samplers are `sites`; NoForm where it is none."""
     seen = [proven(scope, FixedValues(scope, facts), sites, way) for facts in sizes.near()]
     found = seen[0]
-    if any(replace(other, sizes=found.sizes, levels=found.levels) != found for other in seen):
+    if any(replace(other, sizes=found.sizes, levels=found.levels, points=found.points) != found for other in seen):
         raise NoForm("what it computes changes with the dynamic sizes")
     static = of_all(other.sizes for other in seen)
-    if None in (static[2], static[3], static[4]):
+    if None in (static[2], static[3]) or any(other.points != found.points for other in seen):
         raise NoForm("how many heads, channels or points there are is dynamic")
     check_apart(scope, way.output, {site.output for site in sites}, found.operands)
     cone = of_claim(scope, way.output, found.operands)
-    made = [sizes.sets.facts(0).get(t.name, UNKNOWN).dtype for node in cone for t in (*node.inputs, *node.outputs)]
-    others = {str(dtype) for dtype in made if dtype is not None and dtype.kind == "f"} - {"float32"}
-    if others:
-        raise NoForm(f"it computes in {' and '.join(sorted(others))}, not in float32 alone")
+    facts = sizes.sets.facts(0)
+    types = float_types([facts[name] for name in found.operands], cone, facts)
+    if others := [name for name in types if name not in FLOATS]:
+        raise NoForm(f"it computes in {' and '.join(others)}, not in {' or '.join(FLOATS)} alone")
     samplers = tuple(sites[k] for k in found.samplers)
     domain = sizes.domain(way.output, found.value, [found.locations, found.weights], samplers)
     levels = tuple(_level(own) for own in zip(*(other.levels for other in seen), strict=True))
@@ -75,7 +75,8 @@ def _site(scope: Scope, sizes: CompositeSizes, sites: Sequence[Site], way: Way) 
         output=way.output,
         reads=tuple(dict.fromkeys(read for site in samplers for read in site.reads)),
         read_op=samplers[0].read_op,
-        dtype=samplers[0].dtype,
+        dtype=float_types([facts[view.tensor] for view in (found.value, found.weights)], (), facts)[-1],
+        types=types,
         policy=Policy(),
         kernels=samplers[0].kernels,
         coordinates="unit",
@@ -86,6 +87,7 @@ def _site(scope: Scope, sizes: CompositeSizes, sites: Sequence[Site], way: Way) 
         value=found.value,
         locations=found.locations,
         weights=found.weights,
+        points=found.points,
         levels=levels,
         sources=tuple(_sources(sizes, cone, *own) for own in zip(samplers, levels, strict=True)),
         output_groups=found.output_groups,

@@ -102,7 +102,7 @@ def _made(node: Node, inputs: Sequence[str], own: dict[str, _Held]) -> _Held | N
     union = _Held(max(stages), samplers, products, any(found.folds for found in own.values()))
     if op == "Concat":
         return union if len(stages) == 1 and len(own) == len(set(inputs)) and SUMS not in stages else None
-    if op in (BEHIND if SUMS in stages else LAYOUT):
+    if op in (BEHIND if SUMS in stages else LAYOUT | {"Cast"}):
         return union if inputs[0] in own and len(own) == 1 else None
     if op in {"Mul"} | CONTRACTS:
         other = [name for name in inputs if name not in own]
