@@ -1,15 +1,22 @@
 """Deformable convolutions spelt as samplers, as deform_conv2d_onnx_exporter writes them, against one DeformConv.
 
 `python -m bench.deforms` writes a table into bench/results; `python -m bench.record` puts it into the recorded table.
-Where onnxgs-ops is installed the operator is a form, too.
+Where onnxgs-ops is installed the operator is a form, too. With --gates it times what `auto` makes of each, small and
+large, in the package's opset, in one that has GridSample and in one that has DeformConv, and exits 1 where that gains
+too little.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
+from onnx import ModelProto
+
+from bench.gates import Gate, gate, judge
 from bench.measure import header
 from bench.one_site import arguments, in_turn, write
 from onnxgs_opt.api import look
@@ -26,16 +33,26 @@ SIZES = ((16, 16, 16), (32, 32, 32), (64, 64, 64), (64, 128, 128))
 READS = {"GatherND": "gather_nd", "GatherElements": "gather"}
 """What the package writes by default, and what it writes where it is asked to."""
 
-BUDGET_S = 3.0
+OPSETS = (12, 17, 19)
+LEAST = 3.0
+"""How many times as fast as the package's form `auto` has to be."""
+
+AT = ((16, 16, 16), (64, 64, 64))
+"""The sizes at which it has to."""
+
+BUDGET_S = 1.5
+
+
+def model_of(read: str, size: tuple[int, int, int], opset: int) -> ModelProto:
+    """What the package writes, with as many channels made as read."""
+    channels, *image = size
+    made: dict[str, Any] = {"channels": channels, "made": channels, "size": (image[0], image[1])}
+    return build(Spelling(**made, read=READS[read], bias="added", opset=opset))
 
 
 def measure(read: str, size: tuple[int, int, int], opset: int, target: str) -> dict[str, Any]:
     """The exported form, and every form that does not refuse, in turn."""
-    channels, *image = size
-    spelling = Spelling(
-        channels=channels, made=channels, size=(image[0], image[1]), read=READS[read], bias="added", opset=opset
-    )
-    graph, found = look(Graph.from_proto(build(spelling)))
+    graph, found = look(Graph.from_proto(model_of(read, size, opset)))
     (site,) = found.deforms
     trial = trial_of(graph, graph, site)
     refused = KINDS[site.kind].refusals(site, Target(opset, target))
@@ -54,9 +71,21 @@ def measure(read: str, size: tuple[int, int, int], opset: int, target: str) -> d
     }
 
 
+def gates(target: str) -> Iterator[Gate]:
+    """What `auto` gains on each form of the package at `AT`."""
+    for read, opset, size in product(READS, OPSETS, AT):
+        model = model_of(read, size, opset)
+        graph, found = look(Graph.from_proto(model))
+        trial = trial_of(graph, graph, found.deforms[0])
+        what = f"{read}, opset {opset}, 1x{'x'.join(map(str, size))}"
+        yield gate(what, LEAST, model, trial.feeds(trial.cone(graph), 0), target)
+
+
 def main() -> int:
     """Run the command line."""
     options = arguments("deforms", __doc__).parse_args()
+    if options.gates:
+        return judge(gates(options.target), options.machine)
     command = ["python -m bench.deforms", *sys.argv[1:]]
     result: dict[str, Any] = {"run": header(options.target, options.machine, command), "deforms": []}
     for read in READS:

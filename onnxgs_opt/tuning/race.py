@@ -30,7 +30,7 @@ PATIENCE = 8
 
 LEAST_LIMIT_S = 2.0
 RIVAL = 1.5
-"""Candidates this much slower than the best after one call are not timed further."""
+"""Candidates that took this much longer than the best in two calls are not timed further."""
 
 INEXACT = 1.05
 """A lowering that costs precision has to be this much faster than one that does not."""
@@ -97,11 +97,11 @@ class Contest:
             return "build_failed"
 
     def run(self, left_s: float = LONG_BUDGET_S) -> tuple[str, str, dict[str, Measurement]]:
-        """The winner, why it won, and a row for each that took part; those far behind after one call run no further.
+        """The winner, why it won, and a row for each that took part; those far behind in two calls run no further.
 
         Where less than `left_s` seconds are left, the others run for a shorter time, too.
         """
-        once = {name: settled(call) for name, call in self._calls.items()}
+        once = first_calls(self._calls)
         best = min(once.values())
         racing = {name: call for name, call in self._calls.items() if name == KEEP or once[name] <= RIVAL * best}
         most = max(SITE_BUDGET_S, min(LONG_BUDGET_S, left_s))
@@ -109,6 +109,13 @@ class Contest:
         rows = {name: _row(result, name) if name in racing else _slow_row(result, once, name) for name in self._calls}
         rows = {name: replace(row, max_abs=self._errors.get(name)) for name, row in rows.items()}
         return *winner_of(result), {**self._rows, **rows}
+
+
+def first_calls(calls: Mapping[str, Call]) -> dict[str, float]:
+    """Seconds of a call of each; of the shorter of two where the first is far behind, as one may have been held up."""
+    once = {name: settled(call) for name, call in calls.items()}
+    limit = RIVAL * min(once.values())
+    return {name: taken if taken <= limit else min(taken, settled(calls[name])) for name, taken in once.items()}
 
 
 def _row(result: Race, name: str) -> Measurement:

@@ -241,6 +241,23 @@ def test_a_merged_sum_of_reads_goes_through_the_whole_tool(monkeypatch: pytest.M
     assert [node.op_type for node in result.model.graph.node].count("Gather") == 1
 
 
+def test_one_call_that_was_held_up_puts_no_form_out_of_the_race() -> None:
+    """Of three forms, two of which took long in their first call, and one of those in its second, too."""
+
+    class Call:
+        def __init__(self, *seconds: float) -> None:
+            self.left = list(seconds)
+
+        def __call__(self) -> None: ...
+
+        def seconds(self, calls: int) -> float:
+            return self.left.pop(0)
+
+    calls = {"best": Call(1.0), "held up": Call(9.0, 1.1), "slow": Call(8.0, 9.0)}
+    assert tune.first_calls(calls) == {"best": 1.0, "held up": 1.1, "slow": 8.0}
+    assert not any(call.left for call in calls.values())
+
+
 def test_measurements_are_remembered(
     canonical: tuple[Graph, Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
