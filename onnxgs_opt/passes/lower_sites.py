@@ -42,7 +42,7 @@ def lower(graph: Graph, sites: Sequence[AnySite], lowerings: Lowerings) -> Graph
     """A copy of the canonical graph in which the sites that `lowerings` names by id are lowered so."""
     lowered = graph.copy()
     passes = lowering_passes([site for site in sites if site.id in lowerings], lowerings)
-    Pipeline("lower", (*passes, SHARE, EliminateDead())).run(lowered)
+    Pipeline("lower", (*passes, SHARE, EliminateDead(), PASSES["split-parts"])).run(lowered)
     if not lowered.gs.functions:  # raising needed a newer IR for its function
         lowered.envelope.ir_version = graph.envelope.ir_version
     lowered.set_metadata(METADATA, json.dumps({"version": __version__, "plan": dict(lowerings)}, sort_keys=True))
