@@ -12,6 +12,7 @@ from onnxgs_opt.ir import Body, Node, Tensor, Variable
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance, bilinear_refusal, gather_refusal
 from onnxgs_opt.lowering.emit.image_layouts import in_result_type
+from onnxgs_opt.lowering.emit.point_blocks import emit_point_blocks
 from onnxgs_opt.lowering.emit.stacked import emit_stack
 from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.lowering.merged_gather import PLANES_UP_TO, emit_row_taps
@@ -29,7 +30,7 @@ class BlockedGather:
     """A Scan over blocks of points: what is read, four times the size of the result, never reaches the main memory.
 
     The body has a Gather of channels-last rows and their product with the weights; indices and weights, which are small
-    where there are many channels, are made before.
+    where there are many channels, are made before. Of few channels it has a GatherElements, and any number of points.
     """
 
     name: str = "blocked-gather"
@@ -44,15 +45,20 @@ class BlockedGather:
             return refusal
         if (refusal := gather_refusal(self.name, site, target)) is not None:
             return refusal
-        if site.points is None or site.channels is None:
-            return "blocked-gather needs to know the numbers of points and channels, and they are dynamic"
+        if site.channels is None:
+            return "blocked-gather needs to know the number of channels, and it is dynamic"
         if site.channels <= PLANES_UP_TO:
-            return f"blocked-gather is for more than {PLANES_UP_TO} channels, the image has {site.channels}"
+            return _few_points(site.points, self.elements // max(1, site.channels))
+        if site.points is None:
+            return f"of more than {PLANES_UP_TO} channels, blocked-gather needs to know how many points there are"
         return block_refusal(site.points, self.elements / site.channels)
 
     def emit(self, builder: Builder, site: Site) -> Emitted:
         """Write the sampler; see `Lowering.emit`."""
-        count, channels = cast(int, site.points), cast(int, site.channels)
+        channels = cast(int, site.channels)
+        if channels <= PLANES_UP_TO:
+            return Emitted(emit_point_blocks(builder, site, self.elements // max(1, channels)))
+        count = cast(int, site.points)
         image = emit_view(builder, site.image)
         stack = emit_stack(builder, site, image)
         rows, index, weights = emit_row_taps(builder, site, image, stack)
@@ -70,6 +76,11 @@ def scan_refusal(target: Target) -> str | None:
     if Quirk.SCAN_SEES_NO_OUTER_TENSORS in target.quirks:
         return "the body of its Scan reads the image from outside, and the target loads no such Scan"
     return None
+
+
+def _few_points(count: int | None, most: int) -> str | None:
+    """Refuse what is one block."""
+    return None if count is None or count > most else f"the {count} points fit in a block: that is merged-gather"
 
 
 def block_refusal(count: int, wanted: float) -> str | None:

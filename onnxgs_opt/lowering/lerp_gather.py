@@ -47,7 +47,7 @@ class LerpGather:
     def emit(self, builder: Builder, site: Site) -> Emitted:
         """Write the sampler; see `Lowering.emit`."""
         image = emit_view(builder, site.image)
-        cells = emit_cells(builder, site, image)
+        cells = emit_cells(builder, site, (builder.dim(image, 2), builder.dim(image, 3)))
         write = _single_plane if (site.batch, site.channels) == (1, 1) else _planes
         return Emitted(write(builder, site, image, cells), cells.mask)
 

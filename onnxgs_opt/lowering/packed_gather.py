@@ -38,7 +38,7 @@ class PackedGather:
     def emit(self, builder: Builder, site: Site) -> Emitted:
         """Write the sampler; see `Lowering.emit`."""
         image = emit_view(builder, site.image)
-        cells = emit_cells(builder, site, image)
+        cells = emit_cells(builder, site, (builder.dim(image, 2), builder.dim(image, 3)))
         width, channels = cast(int, site.image_size[1]), cast(int, site.channels)
         rows = emit_rows(builder, image)
         steps = (0, 1, width, width + 1)

@@ -73,6 +73,7 @@ def site_of(scope: Scope, sizes: SizeSets, join: Join, claim: Claim, domain: Dom
     is_table = isinstance(scope.tensors[placement.image.tensor], Constant) or claim.match.kernels == (FLOOR.name,)
     if is_table and len(claim.match.axes) == claim.match.taps == 1:
         return Miss("a row is looked up by one number, which is no point of an image", 1, "GSO113")
+    indices = {str(facts.get(node.inputs[1].name, UNKNOWN).dtype) for node in reads if len(node.inputs) > 1}
     cone, is_bilinear = between(scope, claim), claim.match.kernels == BILINEAR
     return Site(
         id="",
@@ -93,6 +94,7 @@ def site_of(scope: Scope, sizes: SizeSets, join: Join, claim: Claim, domain: Dom
         layout=placement.layout,
         domain=domain,
         types=float_types(coordinates, cone, facts),
+        index_type=indices.pop() if len(indices) == 1 else "",
         **{f: getattr(placement, f) for f in Placement.__dataclass_fields__},
     )
 

@@ -150,7 +150,7 @@ class Site(AnySite):
     "normalised", GridSample's units under `align_corners`. `mask` [N, Ho, Wo] is a 0/1 tensor of the model's own that
     equals the window's condition. `output_groups` says which axes of `output` make N, C, Ho and Wo.
     What the output holds is not the sample but what `affine` makes of it. `types` are the float types of coordinates,
-    weights and result, which need not be the image's.
+    weights and result, which need not be the image's; `index_type` is the integer type of the indices, "" for several.
     """
 
     kind: str = "bilinear"
@@ -174,6 +174,7 @@ class Site(AnySite):
     bounds: tuple[tuple[int, int] | None, ...] = ()
     affine: Affine = AS_IT_IS
     types: tuple[str, ...] = ()
+    index_type: str = ""
 
     @property
     def what(self) -> str:

@@ -38,6 +38,15 @@ class Case:
     align_corners: bool | None = None
     rows_and_columns: bool = False
     dtype: str = "float32"
+    counted: bool = False
+    """A dynamic image whose channels are as many as the file says."""
+    channels_last: bool = False
+    index_type: str = ""
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        inner = (*self.image, self.channels) if self.channels_last else (self.channels, *self.image)
+        return (self.batch, *inner)
 
     @property
     def grid_batch(self) -> int:
@@ -64,11 +73,13 @@ CORNERS = """u, v = Split <axis = 3{attr}> (grid{input})
 def graph_and_site(case: Case) -> tuple[Graph, Site]:
     """A graph whose output is not computed by a sampler yet, and the site that a sampler could take."""
     H, W = case.image
-    dims = ("n", "c", "h", "w") if case.dynamic else (case.batch, case.channels, H, W)
+    channels = case.channels if case.counted or not case.dynamic else "c"
+    dims = ("n", channels, "h", "w") if case.dynamic else (case.batch, channels, H, W)
+    lie = tuple(dims[axis] for axis in (0, 2, 3, 1)) if case.channels_last else dims
     samples = ("ho", "wo") if case.dynamic else case.samples
     items = 1 if case.one_grid else dims[0]
     kind = {"float32": "float", "float16": "float16"}[case.dtype]
-    image = f"{kind}[{', '.join(map(str, dims))}] image"
+    image = f"{kind}[{', '.join(map(str, lie))}] image"
     if case.rows_and_columns:
         inputs = f"{image}, float[{items}, 1, {samples[1]}] x, float[{items}, {samples[0]}, 1] y"
         body = ""
@@ -100,7 +111,7 @@ def site_of(case: Case) -> Site:
         id="site0",
         rule="GSO001",
         policy=case.policy,
-        image=View("image", four),
+        image=View("image", ((0,), (3,), (1,), (2,)) if case.channels_last else four),
         x=View("x", three, units=0 if apart else 1),
         y=View("y", three, units=0 if apart else 1),
         grid=None if apart else View("grid", four),
@@ -114,11 +125,12 @@ def site_of(case: Case) -> Site:
         read_op="Gather",
         cone=(),
         batch=case.batch if known else None,
-        channels=case.channels if known else None,
+        channels=case.channels if known or case.counted else None,
         image_size=case.image if known else (None, None),
         sample_size=case.samples if known else (None, None),
         dtype=case.dtype,
-        layout="NCHW",
+        layout="NHWC" if case.channels_last else "NCHW",
+        index_type=case.index_type,
     )
 
 
@@ -149,7 +161,8 @@ def _expected(case: Case) -> Any:
     """The definition's samples at `feeds(case)`, whatever the opset and whether sizes are known."""
     inputs, x, y = feeds(case)
     fill = float(case.policy.fill)
-    return bilinear(inputs["image"] - fill, x, y, case.policy.border, case.policy.window) + fill
+    image = inputs["image"].transpose(0, 3, 1, 2) if case.channels_last else inputs["image"]
+    return bilinear(image - fill, x, y, case.policy.border, case.policy.window) + fill
 
 
 def edges(size: int) -> Any:
@@ -168,7 +181,7 @@ def feeds(case: Case, seed: int = 0) -> tuple[dict[str, Any], Any, Any]:
         anywhere = (rng.random(shape) * (size + 4) - 2).astype(np.float32)
         coordinates.append(np.where(rng.random(shape) < 0.6, near, anywhere))
     x, y = coordinates
-    image = rng.standard_normal((case.batch, case.channels, *case.image)).astype(case.dtype)
+    image = rng.standard_normal(case.image_shape).astype(case.dtype)
     if case.rows_and_columns:
         return {"image": image, "x": x, "y": y}, x, y
     grid = np.stack([x, y], -1)

@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 
 from onnxgs_opt import optimize
+from onnxgs_opt.api import look
+from onnxgs_opt.errors import RunError
+from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import Target
 from onnxgs_opt.lowering.blocked_gather import BlockedGather
+from onnxgs_opt.lowering.emit import point_blocks
 from tests.lowering.samplers import POLICIES, Case, gap, graph_and_site, lower
 
 SMALL = BlockedGather(elements=16 * 40)
@@ -21,6 +25,17 @@ CASES = [
     Case(channels=16, coordinates="normalised", align_corners=True),
 ]
 
+FEW = [
+    Case(),
+    Case(channels=1, batch=1, samples=(18, 37)),
+    Case(channels=8, batch=3, one_grid=True),
+    Case(channels=2, rows_and_columns=True, one_grid=True),
+    Case(channels=4, coordinates="normalised", align_corners=True),
+]
+FEW += [replace(case, channels_last=True) for case in FEW]
+DYNAMIC = [replace(case, dynamic=True, counted=True) for case in FEW if case.coordinates == "pixel"]
+DYNAMIC += [replace(case, index_type="int32") for case in DYNAMIC]
+
 
 def small_gap(case: Case) -> float:
     """The largest difference from the definition; no case may be refused."""
@@ -30,16 +45,16 @@ def small_gap(case: Case) -> float:
 
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda p: f"{p.border}-{p.window}")
 def test_policies(policy) -> None:
-    assert max(small_gap(replace(case, policy=policy)) for case in CASES[:4]) <= 1e-6
+    assert max(small_gap(replace(case, policy=policy)) for case in CASES[:4] + FEW[::2] + DYNAMIC[::4]) <= 1e-6
 
 
 @pytest.mark.parametrize("opset", [11, 12, 13, 16, 18, 20, 21])
 def test_opsets(opset) -> None:
-    assert max(small_gap(replace(case, opset=opset)) for case in CASES) <= 2e-6
+    assert max(small_gap(replace(case, opset=opset)) for case in CASES + FEW[1::2] + DYNAMIC[1::3]) <= 2e-6
 
 
 def test_half_precision_images() -> None:
-    assert small_gap(Case(channels=16, dtype="float16")) <= 1e-2
+    assert max(small_gap(Case(channels=channels, dtype="float16")) for channels in (16, 3)) <= 1e-2
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -50,6 +65,52 @@ def test_what_a_turn_reads_fits_the_block(case) -> None:
     assert index[0] > 2
     assert SMALL.elements / 4 <= index[1] * case.channels <= 4 * SMALL.elements
     assert [node.op for node in scan.attrs["body"].nodes] == ["Gather", "MatMul"]
+
+
+@pytest.mark.parametrize("case", FEW)
+def test_turns_of_few_channels_are_no_more_than_fit(case) -> None:
+    (scan,) = (node for node in lower(case, SMALL).nodes if node.op == "Scan")
+    turns, halves, each = scan.inputs[0].shape
+    points, most = case.batch * case.samples[0] * case.samples[1], SMALL.elements // case.channels
+    assert turns == -(-points // most)
+    assert points <= turns * halves * each < points + turns * halves
+    assert [node.op for node in scan.attrs["body"].nodes].count("GatherElements") == 1
+
+
+def index_types(case: Case) -> set[str]:
+    (scan,) = (node for node in lower(case, SMALL).nodes if node.op == "Scan")
+    return {str(scan.inputs[0].dtype), *(str(n.inputs[1].dtype) for n in scan.attrs["body"].nodes if "Gather" in n.op)}
+
+
+def test_indices_are_short_where_they_surely_fit_or_the_model_has_them_so() -> None:
+    few, unknown = Case(channels_last=True), Case(channels_last=True, dynamic=True, counted=True)
+    assert index_types(few) == {"int32"}
+    assert index_types(replace(few, channels=1, image=(2**14, 2**15), batch=3)) == {"int32"}
+    assert index_types(replace(few, channels=4, image=(2**14, 2**15), batch=1)) == {"int64"}
+    assert index_types(unknown) == {"int64"}
+    assert index_types(replace(unknown, index_type="int32")) == {"int32"}
+
+
+def test_an_image_too_large_for_short_indices_ends_the_run(monkeypatch) -> None:
+    """Tried at a limit that a small image reaches."""
+    monkeypatch.setattr(point_blocks, "INT32_LIMIT", 2 * 3 * 7 * 12)
+    case = Case(dynamic=True, counted=True, channels_last=True, index_type="int32")
+    with pytest.raises(RunError, match="Reshape"):
+        small_gap(case)
+    assert small_gap(replace(case, image=(7, 11))) <= 1e-6
+
+
+def test_a_real_export_of_three_channels_and_sizes_that_no_file_knows() -> None:
+    path = Path(__file__).parents[1] / "fixtures" / "field" / "auto_shape_other_inputs.dyn.onnx"
+    result = optimize(path, lowering="blocked-gather", shapes={"image": (1, 181, 271, 3), "flow": (1, 181, 271, 2)})
+    assert (result.report.status, result.report.validation.status) == ("optimised", "ok")
+    assert (result.report.reads.before, result.report.reads.after) == (4, 1)
+    made = {output: node for node in result.model.graph.node for output in node.output}
+    (scan,) = (node for node in result.model.graph.node if node.op_type == "Scan")
+    assert len(scan.input) == 5
+    assert made["strided_slice_2:0"] is made["strided_slice_3:0"]  # one Split makes both coordinates
+    sites = look(Graph.load(path))[1].samplers
+    assert [site.index_type for site in sites] == ["int32"]
 
 
 def test_a_real_export_of_many_channels() -> None:

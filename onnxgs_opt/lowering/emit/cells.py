@@ -60,30 +60,35 @@ class Cells:
         return tuple(builder.op("Mul", column, row) for row in self.rows for column in self.columns)
 
 
-def emit_cells(builder: Builder, site: Site, image: Tensor) -> Cells:
-    """Write index and weights for image [N, C, H, W]; the index is int32 where the sizes are known to allow it.
+def emit_cells(
+    builder: Builder, site: Site, sizes: tuple[Dim, Dim], whole: type[np.signedinteger[Any]] | None = None
+) -> Cells:
+    """Write index and weights for an image of sizes (H, W); the index is `whole`, by default as `index_type` has it.
 
     The innermost axis stays Wo: onnxruntime takes 15 times as long for [N, Ho, Wo, 1] against a scalar.
     """
-    height, width = builder.dim(image, 2), builder.dim(image, 3)
-    x, y = emit_pixels(builder, site, (height, width), 1)
+    height, width = sizes
+    x, y = emit_pixels(builder, site, sizes, 1)
     across, down = (_cell(builder, p, size, site.policy) for p, size in ((x, width), (y, height)))
     inside = emit_inside(builder, site, across, down)
     own = None if inside is None else as_own_mask(builder, site.mask, inside)
     mask = None if inside is None else builder.cast(inside, across.dtype)
     columns, rows = _weights(builder, across, site.policy, None), _weights(builder, down, site.policy, mask)
     line = builder.dims_product([width, down.step])
-    return Cells(_index(builder, site, across, down), columns, rows, across.step, line, down.step, own)
+    index = _index(builder, site, across, down, whole or index_type(site))
+    return Cells(index, columns, rows, across.step, line, down.step, own)
 
 
-def _index(builder: Builder, site: Site, across: AxisCell, down: AxisCell) -> Tensor:
+def _index(
+    builder: Builder, site: Site, across: AxisCell, down: AxisCell, whole: type[np.signedinteger[Any]]
+) -> Tensor:
     """y*W + x, computed in fp32 where that is exact: one conversion instead of two."""
     row, column = cast(Tensor, down.first), cast(Tensor, across.first)
-    whole = index_type(site)
     pixels = known_product(site.image_size) if isinstance(across.size, int) else None
     if pixels is None or pixels > EXACT or not row.dtype == column.dtype == np.float32:
         row, column = builder.cast(row, whole), builder.cast(column, whole)
-    return builder.cast(builder.op("Add", builder.op("Mul", row, across.size), column), whole)
+    width = across.size if isinstance(across.size, int) else builder.cast(across.size, whole)
+    return builder.cast(builder.op("Add", builder.op("Mul", row, width), column), whole)
 
 
 @dataclass(frozen=True)
@@ -97,10 +102,10 @@ class Corners:
 
 def emit_corners(builder: Builder, site: Site, image: Tensor) -> Corners:
     """Write index and weights with the four corners stacked along axis 1."""
-    cells = emit_cells(builder, site, image)
+    cells = emit_cells(builder, site, (builder.dim(image, 2), builder.dim(image, 3)))
     (left, right), (upper, lower) = cells.columns, cells.rows
     stacked = (builder.concat([left, right, left, right], 1), builder.concat([upper, upper, lower, lower], 1))
-    index = builder.op("Add", cells.index, _steps(builder, cells, index_type(site)))
+    index = builder.op("Add", cells.index, emit_steps(builder, cells, index_type(site)))
     return Corners(index, builder.op("Mul", *stacked), cells.mask)
 
 
@@ -282,13 +287,15 @@ def _bound(builder: Builder, size: Dim, offset: int, dtype: Any) -> Tensor:
     return builder.cast(size if offset == 0 else builder.op("Add", size, offset), dtype)
 
 
-def _steps(builder: Builder, cells: Cells, whole: type[np.signedinteger[Any]]) -> Tensor:
-    """What the corners' indices have more than the first, along the corner axis: 0, 1, W, W+1."""
+def emit_steps(builder: Builder, cells: Cells, whole: type[np.signedinteger[Any]]) -> Tensor:
+    """What the corners' indices have more than the first, [1, 4, 1, 1]: 0, 1, W, W+1."""
     right, down = (np.array(steps, whole).reshape(1, 4, 1, 1) for steps in ((0, 1, 0, 1), (0, 0, 1, 1)))
     if isinstance(cells.right, int) and isinstance(cells.down, int):
         return builder.const(right * whole(cells.right) + down * whole(cells.down), whole)
     columns, rows = (
-        builder.const(places * whole(step)) if isinstance(step, int) else builder.op("Mul", builder.const(places), step)
+        builder.const(places * whole(step))
+        if isinstance(step, int)
+        else builder.op("Mul", builder.const(places), builder.cast(step, whole))
         for places, step in ((right, cells.right), (down, cells.down))
     )
     return cast(Tensor, builder.op("Add", columns, rows))

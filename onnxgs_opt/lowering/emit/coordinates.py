@@ -6,6 +6,7 @@ import numpy as np
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
+from onnxgs_opt.ir.constants import element_count
 from onnxgs_opt.lowering.emit.cells import emit_pixels
 from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.samplers.site import Site
@@ -21,9 +22,17 @@ def emit_pixel_grid(builder: Builder, site: Site, image: Tensor) -> Tensor:
 
 def as_grid(builder: Builder, site: Site, image: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Coordinates [N, Ho, Wo, 1] of a site side by side, for every item of the batch."""
-    if _differ(x, y):
-        x, y = builder.op("Expand", x, builder.op("Shape", y)), builder.op("Expand", y, builder.op("Shape", x))
-    return for_batch(builder, site.coordinate_views[0], image, builder.concat([x, y], 3))
+    return for_batch(builder, site.coordinate_views[0], image, builder.concat(of_one_shape(builder, x, y), 3))
+
+
+def of_one_shape(builder: Builder, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Both coordinates of every point, where one of them broadcasts along an axis of the other."""
+    if not _differ(x, y):
+        return x, y
+    if element_count(x) is not None and element_count(y) is not None:
+        whole = builder.const(np.broadcast_shapes(x.shape, y.shape), np.int64)
+        return builder.op("Expand", x, whole), builder.op("Expand", y, whole)
+    return builder.op("Expand", x, builder.op("Shape", y)), builder.op("Expand", y, builder.op("Shape", x))
 
 
 def for_batch(builder: Builder, view: View, image: Tensor, grid: Tensor) -> Tensor:
