@@ -127,7 +127,8 @@ def _kernel_refusal(site: Site, target: Target) -> str | None:
     if site.kernels == BILINEAR:
         return None
     if len(set(site.kernels)) > 1 or axes == 1:
-        return f"GridSample has one kernel along two or three axes, and this sampler is {site.interpolation}"
+        along = " along one" if axes == 1 else ""
+        return f"GridSample has one kernel along two or three axes, and this sampler is {site.interpolation}{along}"
     if site.taps > 1 and site.policy.border not in (*BORDERS, *MIRRORED):
         return f"GridSample has no border {site.policy.border}, and no moved coordinate stands for so many pixels"
     if _is_mirrored(site) and target.quirks & NOT_MIRRORING:

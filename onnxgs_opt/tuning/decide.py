@@ -90,6 +90,8 @@ class Tuner:
 
     def _known(self, trial: Trial, refusals: Mapping[str, str], pace: Pace) -> tuple[Tuning, Checks] | None:
         """What needs no measuring, or cannot be measured."""
+        if refusals.keys() >= set(LOWERINGS) - {KEEP}:
+            return Tuning(trial.signature, KEEP, "every other form is refused, as -v says", ()), {}
         known = Cache(self.cache, self.target).recall(trial.signature)
         if known is not None:
             return known, {}
@@ -115,9 +117,8 @@ class Tuner:
             contest = Contest(trial, self.graph, runtime, self.seed, self.custom_ops, min(FIRST_LIMIT_S, pace.left))
             least = runtime.least_call_s if self.least_call_s is None else self.least_call_s
             if contest.kept_s < least:
-                return self._untimed(
-                    trial, refusals, f"it takes under {1e3 * least:g} ms here, so the benchmark decided"
-                ), {}
+                why = f"it takes under {1e3 * least:g} ms here, too short to be timed"
+                return self._untimed(trial, refusals, why), {}
         except EngineError as error:
             return self._untimed(trial, refusals, f"its exported form makes no engine: {error}"), {}
         except SlowError as error:

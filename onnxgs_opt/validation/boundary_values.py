@@ -96,10 +96,11 @@ def edge_pixels(size: int, dtype: Any = np.float32) -> Array:
 
 
 def normalised(p: Array, size: int, align_corners: bool) -> Array:
-    """Pixels in GridSample's units, rounded once."""
+    """Pixels in GridSample's units, rounded once, and finite: halves end below twice what is far outside."""
     exact = p.astype(np.float64)
     scaled = 2 * exact / max(1, size - 1) - 1 if align_corners else (2 * exact + 1) / size - 1
-    return scaled.astype(p.dtype)
+    largest = float(np.finfo(p.dtype).max)
+    return np.clip(scaled, -largest, largest).astype(p.dtype)
 
 
 def layouts_of(site: Site, picks: Sequence[Layout]) -> list[Layout]:

@@ -25,6 +25,7 @@ from onnxgs_opt.validation.boundary_values import (
     beside_ties,
     coordinate_values,
     image_values,
+    normalised,
     pixels,
     pixels_of_items,
     words_of,
@@ -282,8 +283,7 @@ def _loose_values(
     parts = []
     for span in spans:
         p = pixels(span, 2 * share, rng, kind)
-        with np.errstate(over="ignore"):  # what is far outside is infinite in halves
-            parts += [p[:share], (2 * p[share:].astype(np.float64) / (span - 1) - 1).astype(kind)]
+        parts += [p[:share], normalised(p[share:], span, align_corners=True)]
     return np.asarray(rng.permutation(np.concatenate(parts))[:count].reshape(shape))
 
 

@@ -28,7 +28,7 @@ from onnxgs_opt.tuning import race as tune
 from onnxgs_opt.tuning import trial as trials
 from onnxgs_opt.tuning.database import Cache
 from onnxgs_opt.tuning.decide import Tuner
-from onnxgs_opt.tuning.plan import KEEP, choose
+from onnxgs_opt.tuning.plan import KEEP, Choice, choose
 from onnxgs_opt.validation.check import SiteCheck
 from onnxgs_opt.validation.check_gather_sum import check_reads
 from onnxgs_opt.validation.compare import Comparison
@@ -219,10 +219,21 @@ def test_sums_of_reads_are_measured_too(monkeypatch: pytest.MonkeyPatch, seconds
 
 
 def test_a_sum_of_reads_goes_by_the_record_where_it_is_not_measured() -> None:
-    assert "so the benchmark decided" in tuned_sum(sum_of_reads(), least_call_s=1e9)[0].reason
+    assert "too short to be timed" in tuned_sum(sum_of_reads(), least_call_s=1e9)[0].reason
     choice, _ = tuned_sum(sum_of_reads("n"))
     assert "--shape" in choice.reason
     assert choice.measurements == ()
+
+
+def test_where_every_form_is_refused_sizes_to_time_it_at_are_not_asked_for() -> None:
+    graph, found = look(load(sum_of_reads("n")))
+    (site,) = found.sums
+    refused = Choice(KEEP, "", {name: "it has Gather, to be avoided" for name in LOWERINGS if name != KEEP})
+    choices, _ = tuner(graph, shapes={}, check=lambda _: lambda _: check_reads(graph, site)).tune(
+        [site], {site.id: refused}
+    )
+    assert choices[site.id].lowering == KEEP
+    assert choices[site.id].reason == "every other form is refused, as -v says"
 
 
 def test_a_dynamic_sum_of_reads_is_measured_at_the_given_sizes(monkeypatch: pytest.MonkeyPatch) -> None:

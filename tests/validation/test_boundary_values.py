@@ -56,6 +56,13 @@ def test_units_are_those_of_grid_sample() -> None:
     np.testing.assert_array_equal(normalised(np.array([0.0, 1.0]), 1, align_corners=True), [-1, 1])
 
 
+@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("align_corners", [True, False])
+def test_halves_stay_finite(size: int, align_corners: bool) -> None:
+    """What lies far outside a short axis is more than a half holds in GridSample's units; infinity is another input."""
+    assert np.isfinite(normalised(edge_pixels(size, np.float16), size, align_corners)).all()
+
+
 def test_edges_of_types_are_their_own() -> None:
     for dtype in (np.float16, np.float32, np.float64):
         found = edge_pixels(7, dtype)
