@@ -21,7 +21,7 @@ def with_boxes(given: Mapping[str, Array], sites: Sequence[RoiAlignSite], rng: n
     feeds = dict(given)
     for site in sites:
         for name in site.sources:
-            if name in feeds:
+            if name in feeds and _fits(site, name, feeds[name].shape):
                 feeds[name] = box_values(site, name, feeds[name], _size_of(site, feeds), rng)
     return feeds
 
@@ -45,6 +45,12 @@ def box_values(site: RoiAlignSite, name: str, given: Array, size: Sequence[int],
         parts = np.where(is_point, points[span.axis], parts)
         out[index] = np.clip(parts * _unit(span, size[1 + span.axis]), *span.range).astype(out.dtype)
     return out
+
+
+def _fits(site: RoiAlignSite, name: str, shape: Sequence[int]) -> bool:
+    """Whether a tensor of a shape has every number of a box: one whose axis of numbers is dynamic may be shorter."""
+    places = [span.place for span in site.spans if span.tensor == name]
+    return all(k is None or k < size for place in places for k, size in zip(place, shape, strict=True))
 
 
 def _unit(span: Span, size: int) -> float:

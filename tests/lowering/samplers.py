@@ -24,7 +24,11 @@ INTERIOR = Policy("zeros", "interior")
 
 @dataclass(frozen=True)
 class Case:
-    """Sizes, policy and layout of a sampler; the model's inputs are `image`, and `grid` or `x` and `y`."""
+    """Sizes, policy and layout of a sampler; the model's inputs are `image`, and `grid` or `x` and `y`.
+
+    Where they are `told`, rows and columns are known of the site alone, as where a Reshape has them: the file leaves them
+    open.
+    """
 
     batch: int = 2
     channels: int = 3
@@ -42,6 +46,7 @@ class Case:
     """A dynamic image whose channels are as many as the file says."""
     channels_last: bool = False
     index_type: str = ""
+    told: bool = False
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -137,6 +142,8 @@ def site_of(case: Case) -> Site:
 def lower(case: Case, lowering: Lowering) -> Graph:
     """The graph with the sampler written by a lowering."""
     graph, site = graph_and_site(case)
+    if case.told:
+        graph.tensor("image").shape = [case.batch, case.channels, "h", "w"]
     builder = Builder(graph, site.id)
     samples = emit(lowering, builder, site).samples
     samples = builder.op("Add", samples, float(case.policy.fill)) if case.policy.fill else samples

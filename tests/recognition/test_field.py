@@ -36,6 +36,14 @@ def test_what_roi_align_would_do_otherwise_is_said():
     assert "merged-gather" not in site.refusals
 
 
+def test_boxes_whose_numbers_are_not_counted_in_the_file_are_checked():
+    """Inputs that are made for the whole model may have fewer numbers a box than the model reads: an input like another."""
+    model = onnx.load(FOLDER / "torchvision_roi_align_py.ts17.st.onnx")
+    model.graph.input[1].type.tensor_type.shape.dim[1].dim_param = "numbers"
+    result = optimize(model, lowering="merged-gather", measure=False)
+    assert [site.lowering for site in result.report.sites] == ["merged-gather"]
+
+
 def test_points_that_the_export_cannot_read_are_left_out_of_its_check():
     """The export's reads fail outside the image, where it chooses the fill value: its site is checked beside it."""
     path = FOLDER / "index_modes_jax.constant.onnx"

@@ -67,8 +67,9 @@ def emit_cells(
 
     The innermost axis stays Wo: onnxruntime takes 15 times as long for [N, Ho, Wo, 1] against a scalar.
     """
-    height, width = sizes
-    x, y = emit_pixels(builder, site, sizes, 1)
+    # A Reshape may tell sizes that the file leaves open: they decide the type of the index, to which no int64 is added.
+    height, width = (own or size for own, size in zip(site.image_size, sizes, strict=True))
+    x, y = emit_pixels(builder, site, (height, width), 1)
     across, down = (_cell(builder, p, size, site.policy) for p, size in ((x, width), (y, height)))
     inside = emit_inside(builder, site, across, down)
     own = None if inside is None else as_own_mask(builder, site.mask, inside)
