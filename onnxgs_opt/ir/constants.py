@@ -14,11 +14,13 @@ from onnx_graphsurgeon.ir.tensor import LazyValues, SparseValues
 
 from onnxgs_opt.errors import ModelError
 from onnxgs_opt.ir.external_data import location_of
-from onnxgs_opt.ir.operators import operator
+from onnxgs_opt.ir.operators import COPIES, ELEMENTWISE, operator
 
 SMALL = 4096  # elements: what is decoded once and kept, folded, and compared by value
 MAX_TABLE = 2**18
-"""Elements of a table of indices that is read from another file; weights of other types are never."""
+"""Elements of a table that is read from another file; weights are never."""
+INDICES, PLACES = ("int32", "int64"), ("bool", "float16", "float32", "float64")
+"""Types of tables: of what is always one, and of what is one where its elements are taken one by one."""
 
 
 def constant_value(tensor: gs.Tensor) -> NDArray[Any] | None:
@@ -96,16 +98,17 @@ def is_size(dim: object) -> bool:
 
 
 def read_table(tensor: gs.Constant, folder: Path) -> bool:
-    """Take a table of indices out of the file beside the model that it lies in; whether it was one.
+    """Take a table out of the file beside the model that it lies in; whether it was one.
 
-    Those are of 32 or 64 bits, and have at most `MAX_TABLE` elements. What cannot be read stays where it is: whoever
-    runs the model says why.
+    Those are indices of 32 or 64 bits, and floats and booleans whose elements are taken one by one, as places are: no
+    matrix, no kernel. They have at most `MAX_TABLE` elements. What cannot be read stays where it is: whoever runs the
+    model says why.
     """
     values, count = tensor._values, element_count(tensor)
     whole = isinstance(values, LazyValues) and isinstance(values.tensor, TensorProto)  # a sparse one lies in the model
     if not whole or values.tensor.data_location != TensorProto.EXTERNAL:
         return False
-    if count is None or count > MAX_TABLE or tensor.dtype not in (np.int32, np.int64):
+    if count is None or count > MAX_TABLE or not _is_table(tensor):
         return False
     try:
         location_of(values.tensor)
@@ -113,3 +116,8 @@ def read_table(tensor: gs.Constant, folder: Path) -> bool:
     except (ModelError, OSError, ValueError, TypeError, onnx.checker.ValidationError):
         return False
     return True
+
+
+def _is_table(tensor: gs.Constant) -> bool:
+    by_elements = all(operator(node) in ELEMENTWISE | COPIES for node in tensor.outputs)
+    return str(tensor.dtype) in (*INDICES, *(PLACES if by_elements else ()))

@@ -1,4 +1,4 @@
-"""Read tables of indices that the exporter put into another file."""
+"""Read tables of indices and places that the exporter put into another file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from onnxgs_opt.ir.graph import Graph
 
 @dataclass(frozen=True)
 class ReadTables:
-    """Put indices into the model: torch's exporter writes all of more than 256 bytes beside it, a batch's too."""
+    """Put them into the model: torch's exporter writes all of more than 256 bytes beside it, a batch's and a grid's."""
 
     name: str = "read-tables"
 

@@ -26,8 +26,7 @@ INTERIOR = Policy("zeros", "interior")
 class Case:
     """Sizes, policy and layout of a sampler; the model's inputs are `image`, and `grid` or `x` and `y`.
 
-    Where they are `told`, rows and columns are known of the site alone, as where a Reshape has them: the file leaves them
-    open.
+    Where they are `told`, rows and columns are known of the site alone, as by a Reshape, and open in the file.
     """
 
     batch: int = 2

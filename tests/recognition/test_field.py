@@ -37,7 +37,7 @@ def test_what_roi_align_would_do_otherwise_is_said():
 
 
 def test_boxes_whose_numbers_are_not_counted_in_the_file_are_checked():
-    """Inputs that are made for the whole model may have fewer numbers a box than the model reads: an input like another."""
+    """Inputs that are made for the whole model may have fewer numbers a box than the model reads."""
     model = onnx.load(FOLDER / "torchvision_roi_align_py.ts17.st.onnx")
     model.graph.input[1].type.tensor_type.shape.dim[1].dim_param = "numbers"
     result = optimize(model, lowering="merged-gather", measure=False)

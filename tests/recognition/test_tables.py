@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -10,6 +12,7 @@ from onnxgs_opt import find, optimize
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.passes.read_tables import ReadTables
 
+EXPORTS = Path(__file__).parents[1] / "fixtures" / "deform_exports"
 CELLS = """
 <ir_version: 8, opset_import: ["" : 17]>
 sampler (float[6,7] image, float[9] x, float[9] y) => (float[9] out)
@@ -100,8 +103,21 @@ def test_tables_beside_the_model_are_read(beside):
     graph = Graph.load(beside)
     assert ReadTables().run(graph)
     read = {t.name for t in graph.tensors().values() if isinstance(getattr(t, "_values", None), np.ndarray)}
-    assert read == {"rows", "columns", "flat", "k0"}
+    assert read == {tensor.name for tensor in onnx.load(beside, load_external_data=False).graph.initializer}
     assert not ReadTables().run(graph)
+
+
+def test_places_beside_the_model_are_read_and_kernels_are_not(tmp_path):
+    """Where the points of a deformable convolution stand is a table of floats, which torch writes there too."""
+    model = onnx.load(EXPORTS / "hand.dy18.st.onnx")
+    path = tmp_path / "m.onnx"
+    onnx.save(model, path, save_as_external_data=True, location="m.data", size_threshold=256)
+    assert [site.rule for site in optimize(path, dry_run=True).report.sites] == ["GSO006"]
+    result = optimize(path, tmp_path / "out.onnx", lowering="merged-gather", measure=False).report
+    assert (result.status, result.validation.status) == ("optimised", "ok")
+    written = onnx.load(tmp_path / "out.onnx", load_external_data=False).graph.initializer
+    kernels = [tensor.name for tensor in written if tensor.data_location == onnx.TensorProto.EXTERNAL]
+    assert {"pc.weight", "mc.weight"} <= set(kernels)
 
 
 def test_a_table_that_is_not_there_stays_where_it_is(beside):
