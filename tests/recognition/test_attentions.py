@@ -24,6 +24,9 @@ from onnxgs_opt.tuning.database import recorded
 from onnxgs_opt.validation.check_attention import attention_check
 from onnxgs_opt.validation.cone_check import lowered_alone
 from onnxgs_opt.validation.terms import Terms
+from tests.fixtures.attention.discrete import SPELLINGS as DISCRETE
+from tests.fixtures.attention.discrete import discrete
+from tests.fixtures.attention.discrete import truth as discrete_truth
 from tests.fixtures.attention.text import (
     HALVES,
     LEVELS,
@@ -157,6 +160,26 @@ def test_mutants_of_uneven_levels_are_none(name: str) -> None:
     _, found = looked_at(uneven(UNEVEN_MUTANTS[name]))
     assert not found.attentions
     assert [miss.code for miss in found.near_misses] == ["GSO118"]
+
+
+@pytest.mark.parametrize("edits", DISCRETE, ids=range(len(DISCRETE)))
+def test_discrete_attention_is_a_sampler_of_nearest_pixels_for_each_level(edits: dict[str, str]) -> None:
+    proto, feeds = discrete(edits), feeds_for(discrete(edits))
+    _, found = looked_at(proto)
+    assert [(site.rule, site.policy.border, site.taps) for site in found.samplers] == [("GSO005", "border", 1)] * 2
+    assert not found.attentions
+    assert not found.near_misses
+    for lowering in ("keep", "plugin", "merged-gather", "row-gather"):
+        result = run(optimize(proto, lowering=lowering, require_match=2).model, feeds)
+        expected = discrete_truth(feeds).reshape(result.shape)
+        np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_discrete_attention_clamped_before_its_last_pixel_is_none() -> None:
+    """As RT-DETRv2 clamps the places along both axes by the rows: a wider level has columns that nothing reads."""
+    _, found = looked_at(discrete({"c0": "c0 = Clip (q0, zero, end1)"}))
+    assert not found.samplers
+    assert [miss.code for miss in found.near_misses] == ["GSO112"]
 
 
 def test_doubles_stay_samplers() -> None:

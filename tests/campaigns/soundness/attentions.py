@@ -4,7 +4,8 @@ python -m tests.campaigns.soundness.attentions --mutants 300 --edits 300 --uneve
 
 Exit code 1 on any failure. Mutants have axes, levels and places exchanged, edits a random change of a node, an
 attribute or a constant of the model. Uneven are both, of levels that have other numbers of points, and halves both, of
-models partly in float16. Spellings, of either, have to be found.
+models partly in float16; discrete are edits of attention that reads the nearest pixels. Spellings of all these have to
+be found.
 """
 
 from __future__ import annotations
@@ -19,8 +20,12 @@ import onnx
 from onnxgs_opt.api import look
 from onnxgs_opt.errors import OptError
 from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.lowering import Target
 from onnxgs_opt.lowering.attention import WHOLE
+from onnxgs_opt.recognition import KINDS
 from tests.campaigns.soundness.counting import campaign, gap, run
+from tests.fixtures.attention.discrete import SPELLINGS as DISCRETE
+from tests.fixtures.attention.discrete import discrete
 from tests.fixtures.attention.text import (
     HALVES,
     UNEVEN_SPELLINGS,
@@ -32,6 +37,9 @@ from tests.fixtures.attention.text import (
     uneven_mutants,
 )
 from tests.fixtures.point_mutants import point_mutant
+
+OF_PIXELS = ("plugin", "merged-gather", "row-gather")
+"""What samplers of the nearest pixel are written as, where it is possible."""
 
 ALLOWED = {"float32": 2e-5, "float16": 3e-2}
 """By the shortest type, what sums of four unit-normal samples and weights may be off by, at places about the image."""
@@ -45,10 +53,15 @@ def judge(proto: onnx.ModelProto) -> str:
         graph, found = look(Graph.from_proto(proto))
     except (OptError, onnx.checker.ValidationError):  # an edit that no runtime takes
         return "invalid"
-    for site, form in itertools.product(found.attentions, WHOLE):
-        if wrong := gap(graph, site, form, (feeds, before), ALLOWED[min(site.types)]):
-            return wrong
-    return "found" if found.attentions else "none"
+    sites = (*found.attentions, *(site for site in found.samplers if site.taps == 1))
+    for site in sites:
+        forms = (
+            WHOLE if site in found.attentions else set(OF_PIXELS) - KINDS[site.kind].refusals(site, Target(17)).keys()
+        )
+        for form in forms:
+            if wrong := gap(graph, site, form, (feeds, before), ALLOWED[min(site.types, default="float32")]):
+                return wrong
+    return "found" if sites else "none"
 
 
 def _edited(seed: int) -> Iterator[tuple[str, onnx.ModelProto]]:
@@ -79,12 +92,26 @@ def _halves(seed: int) -> Iterator[tuple[str, onnx.ModelProto]]:
         yield f"{name} {edit}", changed
 
 
+def _discrete(seed: int) -> Iterator[tuple[str, onnx.ModelProto]]:
+    for k in itertools.count():
+        changed, edit = point_mutant(discrete(), random.Random(f"{seed} {k}"))
+        yield f"discrete {edit}", changed
+
+
 def _spelt(seed: int) -> Iterator[tuple[str, onnx.ModelProto]]:
     yield from ((f"uneven {edits}", uneven(edits)) for edits in UNEVEN_SPELLINGS)
     yield from ((name, halves(name)) for name in HALVES)
+    yield from ((f"discrete {edits}", discrete(edits)) for edits in DISCRETE)
 
 
-STREAMS = {"mutants": _built, "edits": _edited, "uneven": _uneven, "halves": _halves, "spellings": _spelt}
+STREAMS = {
+    "mutants": _built,
+    "edits": _edited,
+    "uneven": _uneven,
+    "halves": _halves,
+    "discrete": _discrete,
+    "spellings": _spelt,
+}
 
 
 def main() -> int:
