@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Array
-from onnxgs_opt.ir.operators import ELEMENTWISE, REDUCTIONS, SAME_SHAPE, einsum_letters
+from onnxgs_opt.ir.operators import ELEMENTWISE, einsum_letters
 from onnxgs_opt.recognition.algebra.quantity import Quantity
+from onnxgs_opt.recognition.lifting.shape_functions import SHAPES, Fact, ShapeRule
 from onnxgs_opt.recognition.lifting.size_values import MOST, Break, Element, element
 
 Dims: TypeAlias = tuple[Element, ...]
@@ -72,12 +73,28 @@ def _simplicity(dim: Element) -> tuple[int, int]:
     return (0, 0) if not isinstance(dim, Quantity) or not dim.atoms else (1, min(dim.atoms))
 
 
+def _of_numbers(rule: ShapeRule) -> Rule:
+    """The rule for sizes that are numbers, which serves for symbols too where it computes nothing of them."""
+
+    def moved(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
+        shapes: list[Any] = [state.dims and tuple(map(_plain, state.dims)) for state in inputs]
+        made: list[Any] = rule(node, [Fact(shape, None, value) for shape, value in zip(shapes, constants, strict=True)])
+        return [State(fact.shape and tuple(map(_symbolic, fact.shape))) for fact in made]
+
+    return moved
+
+
+def _plain(dim: Element) -> Element | int:
+    """A size as a number, where it is one."""
+    return dim.constant if isinstance(dim, Quantity) and isinstance(dim.constant, int) else dim
+
+
+def _symbolic(dim: Element | int) -> Element:
+    return Quantity.of(dim) if isinstance(dim, int) else dim
+
+
 def _elementwise(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
     return [State(_broadcast([_known(s) for s, t in zip(inputs, node.inputs, strict=True) if t.name]))]
-
-
-def _same(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
-    return [State(_known(inputs[0]))]
 
 
 def _ints(node: Node, name: str, position: int, constants: list[Array | None]) -> list[int] | None:
@@ -134,24 +151,6 @@ def _flatten(node: Node, inputs: list[State], constants: list[Array | None]) -> 
     return [State((_rest(old[:axis], (), node), _rest(old[axis:], (), node)))]
 
 
-def _transpose(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
-    dims = _known(inputs[0])
-    return [State(tuple(dims[p] for p in node.attrs.get("perm", range(len(dims))[::-1])))]
-
-
-def _unsqueeze(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
-    dims, axes = _known(inputs[0]), _ints(node, "axes", 1, constants) or []
-    rank = len(dims) + len(axes)
-    places, rest = {a % rank for a in axes}, iter(dims)
-    return [State(tuple(ONE if k in places else next(rest) for k in range(rank)))]
-
-
-def _squeeze(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
-    dims, axes = _known(inputs[0]), _ints(node, "axes", 1, constants)
-    drop = {k for k, d in enumerate(dims) if _is(d, 1)} if axes is None else {a % len(dims) for a in axes}
-    return [State(tuple(d for k, d in enumerate(dims) if k not in drop))]
-
-
 def _expand(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
     return [State(_broadcast([_known(inputs[0]), tuple(_numbers(node, inputs, constants, 1))]))]
 
@@ -187,22 +186,8 @@ def _concat(node: Node, inputs: list[State], constants: list[Array | None]) -> l
     return [State((*wide[:axis], total, *wide[axis + 1 :]))]
 
 
-def _gather(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
-    data, index = _known(inputs[0]), _known(inputs[1])
-    axis = node.attrs.get("axis", 0) % len(data)
-    return [State((*data[:axis], *index, *data[axis + 1 :]))]
-
-
 def _gather_elements(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
     return [State(_known(inputs[1]))]
-
-
-def _gather_nd(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
-    data, index = _known(inputs[0]), _known(inputs[1])
-    last = index[-1]
-    if not isinstance(last, Quantity) or not isinstance(last.constant, int):
-        raise ValueError("an index of unknown length")
-    return [State((*index[:-1], *data[node.attrs.get("batch_dims", 0) + last.constant :]))]
 
 
 def _matmul(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
@@ -248,49 +233,19 @@ def _cut(node: Node, dim: Element, start: int, end: int, step: int) -> Element:
     return Break(node.name, f"how many elements [{start}:{end}:{step}] are changes with the size that is cut")
 
 
-def _split(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
-    dims = _known(inputs[0])
-    axis = node.attrs.get("axis", 0) % len(dims)
-    given = _ints(node, "split", 1, constants)
-    whole = dims[axis]
-    if given is None:
-        if not isinstance(whole, Quantity) or not isinstance(whole.constant, int):
-            return []
-        step = -(-whole.constant // len(node.outputs))
-        given = [min(step, whole.constant - k * step) for k in range(len(node.outputs))]
-    return [State((*dims[:axis], Quantity.of(size), *dims[axis + 1 :])) for size in given]
-
-
-def _reduce(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
-    dims, axes = _known(inputs[0]), _ints(node, "axes", 1, constants)
-    if not axes:
-        taken = set() if node.attrs.get("noop_with_empty_axes", 0) else set(range(len(dims)))
-    else:
-        taken = {a % len(dims) for a in axes}
-    keep = node.attrs.get("keepdims", 1)
-    return [State(tuple(ONE if k in taken else d for k, d in enumerate(dims) if keep or k not in taken))]
-
-
 DIMS: dict[str, Rule] = {
+    **{name: _of_numbers(rule) for name, rule in SHAPES.items()},
     **dict.fromkeys(ELEMENTWISE, _elementwise),
-    **dict.fromkeys(REDUCTIONS, _reduce),
-    **dict.fromkeys(SAME_SHAPE, _same),
     "Concat": _concat,
     "ConstantOfShape": _filled,
     "Einsum": _einsum,
     "Expand": _expand,
     "Flatten": _flatten,
-    "Gather": _gather,
     "GatherElements": _gather_elements,
-    "GatherND": _gather_nd,
     "MatMul": _matmul,
     "Range": _range,
     "Reshape": _reshape,
     "Slice": _slice,
-    "Split": _split,
-    "Squeeze": _squeeze,
     "Tile": _tile,
-    "Transpose": _transpose,
-    "Unsqueeze": _unsqueeze,
 }
 """What shape operators give; the others' results have sizes of their own."""
