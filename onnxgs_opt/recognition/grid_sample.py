@@ -104,7 +104,7 @@ def site_of(node: Node) -> Site:
         reads=(node.name,),
         read_op=OP,
         cone=(node.name,),
-        batch=_size(image, 0),
+        batch=_size(grid if _size(image, 0) is None else image, 0),
         channels=_size(image, 1),
         image_size=tuple(_size(image, 2 + k) for k in range(len(kernels))),
         sample_size=tuple(_size(grid, 1 + k) for k in range(len(kernels))),

@@ -208,6 +208,16 @@ def test_every_lowering_serves_it(opset: int, padding: str, align: int, size: tu
     assert all(LOWERINGS[name].refusal(site, Target(opset)) is None for name in ("merged-gather", "plugin"))
 
 
+@pytest.mark.parametrize("items", [("2", "n"), ("n", "2")])
+def test_a_batch_that_one_of_its_inputs_tells(items: tuple[str, str]) -> None:
+    text = f"""<ir_version: 8, opset_import: ["": 16]>
+    g (float[{items[0]}, 3, 8, 9] image, float[{items[1]}, 5, 6, 2] grid) => (float[m, 3, 5, 6] out) {{
+       out = GridSample (image, grid)
+    }}"""
+    [site] = optimize(onnx.parser.parse_model(text), lowering="merged-gather", measure=False).report.sites
+    assert (site.lowering, site.error.max_abs) == ("merged-gather", 0)
+
+
 def test_it_is_not_lowered_to_itself() -> None:
     [site] = find(model())
     assert LOWERINGS["grid-sample"].refusal(site, Target(16)) == "it is a GridSample node already"
