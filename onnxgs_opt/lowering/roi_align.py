@@ -18,7 +18,7 @@ from onnxgs_opt.lowering.emit.views import dim_of, emit_view, laid_out
 from onnxgs_opt.lowering.emit.windows import bounds, far_where_outside
 from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.target import Target
-from onnxgs_opt.samplers.roi_align import Line, RoiAlignSite
+from onnxgs_opt.samplers.roi_align import RoiAlignSite
 from onnxgs_opt.samplers.site import Site
 
 FIRST_OPSET = 11
@@ -167,19 +167,16 @@ def emit_regions(builder: Builder, site: RoiAlignSite) -> Tensor:
 def _regions(builder: Builder, site: RoiAlignSite) -> Tensor:
     """The boxes [K, 4] whose bins have the samples where the model has them: half a step beyond the outer ones."""
     lines = site.columns, site.rows
-    first, last = (builder.concat(ends, 1) for ends in zip(*(_ends(builder, line) for line in lines), strict=True))
+    places = builder.concat([builder.cast(emit_view(builder, line.view), np.float32) for line in lines], 1)
+    across, total = site.columns.samples, site.columns.samples + site.rows.samples
+    ends = [0, across], [across - 1, total - 1]
+    first, last = (builder.op("Gather", places, builder.const(index, np.int64), axis=1) for index in ends)
     shares = [0.0 if line.samples == 1 else 0.5 / (line.samples - 1) for line in lines]
     half = builder.op("Mul", builder.op("Sub", last, first), np.array([shares], np.float32))
     if 0.0 in shares:
         half = builder.op("Add", half, np.array([[0.0 if share else 0.5 for share in shares]], np.float32))
     regions = builder.concat([builder.op("Sub", first, half), builder.op("Add", last, half)], 1)
     return builder.op("Add", regions, 0.5) if builder.opset >= HALF_PIXELS_SINCE else regions
-
-
-def _ends(builder: Builder, line: Line) -> tuple[Tensor, Tensor]:
-    """The places [K, 1] of the first and of the last sample of every box."""
-    places = builder.cast(emit_view(builder, line.view), np.float32)
-    return builder.slice(places, 1, 0, 1), builder.slice(places, 1, line.samples - 1, line.samples)
 
 
 def _numbers(builder: Builder, site: RoiAlignSite, image: Tensor, regions: Tensor) -> Tensor:
