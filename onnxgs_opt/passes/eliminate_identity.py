@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from onnxgs_opt.ir import Node
-from onnxgs_opt.ir.constants import constant_value, element_count
+from onnxgs_opt.ir.constants import constant_value, element_count, small_value
 from onnxgs_opt.ir.exporter import to_onnx_type
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import operator
+
+TO_THE_END = 2**63 - 1
+"""Where the Slice of an axis of any size ends that takes the rest of it."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,18 @@ def _same_shape(node: Node) -> bool:
     return list(node.inputs[0].shape) == target.reshape(-1).tolist()
 
 
+def _takes_all(node: Node) -> bool:
+    """Whether a Slice takes every place of its axes, which are named, in their order."""
+    shape, bounds = node.inputs[0].shape, [small_value(bound) for bound in node.inputs[1:]]
+    if shape is None or not 3 <= len(bounds) <= 4 or any(bound is None for bound in bounds):
+        return False
+    starts, ends, axes, *steps = (bound.reshape(-1).tolist() for bound in bounds if bound is not None)
+    if any(start != 0 for start in starts) or any(step != 1 for each in steps for step in each):
+        return False
+    sizes = [shape[axis] for axis in axes]
+    return all(end == TO_THE_END or (isinstance(d, int) and end >= d) for end, d in zip(ends, sizes, strict=True))
+
+
 def _single(node: Node) -> bool:
     return len(node.inputs) == 1
 
@@ -82,6 +97,7 @@ _RULES: Mapping[str, Callable[[Node], bool]] = {
     "Transpose": _nothing_moves,
     "Reshape": _same_shape,
     "Expand": _same_shape,
+    "Slice": _takes_all,
     "Concat": _single,
     "Sum": _single,
     "Max": _single,

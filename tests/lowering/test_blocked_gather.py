@@ -70,7 +70,7 @@ def test_what_a_turn_reads_fits_the_block(case) -> None:
 @pytest.mark.parametrize("case", FEW)
 def test_turns_of_few_channels_are_no_more_than_fit(case) -> None:
     (scan,) = (node for node in lower(case, SMALL).nodes if node.op == "Scan")
-    turns, halves, each = scan.inputs[0].shape
+    turns, halves, *_, each = scan.inputs[0].shape
     points, most = case.batch * case.samples[0] * case.samples[1], SMALL.elements // case.channels
     assert turns == -(-points // most)
     assert points <= turns * halves * each < points + turns * halves

@@ -228,8 +228,11 @@ def _weights(builder: Builder, cell: AxisCell, policy: Policy, mask: Tensor | No
     """Weights of both pixels of the cell along one axis, times the mask."""
     contained = is_inside_image(policy)
     clamps = policy.border == "border" and not contained
-    p = clamped(builder, cell.p, cell.size, -1) if clamps else cell.p
+    known = isinstance(cell.size, int)
+    p = clamped(builder, cell.p, cell.size, -1) if clamps and known else cell.p
     offset = builder.op("Sub", p, cell.first)
+    if clamps and not known:  # the same with one node less: b is 0 before the image, and S-2 behind it
+        offset = builder.op("Clip", offset, 0.0, 1.0)
     if policy.border == "zeros" and not contained:
         low, high = _hats(builder, offset, cell.step)
         return (low, high) if mask is None else (builder.op("Mul", low, mask), builder.op("Mul", high, mask))

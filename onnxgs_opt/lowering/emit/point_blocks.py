@@ -55,10 +55,10 @@ class _Turns:
     each: Dim
     lacking: Dim
 
-    def of(self, builder: Builder, t: Tensor) -> Tensor:
-        """What is there of every point, lacking ones included, as [turns, HALVES, each]."""
+    def of(self, builder: Builder, t: Tensor, units: int) -> Tensor:
+        """What is there of every point, lacking ones included: [turns, HALVES, `units` times 1, each]."""
         each = self.each if isinstance(self.each, int) else -1
-        return builder.reshape(builder.reshape(t, [-1]), [self.turns, HALVES, each])
+        return builder.reshape(t, [self.turns, HALVES, *[1] * units, each])
 
     def filled(self, builder: Builder, t: Tensor) -> Tensor:
         """What is there of every point, in a row, and 0 for the lacking ones."""
@@ -89,7 +89,7 @@ def emit_point_blocks(builder: Builder, site: Site, points: int) -> Tensor:
     if site.batch != 1:
         index = builder.op("Add", builder.reshape(index, [-1]), _items(builder, image, turns, sizes))
     weights = (in_result_type(builder, site, weight) for weight in (*cells.columns, *cells.rows))
-    inputs = [turns.of(builder, t) for t in (index, *weights)]
+    inputs = [turns.of(builder, index, 2), *(turns.of(builder, weight, 3) for weight in weights)]
     row = in_result_type(builder, site, builder.reshape(image.tensor, [1, -1]))
     channels = cast(int, site.channels)
     body = _Turn(builder, builder.concat([row] * HALVES, 0), _steps(builder, image, cells, channels), channels)
@@ -108,8 +108,8 @@ def _as_it_lies(builder: Builder, site: Site) -> _Image:
     kind: type[np.signedinteger[Any]] = np.int32 if is_short else np.int64
     guard = None
     if is_short and elements is None:  # one element has no other shape than [1]: that ends the run
-        over = builder.op("Div", builder.dims_product(sizes), INT32_LIMIT)
-        guard = builder.op("Reshape", builder.const([0], kind), builder.op("Add", over, 1))
+        over = builder.op("Div", builder.op("Size", tensor), INT32_LIMIT)
+        guard = builder.op("Reshape", builder.const([0], kind), builder.op("Add", over, builder.const([1], np.int64)))
     if channels_last:
         return _Image(tensor, tuple(sizes), cast(int, site.channels), 1, kind, guard)
     return _Image(tensor, tuple(sizes), 1, builder.dims_product(sizes[2:]), kind, guard)
@@ -148,10 +148,10 @@ def _in_a_row(site: Site, x: Tensor, y: Tensor) -> Site:
 
 def _items(builder: Builder, image: _Image, turns: _Turns, sizes: Sequence[Dim]) -> Tensor:
     """Where the item of every point begins in the row of elements."""
-    points = builder.sizes((sizes[0], builder.dims_product(sizes[1:])))
-    none = builder.op("Expand", builder.const(0, image.kind), points)
     item = builder.dims_product(image.sizes[1:])
-    return turns.filled(builder, plus_items(builder, none, (sizes[0], item), image.kind, [-1, 1]))
+    starts = plus_items(builder, builder.const([[0]], image.kind), (sizes[0], item), image.kind, [-1, 1])
+    points = builder.sizes((sizes[0], builder.dims_product(sizes[1:])))
+    return turns.filled(builder, builder.op("Expand", starts, points))
 
 
 def _steps(builder: Builder, image: _Image, cells: Cells, channels: int) -> Tensor:
@@ -196,17 +196,12 @@ class _Turn:
         return outer.reshape(result, [-1, self.channels])
 
     def _turn(self, builder: Builder, index: Tensor, weights: Sequence[Tensor]) -> Tensor:
-        elements = builder.reshape(builder.op("Add", builder.unsqueeze(index, [1, 2]), self.steps), [HALVES, -1])
+        elements = builder.reshape(builder.op("Add", index, self.steps), [HALVES, -1])
         read = builder.op("GatherElements", self.image, elements, axis=1)
-        left, right, above, below = (builder.unsqueeze(w, [1]) for w in weights)
-        across, down = builder.concat([left, right], 1), builder.concat([above, below], 1)
-        corners = builder.op("Mul", builder.unsqueeze(across, [1]), builder.unsqueeze(down, [2]))
-        weighted = builder.op(
-            "Mul",
-            builder.reshape(read, [HALVES, self.channels, 4, -1]),
-            builder.reshape(corners, [HALVES, 1, 4, -1]),
-        )
-        planes = builder.split(builder.reduce_sum(weighted, 2), 1, [1] * self.channels)
+        left, right, above, below = weights
+        corners = builder.op("Mul", builder.concat([left, right], 3), builder.concat([above, below], 2))
+        weighted = builder.op("Mul", builder.reshape(read, [HALVES, self.channels, 2, 2, -1]), corners)
+        planes = builder.split(builder.reduce_sum(weighted, [2, 3]), 1, [1] * self.channels)
         return builder.concat([builder.reshape(plane, [-1, 1]) for plane in planes], 1)
 
     def _variable(self, name: str, like: Tensor, shape: Sequence[int | str | None]) -> Variable:
