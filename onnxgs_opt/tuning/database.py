@@ -41,25 +41,31 @@ def recorded(site: AnySite, runtime: str, refusals: Mapping[str, str]) -> tuple[
     Samplers are compared by channels and by number of points, other sums of reads by the number of elements that they
     read, resamplings by those that they make, in powers of two; a dynamic size is near to any that is not small. Cases
     of normalised coordinates are for such samplers alone, where there are any: one node takes them as they are.
+    Of a site that cannot stay it is the fastest of what is possible, however that compares with what is refused.
     """
+    leaves = KEEP in refusals
     record = next((r for r in _records() if r["target"] == runtime), {})
     own = KINDS[site.kind].record(site)
     table = _TABLES[own.table]
-    cases = [case for case in record.get(own.table, ()) if case.get("read_op", "") == own.read_op]
+    known = record.get(own.table, ())
+    cases = [case for case in known if case.get("read_op", "") == own.read_op] or (list(known) if leaves else [])
     alike = [case for case in cases if case.get("coordinates") == site.coordinates]
     cases = alike or [case for case in cases if "coordinates" not in case]
     if not cases:
         what = f"{own.read_op} {table.words} on " if own.read_op else ""
         return KEEP, f"it was not timed here, and nothing is recorded for {what}{runtime}"
-    case = _beside(min(cases, key=lambda case: _distance(own.sizes, table.sizes(case), table.least)), site)
-    gains = {name: _gain(case, name) for name in case["ratios"] if name not in refusals}
-    possible = {name: gain for name, gain in gains.items() if gain >= GAIN}
+    case = min(cases, key=lambda case: _distance(own.sizes, table.sizes(case), table.least))
+    case = case if leaves else _beside(case, site)
+    gains = {name: _gain(case, name, 0.0 if leaves else LOSS) for name in case["ratios"] if name not in refusals}
+    possible = {name: gain for name, gain in gains.items() if leaves or gain >= GAIN}
     size = "x".join(map(str, case[table.shape]))
     where = f"{record['runtime']} on {record['machine']}, {case.get('date', record['date'])}"
     source = f"by our benchmark at {size} ({where}), not timed here"
     if not possible:
         return KEEP, f"nothing is faster {source}"
     best = max(possible, key=lambda name: possible[name])
+    if leaves:
+        return best, f"{refusals[KEEP]}; the fastest that is possible {source}"
     return best, f"about {possible[best]:.1f} times as fast {source}"
 
 
@@ -71,14 +77,14 @@ def _beside(case: Mapping[str, Any], site: AnySite) -> dict[str, Any]:
     return {**case, **{k: {n: r / base for n, r in case[k].items()} if base else {} for k, base in bases.items()}}
 
 
-def _gain(case: Mapping[str, Any], name: str) -> float:
+def _gain(case: Mapping[str, Any], name: str, least: float) -> float:
     """The ratio to expect where nobody knows how the points lie: the geometric mean of scattered and smooth ones.
 
-    0 where either is below `LOSS`.
+    0 where either is below `least`.
     """
     random = float(case["ratios"][name])
     smooth = float(case.get("smooth", {}).get(name, random))
-    return sqrt(random * smooth) if min(random, smooth) >= LOSS else 0.0
+    return sqrt(random * smooth) if min(random, smooth) >= least else 0.0
 
 
 def hopeless(site: AnySite, runtime: str) -> tuple[str, ...]:

@@ -74,8 +74,9 @@ class Tuner:
         return chosen, comparisons
 
     def _names(self, trial: Trial, refusals: Mapping[str, str]) -> list[str]:
-        """The lowerings that are worth measuring."""
-        out = (KEEP, *self._unmeasured, *hopeless(trial.site, self.target.runtime), *refusals)
+        """The lowerings that are worth measuring; of a site that cannot stay also those that are slower than it."""
+        slower = () if KEEP in refusals else hopeless(trial.site, self.target.runtime)
+        out = (KEEP, *self._unmeasured, *slower, *refusals)
         return [name for name in LOWERINGS if name not in out]
 
     @property

@@ -24,6 +24,7 @@ from onnxgs_opt.report.model import Latency
 from onnxgs_opt.runtime.ort import OnnxRuntime
 from onnxgs_opt.runtime.timing import Race, SlowError, race, run_within
 from onnxgs_opt.samplers.site import Site
+from onnxgs_opt.tuning import decide
 from onnxgs_opt.tuning import race as tune
 from onnxgs_opt.tuning import trial as trials
 from onnxgs_opt.tuning.database import Cache
@@ -86,6 +87,21 @@ def test_the_fastest_wins(canonical: tuple[Graph, Site], monkeypatch: pytest.Mon
     assert rows["row-gather"].ratio == 2
     assert rows[KEEP].ratio == 1
     assert rows["packed-gather"].status == "refused"
+
+
+def test_forms_that_lost_to_what_is_exported_are_measured_where_that_has_to_go(
+    canonical: tuple[Graph, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tune, "race", steady({**dict.fromkeys(LOWERINGS, 3.0), KEEP: 1.0, "merged-gather": 1.5}))
+    monkeypatch.setattr(tune, "RIVAL", 1e9)
+    monkeypatch.setattr(decide, "hopeless", lambda *_: ("merged-gather", "lerp-gather"))
+    graph, site = canonical
+    refusals = choose([site], Target(graph.opset), "auto")[site.id].refusals
+    for more, timed in (({}, False), ({KEEP: "it has to go"}, True)):
+        choices, _ = tuner(graph).tune([site], {site.id: Choice(KEEP, "", {**refusals, **more})})
+        rows = {row.lowering for row in choices[site.id].measurements if row.status == "ok"}
+        assert ("merged-gather" in rows) is timed
+    assert choices[site.id].changed().lowering == "merged-gather"
 
 
 def test_precision_is_worth_five_percent() -> None:
