@@ -23,6 +23,8 @@ FATAL_ONLY = 4
 NO_SPINNING_BETWEEN_RUNS = ("session.force_spinning_stop", "1")
 """A session's threads wait actively for its next run. Where several sessions take turns, as here, each then took up to
 twice as long as by itself, and not all alike."""
+NO_SPINNING = ("session.intra_op.allow_spinning", "0")
+"""Within a run they do so too: worth it where a run is timed, else up to five times the processor time of the run."""
 
 _CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 _SOURCE_LINE = re.compile(r"^/\S+:\d+ .*?\) (?=[A-Z])")
@@ -75,7 +77,8 @@ def open_session(
         custom_ops: Libraries that `load_custom_ops` has tried.
         providers: What runs it, in order of preference.
         optimise: False runs the graph as it is written.
-        threads: How many threads one operator may use; None leaves that to onnxruntime.
+        threads: How many threads one operator may use, which sleep where they wait; None leaves both to onnxruntime,
+            for what is timed as users run it.
 
     Raises:
         RunError: The model does not load.
@@ -87,6 +90,7 @@ def open_session(
     options.add_session_config_entry(*NO_SPINNING_BETWEEN_RUNS)
     if threads is not None:
         options.intra_op_num_threads = threads
+        options.add_session_config_entry(*NO_SPINNING)
     if not optimise:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     if folder is not None:

@@ -15,6 +15,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
+from onnxgs_opt.runtime.ort import NO_SPINNING
 from onnxgs_opt.samplers.op import DOMAIN, KERNEL_CODES, MASK_CODES, VERSION, name_for
 from tests.native.sampling import Case, inputs, mask_of, reference
 
@@ -82,6 +83,7 @@ def session(library: Path | None, made: bytes, threads: int = 2, providers: Sequ
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
+    options.add_session_config_entry(*NO_SPINNING)
     if library is not None:
         options.register_custom_ops_library(str(library))
     return ort.InferenceSession(made, options, providers=list(providers))

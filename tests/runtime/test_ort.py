@@ -19,6 +19,14 @@ def test_no_thread_waits_actively_between_runs() -> None:
     assert session.raw.get_session_options().get_session_config_entry("session.force_spinning_stop") == "1"
 
 
+def test_threads_sleep_unless_they_are_timed() -> None:
+    """As they wait is onnxruntime's own affair where nothing is said of threads, as for whoever runs the model."""
+    timed, checked = (open_session(onnx.load(MODEL), threads=n).raw.get_session_options() for n in (None, 2))
+    assert checked.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    with pytest.raises(RuntimeError, match="does not have configuration"):
+        timed.get_session_config_entry("session.intra_op.allow_spinning")
+
+
 def test_what_onnxruntime_says_is_one_error_of_ours() -> None:
     model = onnx.load(MODEL)
     feeds = {value.name: np.zeros((1, 1, 1, 1), np.float32) for value in model.graph.input}
