@@ -18,11 +18,14 @@ settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Where nothing compiled is kept, every process that a test starts would compile the whole package."""
+    """Where nothing compiled is kept beside its source, each process would compile all tests and the whole package."""
     if sys.dont_write_bytecode:
-        folder = tempfile.mkdtemp(prefix="onnxgs-opt-compiled-")
+        cache: pytest.Cache | None = getattr(config, "cache", None)  # None with -p no:cacheprovider
+        folder = str(cache.mkdir("compiled")) if cache else tempfile.mkdtemp(prefix="onnxgs-opt-compiled-")
         os.environ |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": folder}
-        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+        sys.dont_write_bytecode, sys.pycache_prefix = False, folder
+        if not cache:
+            config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 def pytest_collection_finish() -> None:
@@ -32,10 +35,12 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(100_000, 20, 20)
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No test reads or leaves measurements in the user's cache."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

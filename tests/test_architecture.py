@@ -45,12 +45,17 @@ OPTION_FUNCTIONS = frozenset({"optimize"})
 BANNED_NAMES = frozenset({"utils", "util", "helpers", "helper", "common", "misc", "manager", "handler"})
 
 SOURCES = {path: path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
-TREES = {path: ast.parse(source, str(path)) for path, source in SOURCES.items()}
 LEVEL = {room: level for level, line in enumerate(ROOMS.split("\n")) for room in line.split()}
 TOP = PACKAGE / "__init__.py"
 """Names the public functions, which live in the highest rooms; so no module may import the package itself."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """A module parsed, by the first test that asks: every process of a run imports this file, one runs its tests."""
+    return ast.parse(SOURCES[path], str(path))
 
 
 def room_of(path: Path) -> str:
@@ -85,13 +90,13 @@ def imported_by(node: ast.AST) -> set[str]:
 @cache
 def imports(path: Path) -> frozenset[str]:
     """Every module that a file imports, wherever the statement stands and whatever it is for."""
-    return frozenset(name for node in ast.walk(TREES[path]) for name in imported_by(node))
+    return frozenset(name for node in ast.walk(tree_of(path)) for name in imported_by(node))
 
 
 def imports_at_once(path: Path) -> set[str]:
     """What importing the file imports: everything outside functions, bar what is for type checkers only."""
     found: set[str] = set()
-    waiting: list[ast.AST] = [TREES[path]]
+    waiting: list[ast.AST] = [tree_of(path)]
     while waiting:
         node = waiting.pop()
         if not isinstance(node, Function | ast.Lambda) and not is_type_checking(node):
@@ -121,8 +126,8 @@ def upwards(path: Path) -> Iterator[str]:
 def functions() -> dict[str, Function]:
     return {
         f"{dotted(path)}:{node.lineno} {node.name}": node
-        for path, tree in TREES.items()
-        for node in ast.walk(tree)
+        for path in SOURCES
+        for node in ast.walk(tree_of(path))
         if isinstance(node, Function)
     }
 
@@ -139,7 +144,7 @@ def parameters(node: Function) -> list[str]:
 
 def calls(path: Path, name: str) -> bool:
     return any(
-        isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == name for n in ast.walk(TREES[path])
+        isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == name for n in ast.walk(tree_of(path))
     )
 
 
@@ -193,8 +198,8 @@ def test_only_the_command_line_prints() -> None:
 def test_the_library_reads_no_environment() -> None:
     readers = {
         dotted(path)
-        for path, tree in TREES.items()
-        for node in ast.walk(tree)
+        for path in SOURCES
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Attribute)
         and isinstance(node.value, ast.Name)
         and node.value.id == "os"
@@ -260,7 +265,7 @@ def test_operators_are_listed_in_one_place() -> None:
         f"{dotted(path)}:{line} {' '.join(names)}"
         for path in SOURCES
         if path != PACKAGE / "ir/operators.py"
-        for line, names in operator_lists(TREES[path])
+        for line, names in operator_lists(tree_of(path))
     ]
     assert not elsewhere, "\n".join(elsewhere)
 
@@ -284,7 +289,7 @@ def names_a_kind(texts: set[object]) -> bool:
 
 
 def sites_told_apart(path: Path) -> Iterator[str]:
-    for node in ast.walk(TREES[path]):
+    for node in ast.walk(tree_of(path)):
         match node:
             case ast.Call(ast.Name("isinstance"), [_, kinds]):
                 named = {n.id for n in ast.walk(kinds) if isinstance(n, ast.Name)}

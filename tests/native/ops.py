@@ -6,7 +6,8 @@ import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,28 +35,38 @@ def compiler() -> str:
     return found
 
 
-def build(folder: Path, *, avx2: bool, options: Sequence[str] = ("-O2", "-ftree-vectorize")) -> Path:
-    """The library, of the package's sources."""
-    flags = [compiler(), *FLAGS, *options]
-    parts = [str(SOURCES / "library.cpp"), str(SOURCES / "baseline.cpp")]
-    if avx2:
-        vectors = folder / "avx2.o"
-        subprocess.run([*flags, "-mavx2", "-c", str(SOURCES / "avx2.cpp"), "-o", str(vectors)], check=True)
-        parts = ["-DONNXGS_AVX2", *parts, str(vectors)]
-    built = folder / "libonnxgs_ops.so"
-    subprocess.run([*flags, "-shared", "-o", str(built), *parts], check=True)
-    return built
+def compiled(part: str, folder: Path, *options: str) -> Path:
+    """A source of the package as an object in a folder, where it may lie already."""
+    made = folder / f"{part}.o"
+    if not made.exists():
+        source = str(SOURCES / f"{part}.cpp")
+        flags = [compiler(), *FLAGS, "-O2", "-ftree-vectorize", *options]
+        subprocess.run([*flags, "-c", source, "-o", str(made)], check=True)
+    return made
+
+
+@contextmanager
+def shared(factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of all of a run's processes, for one at a time: what the first of them compiles serves the others."""
+    own = factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "ops"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
 
 
 def built_once(factory: pytest.TempPathFactory, *, avx2: bool) -> Path:
-    """The library, which the first of a run's processes builds for all of them."""
-    own = factory.getbasetemp()
-    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / ("ops-avx2" if avx2 else "ops-baseline")
-    folder.mkdir(exist_ok=True)
-    library = folder / "libonnxgs_ops.so"
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        return library if library.exists() else build(folder, avx2=avx2)
+    """The library, of the package's sources."""
+    with shared(factory) as folder:
+        own = folder / ("avx2" if avx2 else "baseline")
+        library = own / "libonnxgs_ops.so"
+        if not library.exists():
+            own.mkdir(exist_ok=True)
+            parts = [compiled("baseline", folder), compiled("library", own, *["-DONNXGS_AVX2"] * avx2)]
+            parts += [compiled("avx2", own, "-mavx2")] if avx2 else []
+            subprocess.run([compiler(), "-shared", "-o", str(library), *map(str, parts)], check=True)
+    return library
 
 
 def model(case: Case, *, form: str | None = "NHW", **codes: int) -> bytes:

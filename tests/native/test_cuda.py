@@ -17,11 +17,13 @@ ON_DEVICE = shutil.which("nvidia-smi") is not None and "CUDAExecutionProvider" i
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built by nvcc alone, which hands all but the kernels to the host's compiler."""
+    """Built by nvcc, which hands all but the kernels to the host's compiler; of the baseline it knows nothing."""
     nvcc, built = shutil.which("nvcc"), tmp_path_factory.mktemp("cuda") / "libonnxgs_ops.so"
     if nvcc is None:
         pytest.skip("no nvcc on the PATH")
-    sources = [str(ops.SOURCES / name) for name in ("library.cpp", "baseline.cpp", "cuda.cpp", "cuda_kernels.cu")]
+    with ops.shared(tmp_path_factory) as folder:
+        baseline = str(ops.compiled("baseline", folder))
+    sources = [baseline, *(str(ops.SOURCES / name) for name in ("library.cpp", "cuda.cpp", "cuda_kernels.cu"))]
     flags = ["-std=c++17", "-arch=sm_90", "-O2", "-shared", "-Xcompiler", "-fPIC,-ffp-contract=off", "-DONNXGS_CUDA"]
     subprocess.run([nvcc, *flags, "-o", str(built), *sources], check=True)
     return built

@@ -16,7 +16,7 @@ PROGRAM = Path(__file__).with_name("tasks.cpp")
 @pytest.mark.parametrize(("sanitizer", "level"), [("address,undefined", "-O0"), ("thread", "-O1")])
 def test_every_case_is_clean(tmp_path: Path, sanitizer: str, level: str) -> None:
     """No read or write outside of a tensor, no undefined operation, no race, and threads that agree."""
-    flags = [ops.compiler(), *ops.FLAGS, level, "-g", f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all"]
+    flags = [ops.compiler(), *ops.FLAGS, level, "-g1", f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all"]
     flags += [f"-I{ops.SOURCES}", "-pthread"]
     probe = tmp_path / "probe"
     made = subprocess.run(
