@@ -51,7 +51,8 @@ def recognised_once() -> Iterator[None]:
     from tests.fixtures.recognised import remembering, sharing
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(api, "surveyed", remembering(api.surveyed))
+        for name in ("canonical", "surveyed"):
+            patch.setattr(api, name, remembering(getattr(api, name)))
         patch.setattr(find, "Proofs", sharing())
         yield
 
@@ -62,5 +63,6 @@ def recognised_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     from onnxgs_opt import api
     from onnxgs_opt.recognition import find, known_proofs
 
-    monkeypatch.setattr(api, "surveyed", find.surveyed)
+    for name in ("canonical", "surveyed"):
+        monkeypatch.setattr(api, name, getattr(find, name))
     monkeypatch.setattr(find, "Proofs", known_proofs.Proofs)
