@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from onnxgs_opt.recognition.algebra.expression import Expr
 from onnxgs_opt.recognition.lifting.lift import Lift
@@ -115,6 +116,19 @@ def _split_of(index: Index, shape: Sequence[int]) -> tuple[int, tuple[Expr, ...]
         if stride == 1:
             return axis, tuple(variable for variable, _ in terms)
     return None
+
+
+def counted_view(lift: Lift, axis: Axis, roles: Roles) -> View | None:
+    """The view of a tensor of whole numbers, so many a pixel; None where it is not that which is the coordinate.
+
+    What the model computes of it may be of these numbers and of their quotients: only the tensor itself holds both.
+    """
+    name, index, _ = axis.leaf.args
+    parts, shift = 1 / Fraction(axis.slope), axis.offset.value
+    if parts.denominator != 1 or not isinstance(shift, int):
+        return None
+    view = view_of(name, index, lift.shape(name), roles, partial=True)  # type: ignore[arg-type]
+    return view and replace(view, parts=int(parts), shift=shift)
 
 
 def with_steps(lift: Lift, view: View, value: Expr, axis: Axis, roles: Roles) -> View | None:

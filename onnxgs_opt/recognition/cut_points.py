@@ -26,7 +26,7 @@ class Cuts:
     `first`: of these only what is made of nothing rounded, and not what a mirrored index is divided to.
     `kept`: of these not what whole numbers are divided to, as the next column of a row that ends where it begins.
     `through`: what is read may be computed from reads, as rows are that are put together before their columns are read.
-    `grids`: what is added to floors belongs to the coordinates.
+    `grids`: what is added to floors belongs to the coordinates. `counted`: these are whole numbers, so many a pixel.
     """
 
     stop: str | None = None
@@ -37,6 +37,7 @@ class Cuts:
     kept: bool = False
     through: bool = False
     grids: bool = False
+    counted: bool = False
 
     def lift(self, scope: Scope, facts: Mapping[str, Fact], output: str, samples: frozenset[str]) -> Lift:
         """A lift that ends there; coordinates and their bounds are found by lifting `output` once before.
@@ -46,9 +47,11 @@ class Cuts:
         stops = frozenset(() if self.stop is None else (self.stop,))
         splits = {} if self.stop is None or self.split is None else {self.stop: self.split}
         first = Lift(scope, facts, stops, splits, ends=samples, through=self.through)
-        if not self.coordinates:
+        if not self.coordinates and not self.counted:
             return first
         first.root(output)
+        if self.counted:
+            return Lift(scope, facts, stops, splits, first.counted(), samples, self.through)
         left = (first.rounded_again if self.first else set()) | (first.divided if self.kept else set())
         rounded = {e: bounds for e, bounds in first.rounded.items() if e not in left}
         ends = {first.unmerged.get(e, e) if self.apart else e: bounds for e, bounds in rounded.items()}
@@ -62,13 +65,15 @@ def other_cuts(cuts: Cuts, miss: Miss, lift: Lift) -> list[Cuts]:
         out.append(replace(cuts, through=True))
     if miss.split is not None and cuts.split is None:
         out.append(replace(cuts, stop=miss.split[0], split=miss.split[1:]))
-    if miss.code in COORDINATE_MISSES and not cuts.coordinates and lift.rounded:
+    if miss.code in COORDINATE_MISSES and not (cuts.coordinates or cuts.counted) and lift.rounded:
         kept = bool(lift.divided) and not lift.rounded.keys() <= lift.divided
         if lift.unmerged:
             out.append(replace(cuts, coordinates=True, apart=True))
         out.append(replace(cuts, coordinates=True, kept=kept))
         if not lift.rounded.keys() <= lift.rounded_again:
             out += [replace(cuts, coordinates=True, first=True)] if lift.rounded_again else []
+    if miss.code in COORDINATE_MISSES and not cuts.coordinates and not cuts.counted and lift.counted():
+        out.append(replace(cuts, counted=True))
     if miss.code in IMAGE_MISSES and cuts.stop is None:
         out += [replace(cuts, stop=level) for level in reversed(lift.levels) if level not in lift.images]
     if miss.beside and not cuts.grids:

@@ -143,6 +143,12 @@ class EverySize:
     def _is_half(self, name: str) -> bool:
         return self._facts.get(name, UNKNOWN).dtype == np.float16
 
+    def _most(self, view: View) -> int | None:
+        """The largest size whose pixels are exact in the type of coordinates; None where no size is too large."""
+        if self._is_half(view.tensor):
+            return EXACT_BELOW[2] // view.parts
+        return EXACT_BELOW[4] // view.parts if view.parts > 1 else None
+
     def _dynamic(self, image: View) -> list[Element]:
         """The dims of the image's pixels that are no fixed numbers."""
         dims = self._sizes.states.get(image.tensor, State()).dims or ()
@@ -170,7 +176,7 @@ class EverySize:
     def domain(self, image: View, others: Iterable[View], exact_below: int) -> Domain:
         """The sizes that the proof covers, by the names of those that the image and the coordinates have."""
         dims = [d for view in (image, *others) for d in self._sizes.states.get(view.tensor, State()).dims or ()]
-        most = EXACT_BELOW[2] if any(self._is_half(view.tensor) for view in others) else None
+        most = min((limit for view in others if (limit := self._most(view)) is not None), default=None)
         ranges = []
         for atom in sorted(self._sizes.atoms(dims)):
             least, largest = self._sizes.range_of(atom)

@@ -57,7 +57,7 @@ def recognise_any(algebra: Algebra, root: Expr, grids: bool = False, like: Sampl
     found = coordinates_of(algebra, reads)
     if isinstance(found, Miss):
         return found
-    if any(c.leaf.integral for c in found):
+    if any(c.leaf.integral and (c.slope == 1 or len(reads) == 1) for c in found):
         return Miss("what is rounded is an integer, no coordinate", len(reads))
     if len(found) > MAX_AXES:
         return Miss(f"the reads depend on {len(found)} coordinates", len(reads), apart=True)

@@ -40,6 +40,11 @@ class Axis:
         return Coordinate(self.leaf, self.slope, self.offset, self.reach)
 
     @property
+    def counts_parts(self) -> bool:
+        """Whether the leaf is a whole number that counts parts of a pixel."""
+        return self.leaf.integral and self.slope != 1
+
+    @property
     def is_bounded(self) -> bool:
         """Whether the numbers that the leaf lies between are known."""
         return self.leaf.lo is not None and self.leaf.hi is not None

@@ -8,7 +8,7 @@ from itertools import product
 
 from onnxgs_opt.recognition.algebra.expression import Expr
 from onnxgs_opt.recognition.algebra.piecewise import Resolver, Split, Unresolved, partitions
-from onnxgs_opt.recognition.axes import Roles, roles_of, shift_of, view_of, with_sizes, with_steps
+from onnxgs_opt.recognition.axes import Roles, counted_view, roles_of, shift_of, view_of, with_sizes, with_steps
 from onnxgs_opt.recognition.coordinates import domain
 from onnxgs_opt.recognition.epilogue import affine_of
 from onnxgs_opt.recognition.grids import grid_of, pixel_pair
@@ -179,6 +179,8 @@ def _coordinate_view(lift: Lift, axis: Axis, roles: Roles, wanted: str | None, e
     Preferred is one that needs no change, then one with an axis to split, then one with a number to add, then one with
     a grid to add, and each of these rather in all axes that it is to have than repeated along some.
     """
+    if axis.counts_parts:
+        return counted_view(lift, axis, roles) if wanted in (None, axis.leaf.args[0]) else None
     best: tuple[tuple[bool, int], View] | None = None
     for (name, index), value in list(lift.values.items()):
         if wanted not in (None, name) or lift.dtype_kind(name) != "f":

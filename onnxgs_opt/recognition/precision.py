@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from onnxgs_opt.recognition.lifting.elementwise import exact_below
 from onnxgs_opt.recognition.lifting.lift import Lift
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN
@@ -19,7 +21,12 @@ def inexact(lift: Lift, match: Match) -> Miss | None:
         return Miss(f"{condition} {lift.exact_below}", 4, "GSO110")
     for axis in reversed(match.axes):
         dtype = lift.facts.get(str(axis.leaf.args[0]), UNKNOWN).dtype
-        if dtype is not None and dtype.kind not in "iub" and axis.size > (most := exact_below(dtype)):
+        is_whole = dtype is not None and dtype.kind in "iub"
+        if dtype is None or (is_whole and not axis.counts_parts):
+            continue
+        dtype = np.dtype(np.float32) if is_whole else dtype  # in which parts of a pixel are divided
+        largest = math.ceil(axis.size / axis.slope) if axis.counts_parts else axis.size
+        if largest > (most := exact_below(dtype)):
             exact = f"{dtype}, which is exact up to {most}"
-            return Miss(f"{source(axis.leaf)} is a coordinate up to {axis.size} in {exact}", 4, "GSO110")
+            return Miss(f"{source(axis.leaf)} is a coordinate up to {largest} in {exact}", 4, "GSO110")
     return None

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 T = TypeVar("T")
+LARGEST = 2**31 - 2**8
+"""The most parts of a pixel that are tried: integers of four bytes hold it, and so do floats exactly."""
 NO_SHAPES: Mapping[str, Sequence[int]] = {}
 Size = int | str | None
 """A dimension: its size, or its name, or nothing known."""
@@ -82,10 +84,15 @@ def _settle(dims: list[Size], group: Sequence[int], size: int) -> None:
 
 
 def lay_out(view: View, canonical: Array, shape: Sequence[int]) -> Array:
-    """A tensor of `shape` whose view is `canonical`, or a part of it where the tensor has an axis of 1."""
+    """A tensor of `shape` whose view is `canonical`, or a part of it where the tensor has an axis of 1.
+
+    Where it counts parts of a pixel, it holds the nearest whole number of them.
+    """
     canonical = canonical - np.asarray(view.shift, canonical.dtype) if view.shift else canonical
     for axis, step in enumerate(view.steps):
         canonical = canonical - ramp(axis, step * np.arange(canonical.shape[axis]), len(view.steps), canonical.dtype)
+    if view.parts != 1:
+        canonical = np.clip(np.rint(canonical.astype(np.float64) * view.parts), -LARGEST, LARGEST)
     if not canonical.size:  # what is repeated along no points may be anything
         return np.zeros(tuple(shape), canonical.dtype)
     apart = _apart(view, canonical, shape)
@@ -148,8 +155,9 @@ class View:
 
     The operand is `tensor`, with axis `split[0]` first reshaped into sizes `split[1]` (one may be -1), transposed so
     that the axes stand in the order of `groups`, and each group merged into one axis; an empty group is an axis of 1.
-    Axes of the (split) tensor, `rank` in all, that are in no group have size 1 and are dropped. `shift` is added: the
-    model may count its pixels from another one. So is, of each axis of the operand, the place times its one of `steps`:
+    Axes of the (split) tensor, `rank` in all, that are in no group have size 1 and are dropped. Where `parts` is not 1
+    the tensor holds whole numbers, in floats or integers, and so many are one pixel. `shift` is added: the model may
+    count its pixels from another one. So is, of each axis of the operand, the place times its one of `steps`:
     the model may have distances from where a point stands. `repeats` are axes behind those of the (split)
     tensor, along which it is repeated: coordinates of a row are those of all its columns.
     """
@@ -158,6 +166,7 @@ class View:
     groups: tuple[tuple[int, ...], ...]
     split: tuple[int, tuple[int, ...]] | None = None
     units: int = 0
+    parts: int = 1
     shift: int = 0
     steps: tuple[int, ...] = ()
     repeats: tuple[Repeat, ...] = ()

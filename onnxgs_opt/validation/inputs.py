@@ -125,7 +125,7 @@ def _site_run(
     """Coordinates and image of one layout; any other input of the cone matters by its shape only."""
     aims = aims_of([site])
     types = {v.name: _type_of(v) for v in cone.graph.input}
-    dtype = next((types[name][0] for name in aims if name in types), np.dtype(np.float32))
+    dtype = next((_floats(types[name][0]) for name in aims if name in types), np.dtype(np.float32))
     sizes = layout.image[::-1]
     points = tuple(pixels_of_items(size, layout, rng, dtype) for size in sizes)
     if site.taps == 1:
@@ -268,8 +268,13 @@ def _aimed(
         return None
     canonical = tuple(held[: 1 + axes])
     count = math.prod(canonical)
-    points = [pixels(size, count, rng, kind).reshape(canonical) for size in reversed(known)]
-    return coordinate_values(aim, Layout(1, 1, known, axes * (1,)), points, shape)
+    points = [pixels(size, count, rng, _floats(kind)).reshape(canonical) for size in reversed(known)]
+    return coordinate_values(aim, Layout(1, 1, known, axes * (1,)), points, shape).astype(kind)
+
+
+def _floats(kind: Any) -> np.dtype[Any]:
+    """The type in which points are chosen whose coordinates are of a type: floats where it counts parts of a pixel."""
+    return np.dtype(np.float32) if np.dtype(kind).kind in "iub" else np.dtype(kind)
 
 
 def _loose_values(

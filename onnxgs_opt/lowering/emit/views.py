@@ -35,6 +35,8 @@ def emit_ramp(builder: Builder, operand: Tensor, axis: int, step: int, rank: int
 
 def _laid_out_operand(builder: Builder, view: View) -> Tensor:
     tensor = builder.graph.tensor(view.tensor)
+    if view.parts != 1:
+        tensor = builder.op("Div", _as_floats(builder, tensor), float(view.parts))
     if view.shift:
         tensor = builder.op("Add", tensor, float(view.shift))
     if view.split is not None:
@@ -51,6 +53,11 @@ def _laid_out_operand(builder: Builder, view: View) -> Tensor:
         return builder.unsqueeze(tensor, [k for k, group in enumerate(view.groups) if not group])
     dims = iter([builder.dim(tensor, axis) for axis in kept])
     return builder.reshape(tensor, [builder.dims_product([next(dims) for _ in group]) for group in view.groups])
+
+
+def _as_floats(builder: Builder, tensor: Tensor) -> Tensor:
+    is_float = tensor.dtype is not None and np.dtype(tensor.dtype).kind == "f"
+    return tensor if is_float else builder.cast(tensor, np.float32)
 
 
 def _repeated(builder: Builder, tensor: Tensor, view: View) -> Tensor:

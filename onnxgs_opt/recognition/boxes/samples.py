@@ -65,7 +65,7 @@ def of_sampler(site: Site) -> Samples | None:
     """A bilinear sampler whose rows depend on one coordinate and whose columns on the other; None for all others."""
     if site.kernels != BILINEAR or site.affine != AS_IT_IS or site.x is None or site.y is None:
         return None
-    if any((*site.x.steps, *site.y.steps)):
+    if any((*site.x.steps, *site.y.steps)) or (site.x.parts, site.y.parts) != (1, 1):
         return None
     y, x = (_along(site, view) for view in (site.y, site.x))
     apart = _apart([axis for group in (0, 2, 3) for axis in site.output_groups[group]], y, x)

@@ -106,6 +106,8 @@ def canonical(view: View, array: Array, shape: Sequence[int]) -> Array:
     """What broadcasts to a tensor of `shape` as what broadcasts to the operand that a view makes of it."""
     if view.repeats or any(view.steps):
         raise NoForm("the points are those of another axis, too")
+    if view.parts != 1:
+        raise NoForm(f"'{view.tensor}' counts parts of a pixel")
     dims = [int(size or 0) for size in view.split_dims(shape)]
     if view.split is not None:
         array = reshaped(array, shape, dims)

@@ -11,8 +11,8 @@ import numpy as np
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.constants import constant_value
 from onnxgs_opt.ir.evaluator import evaluate
-from onnxgs_opt.ir.operators import operator
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, walk
+from onnxgs_opt.recognition.lifting.bits import BITS, shifted_with_sign
 from onnxgs_opt.recognition.lifting.reduction import CONTRACT
 from onnxgs_opt.recognition.lifting.rule import Index, Lift, NoRule, Rule
 from onnxgs_opt.recognition.lifting.scatter import scatter_nd
@@ -116,8 +116,13 @@ def _reciprocal(lift: Lift, node: Node, position: int, index: Index) -> Expr:
 
 
 def _power(lift: Lift, node: Node, position: int, index: Index) -> Expr:
-    """Powers from 0 to 3, as cubic weights have; the square or the cube of a coordinate is a leaf."""
+    """Powers from 0 to 3, as cubic weights have; the square or the cube of a coordinate is a leaf.
+
+    Of whole numbers others, too: a shift by n bits is exported as a division by 2^n.
+    """
     a, b = lift.operands(node, index)
+    if isinstance(a.value, int) and isinstance(b.value, int) and 0 <= b.value < 64:
+        return lift.algebra.num(a.value**b.value)
     if b.value not in (0, 1, 2, 3) or (b.value > 1 and a.leaves and not a.floored):
         raise NoRule("not a small power")
     out = lift.algebra.one
@@ -135,37 +140,6 @@ def _mod(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     whole = lift.algebra.scale(a, Fraction(1) / b.value)
     steps = lift.algebra.trunc(whole) if node.attrs.get("fmod") else lift.algebra.floor(whole)
     return lift.algebra.add(a, steps, -b.value)
-
-
-def _bit_shift(lift: Lift, node: Node, position: int, index: Index) -> Expr:
-    """Times a power of 2, or divided by one."""
-    a, b = lift.operands(node, index)
-    if not isinstance(b.value, int) or not 0 <= b.value < 32 or a.lo is None or a.lo < 0:
-        raise NoRule("not a fixed number of bits of a number that has no sign")
-    if node.attrs["direction"] in ("RIGHT", b"RIGHT"):
-        return lift.algebra.quotient(a, 2**b.value)
-    return lift.algebra.scale(a, 2**b.value)
-
-
-def _bitwise_and(lift: Lift, node: Node, position: int, index: Index) -> Expr:
-    """What is left of a division by a power of 2: that a number is odd is its lowest bit, of a negative one too."""
-    names = [t.name for t in node.inputs]
-    for name, other in (names, names[::-1]):
-        mask = lift.value(other, lift.broadcast(other, index)).value
-        if isinstance(mask, int) and mask >= 0 and not mask & (mask + 1):
-            return lift.algebra.remainder(_with_all_bits(lift, name, lift.broadcast(name, index)), mask + 1)
-    raise NoRule("not the lowest bits of a number")
-
-
-def _with_all_bits(lift: Lift, name: str, index: Index) -> Expr:
-    """An integer before a Cast took its upper bits: PyTorch counts in int8 how often a coordinate is mirrored.
-
-    ONNX does not say what a number becomes that the type does not hold; runtimes keep the lower bits.
-    """
-    node = lift.maker(name)
-    if node is None or operator(node) != "Cast" or lift.dtype_kind(name) not in "iu":
-        return lift.value(name, index)
-    return lift.algebra.trunc(lift.value(node.inputs[0].name, index))
 
 
 def _mean(lift: Lift, node: Node, position: int, index: Index) -> Expr:
@@ -212,6 +186,9 @@ def _survives(a: Expr, target: np.dtype[Any]) -> bool:
 
 def _where(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     """What is not taken may be no number at all."""
+    shifted = shifted_with_sign(lift, node, index)
+    if shifted is not None:
+        return shifted
     condition, a, b = ((t.name, lift.broadcast(t.name, index)) for t in node.inputs)
     taken = lift.value(*condition)
     if taken.value is not None:
@@ -279,8 +256,7 @@ ARITHMETIC: dict[str, Rule] = {
     "Abs": _unary(Algebra.absolute),
     "Add": _arithmetic(Algebra.add),
     "And": _arithmetic(Algebra.mul),
-    "BitShift": _bit_shift,
-    "BitwiseAnd": _bitwise_and,
+    **BITS,
     "Cast": _cast,
     "Ceil": _rounding(Algebra.ceil),
     "Clip": _clip,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from onnxgs_opt.ir import Body, Constant, Node
 from onnxgs_opt.ir.constants import constant_value
 from onnxgs_opt.ir.def_use import Array, Scope
 from onnxgs_opt.ir.operators import RANGES, READS, operator
-from onnxgs_opt.recognition.algebra.expression import Algebra, Bound, Expr
+from onnxgs_opt.recognition.algebra.expression import Algebra, Bound, Expr, walk
 from onnxgs_opt.recognition.algebra.polynomial import Number
 from onnxgs_opt.recognition.lifting.elementwise import ARITHMETIC, EXACT_BELOW, taken_branch
 from onnxgs_opt.recognition.lifting.indexing import LAYOUT, reindex
@@ -26,6 +27,28 @@ from onnxgs_opt.recognition.lifting.tables import affine, exact, sampled
 
 Element = tuple[str, tuple[Number | None, ...]]
 """A tensor and the constant parts of an index into it: the x or the y of a tensor that holds both."""
+
+
+class Known(NamedTuple):
+    """What is known of a number: its bounds, and whether it is surely whole."""
+
+    lo: Bound
+    hi: Bound
+    integral: bool = False
+
+    @classmethod
+    def of(cls, value: Expr) -> Known:
+        """What is known of an expression."""
+        return cls(value.lo, value.hi, value.integral)
+
+    def or_else(self, value: Expr) -> Known:
+        """What is known of this number or of a `value`, whichever it is."""
+        return Known(
+            None if self.lo is None or value.lo is None else min(self.lo, value.lo),
+            None if self.hi is None or value.hi is None else max(self.hi, value.hi),
+            self.integral and value.integral,
+        )
+
 
 MAX_DEPTH = 150
 """Recursion guard; the deepest sampler seen is 70 nodes from read to coordinate."""
@@ -40,8 +63,9 @@ class Lift:
     """Lifts tensors of one graph at concrete sizes; its arguments say where it ends, its attributes what it met.
 
     `stops` are tensors that become leaves where they are read, `ends` those that do wherever they are used, `cuts`
-    single coordinates that do, with their bounds. `splits` gives, for a stop, an axis and the sizes that it stands for
-    (an image whose rows are linear). `through`: reads of what is itself made by reads go on, of rows first, say.
+    single coordinates that do, with what is known of them. `splits` gives, for a stop, an axis and the sizes that it
+    stands for (an image whose rows are linear). `through`: reads of what is itself made by reads go on, of rows first,
+    say.
 
     `levels` are the tensors that reads were pulled through, `images` those where they ended; `rounded` the coordinates
     that a floor, ceil or cast rounds, with their bounds, `rounded_again` those that floors are a part of, `divided`
@@ -56,7 +80,7 @@ class Lift:
         facts: Mapping[str, Fact],
         stops: frozenset[str] = frozenset(),
         splits: Mapping[str, tuple[int, tuple[int, ...]]] | None = None,
-        cuts: Mapping[Element, tuple[Bound, Bound]] | None = None,
+        cuts: Mapping[Element, Known] | None = None,
         ends: frozenset[str] = frozenset(),
         through: bool = False,
     ) -> None:
@@ -70,7 +94,7 @@ class Lift:
         self._scope = scope
         self._producer = scope.producer
         self._tensors = scope.tensors
-        self.rounded: dict[Element, tuple[Bound, Bound]] = {}
+        self.rounded: dict[Element, Known] = {}
         self.rounded_again: set[Element] = set()
         self.divided: set[Element] = set()
         self.compared: set[Expr] = set()
@@ -155,9 +179,9 @@ class Lift:
             index, sizes = self._split(index, sizes, *self._splits[name])
         integral = fact.dtype is not None and fact.dtype.kind in "iub"
         node, _ = self._producer.get(name, (None, 0))
-        own = RANGES.get("" if node is None else operator(node), (None, None))
-        lo, hi = self._cuts.get((name, constants(index)), own)
-        return self.algebra.elem(name, index, lo, hi, integral, sizes)
+        own = Known(*RANGES.get("" if node is None else operator(node), (None, None)))
+        known = self._cuts.get((name, constants(index)), own)
+        return self.algebra.elem(name, index, known.lo, known.hi, integral or known.integral, sizes)
 
     def _split(
         self, index: Index, sizes: tuple[int, ...], axis: int, parts: tuple[int, ...]
@@ -255,11 +279,26 @@ class Lift:
         self.rounded_again |= {element} if value.floored else set()
         self.divided |= {element} if all(term.integral for term, _ in value.terms) else set()
         self._note_unmerged(element, index, value)
-        lo, hi = self.rounded.get(element, (value.lo, value.hi))
-        self.rounded[element] = (
-            None if lo is None or value.lo is None else min(lo, value.lo),
-            None if hi is None or value.hi is None else max(hi, value.hi),
-        )
+        self.rounded[element] = self.rounded.get(element, Known.of(value)).or_else(value)
+
+    def counted(self) -> dict[Element, Known]:
+        """The whole numbers made of coordinates whose quotients are rounded down: each counts parts of a pixel.
+
+        Each is named where it is made first, and is known to be whole there, in floats or not.
+        """
+        floors = (e.args[0] for e in walk(tuple(self.values.values())) if e.op == "floor")
+        terms = (t for argument in floors for t, _ in argument.terms)  # type: ignore[attr-defined]
+        whole = {t for t in terms if t.integral and t.leaves and t.op != "elem"}
+        found: dict[Element, Known] = {}
+        named: set[Expr] = set()
+        for (name, index), value in sorted(self.values.items(), key=lambda entry: self.place_of(entry[0][0])):
+            (term, factor), *more = value.terms or ((value, 0),)
+            if factor != 1 or more or term not in whole or term in named:
+                continue
+            named.add(term)
+            element = name, constants(index)
+            found[element] = found.get(element, Known.of(value)).or_else(value)
+        return found
 
     def _first_of(self, name: str, index: Index, value: Expr) -> str:
         """The first tensor on the way to `name` that holds the same there: a division by 1 makes no new coordinate."""

@@ -256,7 +256,7 @@ FIFTH: dict[str, tuple[Found, ...]] = {
         Found(2 * _SUM, ("GSO109", "GSO109")),
         Found(2 * _SUM),
     ),
-    "remap_in_32nds": (_structural("GSO103"),),
+    "remap_in_32nds": (_bilinear("zeros", "pixel"),),
     "resampled_where_valid": (_bilinear("zeros", "pixel"),),
     "rounded_projection": (_sampler("border", "pixel"),),
     "second_order_flow": (_bilinear("zeros", "pixel", count=2),),
