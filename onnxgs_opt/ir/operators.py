@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Flag, auto
+from fractions import Fraction
 
 import onnx_graphsurgeon as gs
 
@@ -194,7 +195,15 @@ REDUCTIONS = with_trait(Trait.REDUCES)
 SAME_SHAPE = with_trait(Trait.SAME_SHAPE)
 PRODUCTS = with_trait(Trait.MULTIPLIES_MATRICES)
 RANDOM = with_trait(Trait.RANDOM)
-RANGES: Mapping[str, tuple[int, int]] = {"Sigmoid": (0, 1), "Softmax": (0, 1), "Tanh": (-1, 1)}
+PI = Fraction(3.1415927410125732)
+"""The largest angle in floats of four bytes, which is a little more than pi."""
+
+RANGES: Mapping[str, tuple[int, int | Fraction]] = {
+    "Acos": (0, PI),
+    "Sigmoid": (0, 1),
+    "Softmax": (0, 1),
+    "Tanh": (-1, 1),
+}
 """The numbers that an operator's results lie between, both included."""
 
 

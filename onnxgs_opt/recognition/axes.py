@@ -118,16 +118,17 @@ def _split_of(index: Index, shape: Sequence[int]) -> tuple[int, tuple[Expr, ...]
     return None
 
 
-def counted_view(lift: Lift, axis: Axis, roles: Roles) -> View | None:
-    """The view of a tensor of whole numbers, so many a pixel; None where it is not that which is the coordinate.
+def counted_view(lift: Lift, axis: Axis, roles: Roles, wanted: str | None) -> View | None:
+    """The view of a tensor of whole numbers, so many a pixel, that is a coordinate; None where there is none.
 
-    What the model computes of it may be of these numbers and of their quotients: only the tensor itself holds both.
+    Both these numbers and their quotients have a part in the cone, so that only what both are made of will do.
     """
-    name, index, _ = axis.leaf.args
     parts, shift = 1 / Fraction(axis.slope), axis.offset.value
     if parts.denominator != 1 or not isinstance(shift, int):
         return None
-    view = view_of(name, index, lift.shape(name), roles, partial=True)  # type: ignore[arg-type]
+    held = [place for place, value in lift.values.items() if value is axis.leaf]
+    views = (view_of(name, index, lift.shape(name), roles, partial=True) for name, index in held)
+    view = next((view for view in views if view is not None and wanted in (None, view.tensor)), None)
     return view and replace(view, parts=int(parts), shift=shift)
 
 

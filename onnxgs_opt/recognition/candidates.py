@@ -45,11 +45,15 @@ def _is_sample(node: Node, facts: Mapping[str, Fact]) -> bool:
 
 @dataclass(frozen=True)
 class Join:
-    """A node that sums reads, and the names of their outputs; `whole` where it takes one element of each."""
+    """A node that sums reads, and the names of their outputs; `whole` where it takes one element of each.
+
+    `parts`: how many terms it has, of which several may be of one read.
+    """
 
     node: Node
     reads: frozenset[str]
     whole: bool = False
+    parts: int = 0
 
     @property
     def too_few(self) -> bool:
@@ -93,7 +97,7 @@ def joins_of(
                 flow[tensor.name] = frozenset((read, tensor.name) for read, _ in union)
         if op in CONTRACTIONS or (op in SUMS and len(union) > max(map(len, parts))):
             whole = op not in CONTRACTIONS and not any(part for _, part in union)
-            yield Join(node, frozenset(read for read, _ in union), whole)
+            yield Join(node, frozenset(read for read, _ in union), whole, len(union))
 
 
 def single_reads(scope: Scope, facts: Mapping[str, Fact]) -> Iterator[Join]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Scope, reads_of
-from onnxgs_opt.ir.operators import CARRIES, operator
+from onnxgs_opt.ir.operators import CARRIES, MOVES, operator
 from onnxgs_opt.recognition.match import Miss
 
 FOLLOWS = CARRIES | {"Shape", "ConstantOfShape"}
 """Operators on the way to where everything made of a tensor comes together; a mask may be made in its shape."""
+
+LAYOUTS = MOVES | {"If"}
 
 MAX_REACH = 12
 """How many operators after the sum may still belong to the sampler: a mask and layout."""
@@ -47,6 +50,13 @@ def _meeting(scope: Scope, output: str) -> Node | None:
         followers = (c for name in made for c in scope.consumers.get(name, ()))
         pending |= {scope.order[c.outputs[0].name]: c for c in followers}
     return None
+
+
+def through_layouts(nodes: Iterable[Node]) -> Iterator[tuple[Node, bool]]:
+    """Each node, and whether it is a layout operator with another one behind it."""
+    for node, following in pairwise((*nodes, None)):
+        assert node is not None
+        yield node, following is not None and {operator(node), operator(following)} <= LAYOUTS
 
 
 def alive(scope: Scope, output: str) -> frozenset[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from onnxgs_opt.ir.def_use import Scope
-from onnxgs_opt.recognition.lifting.lift import Lift
+from onnxgs_opt.recognition.lifting.lift import Element, Known, Lift
 from onnxgs_opt.recognition.lifting.shape_functions import Fact
 from onnxgs_opt.recognition.match import Miss
 
@@ -39,10 +39,13 @@ class Cuts:
     grids: bool = False
     counted: bool = False
 
-    def lift(self, scope: Scope, facts: Mapping[str, Fact], output: str, samples: frozenset[str]) -> Lift:
+    def lift(
+        self, scope: Scope, facts: Mapping[str, Fact], output: str, samples: frozenset[str], bounded: bool = True
+    ) -> Lift:
         """A lift that ends there; coordinates and their bounds are found by lifting `output` once before.
 
-        `samples` are results of sites that are known already: what computes them is not looked at.
+        `samples` are results of sites that are known already: what computes them is not looked at. Where it is not
+        `bounded`, coordinates may be any numbers.
         """
         stops = frozenset(() if self.stop is None else (self.stop,))
         splits = {} if self.stop is None or self.split is None else {self.stop: self.split}
@@ -51,11 +54,17 @@ class Cuts:
             return first
         first.root(output)
         if self.counted:
-            return Lift(scope, facts, stops, splits, first.counted(), samples, self.through)
+            return Lift(scope, facts, stops, splits, _any(first.counted(), bounded), samples, self.through)
         left = (first.rounded_again if self.first else set()) | (first.divided if self.kept else set())
         rounded = {e: bounds for e, bounds in first.rounded.items() if e not in left}
         ends = {first.unmerged.get(e, e) if self.apart else e: bounds for e, bounds in rounded.items()}
-        return Lift(scope, facts, stops, splits, ends, samples, self.through)
+        made = Lift(scope, facts, stops, splits, _any(ends, bounded), samples, self.through)
+        made.remainders = first.remainders
+        return made
+
+
+def _any(ends: Mapping[Element, Known], bounded: bool) -> Mapping[Element, Known]:
+    return ends if bounded else {end: known._replace(lo=None, hi=None) for end, known in ends.items()}
 
 
 def other_cuts(cuts: Cuts, miss: Miss, lift: Lift) -> list[Cuts]:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from onnxgs_opt.recognition.algebra.cells import within
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
+from onnxgs_opt.recognition.algebra.failures import UNBOUNDED
 from onnxgs_opt.recognition.algebra.piecewise import Coordinate, Resolver, Unresolved
 from onnxgs_opt.recognition.algebra.polynomial import Number, tidy
 from onnxgs_opt.recognition.coordinates import coordinates_of, domain, grids_of, pieces
@@ -65,7 +66,9 @@ def recognise_any(algebra: Algebra, root: Expr, grids: bool = False, like: Sampl
     try:
         result = _match(algebra, root, reads, on_grids(algebra, found, beside) if grids else found, like)
     except Unresolved as reason:
-        result = Miss(str(reason), len(reads), reason.code, extents=reason.extents, about=reason.about)
+        stage = Stage.COORDINATES if str(reason) == UNBOUNDED else Stage.REGIONS
+        result = Miss(str(reason), len(reads), reason.code, None, extents=reason.extents, stage=stage)
+        result = replace(result, about=reason.about)
     if isinstance(result, Miss) and len(found) > 1:  # along one axis it may look any number up in a table
         result = replace(result, stage=max(result.stage, Stage.TAPS))
     return replace(result, beside=True) if isinstance(result, Miss) and beside else result

@@ -18,7 +18,7 @@ from onnxgs_opt.recognition.boxes.search import find_roi_aligns
 from onnxgs_opt.recognition.candidates import NO_PIXELS
 from onnxgs_opt.recognition.deform.search import find_deform_convs
 from onnxgs_opt.recognition.fixed_values import is_fixed
-from onnxgs_opt.recognition.gather_sums import structural_sites
+from onnxgs_opt.recognition.gather_sums import structural_sites, sums_of_fixed_parts
 from onnxgs_opt.recognition.grid_sample import grid_sample_sites, has_grid_samples
 from onnxgs_opt.recognition.hazards import node_hazards, read_hazards
 from onnxgs_opt.recognition.known_proofs import Proofs
@@ -166,6 +166,7 @@ def _look(
         attentions=attentions.sites,
         near_misses=(
             *_unanswered(scope, found, sums, resizes, roi_aligns),
+            *_fixed(scope, claimed.union(*(site.reads for site in sums))),
             *_vast(scope, held),
             *deforms.misses,
             *attentions.misses,
@@ -180,6 +181,12 @@ def _fitting(scope: Scope, samplers: list[Site], stated: Box | None) -> tuple[Ma
     sizes = SizeSets(scope, stated=stated)
     images = {size for s in samplers for size in spans(s.image, sizes.facts(0)[s.image.tensor].shape or ())[2:]}
     return sizes.shapes(images)
+
+
+def _fixed(scope: Scope, claimed: set[str]) -> Iterator[Remark]:
+    why = "no read has an index that depends on data: it is a sum of four or more parts of one read"
+    for node in sums_of_fixed_parts(scope, claimed):
+        yield Remark(FIXED, node.name, why)
 
 
 def _vast(scope: Scope, sites: list[Site]) -> Iterator[Remark]:

@@ -14,9 +14,11 @@ from onnxgs_opt.ir.operators import ORDERED, READS, operator
 from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.recognition.candidates import TAPS, Join, joins_of
 from onnxgs_opt.recognition.cone import made_of
+from onnxgs_opt.recognition.fixed_values import is_fixed
 from onnxgs_opt.recognition.kind import Record
 from onnxgs_opt.recognition.lifting.dynamic_dims import assignments, settle, symbols, tied
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
+from onnxgs_opt.recognition.resizes import reads_pixels
 from onnxgs_opt.samplers.site import StructuralSite
 from onnxgs_opt.samplers.view import Layout
 
@@ -85,6 +87,22 @@ def structural_sites(
     position = {tensor.name: k for k, node in enumerate(scope.nodes) for tensor in node.outputs}
     found = _sites(scope, facts, joins, position, set(claimed))
     return sorted(found, key=lambda site: position[site.output])
+
+
+def sums_of_fixed_parts(scope: Scope, claimed: Collection[str]) -> list[Node]:
+    """The last sums of four or more parts of one read at places that no data tell, of those that are not `claimed`."""
+    known: dict[str, bool] = {}
+
+    def counts(node: Node, facts: Facts) -> bool:
+        data, index = node.inputs[:2]
+        is_free = node.name not in claimed and reads_pixels(node) and not is_fixed(scope, data.name, known)
+        return is_free and is_fixed(scope, index.name, known)
+
+    last: dict[frozenset[str], Node] = {}
+    for join in joins_of(scope, {}, counts):
+        if len(join.reads) == 1 and join.parts >= TAPS:
+            last[join.reads] = join.node
+    return list(last.values())
 
 
 def _sizes(scope: Scope) -> list[Mapping[str, int]]:

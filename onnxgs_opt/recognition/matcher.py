@@ -59,7 +59,7 @@ def recognise(
                 f"which part of '{reads[0].args[0]}' is sampled is told by {listed(source(c.leaf) for c in free)}, "
                 "and a sampler reads the item of a batch that it makes a sample of"
             )
-            return Miss(condition, len(reads), apart=True, stage=Stage.TAPS)
+            return Miss(condition, len(reads), apart=True, stage=Stage.COORDINATES)
         condition = f"where it reads depends on {sources(found)}, and bilinear sampling has {_either(counts)}"
         miss = Miss(condition, len(reads), degenerate=len(found) < counts[0], apart=len(found) > counts[-1])
         whole = not_rounded(algebra, reads) if miss.degenerate else None
@@ -127,7 +127,8 @@ def _matched(
     grid = partitions(rough, [domain(c) for c in coordinates], [root])
     seen: Miss | None = None
     turning, tried = any(coordinate.reach for coordinate in coordinates), 0
-    for region in in_order(grid, coordinates):
+    regions = in_order(grid, coordinates)
+    for region in regions if turning else _moving_first(rough, root, regions, coordinates):
         poly = rough.evaluate(root, region)
         found = len(taps_in(rough, poly))
         kind = next((kind for kind in known if kind.taps == found), None)
@@ -143,6 +144,25 @@ def _matched(
         if found > counts[-1]:
             break  # a sample takes as many pixels, wherever it is
     return seen or Miss("no region is read")
+
+
+def _moving_first(
+    rough: Resolver, root: Expr, regions: Sequence[tuple[Cell, ...]], coordinates: Sequence[Coordinate]
+) -> list[tuple[Cell, ...]]:
+    """The regions, but before a first one outside the image that which is inside: where each coordinate moves a pixel.
+
+    Known bounds may leave more room outside than inside.
+    """
+    if all(coordinate.leaf.lo is None or coordinate.leaf.hi is None for coordinate in coordinates):
+        return list(regions)
+    floors = {2 * axis for axis in range(len(coordinates))}
+
+    def moves_all(region: tuple[Cell, ...]) -> bool:
+        taps = taps_in(rough, rough.evaluate(root, region))
+        return floors <= {a for t in taps for value in rough.elements[t][1] for monomial, _ in value for a in monomial}
+
+    first = next((region for region in regions if moves_all(region)), regions[0])
+    return [first, *(region for region in regions if region is not first)]
 
 
 def _uncommon(region: Sequence[Cell], coordinates: Sequence[Coordinate], found: int, counts: Sequence[int]) -> Miss:

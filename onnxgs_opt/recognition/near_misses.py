@@ -48,18 +48,30 @@ def placed(lift: Lift | None, miss: Miss, scope: Scope, output: str) -> Miss:
         return replace(miss, condition=NO_IMAGE.format(next(reversed(lift.levels))), reported="GSO112")
     if lift is None or miss.about is None:
         return miss
-    nodes = _makers(lift, (name for (name, _), value in lift.values.items() if value is miss.about))
+    about, miss = miss.about, replace(miss, condition=miss.condition + _rounded_up(lift, miss))
+    nodes = _makers(lift, (name for (name, _), value in lift.values.items() if value is about))
     nodes = [node for node in nodes if operator(node) in READS] or nodes
     if not nodes:
-        nodes = _makers(lift, (name for (name, _), value in lift.values.items() if miss.about in walk((value,))))
+        nodes = _makers(lift, (name for (name, _), value in lift.values.items() if about in walk((value,))))
     if not nodes:
         return miss
-    unkept = miss.condition == UNBOUNDED or (miss.condition == MIXED and _has_no_end(miss.about))
+    unkept = miss.condition == UNBOUNDED or (miss.condition == MIXED and _has_no_end(about))
     if unkept and operator(nodes[0]) in MOVES:
         return replace(miss, condition=UNKEPT, reported="GSO114", node=nodes[0].name)
     if miss.condition == MIXED and operator(nodes[0]) in MOVES:
         return replace(miss, condition=PAST_A_ROW, node=nodes[0].name)
     return replace(miss, node=nodes[0].name)
+
+
+def _rounded_up(lift: Lift, miss: Miss) -> str:
+    """That an index goes too far because floats may round a remainder up to what is divided by; "" where it is not."""
+    names = {str(leaf.args[0]) for leaf in miss.about.leaves} if miss.about is not None else set()
+    left = ((name, n) for (name, _), n in lift.remainders.items() if name in names)
+    told = (
+        f", for floats may round the remainder '{name}' up to {n}, and its floor would have to be clamped to {n - 1}"
+        for name, n in left
+    )
+    return next(told, "") if miss.code == "GSO114" else ""
 
 
 def _has_no_end(condition: Expr) -> bool:

@@ -101,7 +101,7 @@ def place(
         made_of = listed(source(axis.leaf) for axis in reversed(match.axes))
         return Miss(f"no tensor holds the pixel coordinates by themselves, which are made of {made_of}", 4, "GSO108")
     by_letter = dict(zip("xyz", views, strict=False))
-    inside = _stays_inside(match)
+    inside = stays_inside(match)
     if inside and any(view is not None and any(view.steps) for view in views or (grid.view,)):
         return Miss("a grid is added to a coordinate behind its clamp", 4, "GSO108")
     affine = affine_of(lift, index, match, None if like is None else like.affine)
@@ -151,7 +151,7 @@ def _coordinate_views(lift: Lift, match: Match, roles: Roles, like: Placement | 
 
     Also where the model rounds one tensor of both x and y: tensors of each alone are then copies it does not go by.
     """
-    exact = match.policy.window != "all"
+    exact = match.is_exact
     if like is not None and like.x is None:
         return ()
     names = (None,) * len(match.axes) if like is None else tuple(view.tensor for view in like.coordinate_views)
@@ -180,7 +180,7 @@ def _coordinate_view(lift: Lift, axis: Axis, roles: Roles, wanted: str | None, e
     a grid to add, and each of these rather in all axes that it is to have than repeated along some.
     """
     if axis.counts_parts:
-        return counted_view(lift, axis, roles) if wanted in (None, axis.leaf.args[0]) else None
+        return counted_view(lift, axis, roles, wanted)
     best: tuple[tuple[bool, int], View] | None = None
     for (name, index), value in list(lift.values.items()):
         if wanted not in (None, name) or lift.dtype_kind(name) != "f":
@@ -200,7 +200,7 @@ def _coordinate_view(lift: Lift, axis: Axis, roles: Roles, wanted: str | None, e
     return None if best is None else best[1]
 
 
-def _stays_inside(match: Match) -> bool:
+def stays_inside(match: Match) -> bool:
     """Whether known bounds keep all coordinates in the image."""
     for axis in match.axes:
         cells = domain(axis.coordinate)

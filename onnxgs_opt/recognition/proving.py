@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
@@ -141,13 +141,14 @@ class _Proof:
         if early is not None:
             return Miss(early, kind.taps, "GSO103", stage=Stage.OUTSIDE, like=like)
         if kind.narrow:
-            forms = _agreeing(self.resolver, self.root, forms, self.domains)
+            every, forms = forms, _agreeing(self.resolver, self.root, forms, self.domains)
+            if not forms:
+                return replace(self._on_lines(every, words), like=like, stage=Stage.PROOF)
             borders = [border for border in borders if kind.axes * (border.name,) in forms]
-        if not forms:
-            return Miss(f"it is no {kind.name} sampling of '{image}'", kind.taps, "GSO101", stage=Stage.PROOF)
         table = self._table(forms, bool(turning))
         borders.sort(key=lambda border: self._bounded and border is not BORDER)  # which is told where all are equal
-        for sampler in candidates(kind.kernels, borders):
+        first_like = sorted(candidates(kind.kernels, borders), key=lambda sampler: sampler != kind.like)
+        for sampler in first_like:  # of two rows several are equal
             conditions = [
                 spec.window.condition(self.algebra, p, s)
                 for spec, p, s in zip(sampler, self._pixels, self._sizes, strict=True)
@@ -155,6 +156,17 @@ class _Proof:
             if table.agrees(sampler, conditions):
                 return replace(self.known, sampler=sampler)
         return replace(table.first_difference(words), like=like)
+
+    def _on_lines(self, forms: dict[Sides, Expr], words: Words) -> Miss:
+        """Where none of the `forms` is the root on the lines through the middle of the image, in words."""
+        plain = {sides: form for sides, form in forms.items() if sides[0] in (ZEROS.name, BORDER.name)} or forms
+        roots = [self.root, *forms.values()]
+        axes = [self.resolver.partition(axis, part, roots) for axis, part in enumerate(self.domains)]
+        rows = []
+        for region in _lines(axes):
+            actual = self.resolver.evaluate(self.root, region)
+            rows.append((region, actual, {sides: self.resolver.evaluate(e, region) for sides, e in plain.items()}))
+        return words.first_difference(self.root, rows)
 
     def of_several(self, ways: Iterable[tuple[Border, ...]] = ()) -> Match | None:
         """The sampler with a border along each axis, and no window; None where it is none, or that is not seen.
@@ -251,17 +263,22 @@ def _agreeing(
     kept = dict(forms)
     try:
         axes = [resolver.partition(axis, part, roots) for axis, part in enumerate(cells)]
-        middle = [max(part, key=width) for part in axes]
-        for axis, part in enumerate(axes):
-            for cell in part:
-                region = [*middle[:axis], cell, *middle[axis + 1 :]]
-                actual = resolver.evaluate(root, region)
-                for sides in list(kept) if actual else ():
-                    if resolver.evaluate(forms[sides], region) != actual:
-                        del kept[sides]
+        for region in _lines(axes):
+            actual = resolver.evaluate(root, region)
+            for sides in list(kept) if actual else ():
+                if resolver.evaluate(forms[sides], region) != actual:
+                    del kept[sides]
     except Split:
         return forms
     return kept
+
+
+def _lines(axes: Sequence[Sequence[Cell]]) -> Iterator[list[Cell]]:
+    """The regions on the lines along each axis that go through the middle of all others."""
+    middle = [max(part, key=width) for part in axes]
+    for axis, part in enumerate(axes):
+        for cell in part:
+            yield [*middle[:axis], cell, *middle[axis + 1 :]]
 
 
 class _Table:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
 
 from onnxgs_opt.diagnostics import Remark
-from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Scope
-from onnxgs_opt.ir.operators import MOVES, operator
 from onnxgs_opt.recognition.algebra.effort import MAX_EFFORT, Exhausted
+from onnxgs_opt.recognition.beyond import as_far_as_bounds
 from onnxgs_opt.recognition.candidates import TAPS, Join, has_reads, joins_of, picked, single_reads
 from onnxgs_opt.recognition.claims import Claim, adds_nothing, between, site_of
-from onnxgs_opt.recognition.cone import alive, carried, made_of, reach
+from onnxgs_opt.recognition.cone import alive, carried, made_of, reach, through_layouts
 from onnxgs_opt.recognition.cut_points import Cuts, other_cuts
 from onnxgs_opt.recognition.grids import tests_pixels
 from onnxgs_opt.recognition.known_proofs import Proofs
@@ -36,13 +34,14 @@ from onnxgs_opt.samplers.site import Site
 PLACEMENT = "GSO108"
 """The code of a sampler for which no tensors at this place hold the image, the coordinates or the output's axes."""
 
+LEAVES = "GSO114"
+"""The miss of an index that may leave the image: of a line, it goes before that its coordinate is rounded twice."""
+
 BOUND = "GSO116"
 """The miss of what takes more work than one look may; nothing else is tried then."""
 
 MASK = "GSO107"
 """The miss of what a mask makes of a sum: of two that come as far, the one behind the mask is told."""
-
-LAYOUTS = MOVES | {"If"}
 
 MAX_OTHERS = 16
 """Sums and reads that the look for other kernels may miss: unrolled tables have hundreds, and no sampler."""
@@ -180,7 +179,8 @@ class _Search:
                 break
             missed += [] if found.apart else [join.reads]
             name = join.node.outputs[0].name
-            if name in self._misses and self._misses[name][1].only_counts and not found.apart:
+            known = self._misses[name][1] if name in self._misses else found
+            if (known.only_counts or (known.code, found.code) == (PLACEMENT, LEAVES)) and not found.apart:
                 self._misses[name] = join, found
             elif len(join.reads) == 1 and found.stage >= Stage.TAPS:
                 self._misses.setdefault(name, (join, found))
@@ -274,7 +274,7 @@ class _Search:
         """The match that goes furthest beyond a join: a mask or a Reshape after the sum belongs to the sampler."""
         best: Claim | None = None
         miss: Miss | None = None
-        for node, midway in _through_layouts(reach(self._scope, join.node)):
+        for node, midway in through_layouts(reach(self._scope, join.node)):
             sums = self._sums if self._whole_family else self._crowded  # a miss that is summed is no other kernel
             if miss is not None and node.outputs[0].name in sums | self._crowded:
                 break
@@ -318,7 +318,8 @@ class _Search:
                 return result
             found, lift = result
             self._extents |= set() if found.extents is None else {found.extents}
-            if len(seen) == 1 or (not cuts.through and found.is_further(miss)):
+            torn = cuts.first and lift is not None and lift.remainders  # of a remainder's two parts one is a coordinate
+            if len(seen) == 1 or (not cuts.through and not torn and found.is_further(miss)):
                 miss = placed(lift, found, self._scope, output)
             if self._whole_family and found.taps > 2 * TAPS and found.code == PLACEMENT and not found.stage:
                 continue  # of many reads each look costs much, and which image is read no cut tells
@@ -351,6 +352,11 @@ class _Search:
         if rounded is not None:
             return replace(rounded, stage=Stage.PROOF), lift
         like_placed = None if like is None else like.placement
+        if like_placed is None:
+            ends = self._samples | self._picked
+            match = as_far_as_bounds(match, self._proofs, cuts, self._scope, facts, output, ends)
+        else:
+            match = replace(match, within=match.within or bool(like_placed.bounds))
         placement = place(lift, index, match, alive(self._scope, output), cuts.split, like_placed)
         down = match.rounded_down(lift.algebra) if isinstance(placement, Miss) else None
         if down is not None:
@@ -370,15 +376,17 @@ class _Search:
         return site_of(self._scope, self._sizes, join, held, self._claims.domain(held))
 
     def _like(self, facts: Mapping[str, Fact], claim: Claim) -> Claim | Miss:
-        """What a claim's output computes where facts are others."""
+        """What a claim's output computes where facts are others, where a grid may be of whole pixels beside floors."""
         result = self._match_at(facts, claim.output, claim.cuts, claim)
+        if not isinstance(result, Claim) and result[0].beside and not claim.cuts.grids:
+            again = self._match_at(facts, claim.output, replace(claim.cuts, grids=True), claim)
+            result = again if isinstance(again, Claim) else result
         return result if isinstance(result, Claim) else result[0]
 
     def _image_sizes(self, site: Site) -> list[int]:
         """The image's dims at the first sizes, batch and channels left out."""
         shape = self._facts_at(0)[site.image.tensor].shape or ()
-        plain = site.image.split is None
-        return [shape[a] for group in site.image.groups[2:] for a in group] if plain else list(shape)
+        return list(shape) if site.image.split else [shape[a] for group in site.image.groups[2:] for a in group]
 
 
 def _rank(join: Join) -> tuple[bool, int, int]:
@@ -389,10 +397,3 @@ def _rank(join: Join) -> tuple[bool, int, int]:
 def _points(site: Site) -> tuple[str, ...]:
     """The tensors of the coordinates."""
     return tuple(view.tensor for view in site.coordinate_views)
-
-
-def _through_layouts(nodes: Iterable[Node]) -> Iterator[tuple[Node, bool]]:
-    """Each node, and whether it is a layout operator with another one behind it."""
-    for node, following in pairwise((*nodes, None)):
-        assert node is not None
-        yield node, following is not None and {operator(node), operator(following)} <= LAYOUTS

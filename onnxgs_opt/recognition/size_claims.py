@@ -131,6 +131,9 @@ class _Part:
             if result.degenerate and not self.sizes.is_far(k):
                 return None  # at size 2 a scale of S-2 is 0, and the coordinate a constant
             sizes = ", ".join(f"{n}={s}" for n, s in at.items())
+            rows = _rows_by_sizes(result, claim)
+            if rows:
+                return Miss(f"{rows} (at {sizes})", 4, UNLIKE)
             return replace(result, condition=f"{result.condition} (at {sizes})")
         same = result.match.policy == claim.match.policy and result.match.kernels == claim.match.kernels
         if not same or not result.placement.says(claim.placement):
@@ -142,6 +145,16 @@ class _Part:
             why = f"at '{node}' an index in {facts[wide].dtype} grows with a size, past what that type holds"
             return Miss(why, 4, CODE)
         return None
+
+
+def _rows_by_sizes(miss: Miss, claim: Claim) -> str:
+    """That rows of an image that stand in one axis are of another length at other sizes; "" where they do not."""
+    if miss.split is None or claim.cuts.split is None or miss.split[2] == claim.cuts.split[1]:
+        return ""
+    tensor, axis, sizes = miss.split
+    other = claim.cuts.split[1][-1]
+    at = f"axis {axis} of '{tensor}' is read in rows of {sizes[-1]}, and of {other} at other sizes"
+    return f"{at}: rows of a dynamic length would have to be an axis of their own"
 
 
 def _split_by_sizes(one: Claim, other: Claim) -> str:

@@ -99,6 +99,13 @@ SPELLINGS = {
         (("Div({p}_o, tens)", "Div({p}_o, n)"),),
     ),
     "whole numbers as they come": (WHOLE, SIGNED_SHIFT + MASK, (WRONG_MASK, WRONG_SHIFT)),
+    "a quotient, less 1 below zero": (
+        WHOLE,
+        "  {p}_d = Div(q{p}, whole)\n  {p}_e = Sub({p}_d, next)\n  {p}_h = Mod(q{p}, whole)\n"
+        "  {p}_k = Equal({p}_h, none)\n  {p}_o = Not({p}_k)\n  {p}_b = Less(q{p}, none)\n  {p}_c = Less(whole, none)\n"
+        "  {p}_f = Xor({p}_b, {p}_c)\n  {p}_v = And({p}_f, {p}_o)\n  {p}i = Where({p}_v, {p}_e, {p}_d)\n" + MASK,
+        (WRONG_MASK, ("Sub({p}_d, next)", "Add({p}_d, next)")),
+    ),
 }
 """By name the inputs, what is written for each axis, p being its letter and u its fraction, and wrong changes."""
 

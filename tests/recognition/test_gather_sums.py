@@ -194,7 +194,11 @@ def test_auto_keeps_it_and_says_why_it_is_no_sampler() -> None:
     assert (report.status, site.lowering) == ("nothing-to-do", "keep")
     assert set(site.refusals) >= {"grid-sample", "plugin"}
     [miss] = report.near_misses
-    assert (miss.code, miss.condition) == ("GSO101", "it is no linear sampling of 'image'")
+    told = "where 0 <= x < 4, the pixel (floor(x)) counts 2 - u, and would have to count 3*(1-u)"
+    assert (miss.code, miss.condition) == (
+        "GSO101",
+        f"it is like linear sampling of 'image' (x from 'p0'), but at 'Gather1', {told}",
+    )
 
 
 def test_the_merged_model_has_nothing_more_to_merge() -> None:

@@ -271,7 +271,7 @@ MISSES: dict[str, tuple[Callable[[Four], Expr], Miss]] = {
             "sample of",
             4,
             apart=True,
-            stage=Stage.TAPS,
+            stage=Stage.COORDINATES,
         ),
     ),
     "no rounding": (

@@ -12,7 +12,7 @@ from onnxgs_opt.api import look
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.recognition.match import Match
 from onnxgs_opt.recognition.matcher import recognise
-from onnxgs_opt.recognition.operands import Placement, _equal, _sized, _stays_inside
+from onnxgs_opt.recognition.operands import Placement, _equal, _sized, stays_inside
 from onnxgs_opt.samplers.view import Repeat, View
 from tests.recognition.test_matcher import Four, H, W
 from tests.recognition.test_separable import text
@@ -44,8 +44,8 @@ def matched(rows: tuple[object, object], columns: tuple[object, object]) -> tupl
     ],
 )
 def test_known_bounds_keep_coordinates_inside(rows: tuple[object, object], inside: bool) -> None:
-    assert _stays_inside(matched(rows, ALL)[1]) is inside
-    assert not _stays_inside(matched(rows, (0, W))[1])
+    assert stays_inside(matched(rows, ALL)[1]) is inside
+    assert not stays_inside(matched(rows, (0, W))[1])
 
 
 def test_masks_are_equal_where_they_are_so_everywhere() -> None:

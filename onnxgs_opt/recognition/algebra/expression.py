@@ -231,7 +231,7 @@ class Algebra:
             return self.one
         if a.hi is not None and a.hi < 0:
             return self.zero
-        floor = _less_than_its_floor(a)
+        floor = less_than_its_floor(a)
         if floor is not None:  # whether q is whole: 1 less what ceil(q) is more than floor(q)
             whole = self.add(self.add(floor, self.one), self.ceil(floor.args[0]), -1)  # type: ignore[arg-type]
             whole.lo, whole.hi = 0, 1
@@ -288,7 +288,7 @@ class Algebra:
         return made
 
 
-def _less_than_its_floor(a: Expr) -> Expr | None:
+def less_than_its_floor(a: Expr) -> Expr | None:
     """The floor(q) of an expression that is a positive multiple of floor(q) - q; None of others."""
     for floor, factor in a.terms:
         q = floor.args[0] if floor.op == "floor" and factor > 0 else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.operators import operator
 from onnxgs_opt.recognition.algebra.expression import Expr
@@ -86,9 +88,18 @@ def _before_casts(lift: Lift, name: str) -> Node | None:
 
 
 def _constant(lift: Lift, name: str) -> int | None:
-    """The integer that all elements of a fixed tensor of one are; None of others."""
-    value = lift.facts.get(name, UNKNOWN).value
-    return int(value.flat[0]) if value is not None and value.size == 1 and value.dtype.kind in "iu" else None
+    """The integer that a tensor of one element is; None of others."""
+    shape = lift.shape(name)
+    value = lift.value(name, (lift.algebra.zero,) * len(shape)).value if prod(shape) == 1 else None
+    return value if isinstance(value, int) else None
 
 
-BITS: dict[str, Rule] = {"BitShift": _bit_shift, "BitwiseAnd": _bitwise_and}
+def _bitwise_not(lift: Lift, node: Node, position: int, index: Index) -> Expr:
+    """The largest number of an unsigned type less this one."""
+    dtype = lift.facts.get(node.inputs[0].name, UNKNOWN).dtype
+    if dtype is None or dtype.kind != "u":
+        raise NoRule("it has a sign")
+    return lift.algebra.sub(lift.algebra.num(2 ** (8 * dtype.itemsize) - 1), lift.operands(node, index)[0])
+
+
+BITS: dict[str, Rule] = {"BitShift": _bit_shift, "BitwiseAnd": _bitwise_and, "BitwiseNot": _bitwise_not}

@@ -194,7 +194,8 @@ def _where(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     if taken.value is not None:
         return lift.value(*(a if taken.value else b))
     first, second = lift.value(*a), lift.value(*b)
-    return _floored(lift.algebra, taken, first, second) or lift.algebra.select(taken, first, second)
+    whole = _floored(lift.algebra, taken, first, second) or _rounded_down(lift.algebra, taken, first, second)
+    return whole or lift.algebra.select(taken, first, second)
 
 
 def _floored(algebra: Algebra, taken: Expr, first: Expr, second: Expr) -> Expr | None:
@@ -207,6 +208,22 @@ def _floored(algebra: Algebra, taken: Expr, first: Expr, second: Expr) -> Expr |
         if factor == -size and term is algebra.trunc(algebra.scale(whole, Fraction(1) / size)):
             return algebra.add(whole, algebra.floor(algebra.scale(whole, Fraction(1) / size)), -size)
     return None
+
+
+def _rounded_down(algebra: Algebra, taken: Expr, first: Expr, second: Expr) -> Expr | None:
+    """A quotient rounded towards zero, less 1 where it is below zero and not whole: its floor; None of else."""
+    condition = second.args[0] if second.op == "select" else None
+    quotient = condition.args[0] if isinstance(condition, Expr) and condition.op == "ge" else None
+    if not isinstance(quotient, Expr) or taken.op != "mul" or algebra.sub(second, first) is not algebra.one:
+        return None
+    parts = algebra.sub(algebra.ceil(quotient), algebra.floor(quotient))
+    negative = next((factor for factor in taken.args if factor is not parts), parts)
+    below = algebra.sub(algebra.one, negative)  # type: ignore[arg-type]
+    if second is not algebra.trunc(quotient) or parts not in taken.args or below.op != "ge":
+        return None
+    compared, (term, factor) = below.args[0], quotient.terms[0]
+    scale = Fraction(dict(compared.terms).get(term, 0)) / factor  # type: ignore[attr-defined]
+    return algebra.floor(quotient) if scale > 0 and algebra.scale(quotient, scale) is compared else None
 
 
 def _clip(lift: Lift, node: Node, position: int, index: Index) -> Expr:
@@ -248,6 +265,8 @@ def _or(algebra: Algebra, a: Expr, b: Expr) -> Expr:
 
 
 def _xor(algebra: Algebra, a: Expr, b: Expr) -> Expr:
+    if b is algebra.zero:
+        return a
     return algebra.select(a, algebra.sub(algebra.one, b), b)
 
 

@@ -16,7 +16,7 @@ from onnxgs_opt.ir import Body, Constant, Node
 from onnxgs_opt.ir.constants import constant_value
 from onnxgs_opt.ir.def_use import Array, Scope
 from onnxgs_opt.ir.operators import RANGES, READS, operator
-from onnxgs_opt.recognition.algebra.expression import Algebra, Bound, Expr, walk
+from onnxgs_opt.recognition.algebra.expression import Algebra, Bound, Expr, less_than_its_floor, walk
 from onnxgs_opt.recognition.algebra.polynomial import Number
 from onnxgs_opt.recognition.lifting.elementwise import ARITHMETIC, EXACT_BELOW, taken_branch
 from onnxgs_opt.recognition.lifting.indexing import LAYOUT, reindex
@@ -69,7 +69,8 @@ class Lift:
 
     `levels` are the tensors that reads were pulled through, `images` those where they ended; `rounded` the coordinates
     that a floor, ceil or cast rounds, with their bounds, `rounded_again` those that floors are a part of, `divided`
-    those that whole numbers alone are divided to; `unmerged` gives, for those that a Reshape made by merging axes, what
+    those that whole numbers alone are divided to, `remainders` what those were divided by that are left of a division;
+    `unmerged` gives, for those that a Reshape made by merging axes, what
     it took; `compared` is what the model compares; `exact_below` the largest index that its type holds. `mixes` may be
     set before: then sums of several tensors are followed, and no coordinate ends the lift.
     """
@@ -97,6 +98,7 @@ class Lift:
         self.rounded: dict[Element, Known] = {}
         self.rounded_again: set[Element] = set()
         self.divided: set[Element] = set()
+        self.remainders: dict[Element, Number] = {}
         self.compared: set[Expr] = set()
         self.narrow: dict[str, tuple[Number, Number]] = {}
         self.unmerged: dict[Element, Element] = {}
@@ -278,6 +280,8 @@ class Lift:
             self._rounded_as[rest] = element
         self.rounded_again |= {element} if value.floored else set()
         self.divided |= {element} if all(term.integral for term, _ in value.terms) else set()
+        of_one = less_than_its_floor(self.algebra.scale(value, -1))  # n*(q - floor(q)) is what is left of n*q
+        self.remainders |= {} if of_one is None else {element: -dict(value.terms)[of_one]}
         self._note_unmerged(element, index, value)
         self.rounded[element] = self.rounded.get(element, Known.of(value)).or_else(value)
 

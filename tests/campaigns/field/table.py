@@ -211,12 +211,12 @@ FIFTH: dict[str, tuple[Found, ...]] = {
         Found((), ("GSO113",)),
         _structural("GSO113"),
     ),
-    "corner_positions": (Found(()),),
+    "corner_positions": (Found((), ("GSO111",)),),
     "corner_read_twice": (Found(2 * _SUM, ("GSO112", "GSO112")),),
     "cubic_positions": (_structural("GSO111"),),
     "deformed_keys": (
         _bilinear("zeros", "pixel"),
-        _structural("GSO102"),
+        _structural("GSO113"),
     ),
     "density_grid": (
         _sampler("zeros", "pixel"),
@@ -266,10 +266,13 @@ FIFTH: dict[str, tuple[Found, ...]] = {
         _structural("GSO108"),
         _structural("GSO101"),
     ),
-    "soft_argmax_features": (_structural("GSO102"),),
+    "soft_argmax_features": (
+        _structural("GSO103"),
+        _structural("GSO102"),
+    ),
     "spline_rectification": _ONE_BORDER,
     "stacked_planes": (_bilinear("zeros", "pixel"),),
-    "stretched_spectrum": (_structural("GSO101"),),
+    "stretched_spectrum": (_sampler("zeros", "pixel"),),
     "taken_rows": _ONE_BORDER,
     "tetrahedral_table": (Found(3 * _SUM, ("GSO101", "GSO101", "GSO101", "GSO101", "GSO101", "GSO101")),),
     "three_nearest_points": (Found(_SUM),),
@@ -285,9 +288,49 @@ FIFTH: dict[str, tuple[Found, ...]] = {
     "warp_on_a_margin": (_bilinear("zeros", "pixel"),),
     "warp_with_ones": (_bilinear("zeros", "pixel"),),
     "wave_tables": (_sampler("wrap", "pixel"),),
-    "weather_fields": (_structural("GSO112"),),
+    "weather_fields": (_structural("GSO114"),),
 }
 """What `forms.third`, `forms.of_tensorflow` and `forms.of_jax` export."""
 
-TABLE: dict[str, tuple[Found, ...]] = FIRST | SECOND | THIRD | FOURTH | FIFTH
+SIXTH: dict[str, tuple[Found, ...]] = {
+    "anisotropic_probes": (
+        _bilinear("wrap", "unit", align_corners=False, count=3),
+        _bilinear("wrap", "pixel", count=3),
+    ),
+    "ceil_lookup": (_sampler("border", "pixel"),),
+    "chorus_line": (_sampler("wrap", "pixel"),),
+    "environment_light": _ONE_BORDER,
+    "fractional_shift": (_sampler("zeros", "pixel"),),
+    "free_form_lattice": (_structural("GSO101"),),
+    "grouped_costs": (_sampler("zeros", "pixel"),),
+    "guarded_table": (_sampler("wrap", "pixel"),),
+    # A corner by itself, which says how much it counts, is the pixel that a floor gives.
+    "joint_upsampling": tuple(
+        Found((*(("GSO005", "border", "pixel", None),) * count, *_SUM), ("GSO101",)) for count in range(3)
+    ),
+    "label_volume": (_sampler("constant -1", "pixel"),),
+    "light_field": (_structural("GSO112"),),
+    "motion_blur": _TWO_BORDERS,
+    # TorchScript's limits have the sizes of the export: what is outside of these is a factor beside it.
+    "occupied_cells": (_sampler("zeros", "pixel"), _sampler("border", "pixel")),
+    "octahedral_probe": _ONE_BORDER,
+    "phase_accumulator": (_sampler("wrap", "pixel"),),
+    "product_of_lines": (_sampler("border", "normalised", align_corners=True, count=3),),
+    "radar_scan": (_bilinear("wrap x border", "pixel"),),
+    # An image of two rows has no margin of two that is mirrored.
+    "reflected_margin": (_bilinear("reflection", "pixel"), _structural("GSO114")),
+    "refocused_views": (_bilinear("border", "pixel", count=4),),
+    "remap_by_shifts": (_bilinear("zeros", "pixel"),),
+    "resized_in_1024ths": (_sampler("border", "pixel"),),
+    "rolling_shutter": (_sampler("border", "pixel"),),
+    "shading_gains": (_resize("linear align_corners"),),
+    "speed_change": (_sampler("border", "pixel"),),
+    "splatted_flow": (Found(()),),
+    "squared_field": _TWO_BORDERS,
+    "stabilised_mesh": _ONE_BORDER,
+    "whole_and_part": (_structural(),),
+}
+"""What `forms.fourth` exports."""
+
+TABLE: dict[str, tuple[Found, ...]] = FIRST | SECOND | THIRD | FOURTH | FIFTH | SIXTH
 """By the first part of a file's name; one of several, where what is left of a sampler is not always the same."""
