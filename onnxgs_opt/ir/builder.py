@@ -1,4 +1,4 @@
-"""Writes ONNX of whatever opset the model has, folding what is known and sharing what is equal."""
+"""Writes ONNX of the opset that the model has, 11 or later where an operator changed, folding what is known and sharing what is equal."""
 
 from __future__ import annotations
 
@@ -23,8 +23,6 @@ _AXES_INPUT_SINCE = 13
 _REDUCE_AXES_INPUT_SINCE = 18  # but for ReduceSum
 _ZERO_IS_ZERO_SINCE = 14
 """Reshape's allowzero: a 0 among the dims, which may be computed, is no longer "as before"."""
-_EXPAND_SINCE = 8
-_SLICE_INPUTS_SINCE = 10
 _SPLIT_INPUT_SINCE = 13
 _INTEGER_MIN_MAX_SINCE = 12
 
@@ -172,20 +170,14 @@ class Builder:
         return cast(gs.Tensor, self.op(op_type, t, self.const(axes, np.int64), **attrs))
 
     def slice(self, t: gs.Tensor, axis: int, start: Dim, stop: int) -> gs.Tensor:
-        """Elements ``start`` to ``stop`` (exclusive) of one axis; ``t`` itself when that is all of it.
-
-        A start that is a tensor needs opset 10.
-        """
+        """Elements ``start`` to ``stop`` (exclusive) of one axis; ``t`` itself when that is all of it."""
         if not isinstance(start, int):
             ends, axes = (self.const([value], np.int64) for value in (stop, axis))
             return cast(gs.Tensor, self.op("Slice", t, start, ends, axes))
         size = _static(t, axis)
         if size is not None and start == 0 and stop >= size:
             return t
-        bounds = [[start], [stop], [axis]]
-        if self.opset < _SLICE_INPUTS_SINCE:
-            return cast(gs.Tensor, self.op("Slice", t, starts=bounds[0], ends=bounds[1], axes=bounds[2]))
-        return cast(gs.Tensor, self.op("Slice", t, *(self.const(b, np.int64) for b in bounds)))
+        return cast(gs.Tensor, self.op("Slice", t, *(self.const([b], np.int64) for b in (start, stop, axis))))
 
     def split(self, t: gs.Tensor, axis: int, sizes: Sequence[int]) -> tuple[gs.Tensor, ...]:
         """Cut one axis into pieces of these sizes; a single piece is ``t`` itself."""
@@ -306,7 +298,7 @@ class Builder:
         wanted = self.sizes(dims)
         instead = self.op("Where", self.op("Equal", before, 0), later, first)
         target = self.op("Where", self.op("Equal", wanted, 0), instead, wanted)
-        if broadcast or self.opset < _EXPAND_SINCE:
+        if broadcast:
             return cast(gs.Tensor, self.op("Reshape", t, target, shape=shape))
         known = [dim if dim == 1 else None for dim in shape]
         return cast(gs.Tensor, self.op("Expand", self.op("Reshape", t, target, shape=known), wanted, shape=shape))

@@ -45,8 +45,6 @@ def export_graph(graph: gs.Graph, proto: GraphProto, owned: set[int], ir: int, i
     if shell is not None:
         proto.CopyFrom(shell)
     proto.name = graph.name
-    if graph.doc_string != proto.doc_string:
-        proto.doc_string = graph.doc_string
     nodes = sort_nodes(graph.nodes)
     constants = _own_constants(graph, nodes, owned)
     owned = owned | {id(c) for c in constants}
@@ -122,11 +120,7 @@ def _export_inputs(graph: gs.Graph, proto: GraphProto, constants: list[gs.Consta
 
 def export_function(function: gs.Function, proto: FunctionProto) -> None:
     """Fill ``proto`` with a model-local function."""
-    shell = function.__dict__.get("origin")
-    if shell is None:
-        proto.CopyFrom(OnnxExporter.export_function(function))
-        return
-    proto.CopyFrom(shell)
+    proto.CopyFrom(function.origin)
     proto.input.extend(t.name for t in function.inputs)
     proto.output.extend(t.name for t in function.outputs)
     nodes = sort_nodes(function.nodes)
