@@ -132,6 +132,12 @@ class Builder:
         constants = tuple(self.const(r) for r in results)
         return constants[0] if outputs == 1 else constants
 
+    def name_of(self, t: gs.Tensor) -> str:
+        """The name by which `Graph.tensor` finds a tensor from now on, also one that was folded and has no reader."""
+        if isinstance(t, gs.Constant) and all(t is not constant for constant in self.graph.constants):
+            self.graph.constants.append(t)
+        return cast(str, t.name)
+
     # -- what changed between opsets --------------------------------------------------------------
 
     def unsqueeze(self, t: gs.Tensor, axes: Sequence[int]) -> gs.Tensor:

@@ -143,12 +143,29 @@ def lower(case: Case, lowering: Lowering) -> Graph:
     graph, site = graph_and_site(case)
     if case.told:
         graph.tensor("image").shape = [case.batch, case.channels, "h", "w"]
-    builder = Builder(graph, site.id)
-    samples = emit(lowering, builder, site).samples
-    samples = builder.op("Add", samples, float(case.policy.fill)) if case.policy.fill else samples
-    graph.replace_all_uses(graph.tensor("out"), samples)
-    graph.remove_dead()
+    _write(graph, site, lowering)
     return graph
+
+
+def _write(graph: Graph, site: Site, lowering: Lowering) -> None:
+    builder, fill = Builder(graph, site.id), float(site.policy.fill)
+    samples = emit(lowering, builder, site).samples
+    graph.replace_all_uses(graph.tensor("out"), builder.op("Add", samples, fill) if fill else samples)
+    graph.remove_dead()
+
+
+def holding(case: Case, names: str, lowering: Lowering) -> Any:
+    """The samples of a lowered case whose file holds its inputs of these names at `feeds(case)`."""
+    graph, site = graph_and_site(case)
+    model, (inputs, _, _) = graph.to_proto(), feeds(case)
+    given = [value for value in model.graph.input if value.name not in names.split()]
+    del model.graph.input[:]
+    model.graph.input.extend(given)
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(inputs[name], name) for name in names.split())
+    graph = Graph.from_proto(model)
+    _write(graph, site, lowering)
+    left = {value.name: inputs[value.name] for value in given}
+    return open_session(graph.to_proto(), threads=1).run(None, left)[0]
 
 
 def gap(case: Case, lowering: Lowering) -> float:
@@ -157,13 +174,13 @@ def gap(case: Case, lowering: Lowering) -> float:
     onnx.checker.check_model(model, full_check=True)
     inputs, _, _ = feeds(case)
     (actual,) = open_session(model, optimise=False, threads=1).run(None, inputs)
-    expected = _expected(replace(case, opset=17, dynamic=False))
-    assert actual.shape == expected.shape
-    return float(np.abs(actual - expected).max())
+    wanted = expected(replace(case, opset=17, dynamic=False))
+    assert actual.shape == wanted.shape
+    return float(np.abs(actual - wanted).max())
 
 
 @cache
-def _expected(case: Case) -> Any:
+def expected(case: Case) -> Any:
     """The definition's samples at `feeds(case)`, whatever the opset and whether sizes are known."""
     inputs, x, y = feeds(case)
     fill = float(case.policy.fill)

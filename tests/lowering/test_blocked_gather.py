@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from onnxgs_opt import optimize
@@ -14,7 +15,8 @@ from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import Target
 from onnxgs_opt.lowering.blocked_gather import BlockedGather
 from onnxgs_opt.lowering.emit import point_blocks
-from tests.lowering.samplers import POLICIES, Case, gap, graph_and_site, lower
+from onnxgs_opt.samplers.policy import Policy
+from tests.lowering.samplers import POLICIES, Case, expected, gap, graph_and_site, holding, lower
 
 SMALL = BlockedGather(elements=16 * 40)
 CASES = [
@@ -31,9 +33,10 @@ FEW = [
     Case(channels=8, batch=3, one_grid=True),
     Case(channels=2, rows_and_columns=True, one_grid=True),
     Case(channels=4, coordinates="normalised", align_corners=True),
+    Case(told=True, policy=Policy("border", "all")),
 ]
-FEW += [replace(case, channels_last=True) for case in FEW]
-DYNAMIC = [replace(case, dynamic=True, counted=True) for case in FEW if case.coordinates == "pixel"]
+FEW += [replace(case, channels_last=True) for case in FEW[:-1]]
+DYNAMIC = [replace(case, dynamic=True, counted=True) for case in FEW if case.coordinates == "pixel" and not case.told]
 DYNAMIC += [replace(case, index_type="int32") for case in DYNAMIC]
 
 
@@ -98,6 +101,11 @@ def test_an_image_too_large_for_short_indices_ends_the_run(monkeypatch) -> None:
     with pytest.raises(RunError, match="Reshape"):
         small_gap(case)
     assert small_gap(replace(case, image=(7, 11))) <= 1e-6
+
+
+def test_points_that_the_file_holds() -> None:
+    case = Case(batch=1, rows_and_columns=True, channels_last=True)
+    np.testing.assert_allclose(holding(case, "x y", SMALL), expected(case), atol=1e-6)
 
 
 def test_a_real_export_of_three_channels_and_sizes_that_no_file_knows() -> None:

@@ -16,7 +16,18 @@ from onnxgs_opt.passes.raise_bilinear import RaiseBilinear
 from onnxgs_opt.samplers.policy import WINDOWS, Policy
 from onnxgs_opt.samplers.view import View
 from tests.fixtures.soak import ALL
-from tests.lowering.samplers import POLICIES, SHAPES, Case, gap, graph_and_site, lower, site_of, variants
+from tests.lowering.samplers import (
+    POLICIES,
+    SHAPES,
+    Case,
+    expected,
+    gap,
+    graph_and_site,
+    holding,
+    lower,
+    site_of,
+    variants,
+)
 
 OPSETS = (11, 12, 13, 16, 18, 20, 21)
 WRITING = ("merged-gather", "lerp-gather", "row-gather", "packed-gather", "grid-sample", "roi-align", "plugin")
@@ -59,6 +70,16 @@ LIKE = (
 def test_what_lowerings_know_by_their_operands_alone(name: str, policy: Policy) -> None:
     """Mirrored, repeated and filled images; points far outside are moved by whole periods."""
     assert max(run(replace(case, policy=policy), name) for case in LIKE) <= 5e-5
+
+
+@pytest.mark.parametrize("policy", [*UNIFORM, Policy(fill=2)], ids=lambda p: f"{p.border}-{p.fill}")
+@pytest.mark.parametrize("name", WRITING)
+def test_points_and_images_that_the_file_holds(name: str, policy: Policy) -> None:
+    """What is made of small ones is a number in the file, and no node reads it yet when the next looks for it."""
+    case = Case(batch=1, image=(2, 3), samples=(3, 4), rows_and_columns=True, policy=policy)
+    if refusal_of(LOWERINGS[name], site_of(case), Target(17)) is None:
+        for held in ("x y", "image"):
+            np.testing.assert_allclose(holding(case, held, LOWERINGS[name]), expected(case), atol=5e-5, err_msg=held)
 
 
 def test_they_are_refused_by_none_for_their_border() -> None:

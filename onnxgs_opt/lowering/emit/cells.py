@@ -60,23 +60,33 @@ class Cells:
         return tuple(builder.op("Mul", column, row) for row in self.rows for column in self.columns)
 
 
-def emit_cells(
-    builder: Builder, site: Site, sizes: tuple[Dim, Dim], whole: type[np.signedinteger[Any]] | None = None
-) -> Cells:
-    """Write index and weights for an image of sizes (H, W); the index is `whole`, by default as `index_type` has it.
+def emit_cells(builder: Builder, site: Site, sizes: tuple[Dim, Dim]) -> Cells:
+    """Write index and weights for an image of sizes (H, W); the index is as `index_type` has it.
 
     The innermost axis stays Wo: onnxruntime takes 15 times as long for [N, Ho, Wo, 1] against a scalar.
     """
     # A Reshape may tell sizes that the file leaves open: they decide the type of the index, to which no int64 is added.
     height, width = (own or size for own, size in zip(site.image_size, sizes, strict=True))
-    x, y = emit_pixels(builder, site, (height, width), 1)
+    points = emit_pixels(builder, site, (height, width), 1)
+    return emit_cells_at(builder, site, points, (height, width), index_type(site))
+
+
+def emit_cells_at(
+    builder: Builder,
+    site: Site,
+    points: tuple[Tensor, Tensor],
+    sizes: tuple[Dim, Dim],
+    whole: type[np.signedinteger[Any]],
+) -> Cells:
+    """The same at pixels x and y that a site's own were made into, with an index of the type `whole`."""
+    (x, y), (height, width) = points, sizes
     across, down = (_cell(builder, p, size, site.policy) for p, size in ((x, width), (y, height)))
     inside = emit_inside(builder, site, across, down)
     own = None if inside is None else as_own_mask(builder, site.mask, inside)
     mask = None if inside is None else builder.cast(inside, across.dtype)
     columns, rows = _weights(builder, across, site.policy, None), _weights(builder, down, site.policy, mask)
     line = builder.dims_product([width, down.step])
-    index = _index(builder, site, across, down, whole or index_type(site))
+    index = _index(builder, site, across, down, whole)
     return Cells(index, columns, rows, across.step, line, down.step, own)
 
 

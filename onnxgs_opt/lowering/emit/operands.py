@@ -63,10 +63,11 @@ def emit_plain(builder: Builder, site: Site, borders: Collection[str] = BORDERS)
         points = emit_pixels(builder, site, sizes, 3)[::-1]
         moves = zip(_borders_of(site), points, sizes, strict=True)
         y, x = (_moved(builder, site, border, p, size) for border, p, size in moves)
-        left = replace(left, x=View(x.name, POINTS, units=1), y=View(y.name, POINTS, units=1), grid=None, flipped=False)
+        x_view, y_view = (View(builder.name_of(p), POINTS, units=1) for p in (x, y))
+        left = replace(left, x=x_view, y=y_view, grid=None, flipped=False)
     for axis in _repeated(site) if left.policy.border != site.policy.border else ():
         image = builder.concat([image, builder.slice(image, axis, 0, 1)], axis)
-    return replace(left, image=View(image.name, tuple((axis,) for axis in range(2 + len(site.image_size)))))
+    return replace(left, image=View(builder.name_of(image), tuple((axis,) for axis in range(2 + len(site.image_size)))))
 
 
 def _repeated(site: Site) -> tuple[int, ...]:

@@ -16,18 +16,15 @@ import numpy as np
 from onnxgs_opt.ir import Body, Tensor, Variable
 from onnxgs_opt.ir.builder import Builder, Dim
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.lowering.emit.cells import INT32_LIMIT, Cells, emit_cells, emit_pixels, emit_steps
+from onnxgs_opt.lowering.emit.cells import INT32_LIMIT, Cells, emit_cells_at, emit_pixels, emit_steps
 from onnxgs_opt.lowering.emit.coordinates import for_batch, of_one_shape
 from onnxgs_opt.lowering.emit.image_layouts import in_result_type, plus_items
 from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.samplers.site import Site
-from onnxgs_opt.samplers.view import View, known_product
+from onnxgs_opt.samplers.view import known_product
 
 HALVES = 2
 """Rows of GatherElements, and parts that the points of a turn come in."""
-
-IN_A_ROW = ((), (), (0,))
-"""The layout of coordinates that lie in a row: no axis but Wo."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +80,9 @@ def emit_point_blocks(builder: Builder, site: Site, points: int) -> Tensor:
     x, y = (for_batch(builder, site.coordinate_views[0], image.tensor, p) for p in (x, y))
     sizes = [builder.dim(x, axis) for axis in (0, 2, 3)]
     turns = _turns(builder, builder.dims_product(sizes), points)
-    x, y = (turns.filled(builder, p) for p in (x, y))
-    cells = emit_cells(builder, _in_a_row(site, x, y), (height, width), image.kind)
+    x, y = (builder.unsqueeze(turns.filled(builder, p), [0, 1, 2]) for p in (x, y))
+    own = replace(site, mask=None)  # the model's mask is in no row
+    cells = emit_cells_at(builder, own, (x, y), (height, width), image.kind)
     index = builder.op("Mul", cells.index, image.pixel) if image.pixel != 1 else cells.index
     if site.batch != 1:
         index = builder.op("Add", builder.reshape(index, [-1]), _items(builder, image, turns, sizes))
@@ -102,8 +100,10 @@ def _as_it_lies(builder: Builder, site: Site) -> _Image:
     channels_last = _rises(items, *axes, channels) and not _rises(*site.image.groups)
     view = replace(site.image, groups=(items, *axes, channels)) if channels_last else site.image
     tensor = emit_view(builder, view)
-    sizes = [builder.dim(tensor, axis) for axis in ((0, 3, 1, 2) if channels_last else range(4))]
-    elements = known_product((site.batch, site.channels, *site.image_size))
+    told = (site.batch, site.channels, *site.image_size)  # by a Reshape, maybe, of a tensor of sizes that are left open
+    axes_of_all = (0, 3, 1, 2) if channels_last else range(4)
+    sizes = [own or builder.dim(tensor, axis) for own, axis in zip(told, axes_of_all, strict=True)]
+    elements = known_product(told)
     is_short = site.index_type == "int32" if elements is None else elements < INT32_LIMIT
     kind: type[np.signedinteger[Any]] = np.int32 if is_short else np.int64
     guard = None
@@ -136,14 +136,6 @@ def _divided(builder: Builder, count: Tensor, parts: Tensor) -> Tensor:
     """The quotient of whole numbers, rounded up."""
     more = builder.op("Add", count, builder.op("Sub", parts, 1))
     return cast(Tensor, builder.op("Div", more, parts))
-
-
-def _in_a_row(site: Site, x: Tensor, y: Tensor) -> Site:
-    """The site at pixels in a row; its own mask has another shape and is not replaced."""
-    x_view, y_view = (View(p.name, IN_A_ROW) for p in (x, y))
-    return replace(
-        site, x=x_view, y=y_view, grid=None, mask=None, coordinates="pixel", align_corners=None, flipped=False, batch=1
-    )
 
 
 def _items(builder: Builder, image: _Image, turns: _Turns, sizes: Sequence[Dim]) -> Tensor:
