@@ -296,6 +296,20 @@ def test_an_export_becomes_one_node(name: str) -> None:
     assert not {"GridSample", "GatherElements", "Floor"} & {node.op_type for node in result.graph.node}
 
 
+def test_maps_of_other_sizes_are_told_apart_where_each_input_names_its_own() -> None:
+    """That one batch serves all four inputs is found out; it was taken for all their sizes, rows and columns too."""
+    proto = onnx.load(EXPORTS / "maps.ts17.dyn.onnx")
+    sizes = {"batch": 2, "queries": 7, "rows0": 9, "columns0": 2, "rows1": 4, "columns1": 6}
+    feeds = inputs_of(proto, sizes)
+    for value in proto.graph.input:
+        for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+            if dim.dim_param:
+                dim.dim_param = f"{value.name}_{axis}"
+    result = optimize(proto, lowering="row-gather", measure=False, require_match=1)
+    assert [site.lowering for site in result.report.sites] == ["row-gather"]
+    np.testing.assert_allclose(run(result.model, feeds), run(proto, feeds), rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("name", ["maps.ts17.dyn", "maps.dy18.dyn", "maps_gathered.ts17.dyn"])
 def test_levels_may_be_as_large_as_maps_are(name: str) -> None:
     proto = onnx.load(EXPORTS / f"{name}.onnx")

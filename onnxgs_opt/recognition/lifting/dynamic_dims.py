@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Mapping
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from functools import cached_property
 from itertools import combinations
 from math import gcd
@@ -104,26 +104,38 @@ In falling order, for other sets rise. Single precision has products of two of t
 half precision has those of the second; 32 bits hold a product of four of the last."""
 
 
-def settle(scope: Scope, sizes: Mapping[str, int]) -> tuple[dict[str, int], dict[str, Fact]]:
+def settle(scope: Scope, sizes: Mapping[str, int]) -> Analysis:
     """Sizes at which the model is consistent, as near to `sizes` as possible, and the facts there.
 
     Exporters name dims that are one and the same differently, and freeze others while they call them dynamic. Where all
     `sizes` are distinct, two dims that do not fit tell which name has to change; where products do not fit, dims at the
-    same place of two inputs are tried as one.
+    same place of two inputs are tried as one: each pair by itself, then all of them but those that nothing needs.
     """
-    best, facts = _fitted(scope, sizes)
-    pairs = _namesakes(scope) if _unknown(facts) else []
-    for joined in [*([pair] for pair in pairs), pairs]:
-        trial = dict(sizes)
-        for one, other in joined:
-            trial[other] = trial[one]
-        found, known = _fitted(scope, trial)
-        if _unknown(known) < _unknown(facts):
-            best, facts = found, known
-    return best, facts
+    best = _fitted(scope, sizes)
+    pairs = _namesakes(scope) if _unknown(best[1]) else []
+    for pair in pairs:
+        best = min(best, _joined(scope, sizes, [pair]), key=_unknown_of)
+    together = _joined(scope, sizes, pairs) if len(pairs) > 1 else best
+    if _unknown_of(together) >= _unknown_of(best):
+        return best
+    needed = pairs
+    for pair in reversed(pairs):  # a pair that may be two sizes must stay two: what is proven is proven of one
+        fewer = [other for other in needed if other != pair]
+        apart = _joined(scope, sizes, fewer)
+        if _unknown_of(apart) <= _unknown_of(together):
+            needed, together = fewer, apart
+    return together
 
 
-def _fitted(scope: Scope, sizes: Mapping[str, int]) -> tuple[dict[str, int], dict[str, Fact]]:
+def _joined(scope: Scope, sizes: Mapping[str, int], pairs: Sequence[tuple[str, str]]) -> Analysis:
+    """The same with the names of each pair as one."""
+    trial = dict(sizes)
+    for one, other in pairs:
+        trial[other] = trial[one]
+    return _fitted(scope, trial)
+
+
+def _fitted(scope: Scope, sizes: Mapping[str, int]) -> Analysis:
     """Sizes that conflicts have been taken out of, one after the other, and the facts there."""
     current = dict(sizes)
     for _ in range(len(sizes) + 1):
@@ -138,6 +150,10 @@ def _fitted(scope: Scope, sizes: Mapping[str, int]) -> tuple[dict[str, int], dic
 
 def _unknown(facts: Mapping[str, Fact]) -> int:
     return sum(fact.shape is None for fact in facts.values())
+
+
+def _unknown_of(found: Analysis) -> int:
+    return _unknown(found[1])
 
 
 def _namesakes(scope: Scope) -> list[tuple[str, str]]:

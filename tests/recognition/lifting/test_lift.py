@@ -124,6 +124,24 @@ def test_dims_that_have_to_be_equal_are_found_out():
     assert facts["y"].shape == (sizes["n"], 3)
 
 
+def test_dims_that_may_be_two_stay_two():
+    """One batch for three inputs makes all products fit; rows and columns of the maps are nobody's but their own."""
+    text = """<ir_version: 8, opset_import: ["": 17]>
+    g (float[n,h,w] a, float[m,k,v] b, float[p,2] c) => (float[n,q] y) {
+      batch = Shape<start = 0, end = 1>(c)
+      rest = Constant<value_ints = [-1]>()
+      flat = Concat<axis = 0>(batch, rest)
+      left = Reshape(a, flat)
+      right = Reshape(b, flat)
+      y = Concat<axis = 1>(left, right)
+    }"""
+    scope = Scope.of(Graph.from_proto(parser.parse_model(text)).gs)
+    sizes, facts = settle(scope, {"n": 7, "h": 9, "w": 11, "m": 13, "k": 17, "v": 19, "p": 23})
+    assert len({sizes["n"], sizes["m"], sizes["p"]}) == 1
+    assert len(set(sizes.values())) == 5
+    assert facts["y"].shape == (sizes["n"], sizes["h"] * sizes["w"] + sizes["k"] * sizes["v"])
+
+
 def test_indices_of_another_batch_are_of_the_images():
     """Exporters name both batches by themselves; more indices than images would not run."""
     text = '<ir_version: 8, opset_import: ["": 17]>\ng (float[n,3] image, int64[m,p] at) => (float[m,p] y)'
