@@ -1,4 +1,7 @@
-"""Writes ONNX of the opset that the model has, 11 or later where an operator changed, folding what is known and sharing what is equal."""
+"""Writes ONNX of the opset that the model has, 11 or later where an operator changed.
+
+What is known is folded, and what is equal is shared.
+"""
 
 from __future__ import annotations
 
