@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -28,7 +29,7 @@ CUDA = RUNTIMES["ort-cuda"]
 
 def main(models: Path, library: Path, out: Path) -> int:
     """Measure every case; print a line each and write the record."""
-    record: dict[str, Any] = {"machine": _gpu(), "onnxruntime": ort.__version__, "python": platform.python_version()}
+    record: dict[str, Any] = {"machine": gpu(), "onnxruntime": ort.__version__, "python": platform.python_version()}
     for case in SIZES:
         for kind in ("random", "smooth"):
             record[f"{case} {kind}"] = row = measure(case, kind, models, str(library))
@@ -66,7 +67,10 @@ def worst(exported: onnx.ModelProto, plugin: onnx.ModelProto, inputs: dict[str, 
     return max(float(np.abs(a.astype(np.float64) - b).max()) for a, b in zip(wanted, found, strict=True))
 
 
-def _gpu() -> str:
+def gpu() -> str:
+    """Name and driver of the device; "" on a machine without one."""
+    if shutil.which("nvidia-smi") is None:
+        return ""
     command = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
+from bench import attention_cuda
+from onnxgs_opt import optimize
 from onnxgs_opt.lowering.attention import attention_function
 from onnxgs_opt.samplers.op import ATTENTION, DOMAIN, VERSION
 from tests.fixtures.attention.text import truth
 from tests.native import ops
 
+EXPORTS = Path(__file__).parents[1] / "fixtures" / "attention"
 Levels = tuple[tuple[int, int], ...]
 CASES: dict[str, tuple[int, int, int, int, Levels, int | tuple[int, ...]]] = {
     "three levels": (2, 7, 2, 5, ((7, 9), (4, 5), (2, 3)), 4),
@@ -126,3 +130,18 @@ def test_threads_agree(library: Path, dtype: str) -> None:
     feeds = feeds_of("registers", dtype)
     one, many = (ops.session(library, model(dtype=dtype), threads).run(None, feeds)[0] for threads in (1, 4))
     np.testing.assert_array_equal(one, many)
+
+
+def test_the_bench_sees_the_operator_run_and_compares_it(
+    library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported = onnx.load(EXPORTS / "d_fine.ts17.st.onnx")
+    onnx.save(exported, tmp_path / "d-fine.onnx")
+    for form in ("plugin", "row-gather"):
+        onnx.save(optimize(exported, lowering=form).model, tmp_path / f"d-fine.{form}.onnx")
+    monkeypatch.setattr(attention_cuda, "BUDGET_S", 0.05)
+    row = attention_cuda.measure(tmp_path, "d-fine", str(library), "ort-cpu")
+    assert row["on device"]
+    assert row["exported error"] == 0
+    assert 0 < row["operator error"] < row["allowed"]
+    assert row["row-gather us"] > 0
