@@ -112,7 +112,7 @@ def _resized(builder: Builder, site: ResizeSite, image: Tensor, lead: list[Dim])
     if all(map(_has_scale, site.axes)):
         scales = builder.const([1.0] * len(lead) + [float(axis.factor or 1) for axis in site.axes], np.float32)
         return cast(Tensor, builder.op("Resize", image, nothing, scales, dtype=image.dtype, shape=shape, **attributes))
-    wanted = [_wanted(builder, axis, image, len(lead) + k) for k, axis in enumerate(site.axes)]
+    wanted = [wanted_size(builder, axis, image, len(lead) + k) for k, axis in enumerate(site.axes)]
     inputs = image, nothing, nothing, builder.sizes([*lead, *wanted])
     return cast(Tensor, builder.op("Resize", *inputs, dtype=image.dtype, shape=shape, **attributes))
 
@@ -132,7 +132,7 @@ def _needs_scale(axis: ResizedAxis) -> bool:
     return axis.scale is not None and axis.size is not None and axis.samples is not None
 
 
-def _wanted(builder: Builder, axis: ResizedAxis, image: Tensor, place: int) -> Dim:
+def wanted_size(builder: Builder, axis: ResizedAxis, image: Tensor, place: int) -> Dim:
     """The number of samples along an axis."""
     if axis.samples is not None:
         return axis.samples
@@ -140,5 +140,5 @@ def _wanted(builder: Builder, axis: ResizedAxis, image: Tensor, place: int) -> D
         name, place = axis.source
         return builder.dim(builder.graph.tensor(name), place)
     assert axis.scale is not None, "a dynamic number of samples has a source or a scale"
-    more = builder.op("Mul", builder.dim(image, place), axis.scale.numerator)
-    return cast(Tensor, builder.op("Div", more, axis.scale.denominator))
+    more = builder.dims_product([builder.dim(image, place), axis.scale.numerator])
+    return more if axis.scale.denominator == 1 else builder.op("Div", more, axis.scale.denominator)

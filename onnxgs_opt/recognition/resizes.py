@@ -43,10 +43,11 @@ class Resizes:
         return f"{what} opset{graph.opset} cone:{digest_of(graph, site, site.order)}"
 
     def record(self, site: ResizeSite) -> Record:
-        """The number of elements that are made; cases are of one mode and number of axes."""
+        """The number of elements that are made; cases are of one mode and number of axes, static or dynamic."""
         samples = {axis.read: axis.samples for axis in site.axes}
         made = known_product(samples.get(k, size) for k, size in enumerate(site.image_shape))
-        return Record("resizes", (made,), f"{site.resampling.mode} {len(site.axes)}-D")
+        free = "" if all(axis.size and axis.samples for axis in site.axes) else "dynamic "
+        return Record("resizes", (made,), f"{free}{site.resampling.mode} {len(site.axes)}-D")
 
     def operands(self, site: ResizeSite) -> tuple[str, str]:
         """The image, and what is computed of it."""

@@ -15,9 +15,10 @@ from onnx import TensorProto, helper, parser
 
 from onnxgs_opt import optimize
 from onnxgs_opt.api import look
+from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import Target
-from onnxgs_opt.lowering.axis_matmul import TILE, matrix_of, tiles_of
+from onnxgs_opt.lowering.axis_matmul import TILE, emit_matmuls, matrix_of, tiles_of
 from onnxgs_opt.lowering.resize import resize_refusal, resize_tolerance
 from onnxgs_opt.passes.lower_sites import lower
 from onnxgs_opt.recognition import KINDS
@@ -33,6 +34,7 @@ MODELS = Path(__file__).parents[1] / "fixtures" / "resizes"
 BORDERS = {
     "bicubic": "cubic half_pixel",
     "bicubic_corners": "cubic align_corners",
+    "bicubic_size": "cubic half_pixel",
     "bilinear": "linear half_pixel",
     "bilinear_corners": "linear align_corners",
     "bilinear_size": "linear half_pixel",
@@ -78,7 +80,7 @@ def test_a_decomposition_becomes_one_resize_that_computes_the_same(path: Path) -
     kinds = [node.op_type for node in after.graph.node]
     assert kinds.count("Resize") == 1
     assert (
-        kinds == ["Resize"] or len(site.image_shape) != 4 or path.stem == "bilinear_size.dyn"
+        kinds == ["Resize"] or len(site.image_shape) != 4 or path.stem.endswith("_size.dyn")
     )  # whose size is an input
     assert not any(node.op_type.startswith("Gather") and node.input[0] == site.image for node in after.graph.node)
     own = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
@@ -263,7 +265,7 @@ def test_of_known_sizes_every_axis_is_one_product(
 
 
 @pytest.mark.parametrize(
-    "name", ["bicubic_corners", "bilinear_corners", "bilinear_size", "lerps", "linear", "trilinear"]
+    "name", ["bicubic_corners", "bicubic_size", "bilinear_corners", "bilinear_size", "lerps", "linear", "trilinear"]
 )
 def test_an_export_of_known_sizes_is_products(name: str) -> None:
     """Of one, two and three axes; the check tells them from those of other places."""
@@ -292,6 +294,43 @@ def test_a_long_axis_is_cut_into_tiles_that_have_all_of_its_weights(
     assert np.array_equal(whole.reshape(samples, size), matrix)
 
 
+DYNAMIC = {"bicubic": "asymmetric", "bicubic_corners": "half_pixel", "bicubic_size": "asymmetric"}
+"""Exports of dynamic sizes, and where their samples do not stand."""
+
+
+@pytest.mark.parametrize("name", DYNAMIC)
+def test_of_dynamic_sizes_the_matrices_of_cubic_weights_are_made(name: str) -> None:
+    model = onnx.load(MODELS / f"{name}.dyn.onnx")
+    graph, found = looked_at(model)
+    (site,) = found.resizes
+    check = resize_check(graph, site, Terms(lambda own: own, shapes=found.shapes[""]))
+    assert check.compare("axis-matmul").status == "ok"
+    moved = replace(site, resampling=replace(site.resampling, transform=DYNAMIC[name]))
+    assert replace(check, site=moved).compare("axis-matmul").status == "mismatch"
+    after = lower(graph, [site], {site.id: "axis-matmul"}).to_proto()
+    for batch, *sizes in ((0, 3, 4), (2, 1, 1), (1, 1, 6), (1, 90, 41)):
+        image = np.random.default_rng(0).standard_normal((batch, 3, *sizes)).astype(np.float32)
+        np.testing.assert_allclose(run(after, image), run(model, image), atol=1e-4)
+
+
+@pytest.mark.parametrize("transform", ["asymmetric", "half_pixel", "align_corners"])
+@pytest.mark.parametrize("a", [Fraction(-1, 2), Fraction(-3, 4)])
+def test_matrices_that_are_made_are_those_of_tables(transform: str, a: Fraction) -> None:
+    """One axis has a dynamic size; the matrix of the other one is folded."""
+    own = Resampling("cubic", transform, coefficient=a)
+    site, _ = resized(tabled(table(own, ROWS, OUT_ROWS), table(own, COLUMNS, OUT_COLUMNS)))
+    image = np.random.default_rng(1).standard_normal((1, 2, ROWS, COLUMNS)).astype(np.float32)
+    rows, columns = (matrix_of(own, axis) for axis in site.axes)
+    text = f"""<ir_version: 8, opset_import: ["": 17]>
+g (float[1, 2, h, {COLUMNS}] x) => (float[1, 2, {OUT_ROWS}, {OUT_COLUMNS}] y) {{ y = Identity (x) }}"""
+    graph = Graph.from_proto(parser.parse_model(text))
+    free = replace(site.axes[0], size=None), site.axes[1]
+    graph.outputs[0] = emit_matmuls(Builder(graph, "site"), replace(site, image="x", resampling=own, axes=free))
+    made = graph.to_proto()
+    assert [node.op_type for node in made.graph.node].count("Where") == 1
+    np.testing.assert_allclose(run(made, image), rows @ image @ columns.T, atol=1e-5)
+
+
 def test_axes_that_lie_otherwise_are_laid_out_for_their_products() -> None:
     """Channels last, and the columns before the rows."""
     resampling = Resampling("cubic", "align_corners")
@@ -314,7 +353,8 @@ def test_axes_that_lie_otherwise_are_laid_out_for_their_products() -> None:
 @pytest.mark.parametrize(
     ("name", "change", "why"),
     [
-        ("bicubic.dyn", {}, "dynamic"),
+        ("lerps.dyn", {}, "dynamic"),
+        ("bicubic.dyn", {"resampling": Resampling("cubic", "half_pixel", exclude_outside=True)}, "no formula"),
         ("nearest.st", {}, "nothing to weigh"),
         ("bicubic.st", {"dtype": "float16"}, "float32"),
         ("bicubic.st", {"axes": (ResizedAxis(2, 1024, 1025, None), ResizedAxis(3, 9, 18, None))}, "elements"),
