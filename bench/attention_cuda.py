@@ -1,4 +1,4 @@
-"""onnxgs::DeformableAttention in onnxruntime, on a CUDA device unless told otherwise, beside the exported layer, in turn.
+"""onnxgs::DeformableAttention in onnxruntime, on a CUDA device unless told otherwise, beside the exported layer.
 
 `python -m bench.attention_cuda MODELS LIBRARY OUT.json [--target ort-cpu]`: MODELS holds CASE.onnx, as `bench.decoder`
 exports it, and CASE.FORM.onnx of the same layer for the form `plugin` and any others, as `onnxgs-opt --lowering FORM`
@@ -55,7 +55,7 @@ def main() -> int:
 
 
 def measure(folder: Path, case: str, library: str, target: str) -> dict[str, Any]:
-    """Microseconds of each form, the exported one's ratio to it, and how far each is from the exported one on the CPU."""
+    """Of each form microseconds, the exported one's ratio to it, and how far it is from that on the CPU."""
     exported = onnx.load(folder / f"{case}.onnx")
     forms = {path.name.split(".")[-2]: onnx.load(path) for path in folder.glob(f"{case}.*.onnx")}
     body = forms.pop("plugin")
