@@ -195,6 +195,9 @@ REDUCTIONS = with_trait(Trait.REDUCES)
 SAME_SHAPE = with_trait(Trait.SAME_SHAPE)
 PRODUCTS = with_trait(Trait.MULTIPLIES_MATRICES)
 RANDOM = with_trait(Trait.RANDOM)
+STANDARD = (None, *DEFAULT_DOMAINS)
+"""The domains of standard operators."""
+
 PI = Fraction(3.1415927410125732)
 """The largest angle in floats of four bytes, which is a little more than pi."""
 
@@ -209,7 +212,7 @@ RANGES: Mapping[str, tuple[int, int | Fraction]] = {
 
 def operator(node: gs.Node) -> str:
     """The name of a standard operator; "" for one of another domain, which may mean anything whatever it is called."""
-    return str(node.op) if node.domain in (None, *DEFAULT_DOMAINS) else ""
+    return str(node.op) if node.domain in STANDARD else ""
 
 
 def einsum_letters(node: gs.Node) -> tuple[list[str], str] | None:

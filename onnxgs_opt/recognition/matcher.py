@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise, permutations
 
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, walk
@@ -120,20 +121,25 @@ def _matched(
     algebra: Algebra, root: Expr, coordinates: list[Coordinate], known: Sequence[Interpolation]
 ) -> Match | Miss:
     rough = Resolver(coordinates, algebra.effort)
-    counts = sorted(kind.taps for kind in known)
+    kinds = {kind.taps: kind for kind in reversed(known)}
+    counts = sorted(kinds)
     first = first_of(rough, root, coordinates)
     if first is not None and len(first[2]) > counts[-1]:
         return _uncommon(first[0], coordinates, len(first[2]), counts)
+    identify = cache(partial(_identify, algebra, root, coordinates, rough))
+    turning, tried = any(coordinate.reach for coordinate in coordinates), 0
+    begins = first is not None and (turning or _is_inside(rough, root, first[0], coordinates))
+    if first is not None and begins and (kind := kinds.get(len(first[2]))) is not None:
+        with suppress(Unresolved):  # a match is proven on all regions, so that they need not be looked at before
+            if isinstance(match := identify(kind, first[0]), Match):
+                return match
     grid = partitions(rough, [domain(c) for c in coordinates], [root])
     seen: Miss | None = None
-    turning, tried = any(coordinate.reach for coordinate in coordinates), 0
     regions = in_order(grid, coordinates)
     for region in regions if turning else _moving_first(rough, root, regions, coordinates):
-        poly = rough.evaluate(root, region)
-        found = len(taps_in(rough, poly))
-        kind = next((kind for kind in known if kind.taps == found), None)
-        if kind is not None:
-            result = _identify(algebra, root, kind, coordinates, rough, region, poly)
+        found = len(taps_in(rough, rough.evaluate(root, region)))
+        if (kind := kinds.get(found)) is not None:
+            result = identify(kind, region)
             tried += isinstance(result, Miss) and result.stage > Stage.CORNERS
             if isinstance(result, Match) or not turning or tried == MAX_PROOFS:
                 return result
@@ -153,16 +159,17 @@ def _moving_first(
 
     Known bounds may leave more room outside than inside.
     """
-    if all(coordinate.leaf.lo is None or coordinate.leaf.hi is None for coordinate in coordinates):
-        return list(regions)
-    floors = {2 * axis for axis in range(len(coordinates))}
-
-    def moves_all(region: tuple[Cell, ...]) -> bool:
-        taps = taps_in(rough, rough.evaluate(root, region))
-        return floors <= {a for t in taps for value in rough.elements[t][1] for monomial, _ in value for a in monomial}
-
-    first = next((region for region in regions if moves_all(region)), regions[0])
+    first = next((region for region in regions if _is_inside(rough, root, region, coordinates)), regions[0])
     return [first, *(region for region in regions if region is not first)]
+
+
+def _is_inside(rough: Resolver, root: Expr, region: tuple[Cell, ...], coordinates: Sequence[Coordinate]) -> bool:
+    """Whether each coordinate moves a pixel; not asked where none has known bounds."""
+    if all(coordinate.leaf.lo is None or coordinate.leaf.hi is None for coordinate in coordinates):
+        return True
+    floors = {2 * axis for axis in range(len(coordinates))}
+    taps = taps_in(rough, rough.evaluate(root, region))
+    return floors <= {a for t in taps for value in rough.elements[t][1] for monomial, _ in value for a in monomial}
 
 
 def _uncommon(region: Sequence[Cell], coordinates: Sequence[Coordinate], found: int, counts: Sequence[int]) -> Miss:
@@ -183,13 +190,13 @@ def _where(region: Sequence[Cell], names: str) -> str:
 def _identify(
     algebra: Algebra,
     root: Expr,
-    kind: Interpolation,
     coordinates: list[Coordinate],
     rough: Resolver,
+    kind: Interpolation,
     region: tuple[Cell, ...],
-    poly: Poly,
 ) -> Match | Miss:
-    """Name the image's axes from one region with all taps, where `root` is `poly`, then prove the rest."""
+    """Name the image's axes from one region with all taps, then prove the rest."""
+    poly = rough.evaluate(root, region)
     found = taps_in(rough, poly)
     elements = [rough.elements[t] for t in sorted(found)]
     image, columns = elements[0][0], list(zip(*(values for _, values in elements), strict=True))

@@ -120,7 +120,8 @@ class _Tail:
             _NotPeriodicError: It is not.
         """
         for expr in walk((root,)):
-            self._ways[expr] = self._of(expr)
+            if expr not in self._ways:
+                self._ways[expr] = self._of(expr)
         if self._ways[root].gain:
             raise _NotPeriodicError
         return self._decided
@@ -158,11 +159,14 @@ class _Tail:
         known, constant = True, True
         for term, factor in expr.terms:
             way = self._ways[term]
-            gain += Fraction(factor) * way.gain
             known = known and way.spread is not None
             constant = constant and way.value is not None
-            spread += abs(Fraction(factor)) * (way.spread or NONE)
-            value += Fraction(factor) * (way.value or NONE)
+            if way.gain:
+                gain += factor * way.gain
+            if way.spread:
+                spread += (factor if factor > 0 else -factor) * way.spread
+            if way.value:
+                value += factor * way.value
         return _Way(gain, spread if known else None, value if constant else None)
 
     def _comparison(self, way: _Way) -> _Way:

@@ -133,6 +133,9 @@ class _Proof:
         kind, image, axes = self.kind, self.known.image, self.known.axes
         turning = [border for border in PERIODIC if all(repeats_so(border, self.algebra, axis) for axis in axes)]
         borders = turning or [border for border in kind.borders if self._bounded or not border.periodic]
+        again = None if kind.like is None else self._again(kind.like, borders)
+        if again is not None:
+            return again
         first = {_sides(sampler): sampler for sampler in candidates(kind.kernels, borders)}
         forms = {sides: self._form(sampler) for sides, sampler in first.items()}
         words = Words(self.resolver, axes, AXES[-kind.axes :], kind.kernels)
@@ -149,11 +152,7 @@ class _Proof:
         borders.sort(key=lambda border: self._bounded and border is not BORDER)  # which is told where all are equal
         first_like = sorted(candidates(kind.kernels, borders), key=lambda sampler: sampler != kind.like)
         for sampler in first_like:  # of two rows several are equal
-            conditions = [
-                spec.window.condition(self.algebra, p, s)
-                for spec, p, s in zip(sampler, self._pixels, self._sizes, strict=True)
-            ]
-            if table.agrees(sampler, conditions):
+            if table.agrees(sampler, self._windows(sampler)):
                 return replace(self.known, sampler=sampler)
         return replace(table.first_difference(words), like=like)
 
@@ -167,6 +166,22 @@ class _Proof:
             actual = self.resolver.evaluate(self.root, region)
             rows.append((region, actual, {sides: self.resolver.evaluate(e, region) for sides, e in plain.items()}))
         return words.first_difference(self.root, rows)
+
+    def _again(self, sampler: Sampler, borders: Sequence[Border]) -> Match | None:
+        """What it is at other sizes, which is mostly what it is here, too; None where that is not seen."""
+        own = {spec.border for spec in sampler}
+        if tuple(spec.kernel for spec in sampler) != self.kind.kernels or len(own) > 1 or not own.issubset(borders):
+            return None
+        try:
+            table = self._table({_sides(sampler): self._form(sampler)}, True)
+        except Unresolved:
+            return None
+        return replace(self.known, sampler=sampler) if table.agrees(sampler, self._windows(sampler)) else None
+
+    def _windows(self, sampler: Sampler) -> list[Expr]:
+        """Where the windows along the axes are open."""
+        along = zip(sampler, self._pixels, self._sizes, strict=True)
+        return [spec.window.condition(self.algebra, pixel, size) for spec, pixel, size in along]
 
     def of_several(self, ways: Iterable[tuple[Border, ...]] = ()) -> Match | None:
         """The sampler with a border along each axis, and no window; None where it is none, or that is not seen.

@@ -10,7 +10,7 @@ one that does, the symbol has the index that is read, and is compared on all reg
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, reduce
 from itertools import product
 
@@ -53,6 +53,7 @@ class Turned:
     indices: tuple[Expr, ...]
     rounds: bool
     steps: Steps | None = None
+    resolvers: dict[Coordinate, Resolver] = field(default_factory=dict, compare=False, repr=False)
 
     def guesses(self, algebra: Algebra, size: int) -> Iterator[tuple[Border, Steps]]:
         """Borders and taps that fit at the ends of all cells of floors; where there is no end of these, the others."""
@@ -71,7 +72,7 @@ class Turned:
 
     def _places(self, algebra: Algebra) -> Mapping[int, set[int]]:
         """The pixels that are read, by the floor of the coordinate."""
-        resolver, cells = _on_all_floors(algebra, self.coordinate, self.indices)
+        resolver, cells = self._on_all_floors(algebra, self.coordinate, self.indices)
         found: dict[int, set[int]] = {}
         for cell in cells:
             if cell.u_lo == cell.u_hi or (self.rounds and cell.u_lo >= HALF):
@@ -89,12 +90,24 @@ class Turned:
         None where an index is no tap, or a tap no index.
         """
         every = (*self.indices, *taps)
-        resolver, cells = _on_all_floors(algebra, axis.coordinate, every)
+        resolver, cells = self._on_all_floors(algebra, axis.coordinate, every)
         rows = [tuple(resolver.evaluate(index, (cell,)) for cell in cells) for index in every]
         known = rows[len(self.indices) :]
         if not cells or set(rows[: len(self.indices)]) != set(known):
             return None
         return {index: known.index(row) for index, row in zip(every, rows, strict=True)}
+
+    def _on_all_floors(
+        self, algebra: Algebra, coordinate: Coordinate, indices: Sequence[Expr]
+    ) -> tuple[Resolver, Sequence[Cell]]:
+        """The cells of a coordinate that stand for all, none where the indices begin never anew, and their resolver.
+
+        Of each coordinate there is one: every guess asks for the same indices.
+        """
+        reach = reach_of(indices, coordinate)
+        own = replace(coordinate, reach=reach)
+        resolver = self.resolvers.setdefault(own, Resolver([own], algebra.effort))
+        return resolver, [] if reach is None else partitions(resolver, [[Cell(reach.lo, reach.hi)]], indices)[0]
 
 
 @lru_cache(maxsize=4096)
@@ -116,15 +129,6 @@ def _turns(kernel: Kernel, border: Border, size: int) -> int:
     """How many pixels on a sample is the same; 0 where it never is, or that is not known."""
     period = 0 if border.period is None or kernel.rounds is half_away else border.period(size)
     return 2 * period if period % 2 and kernel.rounds is half_even else period
-
-
-def _on_all_floors(
-    algebra: Algebra, coordinate: Coordinate, indices: Sequence[Expr]
-) -> tuple[Resolver, Sequence[Cell]]:
-    """The cells of a coordinate that stand for all, none where the indices begin never anew, and what resolves them."""
-    reach = reach_of(indices, coordinate)
-    resolver = Resolver([replace(coordinate, reach=reach)], algebra.effort)
-    return resolver, [] if reach is None else partitions(resolver, [[Cell(reach.lo, reach.hi)]], indices)[0]
 
 
 def turned_along(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -10,8 +11,13 @@ from bench.scaling import Writer, equalised, nested_where, side_by_side
 from onnxgs_opt import find, optimize
 from onnxgs_opt.ir import def_use
 from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.recognition import matcher, proving
 from onnxgs_opt.recognition.algebra.effort import MAX_EFFORT
+from onnxgs_opt.recognition.algebra.piecewise import partitions
+from onnxgs_opt.recognition.match import Match, Miss
+from onnxgs_opt.recognition.proving import Interpolation
 from tests.fixtures.calls import calls
+from tests.fixtures.spellings import Spelling, build
 
 pytestmark = pytest.mark.usefixtures("recognised_anew")
 
@@ -99,3 +105,35 @@ def test_tensors_and_scopes_are_gathered_once_a_model(monkeypatch: pytest.Monkey
         seen.append(dict(counts))
     assert seen[1]["tensors"] - seen[0]["tensors"] <= 2
     assert seen[1]["scopes"] == seen[0]["scopes"]
+
+
+def test_regions_of_a_match_are_looked_at_by_its_proof_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first region tells the pixels; to look at all of them before the proof does cost a fifth of recognition."""
+    looked: list[object] = []
+    of_matches: list[int] = []
+    plain = matcher._matched
+
+    def matched(*given: Any) -> Match | Miss:
+        before = len(looked)
+        found = plain(*given)
+        of_matches.extend([len(looked) - before] if isinstance(found, Match) else [])
+        return found
+
+    monkeypatch.setattr(matcher, "partitions", lambda *given: looked.append(given) or partitions(*given))
+    monkeypatch.setattr(matcher, "_matched", matched)
+    assert len(find(build(Spelling()))) == 1
+    assert of_matches
+    assert not any(of_matches)
+
+
+def test_at_other_sizes_what_it_is_at_the_first_is_tried_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A claim at dynamic sizes is held against sizes that differ: every border is tried at the first alone."""
+    proofs: list[Interpolation] = []
+    every: list[object] = []
+    plain, far = proving.prove, proving._differs_far_outside
+    monkeypatch.setattr(matcher, "prove", lambda *given: proofs.append(given[3]) or plain(*given))
+    monkeypatch.setattr(proving, "_differs_far_outside", lambda *given: every.append(given) or far(*given))
+    assert len(find(build(Spelling(dims="dynamic")))) == 1
+    known = [kind for kind in proofs if kind.like is not None]
+    assert known
+    assert len(every) == len(proofs) - len(known)

@@ -17,7 +17,7 @@ MAX_CELLS_OF_PERIODS = 60
 """Of one whose image is mirrored or repeated, of which two periods are looked at."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cell:
     """floor(p) in [lo, hi] (None: unbounded) and p - floor(p) in the range u_lo..u_hi, inclusive as flagged."""
 
@@ -28,13 +28,20 @@ class Cell:
     u_lo_in: bool = True
     u_hi_in: bool = False
 
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Cell) and self._hash == other._hash and self._key == other._key)
+
     def __hash__(self) -> int:
         return self._hash
 
     @cached_property
+    def _key(self) -> tuple[object, ...]:
+        return self.lo, self.hi, self.u_lo, self.u_hi, self.u_lo_in, self.u_hi_in
+
+    @cached_property
     def _hash(self) -> int:
         """Kept: a region is looked up again and again, and hashing a fraction is slow."""
-        return hash((self.lo, self.hi, self.u_lo, self.u_hi, self.u_lo_in, self.u_hi_in))
+        return hash(self._key)
 
     def describe(self, axis: str) -> str:
         """The cell in words, e.g. `x = 39` or `0 <= x < 38`."""
@@ -100,4 +107,6 @@ def within(cell: Cell, lo: int | None, hi: int | None) -> Cell | None:
     """The part of a cell where floor(p) is in [lo, hi], None being no bound; None where there is none."""
     low = max((bound for bound in (cell.lo, lo) if bound is not None), default=None)
     high = min((bound for bound in (cell.hi, hi) if bound is not None), default=None)
-    return None if low is not None and high is not None and low > high else replace(cell, lo=low, hi=high)
+    if low is not None and high is not None and low > high:
+        return None
+    return Cell(low, high, cell.u_lo, cell.u_hi, cell.u_lo_in, cell.u_hi_in)

@@ -17,29 +17,24 @@ class Expr:
 
     `lo`, `hi`: inclusive bounds where known. `integral`: always an integer. `leaves`: the data-dependent elements it
     depends on, those inside the index of a read included. `floored`: a floor or a condition is part of its value.
+    `value` is the number this is, None when it is not constant; `constant` the constant term of a linear combination, 0
+    for anything else.
     """
 
-    __slots__ = ("args", "floored", "hi", "integral", "leaves", "lo", "op", "serial")
+    __slots__ = ("args", "below", "constant", "floored", "hi", "integral", "leaves", "lo", "op", "serial", "value")
 
     def __init__(self, serial: int, op: Op, args: tuple[object, ...]) -> None:
         self.serial = serial
         self.op = op
         self.args = args
+        self.constant: Number = args[0] if op == "lin" else 0  # type: ignore[assignment]
+        self.value: Number | None = args[0] if op == "lin" and not args[1] else None  # type: ignore[assignment]
         self.lo: Bound = None
         self.hi: Bound = None
         self.integral = False
         self.floored = False
         self.leaves: frozenset[Expr] = frozenset()
-
-    @property
-    def value(self) -> Number | None:
-        """The number this is; None when it is not constant."""
-        return self.args[0] if self.op == "lin" and not self.args[1] else None  # type: ignore[return-value]
-
-    @property
-    def constant(self) -> Number:
-        """The constant term of a linear combination (0 for anything else)."""
-        return self.args[0] if self.op == "lin" else 0  # type: ignore[return-value]
+        self.below: tuple[Expr, ...] | None = None  # its operands, once they were asked for
 
     @property
     def terms(self) -> Terms:
@@ -55,23 +50,27 @@ class Expr:
 def walk(roots: Sequence[Expr]) -> Iterator[Expr]:
     """Every expression below `roots`, each once, operands first."""
     seen: set[Expr] = set()
-    stack: list[tuple[Expr, bool]] = [(root, False) for root in roots]
+    stack: list[Expr | None] = list(roots)
     while stack:
-        expr, done = stack.pop()
-        if done:
-            yield expr
-            continue
-        if expr in seen:
-            continue
-        seen.add(expr)
-        stack.append((expr, True))
-        stack.extend((child, False) for child in children(expr))
+        expr = stack.pop()
+        if expr is None:  # the operands of the one below were all yielded
+            yield stack.pop()  # type: ignore[misc]
+        elif expr not in seen:
+            seen.add(expr)
+            stack += expr, None
+            stack += children(expr)
 
 
 def children(expr: Expr) -> tuple[Expr, ...]:
     """The operands of an expression, the index of an element included."""
+    if expr.below is None:
+        expr.below = _operands(expr)
+    return expr.below
+
+
+def _operands(expr: Expr) -> tuple[Expr, ...]:
     if expr.op == "lin":
-        return tuple(t for t, _ in expr.terms)
+        return tuple([t for t, _ in expr.terms])
     if expr.op == "elem":
         return expr.args[1]  # type: ignore[return-value]
-    return tuple(a for a in expr.args if isinstance(a, Expr))
+    return tuple([a for a in expr.args if isinstance(a, Expr)])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
+from operator import attrgetter
 
 from onnxgs_opt.recognition.algebra.effort import Effort
 from onnxgs_opt.recognition.algebra.expr import Bound, Expr, Op, children, walk
@@ -18,6 +19,7 @@ from onnxgs_opt.recognition.algebra.polynomial import Number, tidy
 __all__ = ["Algebra", "Bound", "Expr", "children", "walk"]
 
 
+SERIAL = attrgetter("serial")
 USUAL_BITS = 4096
 """Of a number: a product of dozens of doubles has fewer."""
 
@@ -102,7 +104,7 @@ class Algebra:
     # ---- arithmetic -----------------------------------------------------------------------------------------------
 
     def _lin(self, constant: Number, terms: dict[Expr, Number]) -> Expr:
-        kept = sorted(((t, c) for t, c in terms.items() if c), key=lambda tc: tc[0].serial)
+        kept = [(t, c) for t in sorted(terms, key=SERIAL) if (c := terms[t])]
         self.effort.spend(len(kept))
         if not kept:
             return self.num(constant)
@@ -121,8 +123,10 @@ class Algebra:
         """A + factor * b."""
         terms = dict(a.terms)
         for term, coefficient in b.terms:
-            terms[term] = terms.get(term, 0) + coefficient * factor
-        return self._lin(tidy(a.constant + b.constant * factor), {t: tidy(c) for t, c in terms.items()})
+            more = coefficient * factor
+            total = terms[term] + more if term in terms else more
+            terms[term] = total if type(total) is int else tidy(total)
+        return self._lin(tidy(a.constant + b.constant * factor), terms)
 
     def sub(self, a: Expr, b: Expr) -> Expr:
         """A - b."""
@@ -330,9 +334,13 @@ def _bounds_where(value: Expr, known: Iterable[tuple[Expr, int, int]]) -> tuple[
 
 def _bounds_of(constant: Number, terms: Iterable[tuple[Expr, Number]]) -> tuple[Bound, Bound]:
     """Bounds of a sum of terms, each by itself."""
-    known = list(terms)
-    lo = _sum([constant, *(_scaled(t.lo if c > 0 else t.hi, c) for t, c in known)])
-    return lo, _sum([constant, *(_scaled(t.hi if c > 0 else t.lo, c) for t, c in known)])
+    lo: Bound = constant
+    hi: Bound = constant
+    for t, c in terms:
+        low, high = (t.lo, t.hi) if c > 0 else (t.hi, t.lo)
+        lo = None if lo is None or low is None else lo + low * c
+        hi = None if hi is None or high is None else hi + high * c
+    return lo, hi
 
 
 def _remainder_bounds(made: Expr) -> tuple[Bound, Bound]:
@@ -371,21 +379,11 @@ def _last_before(first: Number, end: Number, parts: Sequence[tuple[Expr, Number]
 
 def _inherit(made: Expr, parts: Iterable[Expr]) -> None:
     for part in parts:
-        made.leaves |= part.leaves
+        if not made.leaves:
+            made.leaves = part.leaves  # one set for all that have the same: as a key it is told by identity
+        elif not made.leaves >= part.leaves:
+            made.leaves |= part.leaves
         made.floored |= part.floored
-
-
-def _scaled(bound: Bound, factor: Number) -> Bound:
-    return None if bound is None else bound * factor
-
-
-def _sum(parts: Iterable[Bound]) -> Bound:
-    total: Number = 0
-    for part in parts:
-        if part is None:
-            return None
-        total += part
-    return total
 
 
 def _product_bounds(a: Expr, b: Expr) -> tuple[Bound, Bound]:

@@ -175,12 +175,12 @@ class Resolver:
 
     def _compute(self, expr: Expr) -> Poly:
         self._effort.spend(1)
-        if expr.op in DECISIONS and self._leaves.keys().isdisjoint(expr.leaves):
+        if expr.op in DECISIONS and not self._axes[expr.leaves]:
             return self._as_atom(expr, expr)
         if expr.op == "lin":
-            return Poly.sum(expr.constant, ((self._value(term), coefficient) for term, coefficient in expr.terms))
+            return Poly.sum(expr.constant, [(self._value(term), coefficient) for term, coefficient in expr.terms])
         if expr.op == "mul":
-            left, right = (self._value(factor) for factor in expr.args)  # type: ignore[arg-type]
+            left, right = self._value(expr.args[0]), self._value(expr.args[1])  # type: ignore[arg-type]
             self._effort.spend(len(left.terms) * len(right.terms) * (1 + (left.degree + right.degree) // USUAL_DEGREE))
             return left * right
         if expr.op == "select":
@@ -203,12 +203,11 @@ class Resolver:
         return Poly.atom(number)
 
     def _element(self, expr: Expr) -> Poly:
-        axis = self._leaves.get(expr)
-        if axis is not None:
+        if (axis := self._leaves.get(expr)) is not None:
             return self._leaf(axis)
         tensor, index, sizes = expr.args
-        values = tuple(self._value(i) for i in index)  # type: ignore[attr-defined]
-        if frozenset(expr.leaves) == frozenset((expr,)):
+        values = tuple([self._value(i) for i in index])  # type: ignore[attr-defined]
+        if expr in expr.leaves:
             return self._as_atom(expr, (tensor, values))
         number = self._atom((tensor, values), expr.lo, expr.hi, expr.integral)
         self._check_inside(str(tensor), values, sizes)  # type: ignore[arg-type]
@@ -219,6 +218,8 @@ class Resolver:
         if len(values) != len(sizes):
             raise Unresolved(f"'{tensor}' has {len(sizes)} axes and is read at {len(values)} indices", "GSO114")
         for axis, (value, size) in enumerate(zip(values, sizes, strict=True)):
+            if (place := value.constant) is not None and 0 <= place <= size - 1:
+                continue
             lo, hi = self._range(value)[:2]
             if lo is None or hi is None or lo < 0 or hi > size - 1:
                 extents = None if lo != 0 or hi is None else (int(hi) + 1, size)
@@ -292,8 +293,8 @@ class Resolver:
             a, b, a_in, b_in = self._monomial_range(monomial)
             if c < 0:
                 a, b, a_in, b_in = b, a, b_in, a_in
-            lo = None if lo is None or a is None else lo + a * c
-            hi = None if hi is None or b is None else hi + b * c
+            lo = None if lo is None or a is None else lo + a * c if a else lo  # a fraction begins at 0, and nothing
+            hi = None if hi is None or b is None else hi + b * c if b else hi  # costs as much as any number
             lo_in, hi_in = lo_in and a_in, hi_in and b_in
         return lo, hi, lo_in, hi_in
 
@@ -320,13 +321,13 @@ class Resolver:
             return False
         raise self._split(poly)
 
-    def _whole(self, poly: Poly) -> Poly:
-        """The part of a polynomial that surely is an integer."""
-        return Poly({m: c for m, c in poly if c.denominator == 1 and all(self._is_integral(a) for a in m)})
+    def _parted(self, poly: Poly) -> tuple[Poly, Poly]:
+        """The part of a polynomial that surely is an integer, and the rest."""
+        whole = {m: c for m, c in poly if c.denominator == 1 and all(map(self._is_integral, m))}
+        return Poly(whole), Poly({m: c for m, c in poly if m not in whole})
 
     def _floor(self, poly: Poly) -> Poly:
-        whole = self._whole(poly)
-        rest = poly - whole
+        whole, rest = self._parted(poly)
         lo, hi, _, hi_in = self._range(rest)
         if lo is None or hi is None:
             raise Unresolved(UNBOUNDED)
@@ -339,8 +340,7 @@ class Resolver:
 
     def _round(self, poly: Poly) -> Poly:
         """The nearest integer; halfway between n and n + 1 it is n and 1 where n is odd."""
-        whole = self._whole(poly)
-        rest = poly - whole
+        whole, rest = self._parted(poly)
         lo, hi, lo_in, hi_in = self._range(rest)
         if lo is None or hi is None:
             raise Unresolved("a number without bounds is rounded")

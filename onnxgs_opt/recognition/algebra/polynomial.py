@@ -18,12 +18,13 @@ Monomial = tuple[int, ...]  # sorted atom numbers, repeated for powers; () is th
 class Poly:
     """An immutable polynomial with rational coefficients; zero coefficients are never stored."""
 
-    __slots__ = ("_degree", "_key", "terms")
+    __slots__ = ("_degree", "_hash", "_key", "terms")
 
     def __init__(self, terms: Mapping[Monomial, Number]) -> None:
         self.terms = terms
         self._key: frozenset[tuple[Monomial, Number]] | None = None
         self._degree: int | None = None
+        self._hash: int | None = None
 
     @staticmethod
     def const(value: Number) -> Poly:
@@ -65,10 +66,12 @@ class Poly:
         return self.terms.get(()) if len(self.terms) == 1 else None
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Poly) and self.terms == other.terms
+        return self is other or (isinstance(other, Poly) and self.terms == other.terms)
 
     def __hash__(self) -> int:
-        return hash(self.key)
+        if self._hash is None:
+            self._hash = hash(self.key)
+        return self._hash
 
     def __bool__(self) -> bool:
         return bool(self.terms)
@@ -87,10 +90,15 @@ class Poly:
         return self._degree
 
     def __mul__(self, other: Poly) -> Poly:
+        for one, constant in ((self, other.constant), (other, self.constant)):
+            if constant is not None:
+                return one.scale(constant)
         out: dict[Monomial, Number] = {}
         for left, a in self.terms.items():
             for right, b in other.terms.items():
-                monomial = tuple(sorted(left + right)) if left and right else left or right
+                monomial = left + right
+                if left and right and left[-1] > right[0]:
+                    monomial = tuple(sorted(monomial))
                 product = a if b is _UNIT else b if a is _UNIT else a * b
                 out[monomial] = out[monomial] + product if monomial in out else product
         return Poly({m: c if type(c) is int else tidy(c) for m, c in out.items() if c})

@@ -137,10 +137,10 @@ class Lift:
         return found
 
     def _lifted(self, name: str, index: Index) -> Expr:
-        reading = any(i.leaves for i in index)
+        reading = any([i.leaves for i in index])
         if reading:
             self.levels[name] = None
-        cut = name in self._ends or (name, constants(index)) in self._cuts
+        cut = name in self._ends or (self._cuts and (name, constants(index)) in self._cuts)
         if cut or (reading and name in self._stops) or self._depth > MAX_DEPTH:
             return self.leaf(name, index)
         table = self._table(name)
@@ -150,12 +150,12 @@ class Lift:
         if node is None:
             return self.leaf(name, index)
         rules = self._reading if reading else RULES
-        rule = rules.get(operator(node))
+        rule = rules.get(op := operator(node))
         if rule is None:
             return self.leaf(name, index)
         try:
             found = rule(self, node, position, index)
-            if operator(node) in ARITHMETIC:
+            if op in ARITHMETIC:
                 self._note_narrow(name, found)
             return found
         except (NoRule, ValueError, KeyError, IndexError):
@@ -262,7 +262,7 @@ class Lift:
         """The index into an operand that is broadcast to the output that `index` is of."""
         shape = self.shape(name)
         kept = index[len(index) - len(shape) :]
-        return tuple(self.algebra.zero if size == 1 else i for i, size in zip(kept, shape, strict=True))
+        return tuple([self.algebra.zero if size == 1 else i for i, size in zip(kept, shape, strict=True)])
 
     def note_rounded(self, name: str, index: Index, value: Expr) -> None:
         """Remember a coordinate that is about to be rounded, and the bounds of all its elements."""

@@ -16,6 +16,7 @@ from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.passes.lower_sites import lower
 from onnxgs_opt.runtime.ort import open_session
 from onnxgs_opt.samplers.site import AnySite
+from tests.fixtures.recognised import prove_once
 
 Case = TypeVar("Case")
 Feeds = Mapping[str, np.ndarray]
@@ -35,6 +36,7 @@ def campaign(
     for name, default in (*dict.fromkeys(streams, count).items(), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
+    prove_once()
     cases = {what: itertools.islice(made(options.seed), getattr(options, what)) for what, made in streams.items()}
     return 1 if any([failures_of(what, own, judge) for what, own in cases.items()]) else 0  # every stream
 
