@@ -61,15 +61,20 @@ def _bound(model: ModelProto, feeds: Feeds, target: str) -> Call:
     if target != "ort-cpu":
         return runtime.prepare(model, feeds)
     session: Any = runtime.load(model)
-    binding = session.raw.io_binding()
-    for value in session.raw.get_inputs():
+    return bound(session.raw, feeds)
+
+
+def bound(session: Any, feeds: Feeds) -> Call:
+    """A call of a session of onnxruntime on the CPU, into outputs that are there."""
+    binding = session.io_binding()
+    for value in session.get_inputs():
         binding.bind_cpu_input(value.name, feeds[value.name])
-    for name, made in zip(session.outputs, session.run(None, feeds), strict=True):
-        binding.bind_ortvalue_output(name, ort.OrtValue.ortvalue_from_numpy(made))
-    assert session.raw.get_providers() == [CPU], "what is bound lies in the memory of the processor"
+    for value, made in zip(session.get_outputs(), session.run(None, dict(feeds)), strict=True):
+        binding.bind_ortvalue_output(value.name, ort.OrtValue.ortvalue_from_numpy(made))
+    assert session.get_providers() == [CPU], "what is bound lies in the memory of the processor"
 
     def call() -> None:
-        session.raw.run_with_iobinding(binding)
+        session.run_with_iobinding(binding)
 
     call()
     return call
