@@ -11,7 +11,7 @@ from onnxgs_opt.errors import ModelError
 
 def node_subgraphs(node: gs.Node) -> list[gs.Graph]:
     """Graphs among the attributes of a node, in attribute order."""
-    return [value for value in node.attrs.values() if isinstance(value, gs.Graph)]
+    return [value for value in node.attrs.values() if isinstance(value, gs.Graph)] if node.attrs else []
 
 
 def captured(node: gs.Node) -> Iterator[gs.Tensor]:
@@ -70,12 +70,10 @@ def has_cycle(node: gs.Node) -> ModelError:
 def _is_sorted(nodes: Sequence[gs.Node], local: set[int]) -> bool:
     seen: set[int] = set()
     for node in nodes:
-        for tensor in node.inputs:
+        for tensor in (*node.inputs, *captured(node)) if node_subgraphs(node) else node.inputs:
             for producer in tensor.inputs:
                 if id(producer) not in seen and id(producer) in local:
                     return False
-        if any(id(p) not in seen and id(p) in local for t in captured(node) for p in t.inputs):
-            return False
         seen.add(id(node))
     return True
 
