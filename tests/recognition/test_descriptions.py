@@ -165,3 +165,25 @@ def test_a_result_that_onnxruntime_spoils_by_the_files_word_is_not_written() -> 
     """It takes the sizes of a model's outputs for true when it optimises, of the exported model too."""
     report = optimize(lying((RELU, as_output("img_new", 1, 2, 9, 14))), lowering="merged-gather").report
     assert report.status == "mismatch"
+
+
+def test_points_whose_one_item_has_a_name_are_lowered() -> None:
+    """The image has one item, so that the points have no more; the file leaves open how many."""
+    text = """<ir_version: 8, opset_import: ["": 17]>
+    g (float[1, 2, 6, 7] image, float[n, 9] x, float[n, 9] y) => (float[m, 2, 9] out)
+    <int64[3] flat = {1, 2, 42}, int64[3] like = {1, 2, 9}, int64[1] one = {1}, float zero = {0}, float right = {6},
+     float low = {5}, float width = {7}> {
+      rows = Reshape(image, flat)
+      xr = Round(x)
+      yr = Round(y)
+      xi = Clip(xr, zero, right)
+      yi = Clip(yr, zero, low)
+      line = Mul(yi, width)
+      place = Add(line, xi)
+      whole = Cast<to = 7>(place)
+      apart = Unsqueeze(whole, one)
+      index = Expand(apart, like)
+      out = GatherElements<axis = 2>(rows, index)
+    }"""
+    [site] = optimize(onnx.parser.parse_model(text), lowering="merged-gather", measure=False).report.sites
+    assert (site.rule, site.lowering, site.error.max_abs) == ("GSO005", "merged-gather", 0)

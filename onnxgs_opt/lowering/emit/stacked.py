@@ -87,7 +87,7 @@ def emit_stack(builder: Builder, site: Site, image: Tensor) -> Stack:
     parts = [_weights(builder, axis, wide) for axis in axes]
     if inside is not None:
         parts[0] = builder.op("Mul", parts[0], builder.cast(inside, wide))
-    return Stack(index, _outer(builder, "Mul", parts), None, mask)
+    return Stack(index, _outer(builder, "Mul", parts, axes), None, mask)
 
 
 def emit_axis_points(builder: Builder, site: Site, image: Tensor) -> list[Tensor]:
@@ -136,7 +136,7 @@ def _linear_index(builder: Builder, site: Site, axes: Sequence[_Axis], sizes: Se
         index = builder.cast(builder.concat(axis.index, 1), kind)
         plain = isinstance(stride, int) and stride == 1
         parts.append(index if plain else builder.op("Mul", index, _stride(builder, stride, kind)))
-    return builder.cast(_outer(builder, "Add", parts), index_type(site))
+    return builder.cast(_outer(builder, "Add", parts, axes), index_type(site))
 
 
 def _stride(builder: Builder, stride: Dim, kind: Any) -> Any:
@@ -152,9 +152,12 @@ def _weights(builder: Builder, axis: _Axis, wide: Any) -> Tensor:
     return builder.concat(found, 1)
 
 
-def _outer(builder: Builder, op_type: str, parts: Sequence[Tensor]) -> Tensor:
-    """Every combination of what is stacked along axis 1 of the parts, the last part's the fastest."""
-    counts = [(part.shape or [0, 1])[1] for part in parts]
+def _outer(builder: Builder, op_type: str, parts: Sequence[Tensor], axes: Sequence[_Axis]) -> Tensor:
+    """Every combination of what is stacked along axis 1 of the parts, the last part's the fastest.
+
+    As many are stacked as `axes` have taps: an axis of size 1 may have a name in the file.
+    """
+    counts = [len(axis.index) for axis in axes]
     several = [k for k, count in enumerate(counts) if count != 1]
     if len(several) < 2:
         return reduce(lambda a, b: builder.op(op_type, a, b), parts)
