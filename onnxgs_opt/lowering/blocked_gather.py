@@ -57,7 +57,7 @@ class BlockedGather:
         """Write the sampler; see `Lowering.emit`."""
         channels = cast(int, site.channels)
         if channels <= PLANES_UP_TO:
-            return Emitted(emit_point_blocks(builder, site, self.elements // max(1, channels)))
+            return Emitted(*emit_point_blocks(builder, site, self.elements // max(1, channels)))
         count = cast(int, site.points)
         image = emit_view(builder, site.image)
         stack = emit_stack(builder, site, image)

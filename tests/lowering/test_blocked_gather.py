@@ -11,12 +11,16 @@ import pytest
 from onnxgs_opt import optimize
 from onnxgs_opt.api import look
 from onnxgs_opt.errors import RunError
+from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import Target
 from onnxgs_opt.lowering.blocked_gather import BlockedGather
 from onnxgs_opt.lowering.emit import point_blocks
+from onnxgs_opt.runtime.ort import open_session
 from onnxgs_opt.samplers.policy import Policy
-from tests.lowering.samplers import POLICIES, Case, expected, gap, graph_and_site, holding, lower
+from onnxgs_opt.samplers.view import View
+from tests.fixtures.oracle import inside
+from tests.lowering.samplers import POLICIES, Case, expected, feeds, gap, graph_and_site, holding, lower
 
 SMALL = BlockedGather(elements=16 * 40)
 CASES = [
@@ -101,6 +105,24 @@ def test_an_image_too_large_for_short_indices_ends_the_run(monkeypatch) -> None:
     with pytest.raises(RunError, match="Reshape"):
         small_gap(case)
     assert small_gap(replace(case, image=(7, 11))) <= 1e-6
+
+
+@pytest.mark.parametrize("case", [Case(), Case(channels=2, batch=1, samples=(11, 31))])
+def test_the_mask_of_the_model_is_written_for_every_point(case) -> None:
+    """It costs as much as the reads where it compares [N, Ho, Wo, 1] with numbers."""
+    graph, site = graph_and_site(case)
+    mask = Builder(graph, "model").op("Sigmoid", graph.tensor("x"), dtype=np.float32)
+    graph.outputs.append(mask)
+    masked = replace(site, mask=View(mask.name, ((0,), (1,), (2,)), units=1))
+    emitted = SMALL.emit(Builder(graph, site.id), masked)
+    assert emitted.mask is not None
+    graph.replace_all_uses(mask, emitted.mask)
+    graph.remove_dead()
+    inputs, x, y = feeds(case)
+    actual = open_session(graph.to_proto(), threads=1).run([graph.outputs[1].name], inputs)[0]
+    wanted = inside("interior", x, case.image[1]) & inside("interior", y, case.image[0])
+    assert np.array_equal(actual[..., 0], wanted)
+    assert 0 < wanted.sum() < wanted.size
 
 
 def test_points_that_the_file_holds() -> None:

@@ -44,7 +44,8 @@ class Cells:
     `index` is y*W + x within one plane of the image, no channel and no batch offset in it: [N, 1, Ho, Wo]. `columns`
     are the weights of the left and the right column, `rows` of the upper and the lower row with the window's mask in
     them; each broadcasts to the index. `right` and `down` are what the index of the next column and the next row has
-    more, 1 and W, or 0 where there is none; `next_row` is 1 or 0. `mask` is that of `Emitted`.
+    more, 1 and W, or 0 where there is none; `next_row` is 1 or 0. `inside` is the window, None where every point is in
+    it; `mask` is that of `Emitted`.
     """
 
     index: Tensor
@@ -53,6 +54,7 @@ class Cells:
     right: Dim
     down: Dim
     next_row: Dim
+    inside: Tensor | None = None
     mask: Tensor | None = None
 
     def corner_weights(self, builder: Builder) -> tuple[Tensor, ...]:
@@ -87,7 +89,7 @@ def emit_cells_at(
     columns, rows = _weights(builder, across, site.policy, None), _weights(builder, down, site.policy, mask)
     line = builder.dims_product([width, down.step])
     index = _index(builder, site, across, down, whole)
-    return Cells(index, columns, rows, across.step, line, down.step, own)
+    return Cells(index, columns, rows, across.step, line, down.step, inside, own)
 
 
 def _index(

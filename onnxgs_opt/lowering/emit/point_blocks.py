@@ -16,7 +16,7 @@ import numpy as np
 from onnxgs_opt.ir import Body, Tensor, Variable
 from onnxgs_opt.ir.builder import Builder, Dim
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.lowering.emit.cells import INT32_LIMIT, Cells, emit_cells_at, emit_pixels, emit_steps
+from onnxgs_opt.lowering.emit.cells import INT32_LIMIT, Cells, as_own_mask, emit_cells_at, emit_pixels, emit_steps
 from onnxgs_opt.lowering.emit.coordinates import for_batch, of_one_shape
 from onnxgs_opt.lowering.emit.image_layouts import in_result_type, plus_items
 from onnxgs_opt.lowering.emit.views import emit_view
@@ -72,8 +72,11 @@ class _Turns:
         return cast(Tensor, builder.op("Slice", rows, zero, self.count, zero))
 
 
-def emit_point_blocks(builder: Builder, site: Site, points: int) -> Tensor:
-    """The samples [N, C, Ho, Wo] of a bilinear site with a known number of channels, up to `points` at a time."""
+def emit_point_blocks(builder: Builder, site: Site, points: int) -> tuple[Tensor, Tensor | None]:
+    """The samples and the mask of `Emitted` for a bilinear site with a known number of channels.
+
+    Up to `points` are taken at a time.
+    """
     image = _as_it_lies(builder, site)
     *_, height, width = image.sizes
     x, y = of_one_shape(builder, *emit_pixels(builder, site, (height, width), 1))
@@ -81,8 +84,7 @@ def emit_point_blocks(builder: Builder, site: Site, points: int) -> Tensor:
     sizes = [builder.dim(x, axis) for axis in (0, 2, 3)]
     turns = _turns(builder, builder.dims_product(sizes), points)
     x, y = (builder.unsqueeze(turns.filled(builder, p), [0, 1, 2]) for p in (x, y))
-    own = replace(site, mask=None)  # the model's mask is in no row
-    cells = emit_cells_at(builder, own, (x, y), (height, width), image.kind)
+    cells = emit_cells_at(builder, replace(site, mask=None), (x, y), (height, width), image.kind)
     index = builder.op("Mul", cells.index, image.pixel) if image.pixel != 1 else cells.index
     if site.batch != 1:
         index = builder.op("Add", builder.reshape(index, [-1]), _items(builder, image, turns, sizes))
@@ -92,7 +94,17 @@ def emit_point_blocks(builder: Builder, site: Site, points: int) -> Tensor:
     channels = cast(int, site.channels)
     body = _Turn(builder, builder.concat([row] * HALVES, 0), _steps(builder, image, cells, channels), channels)
     rows = turns.without_lacking(builder, body.of_all(inputs))
-    return builder.transpose(builder.reshape(rows, [*sizes, channels]), [0, 3, 1, 2])
+    samples = builder.transpose(builder.reshape(rows, [*sizes, channels]), [0, 3, 1, 2])
+    return samples, _own_mask(builder, site, turns, sizes, cells.inside)
+
+
+def _own_mask(
+    builder: Builder, site: Site, turns: _Turns, sizes: Sequence[Dim], inside: Tensor | None
+) -> Tensor | None:
+    if site.mask is None or inside is None:
+        return None
+    row = turns.without_lacking(builder, builder.reshape(inside, [-1]))
+    return as_own_mask(builder, site.mask, builder.reshape(row, [sizes[0], 1, *sizes[1:]]))
 
 
 def _as_it_lies(builder: Builder, site: Site) -> _Image:
