@@ -75,6 +75,7 @@ TRAITS: Mapping[str, Trait] = {
     "Bernoulli": Trait.RANDOM,
     "BitShift": _ELEMENTWISE,
     "BitwiseAnd": _BOUNDED,
+    "BitwiseNot": _ELEMENTWISE,
     "Cast": _ARITHMETIC | Trait.CARRIES,
     "CastLike": Trait.CARRIES,
     "Ceil": _ROUNDS,

@@ -15,7 +15,7 @@ from onnxgs_opt.recognition.lifting.dynamic_dims import SizeSets
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, float_types
 from onnxgs_opt.recognition.match import Match, Miss
 from onnxgs_opt.recognition.operands import Placement
-from onnxgs_opt.samplers.kernel import FLOOR
+from onnxgs_opt.samplers.kernel import FLOOR, KERNELS
 from onnxgs_opt.samplers.site import BILINEAR, Domain, Site
 from onnxgs_opt.samplers.view import View, known_product
 
@@ -55,6 +55,12 @@ def between(scope: Scope, claim: Claim) -> list[Node]:
     """The nodes from the image and the coordinates to the output."""
     views = claim.placement.image, *claim.placement.operands
     return scope.backward_slice([claim.output], frozenset(view.tensor for view in views))
+
+
+def rounds_a_sum(site: Site) -> bool:
+    """Whether a whole number is added to a coordinate whose nearest pixel alone counts: a float may round there."""
+    nearest = any(KERNELS[name].taps == 1 for name in site.kernels)
+    return nearest and any(view.shift and view.parts == 1 for view in site.coordinate_views)
 
 
 def site_of(scope: Scope, sizes: SizeSets, join: Join, claim: Claim, domain: Domain) -> Site | Miss:

@@ -90,7 +90,7 @@ def _normalised_pair(match: Match, roles: Roles) -> View | None:
 
 def pixel_pair(lift: Lift, match: Match, roles: Roles) -> tuple[View, bool] | None:
     """The tensor of both pixel coordinates, preferably one that the model rounds, and whether y is before x in it."""
-    exact = match.is_exact
+    exact = match.policy.window != "all"
     rounded, (y, x) = {name for name, _ in lift.rounded}, match.axes
     places: dict[str, list[tuple[Index, int]]] = {}
     for (name, index), value in lift.values.items():
@@ -109,7 +109,7 @@ def pixel_pair(lift: Lift, match: Match, roles: Roles) -> tuple[View, bool] | No
 
 def pixel_triple(lift: Lift, match: Match, roles: Roles) -> tuple[View, bool] | None:
     """The tensor of three pixel coordinates that stand in one axis of it, and whether z is the first of them."""
-    exact = match.is_exact
+    exact = match.policy.window != "all"
     places: list[dict[str, list[Index]]] = []
     for axis in reversed(match.axes):
         held: dict[str, list[Index]] = {}

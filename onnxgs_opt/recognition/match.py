@@ -86,14 +86,6 @@ class Match:
         """How many pixels a sample takes."""
         return math.prod(spec.kernel.taps for spec in self.sampler)
 
-    @property
-    def is_exact(self) -> bool:
-        """Whether an ulp of a coordinate may tell a pixel: beside a window, or where the nearest one is all there is.
-
-        Floats that a whole number is added to may be rounded to the other side then.
-        """
-        return self.policy.window != "all" or any(spec.kernel.taps == 1 for spec in self.sampler)
-
     def rounded_down(self, algebra: Algebra) -> Match | None:
         """The same sampler of coordinates that are larger by a half, whose floors are read; None where it has none."""
         if not {spec.kernel for spec in self.sampler} & UPWARDS:

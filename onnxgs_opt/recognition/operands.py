@@ -151,7 +151,7 @@ def _coordinate_views(lift: Lift, match: Match, roles: Roles, like: Placement | 
 
     Also where the model rounds one tensor of both x and y: tensors of each alone are then copies it does not go by.
     """
-    exact = match.is_exact
+    exact = match.policy.window != "all"
     if like is not None and like.x is None:
         return ()
     names = (None,) * len(match.axes) if like is None else tuple(view.tensor for view in like.coordinate_views)

@@ -12,7 +12,7 @@ from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.recognition.algebra.effort import MAX_EFFORT, Exhausted
 from onnxgs_opt.recognition.beyond import as_far_as_bounds
 from onnxgs_opt.recognition.candidates import TAPS, Join, has_reads, joins_of, picked, single_reads
-from onnxgs_opt.recognition.claims import Claim, adds_nothing, between, site_of
+from onnxgs_opt.recognition.claims import Claim, adds_nothing, between, rounds_a_sum, site_of
 from onnxgs_opt.recognition.cone import alive, carried, made_of, reach, through_layouts
 from onnxgs_opt.recognition.cut_points import Cuts, other_cuts
 from onnxgs_opt.recognition.grids import tests_pixels
@@ -201,7 +201,7 @@ class _Search:
             floors = {self._claimed[read] for read in reads if read in self._claimed}
             if any(self._claimed.get(read, "") in {"", *dropped} for read in reads):
                 dropped |= {name for name in floors if FLOOR.name in self._sites[name][1].kernels}
-        for name in dropped:
+        for name in dropped.union(name for name, (_, site) in self._sites.items() if rounds_a_sum(site)):
             self._drop(name)
 
     def _is_inside(self, join: Join) -> bool:

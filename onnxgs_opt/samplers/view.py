@@ -166,10 +166,10 @@ class View:
     groups: tuple[tuple[int, ...], ...]
     split: tuple[int, tuple[int, ...]] | None = None
     units: int = 0
-    parts: int = 1
     shift: int = 0
     steps: tuple[int, ...] = ()
     repeats: tuple[Repeat, ...] = ()
+    parts: int = 1
 
     @property
     def rank(self) -> int:
