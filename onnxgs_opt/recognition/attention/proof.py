@@ -6,9 +6,8 @@ d channels, s pixels of all levels, c x and y.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 
@@ -16,16 +15,14 @@ from onnxgs_opt.ir.def_use import Array, Scope
 from onnxgs_opt.recognition.attention.labels import Label, Labels, along, groupings, is_same, view_of
 from onnxgs_opt.recognition.attention.terms import Traces, Weighted, plain, terms_of
 from onnxgs_opt.recognition.attention.ways import Way
-from onnxgs_opt.recognition.deform.proof import divisors
-from onnxgs_opt.recognition.deform.traced import ADDS, LAYOUT, canonical, origins, taken, wide
 from onnxgs_opt.recognition.fixed_values import FixedValues
 from onnxgs_opt.recognition.linear_forms import NoForm, identity, squashed
+from onnxgs_opt.recognition.traced import ADDS, LAYOUT, canonical, divisors, first_of, origins, taken, wide
 from onnxgs_opt.samplers.attention import OfAttention
 from onnxgs_opt.samplers.coordinates import COORDINATES
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import View, spans
 
-T = TypeVar("T")
 UNIT = 2.0**-20
 """By how much, relatively, a product of rounded factors may differ from a size, and a sum of numbers from -1/2."""
 
@@ -90,13 +87,8 @@ class _Proof:
     def found(self) -> Found:
         """See `proven`."""
         images = [site.image.tensor for site in self.sites]
-        why: NoForm | None = None
-        for base in self._common(images, PLACED):
-            try:
-                return self._by(_Pixels.of(self, base))
-            except NoForm as reason:
-                why = why or reason
-        raise why or NoForm("its levels are not those of one tensor")
+        bases = self._common(images, PLACED)
+        return first_of(lambda base: self._by(_Pixels.of(self, base)), bases, "its levels are not those of one tensor")
 
     def _common(self, names: Sequence[str], through: frozenset[str]) -> list[str]:
         """What several tensors are made of alone, beside what is fixed: the farthest first."""
@@ -171,7 +163,7 @@ class _Proof:
             terms = _points(self.terms, index, order)
             return self._view(base, index, self._labels(sizes, places, terms, order)), terms
 
-        return _first(made, self._common(list(dict.fromkeys(names)), PLACED), "its weights are not of one tensor")
+        return first_of(made, self._common(list(dict.fromkeys(names)), PLACED), "its weights are not of one tensor")
 
     def _locations(
         self,
@@ -196,7 +188,7 @@ class _Proof:
             labels["c"] = Label(2, tuple(np.full([1] * rank, k % 2) for k in range(len(index))))
             return self._view(base, index, labels)
 
-        return _first(made, self._common(list(dict.fromkeys(names)), ADDS), "its points are not of one tensor")
+        return first_of(made, self._common(list(dict.fromkeys(names)), ADDS), "its points are not of one tensor")
 
     def _labels(
         self,
@@ -224,21 +216,10 @@ class _Proof:
             own = sum((view.groups[keys.index(key)] for key in terms), ())
             return replace(view, groups=(*view.groups[:3], own, *view.groups[3 + len(terms) :]))
 
-        return _first(made, [terms for terms in TERMS if set(terms) <= set(labels)], "")
+        return first_of(made, [terms for terms in TERMS if set(terms) <= set(labels)], "")
 
     def _shape(self, name: str) -> tuple[int, ...]:
         return self.values.facts[name].shape or ()
-
-
-def _first(made: Callable[[str], T], bases: Sequence[str], none: str) -> T:
-    """What is made of the first tensor that it can be made of; else the reason why not of the farthest."""
-    why: NoForm | None = None
-    for base in bases:
-        try:
-            return made(base)
-        except NoForm as reason:
-            why = why or reason
-    raise why or NoForm(none)
 
 
 def _points(terms: Sequence[Weighted], index: Sequence[Sequence[Array]], order: Sequence[int]) -> list[tuple[int, int]]:

@@ -16,12 +16,12 @@ from onnxgs_opt.recognition.attention.proof import FLOATS, proven
 from onnxgs_opt.recognition.attention.ways import Way, ways_of
 from onnxgs_opt.recognition.attentions import RULE
 from onnxgs_opt.recognition.composite_sizes import Composites, CompositeSizes, of_all
-from onnxgs_opt.recognition.deform.traced import check_apart
 from onnxgs_opt.recognition.fixed_values import FixedValues
 from onnxgs_opt.recognition.lifting.dynamic_dims import Box
 from onnxgs_opt.recognition.lifting.shape_functions import float_types
 from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
 from onnxgs_opt.recognition.linear_forms import NoForm
+from onnxgs_opt.recognition.traced import check_apart
 from onnxgs_opt.samplers.attention import AttentionSite, Source
 from onnxgs_opt.samplers.policy import Policy
 from onnxgs_opt.samplers.site import Site

@@ -11,9 +11,9 @@ import numpy as np
 
 from onnxgs_opt.ir.def_use import Array, Scope
 from onnxgs_opt.recognition.attention.ways import Axes, Product, Way, axes_of
-from onnxgs_opt.recognition.deform.traced import canonical, mixed, taken, wide
 from onnxgs_opt.recognition.fixed_values import FixedValues
 from onnxgs_opt.recognition.linear_forms import MOST_TERMS, Form, Forms, NoForm, Term, identity, squashed
+from onnxgs_opt.recognition.traced import canonical, mixed, taken, wide
 from onnxgs_opt.samplers.site import Site
 
 

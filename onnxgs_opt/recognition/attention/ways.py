@@ -9,9 +9,8 @@ from onnxgs_opt.ir import Node, Tensor
 from onnxgs_opt.ir.constants import small_value
 from onnxgs_opt.ir.def_use import Array, Scope
 from onnxgs_opt.ir.operators import ORDERED, einsum_letters, operator
-from onnxgs_opt.recognition.deform.image import FADES
-from onnxgs_opt.recognition.deform.traced import LAYOUT
 from onnxgs_opt.recognition.linear_forms import NoForm
+from onnxgs_opt.recognition.traced import FADES, LAYOUT
 from onnxgs_opt.samplers.site import AS_IT_IS, BILINEAR, Site
 
 SAMPLES, PRODUCTS, SUMS = range(3)

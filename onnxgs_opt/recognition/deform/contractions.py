@@ -14,8 +14,8 @@ import numpy as np
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Array
 from onnxgs_opt.ir.operators import einsum_letters, operator
-from onnxgs_opt.recognition.deform.traced import wide
 from onnxgs_opt.recognition.linear_forms import NoForm, squashed
+from onnxgs_opt.recognition.traced import wide
 
 LEAD = 2
 """Axes in front of the columns: the item and the group."""

@@ -10,14 +10,11 @@ import numpy as np
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Array, Scope
 from onnxgs_opt.ir.operators import operator
-from onnxgs_opt.recognition.deform.traced import LAYOUT, canonical, elements, laid_out, origins, taken, wide
 from onnxgs_opt.recognition.fixed_values import FixedValues
 from onnxgs_opt.recognition.linear_forms import Forms, NoForm
+from onnxgs_opt.recognition.traced import FADES, LAYOUT, canonical, elements, laid_out, origins, taken, wide
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import View, spans
-
-FADES = frozenset(("all", "reach", "reach-closed"))
-"""Windows that cut nothing off an image with zeros around it."""
 
 NO_ZEROS = "outside its image the sampler does not read zeros ({})"
 

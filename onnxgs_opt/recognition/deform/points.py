@@ -10,9 +10,9 @@ import numpy as np
 
 from onnxgs_opt.ir.def_use import Array, Scope
 from onnxgs_opt.ir.operators import operator
-from onnxgs_opt.recognition.deform.traced import canonical, elements, origins
 from onnxgs_opt.recognition.fixed_values import FixedValues
 from onnxgs_opt.recognition.linear_forms import Forms, NoForm
+from onnxgs_opt.recognition.traced import canonical, elements, origins
 from onnxgs_opt.samplers.coordinates import COORDINATES
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import View, spans

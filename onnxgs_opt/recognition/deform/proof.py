@@ -21,22 +21,24 @@ from onnxgs_opt.ir.operators import operator
 from onnxgs_opt.recognition.deform.contractions import PLANE, Contraction, contraction_of
 from onnxgs_opt.recognition.deform.image import plane_of
 from onnxgs_opt.recognition.deform.points import Point, grid_of, points_of, whole
-from onnxgs_opt.recognition.deform.traced import (
+from onnxgs_opt.recognition.fixed_values import FixedValues
+from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN
+from onnxgs_opt.recognition.linear_forms import Forms, NoForm, identity, reshaped, squashed
+from onnxgs_opt.recognition.traced import (
     LAYOUT,
     MOST,
     Laid,
     canonical,
     check_apart,
+    divisors,
     elements,
+    first_of,
     laid_out,
     mixed,
     origins,
     taken,
     wide,
 )
-from onnxgs_opt.recognition.fixed_values import FixedValues
-from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN
-from onnxgs_opt.recognition.linear_forms import Forms, NoForm, identity, reshaped, squashed
 from onnxgs_opt.samplers.deform import Geometry, OfOperands, Operand, Weights
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import View, spans
@@ -89,13 +91,8 @@ def proven(scope: Scope, values: FixedValues, site: Site, way: Way) -> Found | N
     if contraction is None:
         raise NoForm(f"what {way.node.op} makes of the samples has no rule")
     traced = _Samples(scope, values, site, way, contraction)
-    why: NoForm | None = None
-    for y, x in points_of(scope, values, site):
-        try:
-            return _Proof(traced, y, x).found()
-        except NoForm as reason:
-            why = why or reason
-    raise why or NoForm("nothing is known of its points")
+    both = points_of(scope, values, site)
+    return first_of(lambda points: _Proof(traced, *points).found(), both, "nothing is known of its points")
 
 
 class _Samples:
@@ -255,18 +252,12 @@ class _Proof:
 
     def _mask(self) -> Laid:
         """The mask, by the farthest tensor that it may be made of."""
-        why: NoForm | None = None
-        for base, shape, index in self._samples.masks():
-            try:
-                return self._laid(base, shape, [self._by_point(array) for array in index])
-            except NoForm as reason:
-                why = why or reason
-        raise why or NoForm("nothing is known of its mask")
 
+        def laid(own: tuple[str, tuple[int, ...], list[Array]]) -> Laid:
+            base, shape, index = own
+            return self._laid(base, shape, [self._by_point(array) for array in index])
 
-def divisors(number: int) -> list[int]:
-    """The divisors of a number, in rising order."""
-    return [k for k in range(1, number + 1) if number % k == 0]
+        return first_of(laid, self._samples.masks(), "nothing is known of its mask")
 
 
 def _is_shared(array: Array, groups: int) -> bool:

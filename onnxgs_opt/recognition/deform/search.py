@@ -20,13 +20,13 @@ from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.operators import PRODUCTS, operator
 from onnxgs_opt.recognition.composite_sizes import Composites, CompositeSizes, of_all
 from onnxgs_opt.recognition.deform.proof import Found, Way, proven
-from onnxgs_opt.recognition.deform.traced import LAYOUT
 from onnxgs_opt.recognition.deform_conv import RULE
 from onnxgs_opt.recognition.fixed_values import FixedValues
 from onnxgs_opt.recognition.lifting.dynamic_dims import Box
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN
 from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
 from onnxgs_opt.recognition.linear_forms import NoForm
+from onnxgs_opt.recognition.traced import LAYOUT
 from onnxgs_opt.samplers.deform import DeformSite
 from onnxgs_opt.samplers.policy import Policy
 from onnxgs_opt.samplers.site import AS_IT_IS, BILINEAR, Site

@@ -5,10 +5,11 @@ Arrays broadcast to what they describe; an axis of 1 is one along which they do 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from math import prod
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,14 +20,30 @@ from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
 from onnxgs_opt.recognition.linear_forms import Form, Forms, NoForm, reshaped, squashed
 from onnxgs_opt.samplers.view import View
 
+T = TypeVar("T")
+B = TypeVar("B")
 LAYOUT = frozenset(("Concat", "Gather")) | MOVES
 """What brings elements elsewhere."""
 
 ADDS = (ARITHMETIC & CARRIES) - BOUNDED | LAYOUT
 """What may be between a tensor and what it is the sum of, with what is fixed."""
 
+FADES = frozenset(("all", "reach", "reach-closed"))
+"""Windows that cut nothing off an image with zeros around it."""
+
 MOST = 2**24
 """Elements of one array of places."""
+
+
+def first_of(made: Callable[[B], T], bases: Iterable[B], none: str) -> T:
+    """What is made of the first that it can be made of; NoForm, by the reason of the first, where of `none`."""
+    why: NoForm | None = None
+    for base in bases:
+        try:
+            return made(base)
+        except NoForm as reason:
+            why = why or reason
+    raise why or NoForm(none)
 
 
 def origins(scope: Scope, values: FixedValues, name: str, through: frozenset[str] = ADDS) -> list[str]:
@@ -87,6 +104,11 @@ def taken(array: Array, index: Sequence[Array]) -> Array:
     if prod(np.broadcast_shapes(*(at.shape for at in places))) > MOST:
         raise NoForm("it has more elements than are looked at")
     return squashed(array[tuple(np.broadcast_arrays(*places))] if places else array)
+
+
+def divisors(number: int) -> list[int]:
+    """The divisors of a number, in rising order."""
+    return [k for k in range(1, number + 1) if number % k == 0]
 
 
 def wide(array: Array, rank: int) -> Array:
