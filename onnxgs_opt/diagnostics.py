@@ -211,7 +211,7 @@ _ALL = (
         "Samples of several images are weighted and summed, as in deformable attention, and it is not proven to be "
         "one: the reason says what differs. The samplers are lowered by themselves.",
         "Nothing, or export it as Deformable DETR has it: one tensor with the pixels of all levels, one with a place "
-        "from 0 to 1 for every point and one with a weight for each, as many points in every level.",
+        "from 0 to 1 for every point of every level and one with a weight for each.",
     ),
     Code(
         "GSO201",
