@@ -46,7 +46,7 @@ def test_a_node_that_is_avoided_is_lowered_whatever_it_costs(border: str) -> Non
 
 
 def test_what_cannot_stay_becomes_the_fastest_of_what_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever that loses to the node, and of what the record has of nodes or, where it has none, of other spellings."""
+    """Whatever that loses to the node, of what the record has of nodes or, where it has none, of other spellings."""
     case = {"value": [1, 89, 2, 5], "samples": 1000, "ratios": {"merged-gather": 0.3, "row-gather": 0.8, "plugin": 4.0}}
     for more in ({"read_op": "GridSample"}, {}):
         record = {"target": "ort-cpu", "machine": "CPU", "runtime": "it", "date": "now", "attentions": [case | more]}
