@@ -42,14 +42,14 @@ def in_turn(
     """
     cone = trial.cone(graph)
     feeds = trial.feeds(cone, 0)
-    models = {"keep": cone, **{form: trial.lowered(graph, cone, form) for form in forms}, NOTHING: _nothing(cone)}
+    models = {"keep": cone, **{form: trial.lowered(graph, cone, form) for form in forms}, NOTHING: nothing_of(cone)}
     calls = {form: RUNTIMES[target].prepare(model, feeds, custom_ops=libraries) for form, model in models.items()}
     for call in calls.values():
         call(), call()
     return feeds, race(calls, budget_s)
 
 
-def _nothing(model: ModelProto) -> ModelProto:
+def nothing_of(model: ModelProto) -> ModelProto:
     """A model of the same inputs that hands one of them on: what no form of a site can be faster than."""
     copy = ModelProto()
     copy.CopyFrom(model)
