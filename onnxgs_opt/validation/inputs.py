@@ -98,8 +98,11 @@ def site_runs(
     for k, layout in enumerate(layouts):
         known = shapes[k] if k < len(shapes) else {}
         points = math.prod(layout.of_samples())
-        for _ in range(max(1, min(MAX_ROUNDS, -(-POINTS // max(1, points))))):
-            yield _site_run(cone, site, layout, rng, known)
+        with suppress(
+            ValueError
+        ):  # of batches that nothing has told to be one, the file may have one and leave one open
+            for _ in range(max(1, min(MAX_ROUNDS, -(-POINTS // max(1, points))))):
+                yield _site_run(cone, site, layout, rng, known)
     for layout in own:
         with suppress(ValueError):  # an axis that is split or merged may not have such a size
             run = _site_run(cone, site, layout, rng, {})

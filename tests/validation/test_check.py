@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from onnx import parser
 
+from onnxgs_opt import find
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target, Tolerance
@@ -250,6 +251,19 @@ def test_lowerings_of_one_site_are_compared_with_one_run_of_its_cone() -> None:
     assert together == alone
     assert all(check.cone.outputs(run) is check.cone.outputs(run) for run in check.seen)
     assert check.compare(Wrong(WRONG["border"])).status == "mismatch"
+
+
+def test_sizes_that_do_not_fit_together_are_left_out() -> None:
+    """Nothing has told the image's batch, which the file has, and that of the grid, which it leaves open, to be one."""
+    text = """<ir_version: 8, opset_import: ["": 16]>
+    g (float[2, 3, 8, 9] image, float[n, 5, 6, 2] grid) => (float[2, 3, 5, 6] out) { out = GridSample (image, grid) }"""
+    graph = Graph.from_proto(parser.parse_model(text))
+    [site] = find(graph.to_proto())
+    unlike, alike = ({"image": (2, 3, 8, 9), "grid": (n, 5, 6, 2), "out": (2, 3, 5, 6)} for n in (7, 2))
+    check = SiteCheck.of(graph, site, shapes=[unlike, alike])
+    found = check.compare(LOWERINGS["merged-gather"])
+    assert found.status == "ok", found.worst
+    assert {run.feeds["grid"].shape[0] for run in check.seen if not run.beyond} == {2}
 
 
 def test_own_sizes_are_beside_those_of_the_analysis() -> None:
