@@ -16,8 +16,7 @@ from typing import Any
 import onnx
 
 from bench.cases import MODELS
-from bench.measure import header
-from bench.one_site import arguments, write
+from bench.one_site import arguments, recorded
 from onnxgs_opt.api import look
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
@@ -68,15 +67,8 @@ def main() -> int:
     parser = arguments("attentions", __doc__)
     parser.add_argument("library", type=Path, help="the library of onnxgs-ops")
     options = parser.parse_args()
-    command = ["python -m bench.attentions LIBRARY"]
-    result: dict[str, Any] = {"run": header(options.target, options.machine, command), "attentions": []}
-    for case in CASES:
-        for spelt in SPELT:
-            row = measure(case, spelt, options.library)
-            result["attentions"].append(row)
-            sys.stderr.write(f"{row}\n")
-    write(result, options.out, "attentions", to_markdown(result))
-    return 0
+    rows = (measure(case, spelt, options.library) for case in CASES for spelt in SPELT)
+    return recorded(options, "attentions", rows, to_markdown, given="LIBRARY")
 
 
 def to_markdown(result: dict[str, Any]) -> str:

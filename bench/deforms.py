@@ -17,8 +17,7 @@ from typing import Any
 from onnx import ModelProto
 
 from bench.gates import Gate, gate, judge
-from bench.measure import header
-from bench.one_site import arguments, in_turn, write
+from bench.one_site import arguments, in_turn, recorded
 from onnxgs_opt.api import look
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
@@ -86,15 +85,8 @@ def main() -> int:
     options = arguments("deforms", __doc__).parse_args()
     if options.gates:
         return judge(gates(options.target), options.machine)
-    command = ["python -m bench.deforms", *sys.argv[1:]]
-    result: dict[str, Any] = {"run": header(options.target, options.machine, command), "deforms": []}
-    for read in READS:
-        for size in SIZES:
-            row = measure(read, size, 19, options.target)
-            result["deforms"].append(row)
-            sys.stderr.write(f"{row}\n")
-    write(result, options.out, "deforms", to_markdown(result))
-    return 0
+    rows = (measure(read, size, 19, options.target) for read, size in product(READS, SIZES))
+    return recorded(options, "deforms", rows, to_markdown)
 
 
 def to_markdown(result: dict[str, Any]) -> str:

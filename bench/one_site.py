@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from onnx import ModelProto
 from onnx.helper import make_node, make_tensor_value_info
 
+from bench.measure import header
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.runtime import RUNTIMES
 from onnxgs_opt.runtime.timing import Feeds, Race, race
@@ -30,6 +32,7 @@ def arguments(name: str, description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--machine", default="this machine", help="how the tables name it")
     parser.add_argument("--gates", action="store_true", help="time auto alone, and exit 1 where it gains too little")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.set_defaults(bench=name)
     return parser
 
 
@@ -64,6 +67,26 @@ def over_nothing(times: Race, form: str) -> float:
     """The ratio of the exported form to another one, of what each takes longer than a call that does nothing."""
     floor = times.median_ms(NOTHING)
     return (times.median_ms("keep") - floor) / max(times.median_ms(form) - floor, SHORTEST_MS)
+
+
+def recorded(
+    options: argparse.Namespace,
+    key: str,
+    rows: Iterable[dict[str, Any]],
+    to_markdown: Callable[[dict[str, Any]], str],
+    given: str | None = None,
+) -> int:
+    """Tell each row once it is measured and write them all with their table; 0, the exit code.
+
+    `given` is what the command was given, where that is not for others to read as it stands.
+    """
+    command = [f"python -m bench.{options.bench}", *([given] if given else sys.argv[1:])]
+    result: dict[str, Any] = {"run": header(options.target, options.machine, command), key: []}
+    for row in rows:
+        result[key].append(row)
+        sys.stderr.write(f"{row}\n")
+    write(result, options.out, options.bench.replace("_", "-"), to_markdown(result))
+    return 0
 
 
 def write(result: dict[str, Any], folder: Path, name: str, table: str) -> None:

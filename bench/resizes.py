@@ -18,8 +18,7 @@ import onnx
 from onnx import ModelProto
 
 from bench.gates import Gate, gate, judge
-from bench.measure import header
-from bench.one_site import NOTHING, arguments, in_turn, over_nothing, write
+from bench.one_site import NOTHING, arguments, in_turn, over_nothing, recorded
 from onnxgs_opt.api import look
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import Target
@@ -87,14 +86,9 @@ def main() -> int:
     options = parser.parse_args()
     if options.gates:
         return judge(gates(options.names, options.target), options.machine)
-    command = ["python -m bench.resizes", *sys.argv[1:]]
-    result: dict[str, Any] = {"run": header(options.target, options.machine, command), "resizes": []}
-    for name, kind, shape in product(options.names, KINDS_OF_SIZES, SIZES):
-        row = measure(name, shape, kind, options.target)
-        result["resizes"].append(row)
-        sys.stderr.write(f"{row}\n")
-    write(result, options.out, "resizes", to_markdown(result))
-    return 0
+    cases = product(options.names, KINDS_OF_SIZES, SIZES)
+    rows = (measure(name, shape, kind, options.target) for name, kind, shape in cases)
+    return recorded(options, "resizes", rows, to_markdown)
 
 
 def to_markdown(result: dict[str, Any]) -> str:

@@ -16,8 +16,7 @@ from typing import Any
 import onnx
 
 from bench.gates import Gate, gate, judge
-from bench.measure import header
-from bench.one_site import arguments, in_turn, write
+from bench.one_site import arguments, in_turn, recorded
 from onnxgs_opt.api import look
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import Target
@@ -76,15 +75,8 @@ def main() -> int:
     options = arguments("roi_aligns", __doc__).parse_args()
     if options.gates:
         return judge(gates(options.target), options.machine)
-    command = ["python -m bench.roi_aligns", *sys.argv[1:]]
-    result: dict[str, Any] = {"run": header(options.target, options.machine, command), "boxes": []}
-    for name in NAMES:
-        for size in SIZES:
-            row = measure(name, size, options.target)
-            result["boxes"].append(row)
-            sys.stderr.write(f"{row}\n")
-    write(result, options.out, "roi-aligns", to_markdown(result))
-    return 0
+    rows = (measure(name, size, options.target) for name, size in product(NAMES, SIZES))
+    return recorded(options, "boxes", rows, to_markdown)
 
 
 def to_markdown(result: dict[str, Any]) -> str:
