@@ -14,7 +14,7 @@ from onnxgs_opt.recognition.fixed_tables import changes_beyond
 from onnxgs_opt.recognition.fixed_values import FixedValues
 from onnxgs_opt.recognition.lifting.dynamic_dims import Box, SizeSets, settle
 from onnxgs_opt.recognition.lifting.elementwise import EXACT_BELOW
-from onnxgs_opt.recognition.lifting.shape_functions import Fact
+from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
 from onnxgs_opt.recognition.lifting.size_values import MOST
 from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
 from onnxgs_opt.recognition.linear_forms import NoForm
@@ -63,7 +63,7 @@ class CompositeSizes:
         yield from self.near()
         if self.sets.are_dynamic:
             first = self.sets.at(0)
-            *_, height, width = spans(image, self.sets.facts(0)[image.tensor].shape or ())
+            *_, height, width = sizes_of(image, self.sets.facts(0))
             if (height, width) not in self._larger:
                 larger = dict(zip((height, width), LARGER, strict=True))
                 asked = {name: larger.get(size, size) for name, size in first.items()}
@@ -92,6 +92,18 @@ class CompositeSizes:
             pixels = [count for count in (made.pixels, inner.pixels) if count is not None]
             made = Domain(ranges, min(pixels, default=None))
         return made
+
+
+def sizes_of(view: View, facts: Mapping[str, Fact]) -> list[int]:
+    """The canonical sizes of a tensor.
+
+    Raises:
+        NoForm: They are not known.
+    """
+    shape = facts.get(view.tensor, UNKNOWN).shape
+    if shape is None:
+        raise NoForm(f"the sizes of '{view.tensor}' are not known")
+    return spans(view, shape)
 
 
 def of_all(sets: Iterable[Iterable[int]]) -> tuple[int | None, ...]:

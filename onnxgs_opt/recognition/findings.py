@@ -23,7 +23,7 @@ from onnxgs_opt.recognition.grid_sample import grid_sample_sites, has_grid_sampl
 from onnxgs_opt.recognition.hazards import node_hazards, read_hazards
 from onnxgs_opt.recognition.known_proofs import Proofs
 from onnxgs_opt.recognition.lifting.dynamic_dims import Box, SizeSets
-from onnxgs_opt.recognition.lifting.shape_functions import Shape
+from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Shape
 from onnxgs_opt.recognition.resizing.search import FoundResizes, find_resizes
 from onnxgs_opt.recognition.search import FoundSites, find_sites
 from onnxgs_opt.samplers.attention import AttentionSite
@@ -179,7 +179,8 @@ def _look(
 def _fitting(scope: Scope, samplers: list[Site], stated: Box | None) -> tuple[Mapping[str, Shape], ...]:
     """Shapes of every tensor at several sets of sizes, where no search of reads has settled them: see `Survey`."""
     sizes = SizeSets(scope, stated=stated)
-    images = {size for s in samplers for size in spans(s.image, sizes.facts(0)[s.image.tensor].shape or ())[2:]}
+    shapes = ((site.image, sizes.facts(0).get(site.image.tensor, UNKNOWN).shape) for site in samplers)
+    images = {size for image, shape in shapes if shape is not None for size in spans(image, shape)[2:]}
     return sizes.shapes(images)
 
 

@@ -296,6 +296,18 @@ def test_an_export_becomes_one_node(name: str) -> None:
     assert not {"GridSample", "GatherElements", "Floor"} & {node.op_type for node in result.graph.node}
 
 
+@pytest.mark.parametrize("free", [1, 3])
+def test_a_level_whose_size_is_not_known_is_none(free: int) -> None:
+    """How many pixels or channels there are the file leaves open, which its Reshapes and Slices do not."""
+    proto = onnx.load(EXPORTS / "added.dy18.dyn.onnx")
+    for value in proto.graph.input:
+        for dim in value.type.tensor_type.shape.dim:
+            dim.dim_value = {"batch": 6, "queries": 7}.get(dim.dim_param, dim.dim_value)
+    proto.graph.input[0].type.tensor_type.shape.dim[free].Clear()
+    _, found = looked_at(proto)
+    assert not found.attentions
+
+
 def test_maps_of_other_sizes_are_told_apart_where_each_input_names_its_own() -> None:
     """That one batch serves all four inputs is found out; it was taken for all their sizes, rows and columns too."""
     proto = onnx.load(EXPORTS / "maps.ts17.dyn.onnx")

@@ -397,3 +397,12 @@ def test_positions_that_are_others_at_larger_sizes_make_no_deformable_convolutio
     _, found = look(Graph.from_proto(model))
     assert (len(found.deforms), len(found.samplers)) == (0, 1)
     assert [(miss.code, "larger sizes only" in miss.condition) for miss in found.near_misses] == [("GSO117", True)]
+
+
+def test_where_channels_are_not_counted_in_the_file_it_is_a_sampler() -> None:
+    """The kernel has as many as it has: at other sizes than that the file is looked at too."""
+    proto = onnx.load(Path(__file__).parents[1] / "fixtures" / "deform_exports" / "hand.ts17.dyn.onnx")
+    proto.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "channels"
+    report = optimize(proto, dry_run=True).report
+    assert [site.rule for site in report.sites] == ["GSO001"]
+    assert "channels are convolved" in {miss.code: miss.condition for miss in report.near_misses}["GSO117"]

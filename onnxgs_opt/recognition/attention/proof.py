@@ -15,13 +15,14 @@ from onnxgs_opt.ir.def_use import Array, Scope
 from onnxgs_opt.recognition.attention.labels import Label, Labels, along, groupings, is_same, view_of
 from onnxgs_opt.recognition.attention.terms import Traces, Weighted, plain, terms_of
 from onnxgs_opt.recognition.attention.ways import Way
+from onnxgs_opt.recognition.composite_sizes import sizes_of
 from onnxgs_opt.recognition.fixed_values import FixedValues
 from onnxgs_opt.recognition.linear_forms import NoForm, identity, squashed
 from onnxgs_opt.recognition.traced import ADDS, LAYOUT, canonical, divisors, first_of, origins, taken, wide
 from onnxgs_opt.samplers.attention import OfAttention
 from onnxgs_opt.samplers.coordinates import COORDINATES
 from onnxgs_opt.samplers.site import Site
-from onnxgs_opt.samplers.view import View, spans
+from onnxgs_opt.samplers.view import View
 
 UNIT = 2.0**-20
 """By how much, relatively, a product of rounded factors may differ from a size, and a sum of numbers from -1/2."""
@@ -81,7 +82,7 @@ class _Proof:
         self.lead = terms[0].sample[:2]
 
     def _level(self, site: Site) -> tuple[int, int]:
-        _, _, height, width = spans(site.image, self.values.facts[site.image.tensor].shape or ())
+        _, _, height, width = sizes_of(site.image, self.values.facts)
         return height, width
 
     def found(self) -> Found:
@@ -115,7 +116,7 @@ class _Proof:
     def _sizes(self, pixels: _Pixels) -> Iterator[tuple[dict[str, int], bool]]:
         """Sizes of b, q, h and d, and whether an image's number counts items before heads."""
         site = self.sites[0]
-        items, depth = spans(site.image, self.values.facts[site.image.tensor].shape or ())[:2]
+        items, depth = sizes_of(site.image, self.values.facts)[:2]
         shape = self.values.facts[self.way.output].shape or ()
         queries = int(np.prod(shape, dtype=np.int64)) // max(1, items * depth)
         for batch in divisors(items):
@@ -337,6 +338,8 @@ def _split_pixels(
     first, axes = -1, list[Array | None]()
     rows = np.arange(height).reshape(1, 1, -1, 1) * width + np.arange(width)
     for array in arrays:
+        if not array.size:
+            raise NoForm(f"'{base}' has no pixels of a level where its sizes are others")
         if max(array.shape[2:]) == 1:
             axes.append(taken(array[:, :, 0, 0], lead))
         elif first < 0 and array.shape[:2] == (1, 1) and np.array_equal(array - array.min(), rows):

@@ -114,6 +114,8 @@ def _conv(node: Node, place: int, shapes: Sequence[Sequence[int]]) -> Contractio
         raise NoForm("what is convolved is padded once more")
     counts = [(s - d * (k - 1) - 1) // t + 1 for s, k, t, d in zip(sizes, kernel, strides, dilations, strict=True)]
     groups = channels // inner
+    if groups * inner != channels:
+        raise NoForm("how many channels are convolved is dynamic, and the kernel has a fixed number")
     spare = [axis for axis in range(count) if counts[axis] == 1][: max(0, count - PLANE)]
     kept = [axis for axis in range(count) if axis not in spare]
     if len(kept) > PLANE:

@@ -10,11 +10,12 @@ import numpy as np
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Array, Scope
 from onnxgs_opt.ir.operators import operator
+from onnxgs_opt.recognition.composite_sizes import sizes_of
 from onnxgs_opt.recognition.fixed_values import FixedValues
 from onnxgs_opt.recognition.linear_forms import Forms, NoForm
 from onnxgs_opt.recognition.traced import FADES, LAYOUT, canonical, elements, laid_out, origins, taken, wide
 from onnxgs_opt.samplers.site import Site
-from onnxgs_opt.samplers.view import View, spans
+from onnxgs_opt.samplers.view import View
 
 NO_ZEROS = "outside its image the sampler does not read zeros ({})"
 
@@ -35,7 +36,7 @@ def plane_of(scope: Scope, values: FixedValues, site: Site, samples: Sequence[Ar
         NoForm: There is none, or other channels, or other pixels than zeros outside.
     """
     batch, channels = sizes
-    height, width = spans(site.image, values.facts[site.image.tensor].shape or ())[2:]
+    height, width = sizes_of(site.image, values.facts)[2:]
     items = [array[..., :1, :1, :1] for array in samples[:2]]
     if any(array.shape != item.shape for array, item in zip(samples[:2], items, strict=True)):
         raise NoForm("the samples of one channel are not of one image")

@@ -10,12 +10,13 @@ import numpy as np
 
 from onnxgs_opt.ir.def_use import Array, Scope
 from onnxgs_opt.ir.operators import operator
+from onnxgs_opt.recognition.composite_sizes import sizes_of
 from onnxgs_opt.recognition.fixed_values import FixedValues
 from onnxgs_opt.recognition.linear_forms import Forms, NoForm
 from onnxgs_opt.recognition.traced import canonical, elements, origins
 from onnxgs_opt.samplers.coordinates import COORDINATES
 from onnxgs_opt.samplers.site import Site
-from onnxgs_opt.samplers.view import View, spans
+from onnxgs_opt.samplers.view import View
 
 NO_GRID = "its points less their offsets stand on no grid of whole pixels: {}"
 AXES = 2
@@ -50,7 +51,7 @@ def points_of(scope: Scope, values: FixedValues, site: Site) -> Iterator[tuple[P
     if len(parts) < AXES:
         assert site.grid is not None, "a site without x and y has a grid"
         parts = [_component(scope, site.grid, k) for k in ((0, 1) if site.flipped else (1, 0))]
-    sizes = spans(site.image, values.facts[site.image.tensor].shape or ())[2:]
+    sizes = sizes_of(site.image, values.facts)[2:]
     y, x = (_points(scope, values, site, part, size) for part, size in zip(parts, sizes, strict=True))
     together = parts[0][0] == parts[1][0]
     yield from ((own, other) for own, other in product(y, x) if own.base == other.base or not together)

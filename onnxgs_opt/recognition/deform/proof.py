@@ -18,6 +18,7 @@ import numpy as np
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Array, Scope
 from onnxgs_opt.ir.operators import operator
+from onnxgs_opt.recognition.composite_sizes import sizes_of
 from onnxgs_opt.recognition.deform.contractions import PLANE, Contraction, contraction_of
 from onnxgs_opt.recognition.deform.image import plane_of
 from onnxgs_opt.recognition.deform.points import Point, grid_of, points_of, whole
@@ -41,7 +42,7 @@ from onnxgs_opt.recognition.traced import (
 )
 from onnxgs_opt.samplers.deform import Geometry, OfOperands, Operand, Weights
 from onnxgs_opt.samplers.site import Site
-from onnxgs_opt.samplers.view import View, spans
+from onnxgs_opt.samplers.view import View
 
 AXES = 5
 """Those of [n, c, k, oy, ox]."""
@@ -209,7 +210,7 @@ class _Proof:
         """The column of each channel of a group and point of the kernel [c, k], and how many rows and columns k has."""
         own, samples = self._contraction, self._samples
         view = samples.site.image
-        items = spans(view, samples.values.facts[view.tensor].shape or ())[1]
+        items = sizes_of(view, samples.values.facts)[1]
         lead = own.shape[1 : len(own.shape) - len(own.positions)]
         first: Any = (0, ..., *[0] * len(own.positions))
         arrays = (samples.places[0] * items + samples.places[1], *self._at_places)
