@@ -38,6 +38,8 @@ def result_type(
     op: str, tensors: Sequence[gs.Tensor | None], attrs: Mapping[str, Any], opset: int, outputs: int
 ) -> list[Known]:
     """(dtype, shape) of each output of a standard operator, None for what is not known; dims may be names or None."""
+    if any(isinstance(value, gs.Graph) for value in attrs.values()):
+        return [(None, None)] * outputs  # a body tells its outputs itself, to whoever wrote it
     operands = {f"input{k}": t for k, t in enumerate(tensors) if t is not None}
     values = {k: value for k, t in operands.items() if (value := _small_value(t, k)) is not None}
     plain = {k: onnx.numpy_helper.from_array(v.values) if isinstance(v, gs.Constant) else v for k, v in attrs.items()}
