@@ -6,12 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from onnxgs_opt.ir.def_use import Scope
+from onnxgs_opt.recognition.algebra.expression import walk
 from onnxgs_opt.recognition.lifting.lift import Element, Known, Lift
+from onnxgs_opt.recognition.lifting.rule import Index
 from onnxgs_opt.recognition.lifting.shape_functions import Fact
 from onnxgs_opt.recognition.match import Miss
 
 IMAGE_MISSES = frozenset(("GSO102", "GSO104", "GSO108", "GSO114"))
 """Misses that may be of the image's layout: seen at a tensor further down, the reads may make sense."""
+
+SEVERAL = "GSO104"
+"""The miss of several images: cut at a tensor further down, one is left only if every read goes through it."""
 
 COORDINATE_MISSES = frozenset(("GSO102", "GSO103", "GSO108", "GSO109"))
 """Misses that may be of how a coordinate is made: clamped, mirrored or mixed before it is rounded."""
@@ -84,7 +89,29 @@ def other_cuts(cuts: Cuts, miss: Miss, lift: Lift) -> list[Cuts]:
     if miss.code in COORDINATE_MISSES and not cuts.coordinates and not cuts.counted and lift.counted():
         out.append(replace(cuts, counted=True))
     if miss.code in IMAGE_MISSES and cuts.stop is None:
-        out += [replace(cuts, stop=level) for level in reversed(lift.levels) if level not in lift.images]
+        levels = [level for level in reversed(lift.levels) if level not in lift.images]
+        common = _before_every_read(lift) if miss.code == SEVERAL else levels
+        out += [replace(cuts, stop=level) for level in levels if level in common]
     if miss.beside and not cuts.grids:
         out.append(replace(cuts, grids=True))
     return out
+
+
+def _before_every_read(lift: Lift) -> frozenset[str]:
+    """The tensors that each read is pulled through, on all ways to where it ends."""
+    values = lift.values
+    root = values[next(reversed(values))]
+    reads = {e for e in walk((root,)) if e.op == "elem" and e.leaves != frozenset((e,))}
+    before: dict[tuple[str, Index] | None, frozenset[str]] = {None: frozenset()}
+    ends: list[frozenset[str]] = []
+    for key, value in reversed(values.items()):  # askers first
+        ways = [before[asker] for asker in lift.askers[key] if asker in before]
+        if not ways:
+            continue  # it was asked for by what became a leaf after all
+        name, index = key
+        passed = frozenset.intersection(*ways)
+        if value.op != "elem" or value.args[0] != name:
+            before[key] = passed | {name} if any(i.leaves for i in index) else passed
+        elif value in reads:
+            ends.append(passed)
+    return frozenset(lift.levels).intersection(*ends)

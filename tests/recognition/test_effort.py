@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bench.scaling import Writer, equalised, nested_where, side_by_side
@@ -137,3 +138,46 @@ def test_at_other_sizes_what_it_is_at_the_first_is_tried_first(monkeypatch: pyte
     known = [kind for kind in proofs if kind.like is not None]
     assert known
     assert len(every) == len(proofs) - len(known)
+
+
+def _lines(writer: Writer, image: str) -> str:
+    """The columns of an image at the places `u`, between two of them linear."""
+    low = writer.op("Floor", "u")
+    part = writer.op("Sub", "u", low)
+    columns = (writer.op("Min", writer.op("Max", at, 0.0), 3.0) for at in (low, writer.op("Add", low, 1.0)))
+    near, far = (writer.op("Gather", image, writer.op("Cast", at, to=7), axis=3) for at in columns)
+    return writer.op("Add", writer.op("Mul", near, writer.op("Sub", 1.0, part)), writer.op("Mul", far, part))
+
+
+def _unlike_a_sampler(writer: Writer) -> str:
+    """A bilinear sampler, one weight of which is half as much again."""
+    lows = [(p, writer.op("Floor", p)) for p in ("x", "y")]
+    x, y = ((low, writer.op("Sub", p, low)) for p, low in lows)
+    ends = [((low, writer.op("Sub", 1.0, part)), (writer.op("Add", low, 1.0), part)) for low, part in (x, y)]
+    terms = [writer.read("image", i, j, writer.op("Mul", v, u)) for j, v in ends[1] for i, u in ends[0]]
+    terms[3] = writer.op("Mul", terms[3], 1.5)
+    total = writer.op("Add", writer.op("Add", terms[0], terms[1]), writer.op("Add", terms[2], terms[3]))
+    return writer.op("Reshape", total, np.array([1, 1, 4, 4]))
+
+
+def _laid_out_anew(writer: Writer, image: str) -> str:
+    tiled = writer.op("Tile", writer.op("Reshape", image, np.array([-1])), np.array([2]))
+    return writer.op("Reshape", writer.op("Slice", tiled, np.array([0]), np.array([24])), np.array([1, 1, 6, 4]))
+
+
+@pytest.mark.parametrize(
+    ("laid_out", "rules"), [(lambda _, image: image, ["GSO003", "GSO003"]), (_laid_out_anew, ["GSO005", "GSO003"])]
+)
+def test_samples_of_samples_cost_what_both_cost(laid_out: Callable[[Writer, str], str], rules: list[str]) -> None:
+    """Of several images that are read, none is left where the lift ends at a tensor that one of them does not make."""
+    points = {"image": [1, 1, 8, 8], "x": [1, 4, 4], "y": [1, 4, 4]}
+    one, other, both = Writer(), Writer(), Writer()
+    alone = (
+        one.model(points, [_unlike_a_sampler(one)]),
+        other.model({"image": [1, 1, 6, 4], "u": [5]}, [_lines(other, "image")]),
+    )
+    chain = both.model({**points, "u": [5]}, [_lines(both, laid_out(both, _unlike_a_sampler(both)))])
+    seen: list[str] = []
+    count = calls(lambda: seen.extend(site.rule for site in optimize(chain, dry_run=True).report.sites))
+    assert count < 2 * sum(calls(lambda model=model: optimize(model, dry_run=True)) for model in alone)  # not 7 times
+    assert seen == rules

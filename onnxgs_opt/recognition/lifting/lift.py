@@ -67,9 +67,11 @@ class Lift:
     stands for (an image whose rows are linear). `through`: reads of what is itself made by reads go on, of rows first,
     say.
 
-    `levels` are the tensors that reads were pulled through, `images` those where they ended; `rounded` the coordinates
-    that a floor, ceil or cast rounds, with their bounds, `rounded_again` those that floors are a part of, `divided`
-    those that whole numbers alone are divided to, `remainders` what those were divided by that are left of a division;
+    `values` are the elements that were lifted, each behind those it is made of; `askers` the elements that are made of
+    one, None for the root. `levels` are the tensors that reads were pulled through, `images` those where they ended;
+    `rounded` the coordinates that a floor, ceil or cast rounds, with their bounds, `rounded_again` those that floors
+    are a part of, `divided` those that whole numbers alone are divided to, `remainders` what those were divided by that
+    are left of a division;
     `unmerged` gives, for those that a Reshape made by merging axes, what
     it took; `compared` is what the model compares; `exact_below` the largest index that its type holds. `mixes` may be
     set before: then sums of several tensors are followed, and no coordinate ends the lift.
@@ -92,6 +94,8 @@ class Lift:
         self.exact_below = EXACT_BELOW[8]
         self.mixes = False
         self.values: dict[tuple[str, Index], Expr] = {}
+        self.askers: dict[tuple[str, Index], list[tuple[str, Index] | None]] = {}
+        self._asker: tuple[str, Index] | None = None
         self._scope = scope
         self._producer = scope.producer
         self._tensors = scope.tensors
@@ -129,11 +133,14 @@ class Lift:
     def value(self, name: str, index: Index) -> Expr:
         """Element `index` of tensor `name`."""
         key = (name, index)
+        self.askers.setdefault(key, []).append(self._asker)
         found = self.values.get(key)
         if found is None:
+            asker, self._asker = self._asker, key
             self._depth += 1
             found = self.values[key] = self._lifted(name, index)
             self._depth -= 1
+            self._asker = asker
         return found
 
     def _lifted(self, name: str, index: Index) -> Expr:
