@@ -161,11 +161,14 @@ class Miss:
         at = f"at '{self.node}', " if self.node else ""
         return f"{self.like}, but {at}{self.condition}" if self.like else f"{at}{self.condition}"
 
-    @property
-    def only_counts(self) -> bool:
-        """Whether all that was seen is that there are not two coordinates, and so no bilinear sampler."""
-        counts = self.code == "GSO112" and not self.reported and self.stage == Stage.COORDINATES
-        return counts and (self.degenerate or self.apart)
+    def gives_way_to(self, other: Miss) -> bool:
+        """Whether a look for every kernel, `other`, tells the reason: here coordinates or pixels were only counted.
+
+        There are not the two or the four that a bilinear sampler has; if `other` came further, it is no bilinear one.
+        """
+        coordinates = self.stage == Stage.COORDINATES and (self.degenerate or self.apart)
+        only_counts = coordinates or self.stage == Stage.TAPS < other.stage
+        return self.code == "GSO112" and not self.reported and only_counts
 
     def saying(self, other: Miss) -> Miss:
         """This miss, by which the search goes on, with the reason of another look at the same."""

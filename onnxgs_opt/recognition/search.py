@@ -180,7 +180,8 @@ class _Search:
             missed += [] if found.apart else [join.reads]
             name = join.node.outputs[0].name
             known = self._misses[name][1] if name in self._misses else found
-            if (known.only_counts or (known.code, found.code) == (PLACEMENT, LEAVES)) and not found.apart:
+            told = known.gives_way_to(found) or (known.code, found.code) == (PLACEMENT, LEAVES)
+            if told and not found.apart:
                 self._misses[name] = join, found
             elif len(join.reads) == 1 and found.stage >= Stage.TAPS:
                 self._misses.setdefault(name, (join, found))

@@ -195,7 +195,7 @@ class Turning:
         sample = algebra.zero
         for corner in product(*taps):
             indices, inside, weights = zip(*corner, strict=True)
-            value = algebra.mul(reduce(algebra.mul, weights), self._symbol(algebra, indices))
+            value = algebra.mul(reduce(algebra.mul, weights), self._symbol(algebra, pixels, indices))
             sample = algebra.add(sample, algebra.select(reduce(algebra.mul, inside), value, algebra.zero))
         affine = self._compared(algebra, axes, self._with_symbols(algebra, pixels), sample)
         if affine is None:
@@ -205,10 +205,19 @@ class Turning:
         axes = tuple(replace(axis, turns=own) for axis, own in zip(axes, turns, strict=True))
         return Match(sampler, self.image, axes, self.rest, self.sizes, *affine)
 
-    def _symbol(self, algebra: Algebra, indices: tuple[Expr, ...]) -> Expr:
-        """What stands for the pixel of a tap along each axis that turns, and of an index along each other one."""
-        sizes = tuple(self.sizes[turned.position] for turned in self.turned)
-        return algebra.elem(f"{self.image}\0tap", indices, sizes=sizes)
+    def _symbol(self, algebra: Algebra, pixels: Sequence[Mapping[Expr, int] | None], indices: tuple[Expr, ...]) -> Expr:
+        """What stands for the pixel of a tap along each axis that turns, and of an index along each other one.
+
+        An axis that turns may have fewer pixels than a sample has taps along it.
+        """
+        along = zip(self.turned, pixels, strict=True)
+        sizes = tuple(self.sizes[turned.position] if number is None else WIDTHS[-1] for turned, number in along)
+        return algebra.elem(f"{self._symbols}{sizes}", indices, sizes=sizes)
+
+    @property
+    def _symbols(self) -> str:
+        """How the names of all tensors of symbols begin: which axes turn tells their sizes."""
+        return f"{self.image}\0tap"
 
     def _with_symbols(self, algebra: Algebra, pixels: Sequence[Mapping[Expr, int] | None]) -> Expr:
         """The root with the symbol of its pixel for each read."""
@@ -218,7 +227,7 @@ class Turning:
             if expr.op == "elem" and expr.leaves != {expr}:
                 index = [expr.args[1][turned.position] for turned in self.turned]  # type: ignore[index]
                 known = zip(pixels, index, strict=True)
-                made[expr] = self._symbol(algebra, tuple(_numbered(algebra, number, i) for number, i in known))
+                made[expr] = self._symbol(algebra, pixels, tuple(_numbered(algebra, number, i) for number, i in known))
             elif all(made[part] is part for part in below):
                 made[expr] = expr
             else:
@@ -242,7 +251,7 @@ class Turning:
     def _is_symbol(self, resolver: Resolver, atom: int) -> bool:
         expr, (tensor, _) = resolver.apart.get(atom), resolver.elements.get(atom, ("", ()))
         name = expr.args[0] if expr is not None and expr.op == "elem" else tensor
-        return name == f"{self.image}\0tap"
+        return str(name).startswith(self._symbols)
 
 
 def _numbered(algebra: Algebra, number: Mapping[Expr, int] | None, index: Expr) -> Expr:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import onnx.parser
@@ -73,13 +74,36 @@ LOOKUPS = {
 }
 
 
-CLAMPED = Spelling("linear", axes=3, clamp_first=True, dynamic=True)
-"""Along an axis of two pixels the floor of what is clamped is a condition."""
+SMALL = (
+    Spelling("linear", axes=3, clamp_first=True, dynamic=True),
+    Spelling("linear", axes=3, clamp_first=True, dynamic=True, units="corners", order=10),
+    Spelling("linear", axes=3, clamp_first=True, dynamic=True, units="edges", read="elements", one_grid=True),
+    Spelling("cubic", border="border x symmetric", turn="by cases", dynamic=True),
+    Spelling("cubic", border="zeros x reflection", dynamic=True, units="corners", order=10),
+)
+"""Along an axis of two pixels the floor of what is clamped is a condition, and the index behind it is one number.
+
+Along one of three that is mirrored beside one that is not, a cubic sample has more taps than there are pixels.
+"""
 
 
-@pytest.mark.parametrize("spelling", [*itertools.islice(spellings(5), 14), CLAMPED], ids=lambda s: s.name)
+@pytest.mark.parametrize("spelling", [*itertools.islice(spellings(5), 14), *SMALL], ids=lambda s: s.name)
 def test_each_is_found_and_stays_equal(spelling: Spelling) -> None:
     assert judge(spelling) == "found"
+
+
+FAULTS_OF_SMALL = [replace(s, fault=fault) for s in SMALL for fault in ("clamp", "weight", "tap")]
+
+
+@pytest.mark.parametrize("mutant", FAULTS_OF_SMALL, ids=lambda s: s.name)
+def test_no_fault_in_small_images_is_overlooked(mutant: Spelling) -> None:
+    assert judge(mutant) == "refused"
+
+
+def test_of_a_cubic_look_no_bilinear_sampler_is_told() -> None:
+    """That bilinear sampling adds up 4 pixels was told of all that add up more."""
+    (miss,) = onnxgs_opt.optimize(build(Spelling("cubic", fault="weight")), dry_run=True).report.near_misses
+    assert (miss.code, miss.condition.startswith("it is like cubic")) == ("GSO101", True)
 
 
 @pytest.mark.parametrize("mutant", list(itertools.islice(mutants(6), 14)), ids=lambda s: s.name)

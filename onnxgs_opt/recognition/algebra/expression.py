@@ -160,14 +160,14 @@ class Algebra:
         """The greatest integer <= a; integral parts move out, and known bounds may decide the rest."""
         if a.integral:
             return a
-        if a.lo is not None and a.hi is not None and math.floor(a.lo) == math.floor(a.hi):
-            return self.num(math.floor(a.lo))  # what is moved out takes a remainder apart, and its bounds with it
         whole = {t: c for t, c in a.terms if t.integral and c.denominator == 1}
         shift = math.floor(a.constant)
         rest = self._lin(tidy(a.constant - shift), {t: c for t, c in a.terms if t not in whole})
         outside = self._lin(shift, whole)
         if rest.lo is not None and rest.hi is not None and math.floor(rest.lo) == math.floor(rest.hi):
             return self.add(outside, self.num(math.floor(rest.lo)))
+        if a.lo is not None and a.hi is not None and math.floor(a.lo) == math.floor(a.hi):
+            return self.num(math.floor(a.lo))  # what is moved out takes a remainder apart, and its bounds with it
         made, new = self._make("floor", rest)
         if new:
             made.lo = None if rest.lo is None else math.floor(rest.lo)

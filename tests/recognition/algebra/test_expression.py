@@ -98,6 +98,15 @@ def test_unravel_undoes_ravel(sizes):
     assert algebra.unravel(algebra.ravel(index, sizes), sizes) == index
 
 
+def test_unravel_gives_back_an_index_that_is_one_number():
+    """The row is 1 wherever the floor is 0 or 1: it was taken for that number, and stayed in the column."""
+    algebra = Algebra()
+    floors = [algebra.floor(algebra.elem(name, (), lo=0, hi=hi)) for name, hi in (("y", 1), ("x", 2))]
+    row = algebra.minimum(algebra.add(floors[0], algebra.one), algebra.one)
+    assert (row.lo, row.hi) == (1, 1)
+    assert algebra.unravel(algebra.ravel((row, floors[1]), (2, 3)), (2, 3)) == (row, floors[1])
+
+
 def test_what_is_left_of_a_division_is_bounded():
     algebra = Algebra()
     rest = algebra.remainder(algebra.elem("x", ()), 8)
