@@ -181,7 +181,8 @@ def _add_run(
     try:
         actual = checked.run(names, run.feeds)
     except RunError as reason:
-        return replace(seen, status="mismatch", max_abs=float("inf"), worst=f"{BROKEN}run{original.there}: {reason}")
+        worst = f"{BROKEN}run{original.there} at {_shapes(run)}: {reason}"
+        return replace(seen, status="mismatch", max_abs=float("inf"), worst=worst)
     for name, a, b in zip(names, expected, actual, strict=True):
         found = _difference(original, run, name, np.asarray(a), np.asarray(b), tolerance)
         if site is None and not found.within and _has_no_number(np.asarray(a)) and np.shape(a) == np.shape(b):

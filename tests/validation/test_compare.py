@@ -210,9 +210,9 @@ def test_nothing_is_said_where_nothing_was_run() -> None:
     assert found.worst.startswith("the original does not run at a 3: ")
     broken = compared(none, [Run(THREE.given or {})])
     assert (broken.status, broken.max_abs) == ("mismatch", inf)
-    assert broken.worst.startswith(f"{BROKEN}run: ")
+    assert broken.worst.startswith(f"{BROKEN}run at a 3: ")
     elsewhere = compared(none, [Run(THREE.given or {})], runtime=OnnxRuntime("ort-cpu"))
-    assert elsewhere.worst.startswith(f"{BROKEN}run on ort-cpu: ")
+    assert elsewhere.worst.startswith(f"{BROKEN}run on ort-cpu at a 3: ")
     assert elsewhere.runtime == "ort-cpu"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
+import pytest
 from onnx import parser
 
 from onnxgs_opt import optimize
@@ -40,6 +42,31 @@ def test_a_result_that_does_not_load_is_an_internal_failure_without_an_error() -
     _, found = surveyed(*canonical(Graph.load(MODEL)))
     site = found.sites[0]
     assert site_record(site, Choice("keep", "broken"), comparison).error.max_abs is None
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "axis", "lowering", "at"),
+    [
+        ("attention/listed.ts17.st", "places", 1, "row-gather", "places 2x1x2x12x2"),
+        ("attention/one_level.ts17.st", "places", 4, "plugin", "places 2x11x2x1x1x2"),
+        ("field/volume_at_points.tf13.st", "in1", 2, "merged-gather", "in1 2x9x1"),
+    ],
+)
+def test_a_size_of_1_that_only_the_model_spreads_along_others_is_said(
+    file: str, name: str, axis: int, lowering: str, at: str
+) -> None:
+    """The file leaves a size open that nodes fix, or 1: nothing is proven there, and it is no internal failure."""
+    model = onnx.load(FIXTURES / f"{file}.onnx")
+    (value,) = (value for value in model.graph.input if value.name == name)
+    value.type.tensor_type.shape.dim[axis].dim_param = "free"
+    for output in model.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    (site,) = optimize(model, lowering=lowering, measure=False).report.sites
+    assert site.lowering == "keep"
+    assert site.reason.startswith(
+        "its check failed at a size of 1, of which nothing is proven: the result does not run"
+    )
+    assert at in site.reason
 
 
 def test_a_function_of_the_users_keeps_what_it_computes() -> None:
