@@ -36,12 +36,13 @@ INPUTS = {
 """What a model needs beside random numbers: these run at one sampling rate."""
 HEADER = """# Models that hold no sampler
 
-Every ONNX file in these packages, as `make real-models` found them: the number of sites by rule, of near-misses, how
-the outputs of the canonical graph compare with the original's on random inputs (and of the graph with every structural
-site merged, where there is one), and the seconds that reading the file and looking for sites takes. The test suite asks
-the same of the models and the operator tests that come with onnx (`tests/campaigns/real_models/test_onnx_models.py`).
+Every ONNX file in these packages, as `make real-models` found them: the number of samplers and of what is built on
+them (GSO001, GSO004 to GSO008), of GridSample nodes (GSO002), of other sums of reads (GSO003) and of near-misses, how
+the outputs of the canonical graph compare with the original's on random inputs (and of the graph with every sum of
+reads merged, where there is one), and the seconds that reading the file and looking for sites takes. The suite asks the
+same of the models and the operator tests that come with onnx (`tests/campaigns/real_models/test_onnx_models.py`).
 
-| package | file | nodes | GSO001 | GSO002 | GSO003 | near-misses | outputs | seconds |
+| package | file | nodes | samplers | GSO002 | GSO003 | near-misses | outputs | seconds |
 |---|---|---|---|---|---|---|---|---|
 """
 
@@ -83,7 +84,7 @@ def _feeds(path: Path) -> dict[str, np.ndarray] | None:
 
 
 def _row(package: str, path: Path, verdict: Verdict) -> str:
-    sites = (str(verdict.sites[rule]) for rule in ("GSO001", "GSO002", "GSO003"))
+    sites = (str(number) for number in (verdict.samplers, verdict.sites["GSO002"], verdict.sites["GSO003"]))
     cells = (package.replace("==", " "), path.name, str(verdict.nodes), *sites, str(len(verdict.near_misses)))
     return f"| {' | '.join(cells)} | {verdict.outputs} | {verdict.seconds:.2f} |"
 
