@@ -71,7 +71,7 @@ class GridSample:
     def emit(self, builder: Builder, site: Site) -> Emitted:
         """Write the sampler; see `Lowering.emit`."""
         image = emit_view(builder, site.image)
-        sizes = (builder.dim(image, 2), builder.dim(image, 3))
+        sizes = _sizes(builder, site, image)
         by_axis = site.taps == 1 or len(site.kernels) != len(BILINEAR) or _is_mirrored(site)
         normalised = site.grid is not None and site.coordinates == "normalised"
         corners = int(bool(site.align_corners) if normalised else not from_edges(site))
@@ -97,6 +97,12 @@ class GridSample:
         mask = sides_as_own_mask(builder, site.mask, inside)
         window = builder.unsqueeze(builder.squeeze(both_sides(builder, inside, samples.dtype), [3]), [1])
         return Emitted(builder.op("Mul", samples, window), mask)
+
+
+def _sizes(builder: Builder, site: Site, image: Tensor) -> tuple[Dim, Dim]:
+    """Rows and columns: numbers where the sampler's proof tells them, too, as `from_edges` takes them to be."""
+    rows, columns, *_ = site.image_size if site.kernels == BILINEAR else (None, None)
+    return (rows or builder.dim(image, 2), columns or builder.dim(image, 3))
 
 
 def _is_mirrored(site: Site) -> bool:

@@ -132,11 +132,12 @@ def test_fp16_image_with_fp32_coordinates() -> None:
         assert run(Case(dtype="float16", channels=channels), "merged-gather") <= 1e-2
 
 
-@pytest.mark.parametrize("policy", [Policy("border"), Policy("zeros", "interior")], ids=lambda p: p.border)
+@pytest.mark.parametrize("policy", [Policy("border"), Policy("zeros", "interior"), Policy("zeros")], ids=str)
 @pytest.mark.parametrize("name", WRITING)
 def test_sizes_that_are_known_of_the_site_alone(name: str, policy: Policy) -> None:
-    """They decide the type of the index: an open size in int64 must not meet it."""
-    for case in (Case(policy=policy, told=True), Case(policy=policy, told=True, channels=1, batch=1)):
+    """They decide the type of the index, which an open size in int64 must not meet, and how points are normalised."""
+    told = Case(policy=policy, told=True)
+    for case in (told, replace(told, channels=1, batch=1), replace(told, channels=4)):
         assert run(case, name) <= (5e-5 if name == "grid-sample" else 1e-6)
 
 
