@@ -182,10 +182,10 @@ def from_edges(site: Site) -> bool:
     known = [size for size in site.image_size if size is not None]
     if site.kernels != BILINEAR or site.policy.border != "zeros" or len(known) < len(site.image_size):
         return False
-    return (site.channels or 0) >= MANY and not _reads_normalised(site) and _errorfrom_edges(known) <= ROUND_TRIP.atol
+    return (site.channels or 0) >= MANY and not _reads_normalised(site) and _error_from_edges(known) <= ROUND_TRIP.atol
 
 
-def _errorfrom_edges(sizes: Sequence[int]) -> float:
+def _error_from_edges(sizes: Sequence[int]) -> float:
     """What (p + 1/2) / (S/2) - 1 and back may cost: up to two ulps of p, inside and a pixel beyond, of any size."""
     return SLOPE * sum(displacement(size + 1, True) for size in sizes)
 
@@ -211,7 +211,7 @@ def _reads_normalised(site: Site) -> bool:
 
 def _round_trip_error(site: Site, sizes: Sequence[int]) -> float:
     if from_edges(site):
-        return _errorfrom_edges(sizes)
+        return _error_from_edges(sizes)
     fades = site.policy.border == "zeros" and not (site.inside or is_inside_image(site.policy))
     fades = fades or site.policy.border == "symmetric"  # up to half a pixel outside
     return SLOPE * sum(displacement(size, fades) for size in sizes if size)
