@@ -9,6 +9,7 @@ from onnxgs_opt.ir import Node, Tensor
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, emit
+from onnxgs_opt.lowering.base import Emitted
 from onnxgs_opt.lowering.emit.views import emit_output
 from onnxgs_opt.lowering.plugin import give_mask, operator_nodes, read_in_place
 from onnxgs_opt.passes.raise_bilinear import can_raise, raised_nodes
@@ -39,11 +40,11 @@ class LowerBilinear:
             part = graph.at(site.body)
             builder = Builder(part, prefix_of(site))
             if node is not None and lowering == RAISED:
-                changed |= _replace_mask(part, site, give_mask(builder, site, node))
+                changed |= replace_mask(part, site, give_mask(builder, site, node))
                 changed |= read_in_place(part, node)
                 continue
             emitted = emit(LOWERINGS[lowering], builder, site)
-            _replace_mask(part, site, emitted.mask)
+            replace_mask(part, site, emitted.mask)
             if node is None:
                 part.stand_in(part.tensor(site.output), emit_output(builder, site, emitted.samples))
             else:
@@ -59,7 +60,15 @@ class LowerBilinear:
         return changed
 
 
-def _replace_mask(part: Graph, site: Site, mask: Tensor | None) -> bool:
+def own_mask(builder: Builder, site: Site, lowering: str, emitted: Emitted) -> Tensor | None:
+    """The mask that a site has from what was just written for it; None where it gives none."""
+    if lowering != RAISED:
+        return emitted.mask
+    node = next(node for node in operator_nodes(builder.graph) if node.name.startswith(builder.prefix))
+    return give_mask(builder, site, node)
+
+
+def replace_mask(part: Graph, site: Site, mask: Tensor | None) -> bool:
     """Let a mask that a lowering made stand for the model's own; whether it did."""
     if site.mask is None or mask is None:
         return False

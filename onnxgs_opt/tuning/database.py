@@ -142,7 +142,7 @@ def _distance(sizes: Sequence[int | None], others: Sequence[int], least: Sequenc
 
 # -- measured here ----------------------------------------------------------------------------------
 
-VERSION = 5
+VERSION = 6
 """Raised when lowerings write something else or are run otherwise, which makes earlier measurements void."""
 
 

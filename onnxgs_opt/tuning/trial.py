@@ -96,8 +96,11 @@ class SamplerTrial:
         return "x".join(map(str, self.layout.of_image())) + " at " + "x".join(map(str, self.layout.samples)) + " points"
 
     def cone(self, graph: Graph) -> ModelProto:
-        """The model from the image and the coordinates to the site's output."""
-        return cone_of(graph, self.site)
+        """The model from the image and the coordinates to the site's output, and to its mask where that is used.
+
+        Not every lowering gives the mask, and by hand it may cost as much as all reads.
+        """
+        return cone_of(graph, self.site, gives_mask=True)
 
     def feeds(self, cone: ModelProto, seed: int) -> Feeds:
         """Unit-normal images; points uniform over the image and, where they may leave it, 2 pixels beyond."""

@@ -15,6 +15,7 @@ from onnxgs_opt.ir.operators import operator
 from onnxgs_opt.lowering import Lowering, emit
 from onnxgs_opt.lowering.emit.views import emit_output
 from onnxgs_opt.passes.infer_shapes import InferShapes
+from onnxgs_opt.passes.lower_bilinear import own_mask, replace_mask
 from onnxgs_opt.recognition.fixed_values import SIZES, is_fixed
 from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
 from onnxgs_opt.samplers.site import AnySite, Site
@@ -25,8 +26,10 @@ class NotRunnableError(Exception):
     """A check cannot be made; the message says why."""
 
 
-def cone_of(graph: Graph, site: Site, scopes: dict[str, Scope] | None = None) -> ModelProto:
+def cone_of(graph: Graph, site: Site, scopes: dict[str, Scope] | None = None, gives_mask: bool = False) -> ModelProto:
     """A model of the site's cone alone, from its cut points to its output; `scopes` are those made before, by path.
+
+    Where the model uses the site's mask for something else, that is the second output if `gives_mask`.
 
     Raises:
         NotRunnableError: The cone reads something else whose shape or type is not known.
@@ -40,18 +43,26 @@ def cone_of(graph: Graph, site: Site, scopes: dict[str, Scope] | None = None) ->
     views = (site.image, site.x, site.y, site.z, site.grid, site.mask, *site.affine.factors, *site.affine.addends)
     wanted = [tensors[name] for name in (site.output, *(v.tensor for v in views if v is not None))]
     nodes = scope.backward_slice((t.name for t in wanted), cuts)
-    return _alone(graph, site, nodes, wanted, cuts)
+    outputs = [tensors[site.output], *([tensors[site.mask.tensor]] if gives_mask and site.mask is not None else [])]
+    return _alone(graph, site, nodes, wanted, cuts, outputs)
 
 
-def _alone(graph: Graph, site: AnySite, nodes: Sequence[Node], wanted: Sequence[Tensor], cuts: set[str]) -> ModelProto:
-    """A model of some nodes, which make `wanted`, the site's output first; `cuts` are inputs of it."""
+def _alone(
+    graph: Graph,
+    site: AnySite,
+    nodes: Sequence[Node],
+    wanted: Sequence[Tensor],
+    cuts: set[str],
+    outputs: Sequence[Tensor],
+) -> ModelProto:
+    """A model of some nodes, which make `wanted`, and of that `outputs`; `cuts` are inputs of it."""
     made = {t.name for node in nodes for t in node.outputs} - cuts
     read = {t.name: t for t in (*wanted, *(t for node in nodes for t in reads_of(node)))}
     leaves = [t for name, t in read.items() if name not in made and not isinstance(t, Constant)]
     for leaf in leaves:
         if leaf.dtype is None or leaf.shape is None:
             raise NotRunnableError(f"the type or rank of '{leaf.name}' is not known")
-    inner = Body(nodes=nodes, inputs=leaves, outputs=[wanted[0]], opset=graph.opset, name=site.id)
+    inner = Body(nodes=nodes, inputs=leaves, outputs=list(outputs), opset=graph.opset, name=site.id)
     inner.functions = graph.gs.functions
     return Graph(inner, graph.envelope, graph.folder).to_proto()
 
@@ -63,7 +74,8 @@ def cone_from(graph: Graph, site: AnySite, cuts: set[str], scopes: dict[str, Sco
         NotRunnableError: It reads something else whose shape or type is not known.
     """
     scope = Scope.at(graph.at(site.body), {} if scopes is None else scopes)
-    return _alone(graph, site, scope.backward_slice([site.output], cuts), [scope.tensors[site.output]], cuts)
+    output = [scope.tensors[site.output]]
+    return _alone(graph, site, scope.backward_slice([site.output], cuts), output, cuts, output)
 
 
 def cone_behind(graph: Graph, site: AnySite, image: str, scopes: dict[str, Scope] | None = None) -> ModelProto:
@@ -82,7 +94,7 @@ def cone_behind(graph: Graph, site: AnySite, image: str, scopes: dict[str, Scope
         nodes += [
             n for name in shaped for n in of_claim(scope, name, {image}) if not any(n is other for other in nodes)
         ]
-    return _alone(graph, site, nodes, [output], {image})
+    return _alone(graph, site, nodes, [output], {image}, [output])
 
 
 def lowered_cone(cone: ModelProto, site: Site, lowering: Lowering) -> ModelProto:
@@ -90,7 +102,8 @@ def lowered_cone(cone: ModelProto, site: Site, lowering: Lowering) -> ModelProto
     graph = Graph.from_proto(cone)
     InferShapes().run(graph)  # the types of what it computes, which the lowered model has too
     builder = Builder(graph, site.id)
-    result = emit_output(builder, site, emit(lowering, builder, site).samples)
-    graph.replace_all_uses(graph.tensor(site.output), result)
+    emitted = emit(lowering, builder, site)
+    replace_mask(graph, site, own_mask(builder, site, lowering.name, emitted))
+    graph.replace_all_uses(graph.tensor(site.output), emit_output(builder, site, emitted.samples))
     graph.remove_dead()
     return graph.to_proto()

@@ -83,8 +83,8 @@ def emit_point_blocks(builder: Builder, site: Site, points: int) -> tuple[Tensor
     x, y = (for_batch(builder, site.coordinate_views[0], image.tensor, p) for p in (x, y))
     sizes = [builder.dim(x, axis) for axis in (0, 2, 3)]
     turns = _turns(builder, builder.dims_product(sizes), points)
-    x, y = (builder.unsqueeze(turns.filled(builder, p), [0, 1, 2]) for p in (x, y))
-    cells = emit_cells_at(builder, replace(site, mask=None), (x, y), (height, width), image.kind)
+    in_a_row = [builder.unsqueeze(turns.filled(builder, p), [0, 1, 2]) for p in (x, y)]
+    cells = emit_cells_at(builder, replace(site, mask=None), (in_a_row[0], in_a_row[1]), (height, width), image.kind)
     index = builder.op("Mul", cells.index, image.pixel) if image.pixel != 1 else cells.index
     if site.batch != 1:
         index = builder.op("Add", builder.reshape(index, [-1]), _items(builder, image, turns, sizes))
@@ -95,16 +95,16 @@ def emit_point_blocks(builder: Builder, site: Site, points: int) -> tuple[Tensor
     body = _Turn(builder, builder.concat([row] * HALVES, 0), _steps(builder, image, cells, channels), channels)
     rows = turns.without_lacking(builder, body.of_all(inputs))
     samples = builder.transpose(builder.reshape(rows, [*sizes, channels]), [0, 3, 1, 2])
-    return samples, _own_mask(builder, site, turns, sizes, cells.inside)
+    return samples, _own_mask(builder, site, turns, x, cells.inside)
 
 
-def _own_mask(
-    builder: Builder, site: Site, turns: _Turns, sizes: Sequence[Dim], inside: Tensor | None
-) -> Tensor | None:
+def _own_mask(builder: Builder, site: Site, turns: _Turns, x: Tensor, inside: Tensor | None) -> Tensor | None:
     if site.mask is None or inside is None:
         return None
     row = turns.without_lacking(builder, builder.reshape(inside, [-1]))
-    return as_own_mask(builder, site.mask, builder.reshape(row, [sizes[0], 1, *sizes[1:]]))
+    mask = builder.reshape(row, [builder.dim(x, axis) for axis in range(4)])
+    mask.shape = x.shape  # open sizes have the names that they have there, by which the model's own is compared
+    return as_own_mask(builder, site.mask, mask)
 
 
 def _as_it_lies(builder: Builder, site: Site) -> _Image:
