@@ -12,7 +12,7 @@ import numpy as np
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
-from onnxgs_opt.lowering.emit.cells import comparison, float_type
+from onnxgs_opt.lowering.emit.cells import as_own_mask, comparison, float_type
 from onnxgs_opt.samplers.policy import WINDOWS
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import View
@@ -71,8 +71,10 @@ def sides_as_own_mask(builder: Builder, view: View | None, inside: Tensor) -> Te
         return None
     old = builder.graph.tensor(view.tensor)
     shapes = old.shape or [None], inside.shape or [None]
-    if old.dtype is None or not all(isinstance(d, int) for shape in shapes for d in shape):
+    if old.dtype is None:
         return None
+    if not all(isinstance(d, int) for shape in shapes for d in shape):
+        return as_own_mask(builder, view, builder.squeeze(both_sides(builder, inside, old.dtype), [3]))
     if 2 * np.prod(shapes[0]) != np.prod(shapes[1]):
         return None
     return builder.reshape(both_sides(builder, inside, old.dtype), shapes[0])
