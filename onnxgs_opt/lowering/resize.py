@@ -37,6 +37,9 @@ def resize_refusal(site: ResizeSite, target: Target) -> str | None:
         return f"runtimes have no Resize of {site.dtype}"
     if site.resampling.mode != "nearest" and len(site.axes) > PLANE + (site.resampling.mode == "linear"):
         return f"runtimes have no {site.resampling.mode} Resize along {len(site.axes)} axes"
+    volume = site.resampling.mode == "linear" and len(site.axes) > PLANE
+    if volume and Quirk.NO_LINEAR_RESIZE_OF_VOLUMES in target.quirks:
+        return f"{target.runtime} has no linear Resize along three axes"
     if any(map(_needs_scale, site.axes)) and not all(map(_has_scale, site.axes)):
         return "one of its axes needs a scale, of another one a scale would not make its size"
     return None

@@ -55,6 +55,9 @@ class Quirk(Enum):
     CUBIC_GRID_SAMPLE_IS_LINEAR = auto()
     """A cubic GridSample is run as a bilinear one."""
 
+    NO_LINEAR_RESIZE_OF_VOLUMES = auto()
+    """A linear Resize of other tensors than [N, C, W] and [N, C, H, W] does not run."""
+
     NO_DEFORM_CONV = auto()
     """A DeformConv does not load."""
 

@@ -22,6 +22,7 @@ from onnx import ModelProto
 from onnxgs_opt.errors import RunError
 from onnxgs_opt.runtime.as_file import as_file
 from onnxgs_opt.runtime.base import Quirk
+from onnxgs_opt.runtime.mnn_resize import require_images
 from onnxgs_opt.runtime.outputs import Outputs
 from onnxgs_opt.runtime.timing import Call, Feeds
 from onnxgs_opt.samplers.view import Array
@@ -43,6 +44,7 @@ class Mnn:
             Quirk.SCAN_SEES_NO_OUTER_TENSORS,
             Quirk.NO_FUNCTIONS,
             Quirk.NO_DEFORM_CONV,
+            Quirk.NO_LINEAR_RESIZE_OF_VOLUMES,
             Quirk.OLD_ROI_ALIGN_IS_HALF_PIXEL,
             Quirk.GRID_SAMPLE_DOES_NOT_MIRROR,
             Quirk.CUBIC_GRID_SAMPLE_IS_LINEAR,
@@ -66,6 +68,7 @@ class Mnn:
 
     def load(self, model: ModelProto, folder: Path | None = None, custom_ops: Sequence[str] = ()) -> Module:
         """Convert it and load that; see `Runtime.load`. Libraries of custom operators are onnxruntime's."""
+        require_images(model)
         with as_file(model, folder) as path:
             made = path.with_suffix(".mnn")
             command = [sys.executable, "-c", CONVERT, str(path), str(made)]

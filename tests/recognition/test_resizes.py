@@ -469,6 +469,9 @@ def test_what_runtimes_have_no_resize_for_is_refused() -> None:
     refusals = KINDS["resize"].refusals(site, Target(10))
     assert set(refusals) >= {"resize", "grid-sample", "merged-gather"}
     assert "keep" not in refusals
+    volume, _ = resized(onnx.load(MODELS / "trilinear.st.onnx"))
+    assert resize_refusal(volume, Target(17)) is None
+    assert "mnn has no linear Resize along three axes" in (resize_refusal(volume, Target(17, "mnn")) or "")
 
 
 @pytest.mark.parametrize("op", ["Mul", "Add", "Mul, Add"])

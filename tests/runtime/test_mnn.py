@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from onnx import parser
 
@@ -97,3 +98,49 @@ def test_outputs_outlive_what_made_them() -> None:
     ones = np.ones((1 << 10, 1 << 10), F32)
     found = [run("g (float[n, m] a) => (float[n, m] b) { b = Neg (a) }", a=k * ones)[0] for k in range(1, 5)]
     assert [(value.min(), value.max()) for value in found] == [(-k, -k) for k in range(1, 5)]
+
+
+RESIZE = 'y = Resize <mode = "linear"> (x, e, s)'
+
+
+def volume(head: str, body: str, scales: str = "1,1,2,2,2") -> str:
+    return f"g ({head}) <float[0] e = {{}}, float[{scales.count(',') + 1}] s = {{{scales}}}> {{{body}}}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        volume("float[1, 2, 3, 4, 5] x) => (float[1, 2, 6, 8, 10] y", RESIZE),
+        volume("float[a, b, c, d, e] x) => (float[f, g, h, i, j] y", f"{RESIZE}".replace("y", "z") + " y = Relu (z)"),
+        volume("float[3, 4] x) => (float[3, 8] y", RESIZE, "1,2"),
+        volume(
+            "float[1, 2, 3, 4, 5] x, bool c) => (float[a, b, d, f, g] y",
+            "v = Relu (x) y = If (c) <then_branch = t () => (float[h, i, j, k, l] u)"
+            ' {u = Resize <mode = "linear"> (v, e, s)}, else_branch = o () => (float[m, n, p, q, r] w) {w = Neg (v)}>',
+        ),
+    ],
+)
+def test_a_linear_resize_that_overwrites_memory_is_not_loaded(text: str) -> None:
+    with pytest.raises(RunError, match=r"MNN writes over other memory in .*, a linear Resize of [25] axes"):
+        run(text)
+
+
+def test_a_linear_resize_of_images_is_loaded() -> None:
+    x = np.arange(6, dtype=F32).reshape(1, 1, 2, 3)
+    (found,) = run(volume("float[1, 1, 2, 3] x) => (float[1, 1, 2, 6] y", RESIZE, "1,1,1,2"), x=x)
+    assert found[0, 0, 0].tolist() == pytest.approx([0, 0.25, 0.75, 1.25, 1.75, 2])
+
+
+def test_a_volume_beside_a_sampler_ends_no_process(tmp_path: Path) -> None:
+    """In a process of its own: what MNN wrote over is used later."""
+    model = onnx.load(NORMALISED)
+    beside = parser.parse_model(HEAD + volume("float[1, 2, 3, 4, 5] x) => (float[1, 2, 6, 8, 10] y", RESIZE)).graph
+    for field in ("node", "input", "output", "initializer"):
+        getattr(model.graph, field).extend(getattr(beside, field))
+    onnx.save(model, tmp_path / "in.onnx")
+    command = [sys.executable, "-m", "onnxgs_opt", "in.onnx", "out.onnx", "--target", "mnn", "--lowering", "row-gather"]
+    where = {**os.environ, "PYTHONPATH": os.pathsep.join([str(EXPORT.parents[3]), *sys.path])}
+    said = subprocess.run([*command, "--format", "json"], capture_output=True, check=True, cwd=tmp_path, env=where)
+    (site,) = json.loads(said.stdout)["sites"]
+    assert site["lowering"] == "keep"
+    assert "does not load on mnn: MNN writes over other memory" in site["reason"]
