@@ -13,10 +13,14 @@ from onnxgs_opt.recognition.match import Match, Miss
 from onnxgs_opt.recognition.reasons import source
 
 
-def inexact(lift: Lift, match: Match) -> Miss | None:
-    """The miss of indices or coordinates whose float type does not hold every integer up to the sizes; else None."""
+def inexact(lift: Lift, match: Match, most_pixels: int | None = None) -> Miss | None:
+    """The miss of indices or coordinates whose float type does not hold every integer up to the sizes; else None.
+
+    Indices of the pixels alone need to be exact up to `most_pixels` only, more of which no claim is made for.
+    """
     pixels = math.prod(s for s, i in zip(match.sizes, match.index, strict=True) if i is None)
-    if pixels > lift.exact_below:
+    are_pixels = pixels == math.prod(axis.size for axis in match.axes)
+    if pixels > lift.exact_below and not (are_pixels and most_pixels is not None and most_pixels <= lift.exact_below):
         condition = f"its linear index goes up to {pixels}, and is computed in a type that is exact up to"
         return Miss(f"{condition} {lift.exact_below}", 4, "GSO110")
     for axis in reversed(match.axes):

@@ -349,7 +349,7 @@ class _Search:
         match = self._proofs.recognise(lift.algebra, root, cuts.grids, self._whole_family, known)
         if isinstance(match, Miss):
             return match, lift
-        rounded = inexact(lift, match)
+        rounded = inexact(lift, match, None if like is None else like.exact_below)
         if rounded is not None:
             return replace(rounded, stage=Stage.PROOF), lift
         like_placed = None if like is None else like.placement

@@ -13,7 +13,7 @@ from onnx import helper
 import onnxgs_opt
 from onnxgs_opt.runtime.ort import open_session
 from tests.campaigns.soundness.kernels import judge
-from tests.fixtures.kernels import Spelling, build, mutants, spellings
+from tests.fixtures.kernels import CHANNELS, POINTS, Spelling, build, mutants, spellings
 
 AS_GRID_SAMPLE = {
     "found": (
@@ -80,10 +80,14 @@ SMALL = (
     Spelling("linear", axes=3, clamp_first=True, dynamic=True, units="edges", read="elements", one_grid=True),
     Spelling("cubic", border="border x symmetric", turn="by cases", dynamic=True),
     Spelling("cubic", border="zeros x reflection", dynamic=True, units="corners", order=10),
+    Spelling("linear", axes=3, dynamic=True, counts="floats"),
+    Spelling("linear", axes=3, dynamic=True, counts="floats", units="corners", border="zeros", read="elements"),
 )
 """Along an axis of two pixels the floor of what is clamped is a condition, and the index behind it is one number.
 
 Along one of three that is mirrored beside one that is not, a cubic sample has more taps than there are pixels.
+
+A volume of sizes at which a formula is looked for has more voxels than a float counts: so many are left out of the claim.
 """
 
 
@@ -106,6 +110,22 @@ def test_of_a_cubic_look_its_own_kernel_is_told(kernel: str) -> None:
     model = build(Spelling(kernel, fault="clamp", dynamic=True))
     (miss,) = onnxgs_opt.optimize(model, dry_run=True).report.near_misses
     assert (miss.code, miss.condition.startswith(f"it is like {kernel} sampling of 'image'")) == ("GSO103", True)
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_no_claim_is_made_of_more_pixels_than_floats_count(axes: int) -> None:
+    """Of fixed sizes it is a near-miss, whose reason names how many there are."""
+    spelling = Spelling("linear", axes=axes, dynamic=True, counts="floats")
+    (site,) = onnxgs_opt.optimize(build(spelling), dry_run=True).report.sites
+    assert site.domain is not None
+    assert site.domain.pixels == 2**24
+    large = {
+        "image": (CHANNELS, *(1 << 24 // axes for _ in range(axes - 1)), 1 + (1 << 24 - (24 // axes) * (axes - 1)))
+    }
+    points = {name: POINTS for name in "xyz"[:axes]}
+    report = onnxgs_opt.optimize(build(spelling), dry_run=True, shapes=large | points).report
+    assert not [site for site in report.sites if site.rule != "GSO003"]
+    assert [miss.code for miss in report.near_misses] == ["GSO110"]
 
 
 @pytest.mark.parametrize("mutant", list(itertools.islice(mutants(6), 14)), ids=lambda s: s.name)

@@ -58,8 +58,7 @@ FIRST: dict[str, tuple[Found, ...]] = {
     "padded_by_one": (_bilinear("zeros", "normalised", align_corners=False),),
     "resize_lookalike": (_resize("linear half_pixel"),),
     "rows_with_base": (_bilinear("border", "pixel"),),
-    # With free sizes its index, which is a float, does not hold those of the largest volumes.
-    "trilinear": (_sampler("border", "normalised", align_corners=True), _structural("GSO110")),
+    "trilinear": (_sampler("border", "normalised", align_corners=True),),
     "unclipped": (_structural("GSO114"),),
 }
 SECOND: dict[str, tuple[Found, ...]] = {
@@ -276,10 +275,7 @@ FIFTH: dict[str, tuple[Found, ...]] = {
     "taken_rows": _ONE_BORDER,
     "tetrahedral_table": (Found(3 * _SUM, ("GSO101", "GSO101", "GSO101", "GSO101", "GSO101", "GSO101")),),
     "three_nearest_points": (Found(_SUM),),
-    "tracked_features": (
-        _sampler("border", "pixel"),
-        _structural("GSO110"),
-    ),
+    "tracked_features": (_sampler("border", "pixel"),),
     "transformer_layer": (_structural("GSO103"),),
     "undistorted_lens": (_bilinear("zeros", "pixel"),),
     "volume_at_points": (_sampler("border", "pixel"),),

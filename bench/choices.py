@@ -1,0 +1,93 @@
+"""Whether the form that `auto` chose for a site, timed alone, is the fastest in the whole model, too.
+
+`python -m bench.choices MODELS --sizes n=1 h=480 w=640 ho=480 wo=640` gives dims of these names sizes, and writes a
+table into bench/results: the whole model as exported against each form, in turn, and how much of the best is lost.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx
+from onnx import ModelProto
+
+from bench.one_site import arguments, recorded
+from onnxgs_opt.api import look, optimize
+from onnxgs_opt.errors import OptError
+from onnxgs_opt.job import load
+from onnxgs_opt.lowering import LOWERINGS
+from onnxgs_opt.runtime import RUNTIMES
+from onnxgs_opt.runtime.timing import race
+from onnxgs_opt.validation.inputs import ModelInputs
+
+BUDGET_S = 3.0
+
+
+def shapes_at(model: ModelProto, sizes: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
+    """The shapes of a model's inputs where dims of some names have these sizes."""
+    dims = {value.name: value.type.tensor_type.shape.dim for value in model.graph.input}
+    return {name: tuple(sizes.get(d.dim_param, d.dim_value) for d in own) for name, own in dims.items()}
+
+
+def measure(path: Path, sizes: Mapping[str, int], target: str) -> dict[str, Any]:
+    """How many times as fast each form is in the whole model, and which of them `auto` took."""
+    model = onnx.load(path)
+    shapes = shapes_at(model, sizes)
+    auto = optimize(model, target=target, shapes=shapes)
+    models = {"exported": model}
+    for name in LOWERINGS:
+        try:
+            found = optimize(model, target=target, shapes=shapes, lowering=name, validate=False)
+        except OptError:
+            continue  # an operator that the target has not
+        if found.report.status == "optimised" and all(site.lowering == name for site in found.report.sites):
+            models[name] = found.model
+    _, found_there = look(load(path))
+    inputs = ModelInputs(shapes=shapes, sites=found_there.every_sampler)
+    feeds = next(iter(inputs.runs(model))).feeds
+    calls = {name: RUNTIMES[target].prepare(own, feeds) for name, own in models.items()}
+    times = race(calls, BUDGET_S)
+    ratios = {name: round(times.ratio("exported", name), 2) for name in models}
+    chosen = "+".join(dict.fromkeys(site.lowering for site in auto.report.sites))
+    lost = round(1 - ratios.get(chosen, 1.0) / max(ratios.values()), 3)
+    return {"model": path.name, "shapes": list(shapes.values()), "ratios": ratios, "auto": chosen, "lost": lost}
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = arguments("choices", __doc__)
+    parser.add_argument("models", nargs="+", type=Path)
+    parser.add_argument("--sizes", nargs="+", default=[], metavar="DIM=SIZE")
+    options = parser.parse_args()
+    sizes = {name: int(size) for name, _, size in (pair.partition("=") for pair in options.sizes)}
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for path in options.models:
+            yield measure(path, sizes, options.target)
+
+    return recorded(options, "choices", rows(), to_markdown)
+
+
+def to_markdown(result: dict[str, Any]) -> str:
+    """One row a model."""
+    run = result["run"]
+    lines = [
+        f"# What auto chose in the whole model: {run['target']}, {run['machine']}, {run['date']}",
+        "",
+        f"`{run['command']}`; onnxruntime {run['versions']['onnxruntime']}. The whole model as exported / with this form.",
+        "",
+        "| model | auto | its ratio | of the best | all |",
+        "|---|---|---|---|---|",
+    ]
+    for row in result["choices"]:
+        shown = ", ".join(f"{name} {ratio}" for name, ratio in row["ratios"].items() if name != "exported")
+        own = row["ratios"].get(row["auto"], 1.0)
+        lines.append(f"| {row['model']} | {row['auto']} | {own} | {100 * (1 - row['lost']):.0f} % | {shown} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
