@@ -77,7 +77,7 @@ def to_markdown(result: dict[str, Any]) -> str:
     lines = [
         f"# What auto chose in the whole model: {run['target']}, {run['machine']}, {run['date']}",
         "",
-        f"`{run['command']}`; onnxruntime {run['versions']['onnxruntime']}. The whole model as exported / with this form.",
+        f"`{run['command']}`; onnxruntime {run['versions']['onnxruntime']}. The whole model as exported / so.",
         "",
         "| model | auto | its ratio | of the best | all |",
         "|---|---|---|---|---|",

@@ -87,7 +87,7 @@ SMALL = (
 
 Along one of three that is mirrored beside one that is not, a cubic sample has more taps than there are pixels.
 
-A volume of sizes at which a formula is looked for has more voxels than a float counts: so many are left out of the claim.
+Sizes at which a formula is looked for give a volume more voxels than a float counts: a claim leaves these out.
 """
 
 
