@@ -322,9 +322,19 @@ class Builder:
         if size is not None:
             return size
         axis += len(t.shape) if axis < 0 and t.shape is not None else 0
-        shape = self._once(("shape", id(t)), t, lambda: self.op("Shape", t))
+        shape = self._shape(t)
         index = self.const([axis], np.int64)
         return self._once(("dim", id(t), axis), t, lambda: self.op("Gather", shape, index, shape=[1], axis=0))
+
+    def dims(self, t: gs.Tensor, first: int, end: int) -> gs.Tensor:
+        """Sizes of the axes from `first` to `end` (exclusive) as one int64 tensor."""
+        static = [_static(t, axis) for axis in range(first, end)]
+        if any(size is not None for size in static):
+            return self.sizes([self.dim(t, axis) for axis in range(first, end)])
+        return self.slice(self._shape(t), 0, first, end)
+
+    def _shape(self, t: gs.Tensor) -> gs.Tensor:
+        return cast(gs.Tensor, self._once(("shape", id(t)), t, lambda: self.op("Shape", t)))
 
     def dims_product(self, dims: Sequence[Dim]) -> Dim:
         """Product of sizes: an int when all are, else a 1-element int64 tensor [1]; of none it is 1."""

@@ -2,7 +2,7 @@
 
 A matrix is mostly zeros: it pays where images are small, and where the runtime's own node is slow. All but the last
 axis are cut into tiles, whose matrices are smaller. Where sizes are dynamic, the matrices of cubic weights are made in
-every call.
+every call (`made_matrices`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import numpy as np
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
 from onnxgs_opt.lowering.base import EXACT, OfNoSampler
-from onnxgs_opt.lowering.resize import NO_RESIZE, PLANE, emit_around, wanted_size, weighing_refusal
+from onnxgs_opt.lowering.made_matrices import emit_columns, emit_counts, emit_rows
+from onnxgs_opt.lowering.resize import NO_RESIZE, PLANE, emit_around, weighing_refusal
 from onnxgs_opt.runtime.target import Target
 from onnxgs_opt.samplers.resampling import Resampling, taps
 from onnxgs_opt.samplers.resize import ResizedAxis, ResizeSite
@@ -30,9 +31,6 @@ MOST_WEIGHTS = 2**20
 TILE = 32
 """Pixels along an axis whose samples are one product: those far away have weight 0 and are left out."""
 
-REACH = 2
-"""Pixels from a sample beyond which a cubic weight is 0."""
-
 AXIS_MATMUL = OfNoSampler(NAME, NO_RESIZE, EXACT)
 """One MatMul an axis; only for sites that are a Resize."""
 
@@ -41,16 +39,16 @@ def matmul_refusal(site: ResizeSite, target: Target) -> str | None:
     """Say why a site cannot be written as products with matrices; None when it can."""
     if (other := weighing_refusal(NAME, site, target)) is not None:
         return other
-    if not _is_static(site):
-        return _dynamic_refusal(site, target)
+    if not all(map(_is_static, site.axes)) and (other := _dynamic_refusal(site, target)) is not None:
+        return other
     count = sum((axis.size or 0) * (axis.samples or 0) for axis in site.axes)
     if count > MOST_WEIGHTS:
         return f"its matrices would have {count} elements, most of them 0, and {MOST_WEIGHTS} is the most"
     return None
 
 
-def _is_static(site: ResizeSite) -> bool:
-    return all(axis.size and axis.samples for axis in site.axes)
+def _is_static(axis: ResizedAxis) -> bool:
+    return bool(axis.size and axis.samples)
 
 
 def _dynamic_refusal(site: ResizeSite, target: Target) -> str | None:
@@ -67,7 +65,7 @@ def _dynamic_refusal(site: ResizeSite, target: Target) -> str | None:
 
 def emit_matmuls(builder: Builder, site: ResizeSite) -> Tensor:
     """The output of a site as its image times one matrix after another."""
-    return emit_around(builder, site, 0, _multiplied if _is_static(site) else _multiplied_by_made)
+    return emit_around(builder, site, 0, _multiplied if all(map(_is_static, site.axes)) else _multiplied_by_made)
 
 
 def _multiplied(builder: Builder, site: ResizeSite, image: Tensor, lead: list[Dim]) -> Tensor:
@@ -83,6 +81,20 @@ def _multiplied(builder: Builder, site: ResizeSite, image: Tensor, lead: list[Di
             made = builder.op("MatMul", image, builder.const(matrix.T), dtype=image.dtype)
         sizes[k] = len(matrix)
         image = builder.reshape(made, [*before, sizes[k], *behind])
+    return image
+
+
+def _multiplied_by_made(builder: Builder, site: ResizeSite, image: Tensor, lead: list[Dim]) -> Tensor:
+    """The same of one axis or two, of which inputs decide the size of one at least."""
+    counts = emit_counts(builder, site, image, len(lead))
+    for k, axis in reversed(list(enumerate(site.axes))):
+        is_last = k == len(site.axes) - 1
+        if not _is_static(axis):
+            image = (emit_columns if is_last else emit_rows)(builder, site, image, counts)
+            continue
+        matrix = matrix_of(site.resampling, axis).astype(np.float32)
+        operands = (image, builder.const(matrix.T)) if is_last else (builder.const(matrix), image)
+        image = builder.op("MatMul", *operands, dtype=image.dtype)
     return image
 
 
@@ -103,58 +115,6 @@ def tiles_of(matrix: Array) -> tuple[Array, Array]:
     width = max(int(own[-1] - own[0]) + 1 for own in read)
     index = np.array([min(int(own[0]), size - width) for own in read])[:, None] + np.arange(width)
     return index, np.stack([part[:, own] for part, own in zip(parts, index, strict=True)])
-
-
-def _multiplied_by_made(builder: Builder, site: ResizeSite, image: Tensor, lead: list[Dim]) -> Tensor:
-    """The same where sizes are dynamic: by matrices that are made of distances, of an image with its edges repeated."""
-    places = range(len(lead), len(lead) + len(site.axes))
-    sizes = [builder.dim(image, place) for place in places]
-    ends = [0] * len(lead) + [REACH] * len(sizes)
-    made = builder.op("Pad", image, builder.const(2 * ends, np.int64), mode="edge", dtype=image.dtype)
-    for axis, size, place in reversed(list(zip(site.axes, sizes, places, strict=True))):
-        is_last = place == places[-1]
-        at = _places(builder, site.resampling, axis, size, wanted_size(builder, axis, image, place))
-        pixels = _range(builder, -REACH, builder.op("Add", size, REACH) if isinstance(size, Tensor) else size + REACH)
-        columns, rows = (at, pixels) if is_last else (pixels, at)
-        apart = builder.op("Sub", builder.unsqueeze(rows, [1]), builder.unsqueeze(columns, [0]))
-        matrix = _weights(builder, float(site.resampling.coefficient), builder.op("Abs", apart))
-        made = builder.op("MatMul", *((made, matrix) if is_last else (matrix, made)), dtype=image.dtype)
-    return cast(Tensor, made)
-
-
-def _range(builder: Builder, first: int, end: Dim) -> Tensor:
-    """The integers from `first` to `end` (exclusive), as floats."""
-    if isinstance(end, int):
-        return builder.const(np.arange(first, end, dtype=np.float32))
-    return builder.cast(builder.op("Range", first, builder.squeeze(end, [0]), 1), np.float32)
-
-
-def _places(builder: Builder, own: Resampling, axis: ResizedAxis, size: Dim, samples: Dim) -> Tensor:
-    """Where the samples of an axis stand, in pixels: see `samplers.resampling.places`."""
-    i = _range(builder, 0, samples)
-    if own.transform == "align_corners":
-        last, steps = (builder.op("Sub", _float(builder, count), 1.0) for count in (size, samples))
-        return cast(Tensor, builder.op("Div", builder.op("Mul", i, last), builder.op("Max", steps, 1.0)))
-    ratio = builder.const(float(axis.factor), np.float32) if axis.factor is not None else None
-    if ratio is None:
-        ratio = builder.op("Div", _float(builder, samples), _float(builder, size))
-    if own.transform == "asymmetric":
-        return cast(Tensor, builder.op("Div", i, ratio))
-    return cast(Tensor, builder.op("Sub", builder.op("Div", builder.op("Add", i, 0.5), ratio), 0.5))
-
-
-def _float(builder: Builder, count: Dim) -> Tensor:
-    return builder.const([count], np.float32) if isinstance(count, int) else builder.cast(count, np.float32)
-
-
-def _weights(builder: Builder, a: float, distance: Tensor) -> Tensor:
-    """Cubic weights of pixels at distances d: (a+2)d^3 - (a+3)d^2 + 1 below 1, a(d^3 - 5d^2 + 8d - 4) below 2."""
-    d, e = distance, builder.op("Min", distance, float(REACH))
-    slope = builder.op("Sub", builder.op("Mul", d, a + 2), a + 3)
-    near = builder.op("Add", builder.op("Mul", builder.op("Mul", slope, d), d), 1.0)
-    bend = builder.op("Add", builder.op("Mul", builder.op("Sub", e, 5.0), e), 8.0)
-    far = builder.op("Mul", builder.op("Sub", builder.op("Mul", bend, e), 4.0), a)
-    return cast(Tensor, builder.op("Where", builder.op("Less", d, 1.0), near, far))
 
 
 def matrix_of(resampling: Resampling, axis: ResizedAxis) -> Array:

@@ -19,7 +19,9 @@ from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import Target
 from onnxgs_opt.lowering.axis_matmul import TILE, emit_matmuls, matrix_of, tiles_of
+from onnxgs_opt.lowering.made_matrices import HEIGHT
 from onnxgs_opt.lowering.resize import resize_refusal, resize_tolerance
+from onnxgs_opt.lowering.resizing import resizing_tolerance
 from onnxgs_opt.passes.lower_sites import lower
 from onnxgs_opt.recognition import KINDS
 from onnxgs_opt.recognition.findings import Survey
@@ -327,8 +329,45 @@ g (float[1, 2, h, {COLUMNS}] x) => (float[1, 2, {OUT_ROWS}, {OUT_COLUMNS}] y) {{
     free = replace(site.axes[0], size=None), site.axes[1]
     graph.outputs[0] = emit_matmuls(Builder(graph, "site"), replace(site, image="x", resampling=own, axes=free))
     made = graph.to_proto()
-    assert [node.op_type for node in made.graph.node].count("Where") == 1
+    assert [node.op_type for node in made.graph.node].count("Relu") == 1
     np.testing.assert_allclose(run(made, image), rows @ image @ columns.T, atol=1e-5)
+
+
+@pytest.mark.parametrize("height", [HEIGHT, 3])
+@pytest.mark.parametrize("scale", [Fraction(2), Fraction(5, 3), Fraction(2, 5), None], ids=str)
+@pytest.mark.parametrize("transform", ["asymmetric", "half_pixel", "align_corners"])
+def test_tiles_that_are_made_have_all_pixels_that_their_samples_reach(
+    transform: str, scale: Fraction | None, height: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of as many samples as the scale makes, or as another tensor has; the last tile is filled up."""
+    monkeypatch.setattr("onnxgs_opt.lowering.made_matrices.HEIGHT", height)
+    own = Resampling("cubic", transform)
+    site, _ = resized(tabled(table(own, ROWS, OUT_ROWS), table(own, COLUMNS, OUT_COLUMNS)))
+    axes = tuple(ResizedAxis(k, None, None, scale, None if scale else ("like", k)) for k in (2, 3))
+    text = """<ir_version: 8, opset_import: ["": 13]>
+g (float[n, 2, h, w] x, float[1, 1, p, q] like) => (float[n, 2, a, b] y) { y = Identity (x) }"""
+    graph = Graph.from_proto(parser.parse_model(text))
+    free = replace(site, image="x", resampling=own, axes=axes, image_shape=(None, 2, None, None))
+    graph.outputs[0] = emit_matmuls(Builder(graph, "site"), free)
+    session = open_session(graph.to_proto(), threads=1)
+    rng = np.random.default_rng(3)
+    for batch, *sizes in ((1, 4, 3), (2, 6, 67), (1, 100, 9), (1, 35, 64), (0, 4, 4), (1, 2, 3)):
+        samples = [int(size * scale) for size in sizes] if scale else [33, 7]
+        image = rng.standard_normal((batch, 2, *sizes)).astype(np.float32)
+        (made,) = session.run(None, {"x": image, "like": np.zeros((1, 1, *samples), np.float32)})
+        both = zip(axes, sizes, samples, strict=True)
+        rows, columns = (matrix_of(own, replace(axis, size=size, samples=count)) for axis, size, count in both)
+        allowed = resizing_tolerance("axis-matmul", free, max(*sizes, *samples))
+        np.testing.assert_allclose(made, rows @ image @ columns.T, allowed.rtol, allowed.atol)
+
+
+def test_a_pixel_without_a_number_is_in_no_other_tile_that_is_made() -> None:
+    """It is in all samples of its own: 0 times it is no number either."""
+    graph, found = looked_at(onnx.load(MODELS / "bicubic.dyn.onnx"))
+    after = lower(graph, found.resizes, {found.resizes[0].id: "axis-matmul"}).to_proto()
+    image = np.zeros((1, 3, 80, 8), np.float32)
+    image[..., 40, 4] = np.nan
+    assert np.isnan(run(after, image)).any((0, 1, 3)).sum() == HEIGHT
 
 
 def test_axes_that_lie_otherwise_are_laid_out_for_their_products() -> None:
