@@ -10,7 +10,7 @@ import numpy as np
 
 from onnxgs_opt.ir import Body, Node, Tensor, Variable
 from onnxgs_opt.ir.builder import Builder
-from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance, bilinear_refusal, gather_refusal
+from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance, gather_refusal
 from onnxgs_opt.lowering.emit.image_layouts import in_result_type
 from onnxgs_opt.lowering.emit.point_blocks import emit_point_blocks
 from onnxgs_opt.lowering.emit.stacked import emit_stack
@@ -18,16 +18,17 @@ from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.lowering.merged_gather import PLANES_UP_TO, emit_row_taps
 from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.target import Target
+from onnxgs_opt.samplers.kernel import KERNELS
 from onnxgs_opt.samplers.site import Site
 
 BLOCK = 1 << 17
-"""Elements that a block reads for each of its four corners, about: half a MiB, so that all it reads stays in a core's
-cache until it is summed. 4x256x64x64 took 15.0 ms in blocks of 512 points and 23.3 ms in one (fp32, one thread)."""
+"""Elements that a block reads for each of four taps, about: half a MiB, so that all it reads stays in a core's cache
+until it is summed. 4x256x64x64 took 15.0 ms in blocks of 512 points and 23.3 ms in one (fp32, one thread)."""
 
 
 @dataclass(frozen=True)
 class BlockedGather:
-    """A Scan over blocks of points: what is read, four times the size of the result, never reaches the main memory.
+    """A Scan over blocks of points: what is read, many times the size of the result, never reaches the main memory.
 
     The body has a Gather of channels-last rows and their product with the weights; indices and weights, which are small
     where there are many channels, are made before. Of few channels it has a GatherElements, and any number of points.
@@ -39,8 +40,8 @@ class BlockedGather:
 
     def refusal(self, site: Site, target: Target) -> str | None:
         """Refuse runtimes that loop over a Scan, few channels, and points that do not come in blocks of one size."""
-        if (other := bilinear_refusal(self.name, site)) is not None:
-            return other
+        if site.taps == 1:
+            return "blocked-gather sums what it reads, and of one pixel there is nothing to sum"
         if (refusal := scan_refusal(target)) is not None:
             return refusal
         if (refusal := gather_refusal(self.name, site, target)) is not None:
@@ -48,25 +49,30 @@ class BlockedGather:
         if site.channels is None:
             return "blocked-gather needs to know the number of channels, and it is dynamic"
         if site.channels <= PLANES_UP_TO:
-            return _few_points(site.points, self.elements // max(1, site.channels))
+            return _kernel_refusal(site) or _few_points(site.points, int(self._wanted(site)))
         if site.points is None:
             return f"of more than {PLANES_UP_TO} channels, blocked-gather needs to know how many points there are"
-        return block_refusal(site.points, self.elements / site.channels)
+        return block_refusal(site.points, self._wanted(site))
+
+    def _wanted(self, site: Site) -> float:
+        """Points of a block, about; one at least."""
+        return max(1.0, 4 * self.elements / (site.taps * max(1, cast(int, site.channels))))
 
     def emit(self, builder: Builder, site: Site) -> Emitted:
         """Write the sampler; see `Lowering.emit`."""
         channels = cast(int, site.channels)
         if channels <= PLANES_UP_TO:
-            return Emitted(*emit_point_blocks(builder, site, self.elements // max(1, channels)))
+            return Emitted(*emit_point_blocks(builder, site, int(self._wanted(site))))
         count = cast(int, site.points)
         image = emit_view(builder, site.image)
         stack = emit_stack(builder, site, image)
         rows, index, weights = emit_row_taps(builder, site, image, stack)
-        shape = cast("list[int]", [site.batch, *site.sample_size, 4])
+        shape = cast("list[int]", [site.batch, *site.sample_size, site.taps])
         index, weights = (_repeated(builder, t, shape) for t in (index, weights))
         rows = in_result_type(builder, site, rows)
-        points = emit_blocks(builder, rows, (index, weights), (count, 4, channels), self.elements / channels)
-        return Emitted(builder.transpose(builder.reshape(points, [*shape[:3], channels]), [0, 3, 1, 2]), stack.mask)
+        points = emit_blocks(builder, rows, (index, weights), (count, site.taps, channels), self._wanted(site))
+        perm = [0, 1 + stack.rank, *range(1, 1 + stack.rank)]
+        return Emitted(builder.transpose(builder.reshape(points, [*shape[:-1], channels]), perm), stack.mask)
 
 
 def scan_refusal(target: Target) -> str | None:
@@ -75,6 +81,14 @@ def scan_refusal(target: Target) -> str | None:
         return "blocked-gather keeps a CPU's caches full; elsewhere a Scan is a loop of small kernels"
     if Quirk.SCAN_SEES_NO_OUTER_TENSORS in target.quirks:
         return "the body of its Scan reads the image from outside, and the target loads no such Scan"
+    return None
+
+
+def _kernel_refusal(site: Site) -> str | None:
+    """Refuse few channels of what takes one pixel along an axis."""
+    if any(KERNELS[name].taps == 1 for name in site.kernels):
+        why = f"takes several pixels along each axis, and this one is {site.interpolation}"
+        return f"of up to {PLANES_UP_TO} channels, blocked-gather {why}"
     return None
 
 

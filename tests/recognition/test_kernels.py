@@ -11,9 +11,12 @@ import pytest
 from onnx import helper
 
 import onnxgs_opt
+from onnxgs_opt.lowering import LOWERINGS
+from onnxgs_opt.lowering.blocked_gather import BlockedGather
 from onnxgs_opt.runtime.ort import open_session
 from tests.campaigns.soundness.kernels import judge
-from tests.fixtures.kernels import CHANNELS, POINTS, Spelling, build, mutants, spellings
+from tests.fixtures import kernels
+from tests.fixtures.kernels import CHANNELS, POINTS, TAPS, Spelling, build, mutants, spellings
 
 AS_GRID_SAMPLE = {
     "found": (
@@ -145,6 +148,26 @@ def test_grid_sample_is_equal_or_refused(spelling: Spelling, became: str) -> Non
 )
 def test_one_node_is_equal_or_refused(spelling: Spelling, became: str) -> None:
     assert judge(spelling, "plugin") == became
+
+
+IN_BLOCKS = [
+    *itertools.islice((s for s in spellings(8) if s.kernel in TAPS), 20),
+    *itertools.islice((s for s in spellings(9) if s.kernel in TAPS and s.dynamic), 6),
+]
+
+
+@pytest.mark.parametrize("channels", [CHANNELS, 10])
+@pytest.mark.parametrize("spelling", IN_BLOCKS, ids=lambda s: s.name)
+def test_blocks_of_points_are_equal(spelling: Spelling, channels: int, monkeypatch) -> None:
+    """Of many channels the points have to be a known number: 360 here."""
+    monkeypatch.setitem(LOWERINGS, "blocked-gather", BlockedGather(elements=10 * 16))
+    monkeypatch.setattr(kernels, "CHANNELS", channels)
+    assert judge(spelling, "blocked-gather") == "found"
+
+
+def test_blocks_of_one_pixel_are_not_written() -> None:
+    spelling = Spelling("nearest")
+    assert judge(spelling, "blocked-gather") == "kept"
 
 
 @pytest.mark.parametrize("name", LOOKUPS)

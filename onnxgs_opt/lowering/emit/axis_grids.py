@@ -28,8 +28,8 @@ def emit_axis_grid(builder: Builder, site: Site, image: Tensor) -> Tensor:
 
     It is for align_corners 0 of single pixels and of images that are mirrored about their edges, else for 1.
     """
-    points = [builder.squeeze(p, [1]) for p in emit_axis_points(builder, site, image)]
-    sizes = [builder.dim(image, 2 + k) for k in range(len(points))]
+    sizes = [builder.dim(image, 2 + k) for k in range(len(site.kernels))]
+    points = [builder.squeeze(p, [1]) for p in emit_axis_points(builder, site, sizes)]
     parts = [
         _rounded(builder, spec, p, size) if site.taps == 1 else _corners(builder, spec.border, p, size)
         for spec, p, size in zip(specs_of(site), points, sizes, strict=True)

@@ -19,7 +19,9 @@ Operands carry an axis of size 1 for the corners (the corner axis); coordinates 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, cast
 
 import numpy as np
@@ -69,39 +71,31 @@ def emit_cells(builder: Builder, site: Site, sizes: tuple[Dim, Dim]) -> Cells:
     """
     # A Reshape may tell sizes that the file leaves open: they decide the type of the index, to which no int64 is added.
     height, width = (own or size for own, size in zip(site.image_size, sizes, strict=True))
-    points = emit_pixels(builder, site, (height, width), 1)
-    return emit_cells_at(builder, site, points, (height, width), index_type(site))
-
-
-def emit_cells_at(
-    builder: Builder,
-    site: Site,
-    points: tuple[Tensor, Tensor],
-    sizes: tuple[Dim, Dim],
-    whole: type[np.signedinteger[Any]],
-) -> Cells:
-    """The same at pixels x and y that a site's own were made into, with an index of the type `whole`."""
-    (x, y), (height, width) = points, sizes
-    across, down = (_cell(builder, p, size, site.policy) for p, size in ((x, width), (y, height)))
-    inside = emit_inside(builder, site, across, down)
+    x, y = emit_pixels(builder, site, (height, width), 1)
+    across, down = (axis_cell(builder, p, size, site.policy) for p, size in ((x, width), (y, height)))
+    inside = emit_inside(builder, site.policy, (across, down))
     own = None if inside is None else as_own_mask(builder, site.mask, inside)
     mask = None if inside is None else builder.cast(inside, across.dtype)
-    columns, rows = _weights(builder, across, site.policy, None), _weights(builder, down, site.policy, mask)
+    columns, rows = axis_weights(builder, across, site.policy, None), axis_weights(builder, down, site.policy, mask)
     line = builder.dims_product([width, down.step])
-    index = _index(builder, site, across, down, whole)
+    index = linear_index(builder, site, (down, across), index_type(site))
     return Cells(index, columns, rows, across.step, line, down.step, inside, own)
 
 
-def _index(
-    builder: Builder, site: Site, across: AxisCell, down: AxisCell, whole: type[np.signedinteger[Any]]
-) -> Tensor:
-    """y*W + x, computed in fp32 where that is exact: one conversion instead of two."""
-    row, column = cast(Tensor, down.first), cast(Tensor, across.first)
-    pixels = known_product(site.image_size) if isinstance(across.size, int) else None
-    if pixels is None or pixels > EXACT or not row.dtype == column.dtype == np.float32:
-        row, column = builder.cast(row, whole), builder.cast(column, whole)
-    width = across.size if isinstance(across.size, int) else builder.cast(across.size, whole)
-    return builder.cast(builder.op("Add", builder.op("Mul", row, width), column), whole)
+def linear_index(builder: Builder, site: Site, cells: Sequence[AxisCell], whole: type[np.signedinteger[Any]]) -> Tensor:
+    """(z*H + y)*W + x of the first pixel, `cells` being those of the image's axes in their order.
+
+    It is computed in fp32 where that is exact: one conversion instead of several.
+    """
+    firsts = [cast(Tensor, cell.first) for cell in cells]
+    pixels = known_product(site.image_size) if isinstance(cells[-1].size, int) else None
+    if pixels is None or pixels > EXACT or not all(first.dtype == np.float32 for first in firsts):
+        firsts = [builder.cast(first, whole) for first in firsts]
+    index = firsts[0]
+    for first, cell in zip(firsts[1:], cells[1:], strict=True):
+        size = cell.size if isinstance(cell.size, int) else builder.cast(cell.size, whole)
+        index = builder.op("Add", builder.op("Mul", index, size), first)
+    return builder.cast(index, whole)
 
 
 @dataclass(frozen=True)
@@ -118,7 +112,7 @@ def emit_corners(builder: Builder, site: Site, image: Tensor) -> Corners:
     cells = emit_cells(builder, site, (builder.dim(image, 2), builder.dim(image, 3)))
     (left, right), (upper, lower) = cells.columns, cells.rows
     stacked = (builder.concat([left, right, left, right], 1), builder.concat([upper, upper, lower, lower], 1))
-    index = builder.op("Add", cells.index, emit_steps(builder, cells, index_type(site)))
+    index = builder.op("Add", cells.index, emit_steps(builder, (cells.down, cells.right), index_type(site)))
     return Corners(index, builder.op("Mul", *stacked), cells.mask)
 
 
@@ -177,12 +171,12 @@ class AxisCell:
         return float_type(self.p)
 
 
-def emit_inside(builder: Builder, site: Site, across: AxisCell, down: AxisCell) -> Tensor | None:
-    """The window as a boolean tensor [N, 1, Ho, Wo]; None when every coordinate is in it."""
-    window = WINDOWS[site.policy.window]
-    if site.policy.window == "all":
+def emit_inside(builder: Builder, policy: Policy, cells: Sequence[AxisCell]) -> Tensor | None:
+    """The window along all axes as a boolean tensor [N, 1, Ho, Wo]; None when every coordinate is in it."""
+    window = WINDOWS[policy.window]
+    if policy.window == "all":
         return None
-    tests = [*_tests(builder, across, window), *_tests(builder, down, window)]
+    tests = [test for cell in cells for test in _tests(builder, cell, window)]
     inside = tests[0]
     for test in tests[1:]:
         inside = builder.op("And", inside, test)
@@ -226,7 +220,8 @@ def index_type(site: Site) -> type[np.signedinteger[Any]]:
     return np.int32 if pixels is not None and pixels < INT32_LIMIT else np.int64
 
 
-def _cell(builder: Builder, p: Tensor, size: Dim, policy: Policy) -> AxisCell:
+def axis_cell(builder: Builder, p: Tensor, size: Dim, policy: Policy) -> AxisCell:
+    """The cell along one axis of a coordinate in pixels."""
     floor = builder.op("Floor", p)
     if isinstance(size, int):
         return AxisCell(p, size, floor, clamped(builder, floor, size, -2))
@@ -236,7 +231,7 @@ def _cell(builder: Builder, p: Tensor, size: Dim, policy: Policy) -> AxisCell:
     return AxisCell(p, size, floor, builder.clip(floor, 0.0, high), step)
 
 
-def _weights(builder: Builder, cell: AxisCell, policy: Policy, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+def axis_weights(builder: Builder, cell: AxisCell, policy: Policy, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     """Weights of both pixels of the cell along one axis, times the mask."""
     contained = is_inside_image(policy)
     clamps = policy.border == "border" and not contained
@@ -303,15 +298,18 @@ def _bound(builder: Builder, size: Dim, offset: int, dtype: Any) -> Tensor:
     return builder.cast(size if offset == 0 else builder.op("Add", size, offset), dtype)
 
 
-def emit_steps(builder: Builder, cells: Cells, whole: type[np.signedinteger[Any]]) -> Tensor:
-    """What the corners' indices have more than the first, [1, 4, 1, 1]: 0, 1, W, W+1."""
-    right, down = (np.array(steps, whole).reshape(1, 4, 1, 1) for steps in ((0, 1, 0, 1), (0, 0, 1, 1)))
-    if isinstance(cells.right, int) and isinstance(cells.down, int):
-        return builder.const(right * whole(cells.right) + down * whole(cells.down), whole)
-    columns, rows = (
-        builder.const(places * whole(step))
-        if isinstance(step, int)
-        else builder.op("Mul", builder.const(places), builder.cast(step, whole))
-        for places, step in ((right, cells.right), (down, cells.down))
-    )
-    return cast(Tensor, builder.op("Add", columns, rows))
+def emit_steps(builder: Builder, strides: Sequence[Dim], whole: type[np.signedinteger[Any]]) -> Tensor:
+    """What the corners' indices have more than the first, [1, 2^k, 1, 1], given what a step along each axis adds.
+
+    For the strides (W, 1) of two axes these are 0, 1, W, W+1.
+    """
+    corners = np.indices([2] * len(strides)).reshape(len(strides), 1, -1, 1, 1).astype(whole)
+    if all(isinstance(stride, int) for stride in strides):
+        return builder.const(sum(places * whole(own) for places, own in zip(corners, strides, strict=True)), whole)
+    parts = [
+        builder.const(places * whole(stride))
+        if isinstance(stride, int)
+        else builder.op("Mul", builder.const(places), builder.cast(stride, whole))
+        for places, stride in zip(corners[::-1], strides[::-1], strict=True)
+    ]
+    return reduce(lambda total, part: cast(Tensor, builder.op("Add", total, part)), parts)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import reduce
+from itertools import combinations
+
 import numpy as np
 
 from onnxgs_opt.ir import Tensor
@@ -25,14 +29,18 @@ def as_grid(builder: Builder, site: Site, image: Tensor, x: Tensor, y: Tensor) -
     return for_batch(builder, site.coordinate_views[0], image, builder.concat(of_one_shape(builder, x, y), 3))
 
 
-def of_one_shape(builder: Builder, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Both coordinates of every point, where one of them broadcasts along an axis of the other."""
-    if not _differ(x, y):
-        return x, y
-    if element_count(x) is not None and element_count(y) is not None:
-        whole = builder.const(np.broadcast_shapes(x.shape, y.shape), np.int64)
-        return builder.op("Expand", x, whole), builder.op("Expand", y, whole)
-    return builder.op("Expand", x, builder.op("Shape", y)), builder.op("Expand", y, builder.op("Shape", x))
+def of_one_shape(builder: Builder, *points: Tensor) -> tuple[Tensor, ...]:
+    """All coordinates of every point, where one of them broadcasts along an axis of another."""
+    if not any(_differ(p, q) for p, q in combinations(points, 2)):
+        return points
+    if all(element_count(p) is not None for p in points):
+        whole = builder.const(np.broadcast_shapes(*(p.shape for p in points)), np.int64)
+        return tuple(builder.op("Expand", p, whole) for p in points)
+    return tuple(reduce(_expanded(builder), (q for q in points if q is not p), p) for p in points)
+
+
+def _expanded(builder: Builder) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda own, other: builder.op("Expand", own, builder.op("Shape", other))
 
 
 def for_batch(builder: Builder, view: View, image: Tensor, grid: Tensor) -> Tensor:

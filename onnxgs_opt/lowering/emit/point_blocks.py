@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import islice
 from typing import Any, cast
 
 import numpy as np
@@ -16,9 +18,20 @@ import numpy as np
 from onnxgs_opt.ir import Body, Tensor, Variable
 from onnxgs_opt.ir.builder import Builder, Dim
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.lowering.emit.cells import INT32_LIMIT, Cells, as_own_mask, emit_cells_at, emit_pixels, emit_steps
+from onnxgs_opt.lowering.emit.cells import (
+    INT32_LIMIT,
+    as_own_mask,
+    axis_cell,
+    axis_weights,
+    emit_inside,
+    emit_steps,
+    float_type,
+    linear_index,
+)
 from onnxgs_opt.lowering.emit.coordinates import for_batch, of_one_shape
 from onnxgs_opt.lowering.emit.image_layouts import in_result_type, plus_items
+from onnxgs_opt.lowering.emit.operands import BORDERS
+from onnxgs_opt.lowering.emit.stacked import all_of, emit_axis_points, emit_axis_taps, specs_of
 from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import known_product
@@ -29,7 +42,7 @@ HALVES = 2
 
 @dataclass(frozen=True)
 class _Image:
-    """An image as it lies in memory, its sizes (N, C, H, W), and how many elements lie between neighbours there.
+    """An image as it lies in memory, its sizes (N, C, *S), and how many elements lie between neighbours there.
 
     `kind` is the integer type that holds every index. `guard` is a 0 of it whose making fails the run of an image that
     is too large for it; None where no image is.
@@ -72,38 +85,102 @@ class _Turns:
         return cast(Tensor, builder.op("Slice", rows, zero, self.count, zero))
 
 
+@dataclass(frozen=True)
+class _Reads:
+    """What is read of points in a row [1, 1, 1, P] and how much it counts.
+
+    `indices` add up to those of the taps, each combination of one of every group and the last group's the fastest, and
+    `steps` [1, C, ..., 1] to them; so multiply `weights`, of which there is a group an axis. `inside` is the window.
+    """
+
+    indices: list[list[Tensor]]
+    weights: list[list[Tensor]]
+    steps: Tensor
+    inside: Tensor | None
+
+
 def emit_point_blocks(builder: Builder, site: Site, points: int) -> tuple[Tensor, Tensor | None]:
-    """The samples and the mask of `Emitted` for a bilinear site with a known number of channels.
+    """The samples and the mask of `Emitted` for a site with a known number of channels and taps along every axis.
 
     Up to `points` are taken at a time.
     """
     image = _as_it_lies(builder, site)
-    *_, height, width = image.sizes
-    x, y = of_one_shape(builder, *emit_pixels(builder, site, (height, width), 1))
-    x, y = (for_batch(builder, site.coordinate_views[0], image.tensor, p) for p in (x, y))
-    sizes = [builder.dim(x, axis) for axis in (0, 2, 3)]
+    coordinates = of_one_shape(builder, *emit_axis_points(builder, site, image.sizes[2:]))
+    coordinates = tuple(for_batch(builder, site.coordinate_views[0], image.tensor, p) for p in coordinates)
+    rank = len(coordinates)
+    sizes = [builder.dim(coordinates[0], axis) for axis in (0, *range(2, 2 + rank))]
     turns = _turns(builder, builder.dims_product(sizes), points)
-    in_a_row = [builder.unsqueeze(turns.filled(builder, p), [0, 1, 2]) for p in (x, y)]
-    cells = emit_cells_at(builder, replace(site, mask=None), (in_a_row[0], in_a_row[1]), (height, width), image.kind)
-    index = builder.op("Mul", cells.index, image.pixel) if image.pixel != 1 else cells.index
+    in_a_row = [builder.unsqueeze(turns.filled(builder, p), [0, 1, 2]) for p in coordinates]
+    has_cells = set(site.kernels) == {"linear"} and site.policy.border in BORDERS
+    reads = (_cells if has_cells else _taps)(builder, site, image, in_a_row)
     if site.batch != 1:
-        index = builder.op("Add", builder.reshape(index, [-1]), _items(builder, image, turns, sizes))
-    weights = (in_result_type(builder, site, weight) for weight in (*cells.columns, *cells.rows))
-    inputs = [turns.of(builder, index, 2), *(turns.of(builder, weight, 3) for weight in weights)]
+        items = _items(builder, image, turns, sizes)
+        reads.indices[0] = [builder.op("Add", builder.reshape(index, [-1]), items) for index in reads.indices[0]]
+    inputs = [turns.of(builder, index, 1 + len(reads.indices)) for group in reads.indices for index in group]
+    weights = (in_result_type(builder, site, weight) for group in reads.weights for weight in group)
+    inputs += [turns.of(builder, weight, 1 + rank) for weight in weights]
     row = in_result_type(builder, site, builder.reshape(image.tensor, [1, -1]))
-    channels = cast(int, site.channels)
-    body = _Turn(builder, builder.concat([row] * HALVES, 0), _steps(builder, image, cells, channels), channels)
+    body = _Turn(builder, builder.concat([row] * HALVES, 0), cast(int, site.channels), reads)
     rows = turns.without_lacking(builder, body.of_all(inputs))
-    samples = builder.transpose(builder.reshape(rows, [*sizes, channels]), [0, 3, 1, 2])
-    return samples, _own_mask(builder, site, turns, x, cells.inside)
+    samples = builder.reshape(rows, [*sizes, cast(int, site.channels)])
+    mask = _own_mask(builder, site, turns, coordinates[0], reads.inside)
+    return builder.transpose(samples, [0, 1 + rank, *range(1, 1 + rank)]), mask
 
 
-def _own_mask(builder: Builder, site: Site, turns: _Turns, x: Tensor, inside: Tensor | None) -> Tensor | None:
+def _cells(builder: Builder, site: Site, image: _Image, points: Sequence[Tensor]) -> _Reads:
+    """Two pixels along each axis that never leave the image: one index a point, to which the corners' are steps."""
+    sizes = image.sizes[2:]
+    cells = [axis_cell(builder, p, size, site.policy) for p, size in zip(points, sizes, strict=True)]
+    inside = emit_inside(builder, site.policy, cells)
+    masks = [None if inside is None else builder.cast(inside, cells[0].dtype), *[None] * (len(cells) - 1)]
+    weights = [list(axis_weights(builder, cell, site.policy, mask)) for cell, mask in zip(cells, masks, strict=True)]
+    index = linear_index(builder, site, cells, image.kind)
+    index = builder.op("Mul", index, image.pixel) if image.pixel != 1 else index
+    strides = [builder.dims_product([*sizes[k + 1 :], cell.step]) for k, cell in enumerate(cells)]
+    corners = builder.reshape(emit_steps(builder, strides, image.kind), [1, 1, 1 << len(cells), 1])
+    corners = builder.op("Mul", corners, image.pixel) if image.pixel != 1 else corners
+    return _Reads([[index]], weights, _plus_channels(builder, image, site, corners, 1), inside)
+
+
+def _taps(builder: Builder, site: Site, image: _Image, points: Sequence[Tensor]) -> _Reads:
+    """Pixels of any kernel, each of which the border has an index of its own for."""
+    sizes = image.sizes[2:]
+    axes = [emit_axis_taps(builder, own, p, s) for own, p, s in zip(specs_of(site), points, sizes, strict=True)]
+    inside = all_of(builder, [axis.window for axis in axes])
+    strides = [builder.dims_product([*sizes[k + 1 :], image.pixel]) for k in range(len(axes))]
+    indices = [
+        [_strided(builder, builder.cast(index, image.kind), stride, image.kind) for index in axis.index]
+        for axis, stride in zip(axes, strides, strict=True)
+    ]
+    wide = np.result_type(*(float_type(p) for p in points))
+    weights = [axis.counted(builder, wide) for axis in axes]
+    if inside is not None:
+        weights[0] = [builder.op("Mul", weight, builder.cast(inside, wide)) for weight in weights[0]]
+    first = builder.const(np.zeros([1] * (3 + len(axes))), image.kind)
+    return _Reads(indices, weights, _plus_channels(builder, image, site, first, len(axes)), inside)
+
+
+def _strided(builder: Builder, index: Tensor, stride: Dim, kind: type[np.signedinteger[Any]]) -> Tensor:
+    if isinstance(stride, int):
+        return index if stride == 1 else cast(Tensor, builder.op("Mul", index, builder.const(stride, kind)))
+    return cast(Tensor, builder.op("Mul", index, builder.cast(stride, kind)))
+
+
+def _plus_channels(builder: Builder, image: _Image, site: Site, steps: Tensor, axes: int) -> Tensor:
+    """Steps [1, 1, *`axes`, 1] to elements of one channel, and to those of every other: [1, C, *`axes`, 1]."""
+    if image.guard is not None:
+        steps = builder.op("Add", steps, image.guard)
+    numbers = builder.const(np.arange(cast(int, site.channels)).reshape(1, -1, *[1] * (1 + axes)), image.kind)
+    far = image.channel if isinstance(image.channel, int) else builder.cast(image.channel, image.kind)
+    return cast(Tensor, builder.op("Add", steps, builder.op("Mul", numbers, far)))
+
+
+def _own_mask(builder: Builder, site: Site, turns: _Turns, p: Tensor, inside: Tensor | None) -> Tensor | None:
     if site.mask is None or inside is None:
         return None
     row = turns.without_lacking(builder, builder.reshape(inside, [-1]))
-    mask = builder.reshape(row, [builder.dim(x, axis) for axis in range(4)])
-    mask.shape = x.shape  # open sizes have the names that they have there, by which the model's own is compared
+    mask = builder.reshape(row, [builder.dim(p, axis) for axis in range(2 + len(site.kernels))])
+    mask.shape = p.shape  # open sizes have the names that they have there, by which the model's own is compared
     return as_own_mask(builder, site.mask, mask)
 
 
@@ -113,7 +190,7 @@ def _as_it_lies(builder: Builder, site: Site) -> _Image:
     view = replace(site.image, groups=(items, *axes, channels)) if channels_last else site.image
     tensor = emit_view(builder, view)
     told = (site.batch, site.channels, *site.image_size)  # by a Reshape, maybe, of a tensor of sizes that are left open
-    axes_of_all = (0, 3, 1, 2) if channels_last else range(4)
+    axes_of_all = (0, 1 + len(axes), *range(1, 1 + len(axes))) if channels_last else range(2 + len(axes))
     sizes = [own or builder.dim(tensor, axis) for own, axis in zip(told, axes_of_all, strict=True)]
     elements = known_product(told)
     is_short = site.index_type == "int32" if elements is None else elements < INT32_LIMIT
@@ -158,55 +235,52 @@ def _items(builder: Builder, image: _Image, turns: _Turns, sizes: Sequence[Dim])
     return turns.filled(builder, builder.op("Expand", starts, points))
 
 
-def _steps(builder: Builder, image: _Image, cells: Cells, channels: int) -> Tensor:
-    """What the elements of each corner in each channel have more than the first of the cell: [1, C, 4, 1]."""
-    corners = builder.reshape(emit_steps(builder, cells, image.kind), [1, 1, 4, 1])
-    if image.pixel != 1:
-        corners = builder.op("Mul", corners, image.pixel)
-    if image.guard is not None:
-        corners = builder.op("Add", corners, image.guard)
-    numbers = builder.const(np.arange(channels).reshape(1, -1, 1, 1), image.kind)
-    far = image.channel if isinstance(image.channel, int) else builder.cast(image.channel, image.kind)
-    return cast(Tensor, builder.op("Add", corners, builder.op("Mul", numbers, far)))
-
-
 @dataclass(frozen=True)
 class _Turn:
-    """What the Scan does for [HALVES, B] points: `image` [HALVES, E] read `steps` from each index, weighted, summed."""
+    """What the Scan does for [HALVES, B] points: `image` [HALVES, E] is read, weighted and summed as `reads` has it."""
 
     builder: Builder
     image: Tensor
-    steps: Tensor
     channels: int
+    reads: _Reads
 
     def of_all(self, inputs: Sequence[Tensor]) -> Tensor:
-        """The samples [P, C] of all turns, from indices and from weights left, right, above and below, each a turn."""
+        """The samples [P, C] of all turns, from the indices and the weights of `reads` in their order, each a turn."""
         outer = self.builder
         operands = [self._variable("operand", t, t.shape[1:] if t.shape else [HALVES, None]) for t in inputs]
         body = Body([], operands, [], name=outer.graph.fresh_name(f"{outer.prefix}/block"), opset=outer.opset)
         inside = Graph(body, outer.graph.envelope, outer.graph.folder, outer.graph.names())
         inside.outer = outer.graph
-        made = self._turn(Builder(inside, outer.prefix), operands[0], operands[1:])
-        made.dtype = inputs[1].dtype
+        made = self._turn(Builder(inside, outer.prefix), operands)
+        made.dtype = inputs[-1].dtype
         body.outputs = [made]
         result: Tensor = outer.op(
             "Scan",
             *inputs,
             body=body,
             num_scan_inputs=len(inputs),
-            dtype=inputs[1].dtype,
+            dtype=inputs[-1].dtype,
             shape=[None, None, self.channels],
         )
         return outer.reshape(result, [-1, self.channels])
 
-    def _turn(self, builder: Builder, index: Tensor, weights: Sequence[Tensor]) -> Tensor:
-        elements = builder.reshape(builder.op("Add", index, self.steps), [HALVES, -1])
+    def _turn(self, builder: Builder, operands: Sequence[Tensor]) -> Tensor:
+        count = sum(map(len, self.reads.indices))
+        index = _outer(builder, "Add", operands[:count], self.reads.indices)
+        elements = builder.reshape(builder.op("Add", index, self.reads.steps), [HALVES, -1])
         read = builder.op("GatherElements", self.image, elements, axis=1)
-        left, right, above, below = weights
-        corners = builder.op("Mul", builder.concat([left, right], 3), builder.concat([above, below], 2))
-        weighted = builder.op("Mul", builder.reshape(read, [HALVES, self.channels, 2, 2, -1]), corners)
-        planes = builder.split(builder.reduce_sum(weighted, [2, 3]), 1, [1] * self.channels)
+        weight = _outer(builder, "Mul", operands[count:], self.reads.weights)
+        taps = [len(group) for group in self.reads.weights]
+        weighted = builder.op("Mul", builder.reshape(read, [HALVES, self.channels, *taps, -1]), weight)
+        planes = builder.split(builder.reduce_sum(weighted, [*range(2, 2 + len(taps))]), 1, [1] * self.channels)
         return builder.concat([builder.reshape(plane, [-1, 1]) for plane in planes], 1)
 
     def _variable(self, name: str, like: Tensor, shape: Sequence[int | str | None]) -> Variable:
         return Variable(self.builder.graph.fresh_name(f"{self.builder.prefix}/{name}"), like.dtype, list(shape))
+
+
+def _outer(builder: Builder, op_type: str, operands: Sequence[Tensor], groups: Sequence[Sequence[Tensor]]) -> Tensor:
+    """Every combination of one operand of each group, a group along axis 2 and so on: [HALVES, 1, ..., B]."""
+    left = iter(operands)
+    stacked = [builder.concat(list(islice(left, len(group))), 2 + axis) for axis, group in enumerate(groups)]
+    return reduce(lambda total, part: cast(Tensor, builder.op(op_type, total, part)), reversed(stacked))

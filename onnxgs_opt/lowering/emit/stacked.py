@@ -55,13 +55,21 @@ class Stack:
 
 
 @dataclass(frozen=True)
-class _Axis:
-    """Index and weight of each pixel along one axis, and where it counts; True is everywhere."""
+class AxisTaps:
+    """Index and weight of each pixel along one axis, where it counts, and the window; None is everywhere."""
 
     index: list[Tensor]
     weights: list[Tensor]
     inside: list[Tensor | None]
     window: Tensor | None
+
+    def counted(self, builder: Builder, wide: Any) -> list[Tensor]:
+        """The weights in the type `wide`, 0 for a pixel that does not count."""
+        found = []
+        for weight, inside in zip(self.weights, self.inside, strict=True):
+            own = builder.cast(weight, wide)
+            found.append(own if inside is None else builder.op("Mul", own, builder.cast(inside, wide)))
+        return found
 
 
 def specs_of(site: Site) -> tuple[AxisSpec, ...]:
@@ -75,23 +83,23 @@ def emit_stack(builder: Builder, site: Site, image: Tensor) -> Stack:
     if site.kernels == BILINEAR:
         corners = emit_corners(builder, site, image)
         return Stack(corners.index, corners.weights, None, corners.mask)
-    points = emit_axis_points(builder, site, image)
-    sizes = [builder.dim(image, 2 + k) for k in range(len(points))]
-    axes = [_axis(builder, spec, p, size) for spec, p, size in zip(specs_of(site), points, sizes, strict=True)]
+    sizes = [builder.dim(image, 2 + k) for k in range(len(site.kernels))]
+    points = emit_axis_points(builder, site, sizes)
+    axes = [emit_axis_taps(builder, spec, p, size) for spec, p, size in zip(specs_of(site), points, sizes, strict=True)]
     index = _linear_index(builder, site, axes, sizes)
-    inside = _both(builder, [axis.window for axis in axes])
+    inside = all_of(builder, [axis.window for axis in axes])
     mask = None if inside is None else as_own_mask(builder, site.mask, inside)
     if all(len(axis.index) == 1 for axis in axes):
-        return Stack(index, None, _both(builder, [inside, *(axis.inside[0] for axis in axes)]), mask)
+        return Stack(index, None, all_of(builder, [inside, *(axis.inside[0] for axis in axes)]), mask)
     wide = np.result_type(*(float_type(p) for p in points))
-    parts = [_weights(builder, axis, wide) for axis in axes]
+    parts = [builder.concat(axis.counted(builder, wide), 1) for axis in axes]
     if inside is not None:
         parts[0] = builder.op("Mul", parts[0], builder.cast(inside, wide))
     return Stack(index, _outer(builder, "Mul", parts, axes), None, mask)
 
 
-def emit_axis_points(builder: Builder, site: Site, image: Tensor) -> list[Tensor]:
-    """Pixel coordinates [N, 1, Ho, Wo], one tensor for each axis of the image in its order.
+def emit_axis_points(builder: Builder, site: Site, sizes: Sequence[Dim]) -> list[Tensor]:
+    """Pixel coordinates [N, 1, Ho, Wo], one tensor for each axis of the image in its order, which has these sizes.
 
     Each is in its own type but for bilinear ones: a half that is added in a wider type rounds otherwise.
     """
@@ -103,15 +111,16 @@ def emit_axis_points(builder: Builder, site: Site, image: Tensor) -> list[Tensor
         points = [builder.squeeze(part, [2 + len(site.kernels)]) for part in parts[:: 1 if site.flipped else -1]]
         if site.coordinates == "pixel":
             return points
-        return [as_pixels(builder, site, p, builder.dim(image, 2 + k)) for k, p in enumerate(points)]
-    return list(emit_pixels(builder, site, (builder.dim(image, 2), builder.dim(image, 3)), 1)[::-1])
+        return [as_pixels(builder, site, p, size) for p, size in zip(points, sizes, strict=True)]
+    return list(emit_pixels(builder, site, (sizes[0], sizes[1]), 1)[::-1])
 
 
-def _axis(builder: Builder, spec: AxisSpec, p: Tensor, size: Dim) -> _Axis:
+def emit_axis_taps(builder: Builder, spec: AxisSpec, p: Tensor, size: Dim) -> AxisTaps:
+    """Write what a sampler takes along one axis at a coordinate in pixels."""
     o = arithmetic(builder, float_type(p))
     whole = o.num(size) if isinstance(size, int) else builder.cast(size, float_type(p))
     last = o.num(size - 1) if isinstance(size, int) else o.sub(whole, o.one)
-    found = _Axis([], [], [], _none_if_one(o, spec.window.condition(o, p, whole)))
+    found = AxisTaps([], [], [], _none_if_one(o, spec.window.condition(o, p, whole)))
     for i, weight in spec.kernel.at(o, p):
         index, inside = spec.border.index(o, i, last)
         found.index.append(clamp(o, index, last) if spec.border is ZEROS else index)
@@ -124,7 +133,7 @@ def _none_if_one(o: Arithmetic[Tensor], condition: Tensor) -> Tensor | None:
     return None if condition is o.one else condition
 
 
-def _linear_index(builder: Builder, site: Site, axes: Sequence[_Axis], sizes: Sequence[Dim]) -> Tensor:
+def _linear_index(builder: Builder, site: Site, axes: Sequence[AxisTaps], sizes: Sequence[Dim]) -> Tensor:
     """The place of each pixel in a plane, computed in fp32 where that is exact: one conversion instead of several."""
     pixels = known_product(site.image_size)
     floats = {float_type(i) for axis in axes for i in axis.index} == {np.dtype(np.float32)}
@@ -143,16 +152,7 @@ def _stride(builder: Builder, stride: Dim, kind: Any) -> Any:
     return builder.const(stride, kind) if isinstance(stride, int) else builder.cast(stride, kind)
 
 
-def _weights(builder: Builder, axis: _Axis, wide: Any) -> Tensor:
-    """The weights of one axis, 0 for a pixel that does not count."""
-    found = []
-    for weight, inside in zip(axis.weights, axis.inside, strict=True):
-        own = builder.cast(weight, wide)
-        found.append(own if inside is None else builder.op("Mul", own, builder.cast(inside, wide)))
-    return builder.concat(found, 1)
-
-
-def _outer(builder: Builder, op_type: str, parts: Sequence[Tensor], axes: Sequence[_Axis]) -> Tensor:
+def _outer(builder: Builder, op_type: str, parts: Sequence[Tensor], axes: Sequence[AxisTaps]) -> Tensor:
     """Every combination of what is stacked along axis 1 of the parts, the last part's the fastest.
 
     As many are stacked as `axes` have taps: an axis of size 1 may have a name in the file.
@@ -171,6 +171,7 @@ def _outer(builder: Builder, op_type: str, parts: Sequence[Tensor], axes: Sequen
     return builder.reshape(total, [0, int(np.prod([counts[k] for k in several])), *points])
 
 
-def _both(builder: Builder, conditions: Sequence[Tensor | None]) -> Tensor | None:
+def all_of(builder: Builder, conditions: Sequence[Tensor | None]) -> Tensor | None:
+    """Where all conditions hold; None, which is everywhere, where there are none."""
     given = [condition for condition in conditions if condition is not None]
     return reduce(lambda a, b: builder.op("And", a, b), given) if given else None
