@@ -68,9 +68,10 @@ class Count:
 
 @dataclass(frozen=True)
 class SitePolicy:
-    """What a site computes: `border` names what happens outside the image ("zeros", "interior", ...).
+    """What a site computes: `kind` in words, which may have sizes ("deformable convolution (3 x 3, pad 1)").
 
-    `coordinates` is "pixel" or "normalised"; `align_corners` is None for pixels; `layout` is the image's.
+    `border` names what happens outside the image ("zeros", "interior", ...). `coordinates` is "pixel" or "normalised";
+    `align_corners` is None for pixels; `layout` is the image's.
     """
 
     kind: str
@@ -91,7 +92,7 @@ class SiteError:
 
 @dataclass(frozen=True)
 class SiteReport:
-    """One site, lowered or kept: `grid` is one tensor's name or those of x and y, `reads` are node names.
+    """One site, lowered or kept: `grid` is one tensor's name or several ones, x first, `reads` are node names.
 
     `reason` says why `lowering` was chosen, `refusals` why each other one could not be. `body` is the path of the If,
     Loop or Scan body that holds it, empty for the main graph. `domain` has the sizes that its proof covers, None for

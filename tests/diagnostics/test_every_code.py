@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import onnx
 import onnx.parser
 import pytest
 
 from onnxgs_opt import optimize
 from onnxgs_opt.diagnostics import CODES
+from onnxgs_opt.report.model import schema, to_dict
 from tests.fixtures.size_limits import Limits
 from tests.fixtures.text import CELL, FIRST_THREE, INDICES, READS, TERMS, WEIGHTS
 
@@ -223,8 +225,9 @@ ELSEWHERE = {
 
 
 def said(model: onnx.ModelProto, options: Mapping[str, Any]) -> set[str]:
-    """The codes of a report, sites included."""
+    """The codes of a report, sites included; as JSON it obeys its schema."""
     report = optimize(model, **options).report
+    jsonschema.validate(to_dict(report), schema(), jsonschema.Draft202012Validator)
     return {each.code for each in (*report.near_misses, *report.hazards)} | {site.rule for site in report.sites}
 
 

@@ -7,11 +7,13 @@ import re
 from dataclasses import replace
 from fractions import Fraction
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
+from onnxgs_opt import optimize
 from onnxgs_opt.diagnostics import CODES
 from onnxgs_opt.report.model import (
     EXIT_CODES,
@@ -36,6 +38,9 @@ from onnxgs_opt.runtime.tensorrt.engine import Engine, EngineBefore, EngineTime
 from onnxgs_opt.samplers.border import BORDERS, CYLINDER, BorderName
 from onnxgs_opt.samplers.policy import WINDOWS, Policy
 from onnxgs_opt.tuning.measurement import Measurement
+from tests.fixtures.kernels import Spelling, build
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 POLICY = SitePolicy("bilinear", "interior", "pixel", None, "NCHW", "float32")
 SITE = SiteReport(
@@ -92,6 +97,23 @@ def test_schema_is_a_schema() -> None:
 
 @pytest.mark.parametrize("report", [EMPTY, FULL, NEAR_MISSES_ONLY, MISMATCH, TIMED, UNBUILT])
 def test_json_obeys_the_schema(report: Report) -> None:
+    jsonschema.validate(json.loads(to_json(report)), schema(), jsonschema.Draft202012Validator)
+
+
+OTHER_KINDS = {
+    "resizes/linear.st.onnx": "GSO004",
+    "deform_exports/package_v2.nd12.onnx": "GSO006",
+    "rois/rows_weights.ts.st.onnx": "GSO007",
+    "attention/points.ts17.st.onnx": "GSO008",
+}
+
+
+@pytest.mark.parametrize("model", [*OTHER_KINDS, Spelling("linear", 1), Spelling("nearest", 3)], ids=str)
+def test_json_of_other_kinds_obeys_the_schema(model: str | Spelling) -> None:
+    """They have one tensor of coordinates in a list, or three, and are named in many words."""
+    given = build(model) if isinstance(model, Spelling) else FIXTURES / model
+    report = optimize(given, dry_run=True).report
+    assert OTHER_KINDS.get(str(model), "GSO005") in {site.rule for site in report.sites}
     jsonschema.validate(json.loads(to_json(report)), schema(), jsonschema.Draft202012Validator)
 
 
