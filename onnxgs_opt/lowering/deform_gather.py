@@ -31,6 +31,7 @@ from onnxgs_opt.lowering.deform_samples import (
     emit_weighed,
     sampler_at,
 )
+from onnxgs_opt.lowering.deform_taps import emit_taps, has_few_taps
 from onnxgs_opt.lowering.emit.cells import INT32_LIMIT, emit_corners
 from onnxgs_opt.lowering.emit.image_layouts import plus_items
 from onnxgs_opt.lowering.emit.views import emit_view
@@ -118,7 +119,12 @@ class _Reads:
 def _emit_reads(builder: Builder, site: DeformSite) -> _Reads:
     """What is read, where, and how much of it counts."""
     own = site.geometry
-    image, pixels = emit_view(builder, site.image), emit_pixels(builder, site, emit_offsets(builder, site))
+    image = emit_view(builder, site.image)
+    if has_few_taps(site):
+        batch, _, height, width, _, *positions = cast("tuple[int, ...]", site.sizes)
+        index, shares = emit_taps(builder, site)
+        return _Reads(_emit_rows(builder, site, image, height * width), index, shares, [batch, *positions])
+    pixels = emit_pixels(builder, site, emit_offsets(builder, site))
     dims = [builder.dim(pixels[0], axis) for axis in (0, 2, 3)]
     y, x = (View(tensor.name, ((0,), (1,), (2, 3))) for tensor in pixels)
     corners = emit_corners(builder, sampler_at(site, site.image, y, x), image)

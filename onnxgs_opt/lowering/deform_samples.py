@@ -23,7 +23,7 @@ from onnxgs_opt.lowering.grid_sample import from_edges
 from onnxgs_opt.samplers.deform import DeformSite
 from onnxgs_opt.samplers.policy import Policy
 from onnxgs_opt.samplers.site import AS_IT_IS, Site
-from onnxgs_opt.samplers.view import View, known_product
+from onnxgs_opt.samplers.view import Array, View, known_product
 
 Dims = Sequence[Dim]
 """N, Ho and Wo."""
@@ -66,11 +66,23 @@ def _view(t: Tensor) -> View:
 
 
 def is_small(site: DeformSite) -> bool:
+    """Whether `grid-sample` may read at places that are a table, and that is small."""
+    return has_small_table(site) and from_edges(as_sampler(site))
+
+
+def has_small_table(site: DeformSite) -> bool:
     """Whether the places of all points are a small table: a node is then most of the time that it takes."""
     sizes = [size for size in site.sizes[2:4] + site.sizes[5:] if size is not None]
-    is_static = len(sizes) == len(PLAIN)
-    table = 2 * site.geometry.points * prod(sizes[2:])
-    return is_static and table <= MOST_PLACES and from_edges(as_sampler(site))
+    return len(sizes) == len(PLAIN) and 2 * site.geometry.points * prod(sizes[2:]) <= MOST_PLACES
+
+
+def places_of(site: DeformSite) -> Array:
+    """Where the points of a kernel are without offsets, in pixels: [points, 2, Ho * Wo], y before x."""
+    own = site.geometry
+    positions = np.indices(cast("tuple[int, ...]", site.sizes[5:])).reshape(2, -1)
+    points = np.stack(np.divmod(np.arange(own.points), own.kernel[1]), 1)
+    corner = points * own.dilations - np.array(own.pads[:2])
+    return np.asarray(corner[:, :, None] + positions * np.array(own.strides)[:, None])
 
 
 def _normalised(site: DeformSite, image: Tensor, grid: Tensor) -> Site:
@@ -83,10 +95,7 @@ def _normalised(site: DeformSite, image: Tensor, grid: Tensor) -> Site:
 def _emit_grid(builder: Builder, site: DeformSite, offsets: Sequence[Tensor], items: Dim) -> Tensor:
     """The points [N * offset groups, points, Ho * Wo, 2], x before y, from -1 to 1; both are made by the same nodes."""
     own, sizes = site.geometry, cast("tuple[int, ...]", site.sizes)
-    positions, half = np.indices(sizes[5:]).reshape(2, -1), np.array(sizes[3:1:-1])[:, None] / 2
-    points = np.stack(np.divmod(np.arange(own.points), own.kernel[1]), 1)
-    corner = points * own.dilations - np.array(own.pads[:2])
-    places = corner[:, :, None] + positions * np.array(own.strides)[:, None] + 0.5
+    half, places = np.array(sizes[3:1:-1])[:, None] / 2, places_of(site) + 0.5
     parts = [builder.reshape(part, [items, own.points, 2 // len(offsets), prod(sizes[5:])]) for part in offsets]
     both = builder.concat(parts[::-1], 2) if len(parts) > 1 else builder.op("Gather", parts[0], XY, axis=2)
     moved = builder.op("Add", both, places[:, ::-1].astype(np.float32))

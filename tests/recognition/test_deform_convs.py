@@ -108,6 +108,7 @@ READ = {
     "groups": Spelling(groups=2, made=32, fold="conv", pad=(0, 2)),
     "both groups": Spelling(channels=8, groups=2, offset_groups=4, made=32, batch=2, bias="added"),
     "one position": Spelling(size=(3, 3), pad=(0, 0), fold="conv3d"),
+    "halves of a square": Spelling(size=(8, 8), pad=(2, 2), offsets="halves", batch=3),
 }
 """What is written whole as reads of weighted pixels."""
 
@@ -119,8 +120,11 @@ def samplers_kept(model: onnx.ModelProto) -> set[str]:
     }
 
 
+@pytest.mark.parametrize("most", [MOST_PLACES, 0])
 @pytest.mark.parametrize("name", READ)
-def test_without_the_node_weighted_pixels_are_read(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_node_weighted_pixels_are_read(name: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a small table of places by the same nodes for rows and columns, where all channels are read at one place."""
+    monkeypatch.setattr("onnxgs_opt.lowering.deform_samples.MOST_PLACES", most)
     own = READ[name]
     model = build(own)
     graph, found = looked_at(model)
@@ -137,6 +141,8 @@ def test_without_the_node_weighted_pixels_are_read(name: str, monkeypatch: pytes
         assert seen.status == "ok", seen.worst
         lowered = lower(graph, [site], {site.id: form}).to_proto()
         assert not samplers_kept(lowered)
+        is_few = most > 0 and own.groups == own.offset_groups == 1
+        assert [n.op_type for n in lowered.graph.node].count("Floor") == (1 if is_few else 2)
         assert any(n.op_type == "Scan" for n in lowered.graph.node) == (form == "blocked-gather")
         expected = truth(own, feeds)
         expected = expected.transpose(0, 2, 3, 1) if own.fold == "rows" else expected
