@@ -283,7 +283,10 @@ def _floats(kind: Any) -> np.dtype[Any]:
 def _loose_values(
     shape: tuple[int, ...], others: Sequence[tuple[int, ...]], rng: np.random.Generator, kind: Any
 ) -> Array:
-    """Pixels and normalised coordinates of every image size that the other inputs may have."""
+    """Pixels and normalised coordinates of every image size that the other inputs may have.
+
+    Halves are no further outside than that twice a size times them is finite: what infinite coordinates read is free.
+    """
     spans = sorted({s for dims in others if len(dims) >= 2 for s in dims[-3:] if s > 1}) or [8, 32]
     require_array(shape)
     count = math.prod(shape)
@@ -292,7 +295,11 @@ def _loose_values(
     for span in spans:
         p = pixels(span, 2 * share, rng, kind)
         parts += [p[:share], normalised(p[share:], span, align_corners=True)]
-    return np.asarray(rng.permutation(np.concatenate(parts))[:count].reshape(shape))
+    values = np.asarray(rng.permutation(np.concatenate(parts))[:count].reshape(shape))
+    if values.dtype != np.float16:
+        return values
+    furthest = np.float16(np.finfo(np.float16).max / (4 * max(spans)))
+    return np.clip(values, -furthest, furthest)
 
 
 def _plain_values(shape: tuple[int, ...], kind: Any, rng: np.random.Generator) -> Array:

@@ -41,3 +41,16 @@ def test_what_is_compared_is_no_coordinate() -> None:
     chain = "q = Greater(p, one) r = Cast <to = 1> (q) whole = Floor(r)"
     run = next(model_runs(parser.parse_model(MODEL.replace("CHAIN", chain)), {}, {}, 0, []))
     assert np.abs(run.feeds["p"]).max() < 6
+
+
+def test_halves_stay_finite_on_the_way_to_pixels() -> None:
+    """Infinite coordinates may read anything: a model that computes with them in halves differs from any form of it."""
+    text = """<ir_version: 8, opset_import: ["": 20]>
+g (float16[1, 3, 89, 64] image, float16[1, 9, 90, 2] places) => (float16[1, 3, 9, 90] out) {
+   grid = Add (places, places)
+   out = GridSample (image, grid)
+}"""
+    for run in model_runs(parser.parse_model(text), {}, {}, 0, []):
+        places = run.feeds["places"]
+        assert (places.dtype, np.abs(places).max() > 100) == (np.float16, True)
+        assert np.isfinite(places * np.float16(2 * 89)).all()
