@@ -13,12 +13,16 @@ from onnxgs_opt.ir.builder import Builder, Dim
 from onnxgs_opt.lowering.base import EXACT, SLOPE, OfNoSampler, Tolerance
 from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.target import Target
+from onnxgs_opt.samplers.resampling import Resampling
 from onnxgs_opt.samplers.resize import ResizedAxis, ResizeSite
 
 FIRST_OPSET = 11
 OPTIONAL_INPUTS_SINCE = 13
 PLANE = 2
 """Axes that a cubic Resize has in onnxruntime."""
+
+WHOLE_PIXELS = ("align_corners", "asymmetric")
+"""Transforms in which the first sample is the first pixel."""
 
 HALF_ROUNDINGS = 8 * 2.0**-10
 """Of halves around 1, a rounding of every weight and product of a bilinear sample."""
@@ -37,11 +41,25 @@ def resize_refusal(site: ResizeSite, target: Target) -> str | None:
         return f"runtimes have no Resize of {site.dtype}"
     if site.resampling.mode != "nearest" and len(site.axes) > PLANE + (site.resampling.mode == "linear"):
         return f"runtimes have no {site.resampling.mode} Resize along {len(site.axes)} axes"
-    volume = site.resampling.mode == "linear" and len(site.axes) > PLANE
-    if volume and Quirk.NO_LINEAR_RESIZE_OF_VOLUMES in target.quirks:
-        return f"{target.runtime} has no linear Resize along three axes"
+    if (other := _otherwise(site, target)) is not None:
+        return other
     if any(map(_needs_scale, site.axes)) and not all(map(_has_scale, site.axes)):
         return "one of its axes needs a scale, of another one a scale would not make its size"
+    return None
+
+
+def _otherwise(site: ResizeSite, target: Target) -> str | None:
+    """Say what the target's own Resize does otherwise than ONNX has it."""
+    own, quirks = site.resampling, target.quirks
+    if own.mode == "linear" and len(site.axes) > PLANE and Quirk.NO_LINEAR_RESIZE_OF_VOLUMES in quirks:
+        return f"{target.runtime} has no linear Resize along three axes"
+    whole = own.transform in WHOLE_PIXELS and own.coefficient == Resampling.coefficient and not own.exclude_outside
+    if own.mode == "cubic" and not whole and Quirk.CUBIC_RESIZE_IS_OF_WHOLE_PIXELS in quirks:
+        return (
+            f"{target.runtime} runs another cubic Resize, but where one aligns corners or is asymmetric, with a = -3/4"
+        )
+    if own.mode == "nearest" and own.rounding.endswith("ceil") and Quirk.NEAREST_RESIZE_ROUNDS_DOWN in quirks:
+        return f"{target.runtime} rounds down where a Resize is to round up"
     return None
 
 

@@ -58,6 +58,12 @@ class Quirk(Enum):
     NO_LINEAR_RESIZE_OF_VOLUMES = auto()
     """A linear Resize of other tensors than [N, C, W] and [N, C, H, W] does not run."""
 
+    CUBIC_RESIZE_IS_OF_WHOLE_PIXELS = auto()
+    """A cubic Resize reads other pixels unless it aligns corners or is asymmetric, with the default weights."""
+
+    NEAREST_RESIZE_ROUNDS_DOWN = auto()
+    """A Resize of the nearest pixel rounds down, or halves down, where it is to round up."""
+
     NO_DEFORM_CONV = auto()
     """A DeformConv does not load."""
 

@@ -45,6 +45,8 @@ class Mnn:
             Quirk.NO_FUNCTIONS,
             Quirk.NO_DEFORM_CONV,
             Quirk.NO_LINEAR_RESIZE_OF_VOLUMES,
+            Quirk.CUBIC_RESIZE_IS_OF_WHOLE_PIXELS,
+            Quirk.NEAREST_RESIZE_ROUNDS_DOWN,
             Quirk.OLD_ROI_ALIGN_IS_HALF_PIXEL,
             Quirk.GRID_SAMPLE_DOES_NOT_MIRROR,
             Quirk.CUBIC_GRID_SAMPLE_IS_LINEAR,

@@ -299,7 +299,7 @@ def _loose_values(
     if values.dtype != np.float16:
         return values
     furthest = np.float16(np.finfo(np.float16).max / (4 * max(spans)))
-    return np.clip(values, -furthest, furthest)
+    return np.asarray(np.clip(values, -furthest, furthest))
 
 
 def _plain_values(shape: tuple[int, ...], kind: Any, rng: np.random.Generator) -> Array:

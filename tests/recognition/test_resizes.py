@@ -26,7 +26,7 @@ from onnxgs_opt.passes.lower_sites import lower
 from onnxgs_opt.recognition import KINDS
 from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.runtime.ort import open_session
-from onnxgs_opt.samplers.resampling import Resampling, taps
+from onnxgs_opt.samplers.resampling import KNOWN, Resampling, taps
 from onnxgs_opt.samplers.resize import ResizedAxis, ResizeSite
 from onnxgs_opt.validation.check_resize import longest, resize_check
 from onnxgs_opt.validation.terms import Terms
@@ -511,6 +511,18 @@ def test_what_runtimes_have_no_resize_for_is_refused() -> None:
     volume, _ = resized(onnx.load(MODELS / "trilinear.st.onnx"))
     assert resize_refusal(volume, Target(17)) is None
     assert "mnn has no linear Resize along three axes" in (resize_refusal(volume, Target(17, "mnn")) or "")
+
+
+def test_modes_that_mnn_computes_otherwise_are_refused_for_it() -> None:
+    """As it runs them: tests/runtime/test_mnn.py."""
+    site, _ = resized(onnx.load(MODELS / "bicubic.st.onnx"))
+    taken = {own for own in KNOWN if resize_refusal(replace(site, resampling=own), Target(17, "mnn")) is None}
+    assert {own for own in taken if own.mode == "cubic"} == {
+        Resampling("cubic", transform) for transform in ("align_corners", "asymmetric")
+    }
+    assert {own.rounding for own in taken if own.mode == "nearest"} == {"floor", "round_prefer_floor"}
+    assert {own for own in KNOWN if own.mode == "linear"} <= taken
+    assert all(resize_refusal(replace(site, resampling=own), Target(17)) is None for own in KNOWN)
 
 
 @pytest.mark.parametrize("op", ["Mul", "Add", "Mul, Add"])

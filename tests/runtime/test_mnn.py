@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import parser
+from onnx.reference import ReferenceEvaluator
 
 from onnxgs_opt import optimize
 from onnxgs_opt.errors import RunError
@@ -129,6 +130,24 @@ def test_a_linear_resize_of_images_is_loaded() -> None:
     x = np.arange(6, dtype=F32).reshape(1, 1, 2, 3)
     (found,) = run(volume("float[1, 1, 2, 3] x) => (float[1, 1, 2, 6] y", RESIZE, "1,1,1,2"), x=x)
     assert found[0, 0, 0].tolist() == pytest.approx([0, 0.25, 0.75, 1.25, 1.75, 2])
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_right"),
+    [
+        ('"cubic", coordinate_transformation_mode = "align_corners"', True),
+        ('"cubic", coordinate_transformation_mode = "half_pixel"', False),
+        ('"cubic", coordinate_transformation_mode = "asymmetric", cubic_coeff_a = -0.5', False),
+        ('"nearest", coordinate_transformation_mode = "asymmetric", nearest_mode = "floor"', True),
+        ('"nearest", coordinate_transformation_mode = "asymmetric", nearest_mode = "round_prefer_ceil"', False),
+    ],
+)
+def test_which_resizes_are_right_there(mode: str, is_right: bool) -> None:
+    """The words of docs/runtimes.md and two quirks; where one is mended, `resize` may write it."""
+    x = np.random.default_rng(0).standard_normal((1, 2, 7, 9)).astype(F32)
+    text = volume("float[1, 2, 7, 9] x) => (float[1, 2, 14, 18] y", f"y = Resize <mode = {mode}> (x, e, s)", "1,1,2,2")
+    expected = ReferenceEvaluator(parser.parse_model(HEAD + text)).run(None, {"x": x})[0]
+    assert np.allclose(run(text, x=x)[0], expected, atol=1e-4) == is_right
 
 
 def test_a_volume_beside_a_sampler_ends_no_process(tmp_path: Path) -> None:
