@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from onnxgs_opt.ir import Constant, Node, Tensor
@@ -77,14 +78,14 @@ def joins_of(
     rounded = _rounded(scope)
     flow: dict[str, frozenset[Part]] = {}
     for node in scope.own:
-        op = operator(node)
+        op, contracts = operator(node), _contracts(node)
         if op in READS and counts(node, facts):
             flow[node.outputs[0].name] = frozenset(((node.outputs[0].name, ""),))
             continue
-        if op not in CARRIES and not (op == "Gather" and _selects(node, facts)):
+        if op not in CARRIES and not contracts and not (op == "Gather" and _selects(node, facts)):
             continue
         parts = [flow[t.name] for t in node.inputs if t.name in flow]
-        union = frozenset[Part]().union(*parts)
+        union = _together(node, parts)
         if len(union) > MAX_READS or any(t.name in crowded for t in node.inputs):
             crowded.update({t.name for t in node.outputs} - rounded)
         if not parts or len(union) > MAX_READS:
@@ -93,11 +94,31 @@ def joins_of(
             if tensor.name in rounded:
                 continue
             flow[tensor.name] = union
-            if op in CONTRACTIONS or (op in PARTS and len(union) == 1):
+            if contracts or (op in PARTS and len(union) == 1):
                 flow[tensor.name] = frozenset((read, tensor.name) for read, _ in union)
-        if op in CONTRACTIONS or (op in SUMS and len(union) > max(map(len, parts))):
-            whole = op not in CONTRACTIONS and not any(part for _, part in union)
+        if contracts or (op in SUMS and len(union) > max(map(len, parts))):
+            whole = not contracts and not any(part for _, part in union)
             yield Join(node, frozenset(read for read, _ in union), whole, len(union))
+
+
+def _together(node: Node, parts: Sequence[frozenset[Part]]) -> frozenset[Part]:
+    """The parts of reads that come together in a node; windows of one read, side by side, are a part by themselves."""
+    union = frozenset[Part]().union(*parts)
+    reads = {read for read, _ in union}
+    is_one = operator(node) == "Concat" and len(reads) == 1
+    return frozenset((read, node.outputs[0].name) for read in reads) if is_one else union
+
+
+def _contracts(node: Node) -> bool:
+    """Whether a node sums over axes: by its operator, or as a convolution of each channel by itself in blocks.
+
+    Blocks lie side by side, so that no element has a part in two of them.
+    """
+    if operator(node) != "Conv":
+        return operator(node) in CONTRACTIONS
+    _, channels, *window = next((t.shape for t in node.inputs[1:2] if isinstance(t, Constant)), (0, 0))
+    side_by_side = window == list(node.attrs.get("strides", ()))
+    return side_by_side and channels == 1 < math.prod(window) <= MAX_READS
 
 
 def single_reads(scope: Scope, facts: Mapping[str, Fact]) -> Iterator[Join]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from onnxgs_opt.ir.def_use import Scope
+from onnxgs_opt.ir.operators import ARITHMETIC, MOVES, operator
 from onnxgs_opt.recognition.algebra.expression import walk
 from onnxgs_opt.recognition.lifting.lift import Element, Known, Lift
 from onnxgs_opt.recognition.lifting.rule import Index
@@ -20,6 +22,13 @@ SEVERAL = "GSO104"
 
 COORDINATE_MISSES = frozenset(("GSO102", "GSO103", "GSO108", "GSO109"))
 """Misses that may be of how a coordinate is made: clamped, mirrored or mixed before it is rounded."""
+
+
+TABULATES = ARITHMETIC | MOVES | {"Concat", "Conv", "Pad"}
+"""What may be between an image and a table made of it, of which a read takes the place of two."""
+
+MAX_TABLE = 24
+"""Tensors behind such a table that are looked at."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,9 @@ def other_cuts(cuts: Cuts, miss: Miss, lift: Lift) -> list[Cuts]:
     out = []
     if miss.degenerate and not cuts.through:
         out.append(replace(cuts, through=True))
+    table = _tabulated(lift) if miss.code == SEVERAL and cuts.stop is None and not cuts.through else None
+    if table is not None:
+        out.append(replace(cuts, through=True, stop=table))
     if miss.split is not None and cuts.split is None:
         out.append(replace(cuts, stop=miss.split[0], split=miss.split[1:]))
     if miss.code in COORDINATE_MISSES and not (cuts.coordinates or cuts.counted) and lift.rounded:
@@ -95,6 +107,35 @@ def other_cuts(cuts: Cuts, miss: Miss, lift: Lift) -> list[Cuts]:
     if miss.beside and not cuts.grids:
         out.append(replace(cuts, grids=True))
     return out
+
+
+def _tabulated(lift: Lift) -> str | None:
+    """The last tensor that all of the images are made of alone: of its pixels and their differences, say."""
+    images = sorted(lift.images)
+    common = set[str].intersection(*(set(_behind(lift, image)) for image in images)) if images else set()
+    for name in sorted(common, key=lift.place_of, reverse=True):
+        ends = {end for image in images for end, is_end in _behind(lift, image, name).items() if is_end}
+        if ends == {name}:
+            return name
+    return None
+
+
+def _behind(lift: Lift, image: str, source: str = "") -> dict[str, bool]:
+    """The tensors that an image is computed of, as far as a table of differences goes, and whether that ends there.
+
+    It ends at the `source`. Tables that are fixed are left out.
+    """
+    seen: dict[str, bool] = {}
+    pending = deque([image])
+    while pending and len(seen) < MAX_TABLE:
+        name = pending.popleft()
+        if name in seen or lift.is_fixed(name):
+            continue
+        node = None if name == source else lift.maker(name)
+        seen[name] = node is None or operator(node) not in TABULATES
+        if node is not None and not seen[name]:
+            pending += [t.name for t in (node.inputs[:1] if operator(node) in MOVES else node.inputs) if t.name]
+    return seen | dict.fromkeys(pending, True)
 
 
 def _before_every_read(lift: Lift) -> frozenset[str]:

@@ -51,7 +51,7 @@ class EverySize:
         self._sizes.look_at(self._scope.backward_slice([output]))
         nodes = of_claim(self._scope, output, names)
         found = self._sizes.breaks(nodes) or self._broken_dims(names) or self._rounded(nodes, names[1:])
-        found = found or self._counted(nodes) or self._confused(nodes)
+        found = found or self._counted(nodes) or self._confused(nodes) or self._unshaped(image)
         if found is None and (spatial := self._dynamic(image)):
             reach = None if image.split is not None else self._sizes.reach(spatial)
             computed = [n for n in nodes if not all(self._sizes.is_sized(t.name) for t in n.outputs)]
@@ -70,6 +70,13 @@ class EverySize:
     def _broken_dims(self, names: Iterable[str]) -> Break | None:
         states = (self._sizes.states.get(name, State()) for name in names)
         return next((b for state in states if (b := state.first_break(values=False)) is not None), None)
+
+    def _unshaped(self, image: View) -> Break | None:
+        """An image that has no shape at some of the sizes that are analysed: there the model does not run, say."""
+        if self._sizes.states.get(image.tensor, State()).dims is not None:
+            return None
+        node, _ = self._scope.producer.get(image.tensor, (None, 0))
+        return Break("" if node is None else node.name, f"'{image.tensor}' has no shape at some sizes")
 
     def _confused(self, nodes: Iterable[Node]) -> Break | None:
         """Two numbers made of sizes that are not the same formula, and the same at every set: nothing tells them apart.

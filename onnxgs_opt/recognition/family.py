@@ -50,14 +50,17 @@ class _Along:
 def recognise_any(algebra: Algebra, root: Expr, grids: bool = False, like: Sampler | None = None) -> Match | Miss:
     """Decide whether `root` samples one tensor by any kernel along one to three axes; see `matcher.recognise`.
 
-    `like` is what it is at other sizes: of two rows a mirrored image is a repeated one, too.
+    `like` is what it is at other sizes: of two rows a mirrored image is a repeated one, too, and where windows of two
+    pixels begin no coordinate says.
     """
     reads = reads_of(root)
     if isinstance(reads, Miss):
-        return reads
+        return replace(reads, degenerate=like is not None and reads.code == "GSO111")
     found = coordinates_of(algebra, reads)
     if isinstance(found, Miss):
         return found
+    if like is not None and len(found) < len(like):
+        return Miss(f"the reads depend on {len(found)} of {len(like)} coordinates", len(reads), degenerate=True)
     if any(c.leaf.integral and (c.slope == 1 or len(reads) == 1) for c in found):
         return Miss("what is rounded is an integer, no coordinate", len(reads))
     if len(found) > MAX_AXES:

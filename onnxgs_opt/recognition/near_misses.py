@@ -101,6 +101,9 @@ def unsized(scope: Scope, facts: Mapping[str, Fact], output: str) -> str:
             continue
         shapes = [facts.get(tensor.name, UNKNOWN).shape for tensor in node.inputs if tensor.name]
         made = next((t.name for t in node.outputs if facts.get(t.name, UNKNOWN).shape is None), None)
+        if made is not None and None not in shapes and operator(node) in ELEMENTWISE:
+            given = " and ".join(str(list(shape)) for shape in shapes)  # type: ignore[arg-type]
+            return f"at '{node.name}', shapes {given} do not fit together"
         if made is not None and None not in shapes:
             return f"at '{node.name}', the size of '{made}' follows from what its inputs hold, and is not known before"
     return ""

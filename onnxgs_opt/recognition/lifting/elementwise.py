@@ -18,6 +18,7 @@ from onnxgs_opt.recognition.lifting.rule import Index, Lift, NoRule, Rule
 from onnxgs_opt.recognition.lifting.scatter import scatter_nd
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN
 from onnxgs_opt.recognition.lifting.tables import exact
+from onnxgs_opt.recognition.lifting.windows import WINDOWS
 
 EXACT_BELOW = {1: 2**2, 2: 2**11, 4: 2**24, 8: 2**53}
 """The largest integer up to which a float of so many bytes has them all."""
@@ -272,6 +273,7 @@ def _xor(algebra: Algebra, a: Expr, b: Expr) -> Expr:
 
 ARITHMETIC: dict[str, Rule] = {
     **CONTRACT,
+    **WINDOWS,
     "Abs": _unary(Algebra.absolute),
     "Add": _arithmetic(Algebra.add),
     "And": _arithmetic(Algebra.mul),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import cast
+from collections.abc import Sequence
+from typing import NamedTuple, cast
 
 from onnxgs_opt.ir import Node
-from onnxgs_opt.recognition.algebra.expression import Expr
+from onnxgs_opt.ir.operators import READS
+from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
 from onnxgs_opt.recognition.lifting.rule import Index, Lift, NoRule, Rule
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact, pads_of, slice_ranges, split_sizes
 from onnxgs_opt.recognition.lifting.tables import exact
@@ -92,24 +94,76 @@ def _split(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     return lift.value(node.inputs[0].name, (*index[:axis], moved, *index[axis + 1 :]))
 
 
+class _Piece(NamedTuple):
+    """A part of a concatenation: where along its axis it begins, its tensor, and the index into that."""
+
+    start: int
+    size: int
+    name: str
+    at: Index
+
+
 def _concat(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     algebra, axis = lift.algebra, node.attrs["axis"] % len(index)
-    along = index[axis]
-    starts = [0]
-    for tensor in node.inputs[:-1]:
-        starts.append(starts[-1] + lift.shape(tensor.name)[axis])
-    out: Expr | None = None
-    for tensor, start in zip(node.inputs, starts, strict=True):
+    along, start = index[axis], 0
+    pieces: list[_Piece] = []
+    for tensor in node.inputs:
         size = lift.shape(tensor.name)[axis]
-        inside = algebra.ge(algebra.sub(along, algebra.num(start)))
-        if inside is algebra.zero or (along.lo is not None and along.lo >= start + size) or not size:
-            continue
-        local = algebra.sub(along, algebra.num(start)) if size > 1 else algebra.zero
-        part = lift.value(tensor.name, (*index[:axis], local, *index[axis + 1 :]))
-        out = part if out is None else algebra.select(inside, part, out)
-    if out is None:
+        local = algebra.sub(along, algebra.num(start))
+        begins = algebra.ge(local) is not algebra.zero
+        if begins and size and (along.lo is None or along.lo < start + size):
+            inner = (*index[:axis], local if size > 1 else algebra.zero, *index[axis + 1 :])
+            pieces.append(_Piece(start, size, tensor.name, inner))
+        start += size
+    if not pieces:
         raise ValueError("index outside the concatenation")
+    whole = _of_one(lift, pieces, along) if len(pieces) > 1 and along.value is None else None
+    if whole is not None:
+        return lift.value(*whole)
+    return _by_cases(algebra, along, pieces, [lift.value(piece.name, piece.at) for piece in pieces])
+
+
+def _by_cases(algebra: Algebra, along: Expr, pieces: Sequence[_Piece], values: Sequence[Expr]) -> Expr:
+    """Of the values of pieces that of the last that begins at or before `along`."""
+    out = values[0]
+    for piece, value in zip(pieces[1:], values[1:], strict=True):
+        out = algebra.select(algebra.ge(algebra.sub(along, algebra.num(piece.start))), value, out)
     return out
+
+
+def _of_one(lift: Lift, pieces: Sequence[_Piece], along: Expr) -> tuple[str, Index] | None:
+    """The element of the one tensor that all pieces are of, as margins and rotations are; None of others.
+
+    TorchScript writes all windows of an axis as such pieces, each so many pixels behind the one before.
+    """
+    if len(pieces) > MAX_PIECES and any(piece.size > 1 for piece in pieces):
+        return None
+    elements = [lift.moved(piece.name, piece.at) for piece in pieces]
+    names = {str(element.args[0]) for element in elements if element.op == "elem"}
+    if len(names) != 1 or any(element.op != "elem" for element in elements):
+        return None
+    (name,), places = names, [cast("Index", element.args[1]) for element in elements]
+    if len(places[0]) != len(lift.shape(name)):
+        return None
+    at = _rising(lift.algebra, along, pieces, places)
+    if at is None and along.leaves and len(pieces) <= MAX_PIECES:
+        at = tuple(_by_cases(lift.algebra, along, pieces, axis) for axis in zip(*places, strict=True))
+    return None if at is None else (name, at)
+
+
+def _rising(algebra: Algebra, along: Expr, pieces: Sequence[_Piece], places: Sequence[Index]) -> Index | None:
+    """The place in a tensor of what is `along` three single pieces or more that lie at equal distances there."""
+    if len(pieces) < FEWEST or any(piece.size > 1 for piece in pieces):
+        return None
+    steps = [algebra.sub(b, a).value for a, b in zip(*places[:2], strict=True)]
+    if None in steps:
+        return None
+    known = [(i, step) for i, step in zip(places[0], steps, strict=True) if step is not None]
+    for k, place in enumerate(places):
+        if place != tuple(algebra.add(i, algebra.num(k), step) for i, step in known):
+            return None
+    further = algebra.sub(along, algebra.num(pieces[0].start))
+    return tuple(algebra.add(i, further, step) for i, step in known)
 
 
 def _wrapped(lift: Lift, i: Expr, size: int) -> Expr:
@@ -210,6 +264,16 @@ def _fill(lift: Lift, node: Node) -> Expr:
     return lift.algebra.zero
 
 
+def _taken(lift: Lift, node: Node, position: int, index: Index) -> Expr:
+    """A gather at fixed places, which only moves."""
+    if lift.facts.get(node.inputs[1].name, UNKNOWN).value is None:
+        raise NoRule("it reads where data say")
+    return _gather(lift, node, position, index)
+
+
+FEWEST, MAX_PIECES = 3, 8
+"""Pieces of one tensor that are looked at for equal distances; and the most that are told apart by cases."""
+
 LAYOUT: dict[str, Rule] = {
     "Concat": _concat,
     "Expand": _expand,
@@ -228,3 +292,6 @@ LAYOUT: dict[str, Rule] = {
     "Transpose": _transpose,
     "Unsqueeze": _reshape,
 }
+
+MOVING: dict[str, Rule] = {name: rule for name, rule in LAYOUT.items() if name not in READS} | {"Gather": _taken}
+"""What brings elements elsewhere, wherever that is."""

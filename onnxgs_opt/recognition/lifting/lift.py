@@ -18,12 +18,14 @@ from onnxgs_opt.ir.def_use import Array, Scope
 from onnxgs_opt.ir.operators import RANGES, READS, operator
 from onnxgs_opt.recognition.algebra.expression import Algebra, Bound, Expr, less_than_its_floor, walk
 from onnxgs_opt.recognition.algebra.polynomial import Number
+from onnxgs_opt.recognition.fixed_values import is_fixed
 from onnxgs_opt.recognition.lifting.elementwise import ARITHMETIC, EXACT_BELOW, taken_branch
-from onnxgs_opt.recognition.lifting.indexing import LAYOUT, reindex
+from onnxgs_opt.recognition.lifting.indexing import LAYOUT, MOVING, reindex
 from onnxgs_opt.recognition.lifting.rule import Index, NoRule, Rule
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
 from onnxgs_opt.recognition.lifting.shape_inference import infer
 from onnxgs_opt.recognition.lifting.tables import affine, exact, sampled
+from onnxgs_opt.recognition.lifting.windows import SHIFTS
 
 Element = tuple[str, tuple[Number | None, ...]]
 """A tensor and the constant parts of an index into it: the x or the y of a tensor that holds both."""
@@ -113,15 +115,23 @@ class Lift:
         self._cuts = cuts or {}
         self._ends = ends
         self._reading = RULES if through else READING
+        self._moves = False
         self._splits = dict(splits or {})
         self._depth = 0
         self._tables: dict[str, Array | None] = {}
+        self._fixed: dict[str, bool] = {}
 
     def root(self, name: str) -> tuple[Expr, Index]:
         """The expression of one element of `name` and its index variables."""
         shape = self.shape(name)
         index = tuple(self.algebra.idx(axis, size) for axis, size in enumerate(shape))
         return self.value(name, index), index
+
+    def moved(self, name: str, index: Index) -> Expr:
+        """The element that one is by layout alone, as a leaf of the tensor where anything is computed or read."""
+        follows = Lift(self._scope, self.facts, self._stops, self._splits, self._cuts, self._ends)
+        follows.algebra, follows._reading, follows._moves = self.algebra, MOVING, True
+        return follows.value(name, index)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The tensor's concrete shape; NoRule when unknown."""
@@ -144,7 +154,7 @@ class Lift:
         return found
 
     def _lifted(self, name: str, index: Index) -> Expr:
-        reading = any([i.leaves for i in index])
+        reading = self._moves or any([i.leaves for i in index])
         if reading:
             self.levels[name] = None
         cut = name in self._ends or (self._cuts and (name, constants(index)) in self._cuts)
@@ -156,7 +166,7 @@ class Lift:
         node, position = self._producer.get(name, (None, 0))
         if node is None:
             return self.leaf(name, index)
-        rules = self._reading if reading else RULES
+        rules = self._reading if reading and not self._is_index_table(name) else RULES
         rule = rules.get(op := operator(node))
         if rule is None:
             return self.leaf(name, index)
@@ -220,6 +230,10 @@ class Lift:
             self._tables[name] = value
         return self._tables[name]
 
+    def _is_index_table(self, name: str) -> bool:
+        """Whether a tensor holds whole numbers that sizes alone tell: where windows of an image begin, say."""
+        return self.dtype_kind(name) in "iu" and self.is_fixed(name)
+
     def _element(self, name: str, table: Array, index: Index) -> Expr:
         """Element of a constant: a number, an affine function of the index variables, or a leaf with known range."""
         if table.dtype.kind not in "iubf" or not table.size:
@@ -243,7 +257,8 @@ class Lift:
         """Element of a constant at an index that data tell: an affine function of it where the whole table is one."""
         ends = [(i.lo, i.hi, size - 1) for i, size in zip(index, table.shape, strict=True)]
         inside = all(lo is not None and hi is not None and 0 <= lo <= hi <= last for lo, hi, last in ends)
-        slopes = affine(table) if inside and table.dtype.kind in "iu" else None
+        numbers = "iuf" if self._reading is RULES else "iu"  # of floats alone an image is made
+        slopes = affine(table) if inside and table.dtype.kind in numbers else None
         if slopes is None:
             return self.leaf(name, index)
         out = self.algebra.num(exact(table.flat[0]))
@@ -344,6 +359,10 @@ class Lift:
         """The place of the node that makes a tensor, -1 for an input or a constant."""
         return self._order.get(name, -1)
 
+    def is_fixed(self, name: str) -> bool:
+        """Whether a tensor follows from constants and sizes alone."""
+        return is_fixed(self._scope, name, self._fixed)
+
     def leads_to_read(self, name: str) -> bool:
         """Whether a tensor has a part in where something is read."""
         indices = [node.inputs[1].name for node in self._scope.nodes if operator(node) in READS]
@@ -356,7 +375,7 @@ class Lift:
         return "?" if dtype is None else dtype.kind
 
 
-READING: dict[str, Rule] = {**LAYOUT, "If": taken_branch}
+READING: dict[str, Rule] = {**LAYOUT, **SHIFTS, "If": taken_branch}
 """Operators through which a read is followed to its image."""
 
-RULES: dict[str, Rule] = {**ARITHMETIC, **READING}
+RULES: dict[str, Rule] = {**READING, **ARITHMETIC}

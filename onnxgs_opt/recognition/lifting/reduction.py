@@ -87,41 +87,8 @@ def _einsum(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     return total
 
 
-def _pool(lift: Lift, node: Node, position: int, index: Index) -> Expr:
-    """The mean of the elements in a window that lies inside, whatever the stride."""
-    kernel = [int(k) for k in node.attrs["kernel_shape"]]
-    whole = [1] * len(kernel)
-    steps, gaps = (node.attrs.get(name, whole) for name in ("strides", "dilations"))
-    if any(node.attrs.get("pads", ())) or node.attrs.get("ceil_mode") or math.prod(kernel) > MAX_UNROLLED:
-        raise NoRule("a padded or a large window")
-    if node.attrs.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID", b"NOTSET", b"VALID"):
-        raise NoRule("a padded window")
-    total = lift.algebra.zero
-    for taken in np.ndindex(*kernel):
-        inner = [
-            lift.algebra.add(lift.algebra.num(k * gap), i, step)
-            for i, k, step, gap in zip(index[2:], taken, steps, gaps, strict=True)
-        ]
-        total = lift.algebra.add(total, lift.value(node.inputs[0].name, (*index[:2], *inner)))
-    return lift.algebra.scale(total, Fraction(1, math.prod(kernel)))
-
-
-def _global_pool(lift: Lift, node: Node, position: int, index: Index) -> Expr:
-    """The mean over all axes behind the second."""
-    source = node.inputs[0].name
-    sizes = lift.shape(source)[2:]
-    if not 0 < math.prod(sizes) <= MAX_UNROLLED:
-        raise NoRule("a long reduction")
-    total = lift.algebra.zero
-    for taken in np.ndindex(*sizes):
-        total = lift.algebra.add(total, lift.value(source, (*index[:2], *map(lift.algebra.num, taken))))
-    return lift.algebra.scale(total, Fraction(1, math.prod(sizes)))
-
-
 CONTRACT: dict[str, Rule] = {
-    "AveragePool": _pool,
     "Einsum": _einsum,
-    "GlobalAveragePool": _global_pool,
     "MatMul": _matmul,
     "ReduceMax": _reduction(Algebra.maximum),
     "ReduceMean": _reduction(Algebra.add, mean=True),

@@ -24,6 +24,9 @@ class Lift(Protocol):
     def value(self, name: str, index: Index) -> Expr:
         """Element `index` of tensor `name`."""
 
+    def moved(self, name: str, index: Index) -> Expr:
+        """The element that one is by layout alone, as a leaf."""
+
     def leaf(self, name: str, index: Index) -> Expr:
         """The element as a leaf: what computes it is not looked at."""
 
