@@ -128,7 +128,7 @@ class _Part:
         facts, at = self.sizes.facts(k), self.sizes.at(k)
         result = look(facts, claim)
         if isinstance(result, Miss):
-            if result.degenerate and not self.sizes.is_far(k):
+            if (result.degenerate or _is_one_difference(facts, claim)) and not self.sizes.is_far(k):
                 return None  # at size 2 a scale of S-2 is 0, and the coordinate a constant
             sizes = ", ".join(f"{n}={s}" for n, s in at.items())
             rows = _rows_by_sizes(result, claim)
@@ -145,6 +145,14 @@ class _Part:
             why = f"at '{node}' an index in {facts[wide].dtype} grows with a size, past what that type holds"
             return Miss(why, 4, CODE)
         return None
+
+
+def _is_one_difference(facts: Mapping[str, Fact], claim: Claim) -> bool:
+    """Whether of two pixels along an axis a table of differences is read, which has one: no coordinate says where."""
+    shape = facts[claim.match.image].shape
+    if not claim.cuts.through or claim.cuts.stop != claim.match.image or claim.cuts.split is not None or shape is None:
+        return False
+    return any(shape[axis.position] == 2 for axis in claim.match.axes)
 
 
 def _rows_by_sizes(miss: Miss, claim: Claim) -> str:

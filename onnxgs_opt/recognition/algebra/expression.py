@@ -276,18 +276,14 @@ class Algebra:
         made = self.select(self.ge(self.sub(a, b)), a, b)
         if made.op == "select":
             made.lo = max((e.lo for e in (a, b, made) if e.lo is not None), default=None)
-        return self._settled(made)
+        return made
 
     def minimum(self, a: Expr, b: Expr) -> Expr:
         """The smaller of two."""
         made = self.select(self.ge(self.sub(b, a)), a, b)
         if made.op == "select":
             made.hi = min((e.hi for e in (a, b, made) if e.hi is not None), default=None)
-        return self._settled(made)
-
-    def _settled(self, made: Expr) -> Expr:
-        """The number that an expression is, where its bounds leave no other."""
-        return made if made.lo is None or made.lo != made.hi else self.num(made.lo)
+        return made
 
     def absolute(self, a: Expr) -> Expr:
         """|a|."""
