@@ -19,8 +19,8 @@ sampler (float[3,W] rows, float[T] t) => (float[3,T] out)
  int64[1] k1 = {1}, int64[1] k2 = {2}, int64[1] k3 = {3}, int64[1] k4 = {4}, int64[1] k6 = {6}, int64[1] k8 = {8},
  int64[1] k10 = {10}, int64[1] down = {-1}, int64[1] end = {9223372036854775807},
  int64[2] pair = {0, 1}, int64[3] lone = {3, 1, -1}, int64[3] single = {1, 1, -1},
- int64[3] one_row = {1, 3, -1}, int64[2] flat = {3, -1}, float[2,1,2] sides = {1, 0, 0, 1}, float[1,1,2] step = {-1, 1},
- float[1,1,2] both = {1, 1}, float two = {2}>
+ int64[2] flat = {3, -1}, float[2,1,2] sides = {1, 0, 0, 1}, float[1,1,2] step = {-1, 1},
+ float[1,1,2] both = {1, 1}, int64[1] short = {-2}, float two = {2}, float three = {3}>
 {
   shape = Shape(rows)
   width = Gather(shape, next)
@@ -346,3 +346,56 @@ def test_of_an_image_that_has_no_shape_at_some_sizes_nothing_is_said():
     made.graph.initializer.append(onnx.helper.make_tensor("few", onnx.TensorProto.INT64, [1], [99]))
     report = optimize(made, dry_run=True).report
     assert (report.sites, [miss.code for miss in report.near_misses]) == ((), ["GSO104"])
+
+
+TANGENTS = Form(
+    """
+  start = Slice(rows, k0, k1, k1)
+  stop = Slice(rows, down, end, k1)
+  wide = Concat<axis=1>(start, rows, stop)
+  ahead = Slice(wide, k2, end, k1)
+  behind = Slice(wide, k0, short, k1)
+  way = Sub(ahead, behind)
+  rise = Div(way, two)
+"""
+    + CELL
+    + """
+  j = Add(i, next)
+  a = Gather<axis=1>(rows, i)
+  b = Gather<axis=1>(rows, j)
+  ra = Gather<axis=1>(rise, i)
+  rb = Gather<axis=1>(rise, j)
+  u2 = Mul(u, u)
+  u3 = Mul(u2, u)
+  twice = Mul(u3, two)
+  thrice = Mul(u2, three)
+  hb = Sub(thrice, twice)
+  ha = Sub(one, hb)
+  last_rise = Sub(u3, u2)
+  fall = Sub(last_rise, u2)
+  first_rise = Add(fall, u)
+  ta = Mul(a, ha)
+  tb = Mul(b, hb)
+  sa = Mul(ra, first_rise)
+  sb = Mul(rb, last_rise)
+  tt = Add(ta, tb)
+  ss = Add(sa, sb)
+  out = Add(tt, ss)
+""",
+    (
+        ("Mul(rb, last_rise)", "Mul(ra, last_rise)"),
+        ("Div(way, two)", "Div(way, three)"),
+        ("(start, rows", "(stop, rows"),
+    ),
+)
+
+
+@pytest.mark.parametrize("free", [False, True], ids=["fixed", "free"])
+def test_tangents_that_are_read_beside_the_rows_make_a_cubic_kernel(free):
+    made = TANGENTS.model(free=free)
+    [site] = find(made)
+    assert (site.kernels, site.policy.name, site.image.tensor) == (("cubic(-1/2)",), "border", "rows")
+    result = optimize(made, lowering="merged-gather", measure=False)
+    assert (result.report.status, result.report.validation.status) == ("optimised", "ok")
+    for change in TANGENTS.mutants:
+        assert [s for s in find(TANGENTS.model(change, free)) if s.image.tensor == "rows" and s.taps > 1] == []

@@ -222,10 +222,13 @@ def _cut(node: Node, dim: Element, start: int, end: int, step: int) -> Element:
         return dim
     if isinstance(dim.constant, int):
         return Quantity.of(len(range(*slice(start, end, step).indices(dim.constant))))
-    longest = dim.bounds(lambda _: (0, MOST))[1]
+    least, longest = dim.bounds(lambda _: (0, MOST))
     whole = end >= 2**31 - 1 or (longest is not None and end >= longest)
     if step == 1 and start in (0, 1) and (whole or end == -1) and not (start and not whole):
         return dim.plus(ONE, -1) if start or not whole else dim
+    kept_out = start if whole else start - end  # of what has a margin, say, a part that is never longer
+    if step == 1 and start >= 0 and (whole or end < 0) and least is not None and kept_out <= least:
+        return dim.plus(ONE, -kept_out)
     if step == 1 and (start, end) in ((0, 1), (1, 2), (0, 2)):
         return Quantity.of(end - start)
     if step == 1 and start == -1 and whole:
