@@ -78,14 +78,15 @@ def joins_of(
     rounded = _rounded(scope)
     flow: dict[str, frozenset[Part]] = {}
     for node in scope.own:
-        op, contracts = operator(node), _contracts(node)
+        op = operator(node)
         if op in READS and counts(node, facts):
             flow[node.outputs[0].name] = frozenset(((node.outputs[0].name, ""),))
             continue
+        contracts = op in CONTRACTIONS or (op == "Conv" and _sums_blocks(node))
         if op not in CARRIES and not contracts and not (op == "Gather" and _selects(node, facts)):
             continue
         parts = [flow[t.name] for t in node.inputs if t.name in flow]
-        union = _together(node, parts)
+        union = _together(node, op, parts) if parts else frozenset[Part]()
         if len(union) > MAX_READS or any(t.name in crowded for t in node.inputs):
             crowded.update({t.name for t in node.outputs} - rounded)
         if not parts or len(union) > MAX_READS:
@@ -101,21 +102,15 @@ def joins_of(
             yield Join(node, frozenset(read for read, _ in union), whole, len(union))
 
 
-def _together(node: Node, parts: Sequence[frozenset[Part]]) -> frozenset[Part]:
+def _together(node: Node, op: str, parts: Sequence[frozenset[Part]]) -> frozenset[Part]:
     """The parts of reads that come together in a node; windows of one read, side by side, are a part by themselves."""
     union = frozenset[Part]().union(*parts)
-    reads = {read for read, _ in union}
-    is_one = operator(node) == "Concat" and len(reads) == 1
-    return frozenset((read, node.outputs[0].name) for read in reads) if is_one else union
+    reads = {read for read, _ in union} if op == "Concat" else set()
+    return frozenset((read, node.outputs[0].name) for read in reads) if len(reads) == 1 else union
 
 
-def _contracts(node: Node) -> bool:
-    """Whether a node sums over axes: by its operator, or as a convolution of each channel by itself in blocks.
-
-    Blocks lie side by side, so that no element has a part in two of them.
-    """
-    if operator(node) != "Conv":
-        return operator(node) in CONTRACTIONS
+def _sums_blocks(node: Node) -> bool:
+    """Whether a convolution sums blocks of each channel by itself that lie side by side: no element is in two."""
     _, channels, *window = next((t.shape for t in node.inputs[1:2] if isinstance(t, Constant)), (0, 0))
     side_by_side = window == list(node.attrs.get("strides", ()))
     return side_by_side and channels == 1 < math.prod(window) <= MAX_READS

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from onnxgs_opt.ir.def_use import Scope
-from onnxgs_opt.ir.operators import ARITHMETIC, MOVES, operator
+from onnxgs_opt.ir.operators import ARITHMETIC, COPIES, MOVES, READS, operator
 from onnxgs_opt.recognition.algebra.expression import walk
 from onnxgs_opt.recognition.lifting.lift import Element, Known, Lift
 from onnxgs_opt.recognition.lifting.rule import Index
 from onnxgs_opt.recognition.lifting.shape_functions import Fact
+from onnxgs_opt.recognition.lifting.windows import SHIFTS
 from onnxgs_opt.recognition.match import Miss
 
 IMAGE_MISSES = frozenset(("GSO102", "GSO104", "GSO108", "GSO114"))
@@ -24,7 +25,7 @@ COORDINATE_MISSES = frozenset(("GSO102", "GSO103", "GSO108", "GSO109"))
 """Misses that may be of how a coordinate is made: clamped, mirrored or mixed before it is rounded."""
 
 
-TABULATES = ARITHMETIC | MOVES | {"Concat", "Conv", "Pad"}
+TABULATES = (ARITHMETIC | COPIES | SHIFTS.keys()) - READS
 """What may be between an image and a table made of it, of which a read takes the place of two."""
 
 MAX_TABLE = 24

@@ -73,7 +73,7 @@ class EverySize:
 
     def _unshaped(self, image: View) -> Break | None:
         """An image that has no shape at some of the sizes that are analysed: there the model does not run, say."""
-        if self._sizes.states.get(image.tensor, State()).dims is not None:
+        if not image.groups or self._sizes.states.get(image.tensor, State()).dims is not None:
             return None
         node, _ = self._scope.producer.get(image.tensor, (None, 0))
         return Break("" if node is None else node.name, f"'{image.tensor}' has no shape at some sizes")
