@@ -48,9 +48,10 @@ def recognised_once() -> Iterator[None]:
     """A run of a model that another test has run before does not look for its sites again."""
     from onnxgs_opt import api
     from onnxgs_opt.recognition import find
-    from tests.fixtures.recognised import remembering, sharing
+    from tests.fixtures.recognised import canonical_once, remembering, sharing
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(api, "canonical", canonical_once(api.canonical))
         patch.setattr(api, "surveyed", remembering(api.surveyed))
         patch.setattr(find, "Proofs", sharing())
         yield
@@ -62,5 +63,6 @@ def recognised_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     from onnxgs_opt import api
     from onnxgs_opt.recognition import find, known_proofs
 
+    monkeypatch.setattr(api, "canonical", find.canonical)
     monkeypatch.setattr(api, "surveyed", find.surveyed)
     monkeypatch.setattr(find, "Proofs", known_proofs.Proofs)
