@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from fractions import Fraction
 
-from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, children, walk
+from onnxgs_opt.recognition.algebra.expression import ROUNDINGS, Algebra, Expr, children, masked, walk
 from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate
 from onnxgs_opt.recognition.algebra.polynomial import Number
 from onnxgs_opt.recognition.match import Miss
@@ -14,15 +14,19 @@ from onnxgs_opt.recognition.reasons import source
 
 HALF = Fraction(1, 2)
 
-ROUNDINGS = ("floor", "round")
 PIECE = 8
 """Steps that an affine function counts for: each is added to several times."""
+
+
+def in_indices(reads: Sequence[Expr]) -> Iterator[Expr]:
+    """Every expression in the indices of reads, each once, operands first."""
+    return walk(tuple(i for read in reads for i in children(read)))
 
 
 def coordinates_of(algebra: Algebra, reads: Sequence[Expr]) -> list[Coordinate] | Miss:
     """The coordinates that the reads' indices take the floor of, each up to an integer."""
     slopes: dict[Expr, dict[tuple[Number, Expr], None]] = {}
-    for floor in walk(tuple(i for read in reads for i in read.args[1])):  # type: ignore[attr-defined]
+    for floor in in_indices(reads):
         if floor.op not in ROUNDINGS:
             continue
         for piece in pieces(algebra, floor.args[0]):  # type: ignore[arg-type]
@@ -45,7 +49,7 @@ def coordinates_of(algebra: Algebra, reads: Sequence[Expr]) -> list[Coordinate] 
 
 def not_rounded(algebra: Algebra, reads: Sequence[Expr], leaves: Set[Expr] = frozenset()) -> Miss | None:
     """Why no index is the floor of a coordinate, or that of `leaves` is none; None where no reason is seen."""
-    for floor in walk(tuple(i for read in reads for i in read.args[1])):  # type: ignore[attr-defined]
+    for floor in in_indices(reads):
         if floor.op in ROUNDINGS and floor.leaves & leaves:
             mixed = " and ".join(source(leaf) for leaf in sorted(floor.leaves, key=lambda leaf: leaf.serial)[:3])
             condition = f"what is rounded is no coordinate by itself but made of {mixed}"
@@ -80,7 +84,7 @@ def grids_of(algebra: Algebra, reads: Sequence[Expr]) -> dict[Expr, Expr]:
     floor(p) + i is floor(p + i) where i is whole: the coordinate is the sum, which the model need not have.
     """
     found: dict[Expr, set[Expr]] = {}
-    for expr in walk(tuple(i for read in reads for i in read.args[1])):  # type: ignore[attr-defined]
+    for expr in in_indices(reads):
         floors = [(t, c) for t, c in expr.terms if t.op == "floor" and t.leaves] if expr.op == "lin" else []
         if len(floors) != 1 or abs(floors[0][1]) != 1:
             continue
@@ -118,9 +122,8 @@ def _made_of(algebra: Algebra, expr: Expr, seen: dict[Expr, tuple[Expr, ...]]) -
         _, a, b = expr.args
         return (*_pieces(algebra, a, seen), *_pieces(algebra, b, seen))  # type: ignore[arg-type]
     if expr.op == "mul":
-        factors: tuple[Expr, Expr] = expr.args  # type: ignore[assignment]
-        masked = [b for a, b in (factors, factors[::-1]) if a.integral and a.lo == 0 and a.hi == 1]
-        return _pieces(algebra, masked[0], seen) if masked else ()
+        inner = masked(expr)
+        return () if inner is None else _pieces(algebra, inner, seen)
     if expr.op == "lin":
         varying = [(t, c) for t, c in expr.terms if t.leaves]
         if len(varying) != 1:

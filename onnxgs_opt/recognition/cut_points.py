@@ -143,7 +143,7 @@ def _before_every_read(lift: Lift) -> frozenset[str]:
     """The tensors that each read is pulled through, on all ways to where it ends."""
     values = lift.values
     root = values[next(reversed(values))]
-    reads = {e for e in walk((root,)) if e.op == "elem" and e.leaves != frozenset((e,))}
+    reads = {e for e in walk((root,)) if e.is_read}
     before: dict[tuple[str, Index] | None, frozenset[str]] = {None: frozenset()}
     ends: list[frozenset[str]] = []
     for key, value in reversed(values.items()):  # askers first

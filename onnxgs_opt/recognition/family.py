@@ -14,8 +14,7 @@ from itertools import product
 from typing import NamedTuple
 
 from onnxgs_opt.recognition.algebra.cells import within
-from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
-from onnxgs_opt.recognition.algebra.failures import UNBOUNDED
+from onnxgs_opt.recognition.algebra.expression import ROUNDINGS, Algebra, Expr, masked
 from onnxgs_opt.recognition.algebra.piecewise import Coordinate, Resolver, Unresolved
 from onnxgs_opt.recognition.algebra.polynomial import Number, tidy
 from onnxgs_opt.recognition.coordinates import coordinates_of, domain, grids_of, pieces
@@ -25,16 +24,13 @@ from onnxgs_opt.recognition.periods import within_periods
 from onnxgs_opt.recognition.proving import Interpolation, prove, sizes_of
 from onnxgs_opt.recognition.reasons import sources
 from onnxgs_opt.recognition.regions import fullest
-from onnxgs_opt.recognition.turning import Steps, Turning, turned_along
+from onnxgs_opt.recognition.turning import WIDTHS, Steps, Turning, turned_along
 from onnxgs_opt.samplers.border import BORDERS
 from onnxgs_opt.samplers.kernel import CUBICS, FLOOR, LINEAR, TIES, Kernel
 from onnxgs_opt.samplers.kernel import half_even as to_even
 from onnxgs_opt.samplers.sampler import Sampler
 
 MAX_AXES = 3
-ROUNDED = ("floor", "round")
-WIDTHS = (1, 2, 4)
-"""Pixels that the kernels take along an axis."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +65,7 @@ def recognise_any(algebra: Algebra, root: Expr, grids: bool = False, like: Sampl
     try:
         result = _match(algebra, root, reads, on_grids(algebra, found, beside) if grids else found, like)
     except Unresolved as reason:
-        stage = Stage.COORDINATES if str(reason) == UNBOUNDED else Stage.REGIONS
-        result = Miss(str(reason), len(reads), reason.code, None, extents=reason.extents, stage=stage)
-        result = replace(result, about=reason.about)
+        result = Miss.unresolved(reason, len(reads))
     if isinstance(result, Miss) and len(found) > 1:  # along one axis it may look any number up in a table
         result = replace(result, stage=max(result.stage, Stage.TAPS))
     return replace(result, beside=True) if isinstance(result, Miss) and beside else result
@@ -270,9 +264,8 @@ def _steps(algebra: Algebra, index: Expr) -> Iterator[_Step]:
         yield from _steps(algebra, b)  # type: ignore[arg-type]
         return
     if index.op == "mul":
-        a, b = index.args
-        masked = [y for x, y in ((a, b), (b, a)) if x.integral and x.lo == 0 and x.hi == 1]  # type: ignore[attr-defined]
-        yield from _steps(algebra, masked[0]) if masked else ()  # type: ignore[arg-type]
+        inner = masked(index)
+        yield from () if inner is None else _steps(algebra, inner)
         return
     repeats = [(t, c) for t, c in index.terms if t.op == "floor" and t.args[0].floored]  # type: ignore[attr-defined]
     varying = [(t, c) for t, c in index.terms if t.leaves and (t, c) not in repeats]
@@ -284,7 +277,7 @@ def _steps(algebra: Algebra, index: Expr) -> Iterator[_Step]:
         _, factor = repeats[0]
         period = factor if factor > 0 else -factor
         constant -= period if 2 * constant > period else 0
-    if term.op not in ROUNDED:
+    if term.op not in ROUNDINGS:
         if term is not index:
             yield from (s._replace(number=s.number + constant) for s in _steps(algebra, term) if sign == 1)
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 
 from onnxgs_opt.recognition.algebra.expression import Expr
 from onnxgs_opt.recognition.algebra.piecewise import Cell, Resolver, Split, Unresolved
@@ -20,10 +19,4 @@ def fill_of(resolver: Resolver, root: Expr, factor: Expr, cells: Sequence[list[C
         value, scale = (resolver.evaluate(expr, corner) for expr in (root, factor))
     except (Split, Unresolved):
         return 0
-    if not value or value.terms.keys() != scale.terms.keys():
-        return 0
-    monomial = next(iter(scale.terms))
-    ratio = Fraction(value.terms[monomial]) / scale.terms[monomial]
-    if scale.scale(ratio) != value:
-        return 0
-    return ratio.numerator if ratio.denominator == 1 else ratio
+    return value.over(scale) or 0

@@ -19,6 +19,7 @@ from onnxgs_opt.ir.operators import operator
 from onnxgs_opt.recognition.fixed_values import MOST, FixedValues
 from onnxgs_opt.recognition.lifting.indexing import next_run
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, reduced_axes, slice_ranges, split_sizes
+from onnxgs_opt.samplers.view import ramp
 
 MOST_TERMS = 128
 DEEPEST = 50
@@ -58,12 +59,8 @@ class Form:
 
 def identity(shape: Sequence[int]) -> Form:
     """A tensor as the form of itself."""
-    index = [np.arange(size).reshape(_along(axis, len(shape))) for axis, size in enumerate(shape)]
+    index = [ramp(axis, np.arange(size), len(shape)) for axis, size in enumerate(shape)]
     return Form(tuple(shape), (Term(tuple(index)),))
-
-
-def _along(axis: int, rank: int) -> list[int]:
-    return [-1 if k == axis else 1 for k in range(rank)]
 
 
 class Forms:
@@ -81,6 +78,7 @@ class Forms:
         self._scope = scope
         self._depth = 0
         self._forms: dict[str, Form | NoForm] = {base: identity(self.shape(base))}
+        self._seeds = frozenset((base,))
 
     def shape(self, name: str) -> tuple[int, ...]:
         """A tensor's shape."""
@@ -90,7 +88,7 @@ class Forms:
         return shape
 
     def of(self, name: str) -> Form:
-        """The form of a tensor, for long ways once those on it were asked for; NoForm where it has none."""
+        """The form of a tensor that is not far from what is known; NoForm where it has none."""
         if name not in self._forms:
             self._depth += 1
             try:
@@ -112,10 +110,14 @@ class Forms:
             raise NoForm("a number is added to it")
         return ()
 
-    def tried(self, name: str) -> None:
-        """Look for the form of a tensor on the way to another one."""
-        with suppress(NoForm):
-            self.of(name)
+    def traced(self, name: str) -> Form:
+        """The form of a tensor, however far it is from what is known; NoForm where it has none."""
+        for node in self._scope.backward_slice([name], self._seeds):
+            for tensor in node.outputs:
+                if not self.values.is_fixed(tensor.name):
+                    with suppress(NoForm):
+                        self.of(tensor.name)
+        return self.of(name)
 
     def fixed(self, name: str) -> Array:
         """The value of a fixed tensor."""
@@ -145,6 +147,18 @@ def squashed(array: Array) -> Array:
             first = array.take([0], axis)
             array = first if (array == first).all() else array
     return array
+
+
+def wide(array: Array, rank: int) -> Array:
+    """The array with axes of 1 in front, so that it has `rank`."""
+    return array.reshape([1] * (rank - array.ndim) + list(array.shape))
+
+
+def apart(array: Array, at: Array, axis: int) -> Array:
+    """The elements at places of one axis, whose axes come in its place; they are 1 where nothing changes along it."""
+    if array.shape[axis] == 1:
+        return array.reshape((*array.shape[:axis], *[1] * at.ndim, *array.shape[axis + 1 :]))
+    return array.take(at, axis)
 
 
 # ---- elements at other places ---------------------------------------------------------------------------------------
@@ -187,7 +201,7 @@ def _bounded(shape: Sequence[int]) -> tuple[int, ...]:
 
 def _expand(forms: Forms, node: Node, position: int) -> Form:
     form, new = forms.of(node.inputs[0].name), forms.shape(node.outputs[0].name)
-    return form.moved(new, lambda a: a.reshape([1] * (len(new) - a.ndim) + list(a.shape)))
+    return form.moved(new, lambda a: wide(a, len(new)))
 
 
 def _slice(forms: Forms, node: Node, position: int) -> Form:
@@ -202,7 +216,7 @@ def _taken(form: Form, places: dict[int, Array]) -> Form:
 
     def move(array: Array) -> Array:
         for axis, at in places.items():
-            array = array if array.shape[axis] == 1 else array.take(at, axis)
+            array = apart(array, at, axis)
         return array
 
     shape = [len(places[axis]) if axis in places else size for axis, size in enumerate(form.shape)]
@@ -221,13 +235,7 @@ def _gather(forms: Forms, node: Node, position: int) -> Form:
     form, index = forms.of(node.inputs[0].name), forms.fixed(node.inputs[1].name)
     axis = node.attrs.get("axis", 0) % len(form.shape)
     at = _wrapped(index, form.shape[axis])
-
-    def move(array: Array) -> Array:
-        if array.shape[axis] == 1:
-            return array.reshape((*array.shape[:axis], *[1] * at.ndim, *array.shape[axis + 1 :]))
-        return array.take(at, axis)
-
-    return form.moved((*form.shape[:axis], *at.shape, *form.shape[axis + 1 :]), move)
+    return form.moved((*form.shape[:axis], *at.shape, *form.shape[axis + 1 :]), lambda a: apart(a, at, axis))
 
 
 def _wrapped(index: Array, size: int) -> Array:
@@ -258,7 +266,7 @@ def _gather_elements(forms: Forms, node: Node, position: int) -> Form:
 def _gather_nd(forms: Forms, node: Node, position: int) -> Form:
     form, index = forms.of(node.inputs[0].name), forms.fixed(node.inputs[1].name)
     batch, depth, rank = node.attrs.get("batch_dims", 0), index.shape[-1], index.ndim - 1
-    at = [np.arange(size).reshape(_along(axis, rank)) for axis, size in enumerate(index.shape[:batch])]
+    at = [ramp(axis, np.arange(size), rank) for axis, size in enumerate(index.shape[:batch])]
     at += [squashed(_wrapped(index[..., k], form.shape[batch + k])) for k in range(depth)]
     none = np.zeros([1] * rank, np.int64)
 
@@ -277,7 +285,7 @@ def _scaled(form: Form, factor: Array) -> Form:
     """The form times a fixed array of at most its rank, which broadcasts to its shape."""
     if np.broadcast_shapes(form.shape, factor.shape) != form.shape:
         raise NoForm("it is repeated by what it is multiplied with")
-    own = factor.astype(np.float64).reshape([1] * (len(form.shape) - factor.ndim) + list(factor.shape))
+    own = wide(factor.astype(np.float64), len(form.shape))
     return replace(form, terms=tuple(replace(t, factors=(*t.factors, squashed(own))) for t in form.terms))
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
-from onnxgs_opt.recognition.algebra.piecewise import Coordinate, Reach
+from onnxgs_opt.recognition.algebra.failures import UNBOUNDED
+from onnxgs_opt.recognition.algebra.piecewise import Coordinate, Reach, Unresolved
 from onnxgs_opt.recognition.algebra.polynomial import Number
 from onnxgs_opt.samplers.border import border_of
 from onnxgs_opt.samplers.kernel import FLOOR, HALF, NEAREST
@@ -154,6 +155,12 @@ class Miss:
     node: str = ""
     reported: str = ""
     hint: str = ""
+
+    @classmethod
+    def unresolved(cls, reason: Unresolved, taps: int) -> Miss:
+        """That of an expression of which no region is one polynomial."""
+        stage = Stage.COORDINATES if str(reason) == UNBOUNDED else Stage.REGIONS
+        return cls(str(reason), taps, reason.code, extents=reason.extents, stage=stage, about=reason.about)
 
     @property
     def told(self) -> str:

@@ -9,10 +9,9 @@ from functools import cache, partial
 from itertools import pairwise, permutations
 
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, walk
-from onnxgs_opt.recognition.algebra.failures import UNBOUNDED
 from onnxgs_opt.recognition.algebra.piecewise import Cell, Coordinate, Resolver, Unresolved, partitions
 from onnxgs_opt.recognition.algebra.polynomial import Monomial, Number, Poly
-from onnxgs_opt.recognition.coordinates import choosers, coordinates_of, domain, grids_of, not_rounded
+from onnxgs_opt.recognition.coordinates import choosers, coordinates_of, domain, grids_of, in_indices, not_rounded
 from onnxgs_opt.recognition.match import Axis, Match, Miss, Stage
 from onnxgs_opt.recognition.periods import within_periods
 from onnxgs_opt.recognition.proving import Interpolation, prove, sizes_of
@@ -25,6 +24,7 @@ from onnxgs_opt.recognition.reasons import (
     source,
     sources,
     steps_of,
+    where,
 )
 from onnxgs_opt.recognition.regions import MAX_PROOFS, ascends, first_of, in_order, taps_in
 from onnxgs_opt.samplers.kernel import LINEAR, Kernel
@@ -80,7 +80,7 @@ def recognise(
 
 def reads_of(root: Expr) -> list[Expr] | Miss:
     """The reads of an expression whose indices depend on data, which are all of one tensor."""
-    reads = [e for e in walk((root,)) if e.op == "elem" and e.leaves != frozenset((e,))]
+    reads = [e for e in walk((root,)) if e.is_read]
     if not reads:
         return Miss("every read is at a fixed place: no index depends on what an input holds", code="GSO111")
     names = sorted({str(r.args[0]) for r in reads})
@@ -99,8 +99,7 @@ def on_grids(algebra: Algebra, found: Sequence[Coordinate], beside: Mapping[Expr
 
 def _is_nested(reads: Sequence[Expr]) -> bool:
     """Whether what one read gives says where another one reads."""
-    indices = walk(tuple(i for read in reads for i in read.args[1]))  # type: ignore[attr-defined]
-    return any(e.op == "elem" and e.leaves != frozenset((e,)) for e in indices)
+    return any(e.is_read for e in in_indices(reads))
 
 
 def _either(numbers: Iterable[int]) -> str:
@@ -111,10 +110,8 @@ def _match(algebra: Algebra, root: Expr, coordinates: list[Coordinate], known: S
     try:
         return _matched(algebra, root, coordinates, known)
     except Unresolved as reason:
-        taps = sum(e.op == "elem" and e.leaves != frozenset((e,)) for e in walk((root,)))
-        stage = Stage.COORDINATES if str(reason) == UNBOUNDED else Stage.REGIONS
-        miss = Miss(str(reason), taps, reason.code, extents=reason.extents, stage=stage)
-        return replace(miss, about=reason.about)
+        taps = sum(e.is_read for e in walk((root,)))
+        return Miss.unresolved(reason, taps)
 
 
 def _matched(
@@ -173,7 +170,7 @@ def _is_inside(rough: Resolver, root: Expr, region: tuple[Cell, ...], coordinate
 
 
 def _uncommon(region: Sequence[Cell], coordinates: Sequence[Coordinate], found: int, counts: Sequence[int]) -> Miss:
-    at = f"{_where(region, 'pqr')} ({lettered('pqr', (c.leaf for c in coordinates))})"
+    at = f"{where(region, 'pqr')} ({lettered('pqr', (c.leaf for c in coordinates))})"
     condition = f"it adds up {found} pixels where {at}, and bilinear sampling adds up {_either(counts)}"
     return Miss(condition, found, stage=Stage.TAPS)
 
@@ -181,10 +178,6 @@ def _uncommon(region: Sequence[Cell], coordinates: Sequence[Coordinate], found: 
 def _telling(miss: Miss) -> tuple[Stage, int]:
     """How much the miss of one region of a mirrored or repeated image says; in some one axis stands still."""
     return miss.stage, 0 if miss.split is None else len(miss.split[2])
-
-
-def _where(region: Sequence[Cell], names: str) -> str:
-    return " and ".join(cell.describe(name) for cell, name in zip(region, names, strict=False))
 
 
 def _identify(

@@ -17,11 +17,10 @@ from onnxgs_opt.recognition.fill import fill_of
 from onnxgs_opt.recognition.match import Axis, Match, Miss, Stage
 from onnxgs_opt.recognition.periods import repeats_so
 from onnxgs_opt.recognition.reasons import Words, either, width
-from onnxgs_opt.samplers.border import BORDER, BORDERS, ZEROS, Border
+from onnxgs_opt.samplers.border import BORDER, BORDERS, PERIODIC, ZEROS, Border
 from onnxgs_opt.samplers.kernel import Kernel
 from onnxgs_opt.samplers.sampler import AxisSpec, Sampler, candidates, taps
 
-PERIODIC = tuple(border for border in BORDERS.values() if border.periodic)
 AXES = "zyx"
 Sides = tuple[str, ...]
 """The name of the border along each axis."""
@@ -350,6 +349,6 @@ class _Table:
 
 def sizes_of(root: Expr, image: str) -> tuple[int, ...]:
     """The dims of the image, as the reads have them."""
-    read = next(e for e in walk((root,)) if e.op == "elem" and e.args[0] == image and e.leaves != {e})
+    read = next(e for e in walk((root,)) if e.is_read and e.args[0] == image)
     sizes: tuple[int, ...] = read.args[2]  # type: ignore[assignment]
     return sizes

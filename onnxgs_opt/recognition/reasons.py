@@ -105,6 +105,11 @@ def steps_of(column: Sequence[Poly]) -> list[int]:
     return sorted({abs(int(c)) for m, c in column[0] if m and c.denominator == 1})
 
 
+def where(region: Iterable[Cell], letters: str) -> str:
+    """A region of coordinates that are called by letters: `x = 39 and 0 <= y < 38`."""
+    return " and ".join(cell.describe(letter) for cell, letter in zip(region, letters, strict=False))
+
+
 def extent(region: Iterable[Cell]) -> int:
     """How many integers a region of bounded cells spans; unbounded ones and points are the least interesting."""
     return math.prod(width(cell) for cell in region)
@@ -137,8 +142,7 @@ class Words:
 
     def where(self, region: Iterable[Cell]) -> str:
         """A region of the coordinates."""
-        cells = zip(region, self._letters, strict=True)
-        return " and ".join(cell.describe(letter) for cell, letter in cells)
+        return where(region, self._letters)
 
     def first_difference(self, root: Expr, rows: Sequence[Row]) -> Miss:
         """Where `root` and the sampler that agrees on most regions differ, and how.
@@ -174,7 +178,7 @@ class Words:
 
     def _read(self, root: Expr, pixel: int, region: Sequence[Cell]) -> Expr | None:
         """The read that gives a pixel there."""
-        reads = (e for e in walk((root,)) if e.op == "elem" and e.leaves != frozenset((e,)))
+        reads = (e for e in walk((root,)) if e.is_read)
         return next((e for e in reads if self._gives(e, pixel, region)), None)
 
     def _gives(self, read: Expr, pixel: int, region: Sequence[Cell]) -> bool:

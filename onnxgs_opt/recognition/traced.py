@@ -18,7 +18,8 @@ from onnxgs_opt.ir.operators import ARITHMETIC, BOUNDED, CARRIES, MOVES, operato
 from onnxgs_opt.recognition.fixed_values import FixedValues
 from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
 from onnxgs_opt.recognition.linear_forms import Form, Forms, NoForm, reshaped, squashed
-from onnxgs_opt.samplers.view import View
+from onnxgs_opt.samplers.policy import Policy
+from onnxgs_opt.samplers.view import View, ramp
 
 T = TypeVar("T")
 B = TypeVar("B")
@@ -28,8 +29,6 @@ LAYOUT = frozenset(("Concat", "Gather")) | MOVES
 ADDS = (ARITHMETIC & CARRIES) - BOUNDED | LAYOUT
 """What may be between a tensor and what it is the sum of, with what is fixed."""
 
-FADES = frozenset(("all", "reach", "reach-closed"))
-"""Windows that cut nothing off an image with zeros around it."""
 
 MOST = 2**24
 """Elements of one array of places."""
@@ -44,6 +43,11 @@ def first_of(made: Callable[[B], T], bases: Iterable[B], none: str) -> T:
         except NoForm as reason:
             why = why or reason
     raise why or NoForm(none)
+
+
+def fades(policy: Policy) -> bool:
+    """Whether a sampler is that of an image with zeros around it: a window, if any, cuts nothing off."""
+    return policy.border == "zeros" and policy.window in ("all", "reach", "reach-closed")
 
 
 def origins(scope: Scope, values: FixedValues, name: str, through: frozenset[str] = ADDS) -> list[str]:
@@ -62,17 +66,13 @@ def _sources(values: FixedValues, names: Sequence[str], op: str) -> list[str]:
     return list(dict.fromkeys(name for name in names if not values.is_fixed(name)))
 
 
-def elements(scope: Scope, forms: Forms, name: str) -> tuple[Form, Array]:
+def elements(forms: Forms, name: str) -> tuple[Form, Array]:
     """The form of a tensor that holds one element of the base at each place, and what that is multiplied with.
 
     Raises:
         NoForm: It holds something else.
     """
-    for node in scope.backward_slice([name], {forms.base}):
-        for tensor in node.outputs:
-            if not forms.values.is_fixed(tensor.name):
-                forms.tried(tensor.name)
-    form = forms.of(name)
+    form = forms.traced(name)
     if len(form.terms) != 1:
         raise NoForm(f"'{name}' is a sum of several elements of '{forms.base}'")
     ones = np.ones([1] * len(form.shape))
@@ -111,9 +111,11 @@ def divisors(number: int) -> list[int]:
     return [k for k in range(1, number + 1) if number % k == 0]
 
 
-def wide(array: Array, rank: int) -> Array:
-    """The array with axes of 1 in front, so that it has `rank`."""
-    return array.reshape([1] * (rank - array.ndim) + list(array.shape))
+def spread(array: Array, places: Sequence[int], rank: int) -> Array:
+    """The array with its axes at `places` of so many, and axes of 1 at the others."""
+    array = array.transpose([places.index(axis) for axis in sorted(places)])
+    sizes = dict(zip(sorted(places), array.shape, strict=True))
+    return array.reshape([sizes.get(axis, 1) for axis in range(rank)])
 
 
 def mixed(parts: Sequence[Array], sizes: Sequence[int], rank: int) -> Array:
@@ -158,7 +160,8 @@ def laid_out(name: str, shape: Sequence[int], index: Sequence[Array], sizes: tup
     """
     rank = index[0].ndim
     batch, height, width = sizes
-    wanted = {0: _ramp(0, batch, rank), rank - 2: _ramp(rank - 2, height, rank), rank - 1: _ramp(rank - 1, width, rank)}
+    along = {0: batch, rank - 2: height, rank - 1: width}
+    wanted = {axis: ramp(axis, np.arange(size), rank) for axis, size in along.items()}
     both = wanted[rank - 2] * width + wanted[rank - 1]
     made: dict[int, tuple[int, ...]] = {}
     channels: list[int] = []
@@ -184,10 +187,6 @@ def laid_out(name: str, shape: Sequence[int], index: Sequence[Array], sizes: tup
     groups = (places.get(0, ()), tuple(moved[a] for a in channels), *(places.get(k, ()) for k in (rank - 2, rank - 1)))
     units = len(shape) + (split is not None) - sum(map(len, groups))
     return Laid(View(name, groups, split, units), prod(shape[a] for a in channels), table)
-
-
-def _ramp(axis: int, size: int, rank: int) -> Array:
-    return np.arange(size).reshape([-1 if k == axis else 1 for k in range(rank)])
 
 
 def _is(array: Array, ramp: Array, size: int) -> bool:

@@ -20,11 +20,10 @@ from onnxgs_opt.recognition.coordinates import domain, pieces
 from onnxgs_opt.recognition.match import Axis, Match
 from onnxgs_opt.recognition.matcher import outside
 from onnxgs_opt.recognition.periods import reach_of
-from onnxgs_opt.samplers.border import BORDER, BORDERS, ZEROS, Border
+from onnxgs_opt.samplers.border import BORDER, PERIODIC, ZEROS, Border
 from onnxgs_opt.samplers.kernel import HALF, Kernel, half_away, half_even
 from onnxgs_opt.samplers.sampler import AxisSpec, Sampler
 
-TURNING = tuple(border for border in BORDERS.values() if border.periodic)
 FIRST_TAPS = range(-3, 4)
 """How far the first pixel of a sample may be from a floor where no floor is so far inside that all pixels are."""
 
@@ -32,7 +31,7 @@ MAX_GUESSES = 9
 """Ways to count the taps that are tried with a border: of an image of two rows many fit."""
 
 WIDTHS, SMALLEST = (1, 2, 4), 2
-"""Taps along an axis that a kernel may have; pixels along one that a sampler needs."""
+"""Pixels that kernels take along an axis; those that a sampler needs along one."""
 
 Steps = frozenset[int]
 """What is added to the floor of a coordinate, or to the rounded coordinate, for each pixel along an axis."""
@@ -64,7 +63,7 @@ class Turned:
         lows = {min(pixels) - floor for floor, pixels in places.items()}  # inside the image, where it is not mirrored
         # Of an image of less pixels than taps some indices are the same.
         widths = [w for w in WIDTHS if w == len(self.indices) or len(self.indices) < w > size]
-        for border, width in product(TURNING, widths if places and size >= SMALLEST else ()):
+        for border, width in product(PERIODIC, widths if places and size >= SMALLEST else ()):
             for low in lows.union(FIRST_TAPS):
                 steps = range(low, low + width)
                 if all(pixels == {_pixel(border, f + step, size) for step in steps} for f, pixels in places.items()):
@@ -175,7 +174,7 @@ class Turning:
             if known and widths != [2, 2] and any(border.periodic for border in borders):  # two by two is `matcher`'s
                 fitting.append(way)
         likely = sorted(fitting, key=lambda way: [sum(part) for part in zip(*(_far(s) for _, s in way), strict=True)])
-        for only in (*TURNING, None):  # those that differ at last
+        for only in (*PERIODIC, None):  # those that differ at last
             yield from [way for way in likely if _one_border(way) is only][:MAX_GUESSES]
 
     def proven(
@@ -224,7 +223,7 @@ class Turning:
         made: dict[Expr, Expr] = {}
         for expr in walk((self.root,)):
             below = children(expr)
-            if expr.op == "elem" and expr.leaves != {expr}:
+            if expr.is_read:
                 index = [expr.args[1][turned.position] for turned in self.turned]  # type: ignore[index]
                 known = zip(pixels, index, strict=True)
                 made[expr] = self._symbol(algebra, pixels, tuple(_numbered(algebra, number, i) for number, i in known))

@@ -82,6 +82,9 @@ BORDERS: Mapping[str, Border] = {
 }
 """0; the nearest pixel; mirrored at the outer pixels' centres, or at their outer edges; the image repeated."""
 
+PERIODIC = tuple(border for border in BORDERS.values() if border.periodic)
+"""Those that change again and again outside."""
+
 MIRRORED: Mapping[str, Fraction] = {"reflection": Fraction(0), "symmetric": HALF}
 """Of the borders that mirror, how far beyond the centres of the outer pixels."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -26,6 +26,11 @@ class Affine:
     def names(self) -> frozenset[str]:
         """The tensors."""
         return frozenset(view.tensor for view in (*self.factors, *self.addends))
+
+    @property
+    def only_scales(self) -> bool:
+        """Whether it is the sample times the factors as they are, and nothing else."""
+        return replace(self, factors=()) == AS_IT_IS and not any(view.shift for view in self.factors)
 
 
 AS_IT_IS = Affine()

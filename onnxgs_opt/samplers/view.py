@@ -90,7 +90,8 @@ def lay_out(view: View, canonical: Array, shape: Sequence[int]) -> Array:
     """
     canonical = canonical - np.asarray(view.shift, canonical.dtype) if view.shift else canonical
     for axis, step in enumerate(view.steps):
-        canonical = canonical - ramp(axis, step * np.arange(canonical.shape[axis]), len(view.steps), canonical.dtype)
+        grid = (step * np.arange(canonical.shape[axis])).astype(canonical.dtype)
+        canonical = canonical - ramp(axis, grid, len(view.steps))
     if view.parts != 1:
         canonical = np.clip(np.rint(canonical.astype(np.float64) * view.parts), -LARGEST, LARGEST)
     if not canonical.size:  # what is repeated along no points may be anything
@@ -120,9 +121,9 @@ def _apart(view: View, canonical: Array, shape: Sequence[int]) -> Array:
     return canonical[tuple(slice(0, size) for size in spans)].reshape([solved[a] for a in view.order])
 
 
-def ramp(axis: int, values: Array, rank: int, dtype: Any) -> Array:
+def ramp(axis: int, values: Array, rank: int) -> Array:
     """Values along one axis of so many, the others 1."""
-    return values.astype(dtype).reshape([-1 if k == axis else 1 for k in range(rank)])
+    return values.reshape([-1 if k == axis else 1 for k in range(rank)])
 
 
 def spans(view: View, shape: Sequence[int], others: Mapping[str, Sequence[int]] = NO_SHAPES) -> list[int]:

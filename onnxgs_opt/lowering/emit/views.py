@@ -28,7 +28,7 @@ def emit_ramp(builder: Builder, operand: Tensor, axis: int, step: int, rank: int
     """`step` times the place along an axis of an operand, in its type."""
     size, dtype = builder.dim(operand, axis), np.float32 if operand.dtype is None else operand.dtype
     if isinstance(size, int):
-        return builder.const(ramp(axis, step * np.arange(size), rank, dtype))
+        return builder.const(ramp(axis, (step * np.arange(size)).astype(dtype), rank))
     places = builder.op("Mul", builder.op("Range", 0, builder.op("Squeeze", size), 1), step)
     return builder.cast(builder.reshape(places, [-1 if k == axis else 1 for k in range(rank)]), dtype)
 

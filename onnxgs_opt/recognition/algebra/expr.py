@@ -8,6 +8,9 @@ from typing import Literal
 from onnxgs_opt.recognition.algebra.polynomial import Number
 
 Op = Literal["lin", "idx", "elem", "mul", "floor", "round", "ge", "select"]
+ROUNDINGS = ("floor", "round")
+"""What makes an integer of any number."""
+
 Terms = tuple[tuple["Expr", Number], ...]
 Bound = Number | None  # None: unbounded
 
@@ -41,6 +44,16 @@ class Expr:
         """The linear combination that this is, without its constant."""
         return self.args[1] if self.op == "lin" else ((self, 1),)  # type: ignore[return-value]
 
+    @property
+    def is_read(self) -> bool:
+        """Whether it is an element whose index depends on data."""
+        return self.op == "elem" and self not in self.leaves
+
+    @property
+    def is_condition(self) -> bool:
+        """Whether it is 1 or 0, as a mask is."""
+        return self.integral and self.lo == 0 and self.hi == 1
+
     def __repr__(self) -> str:
         if self.op == "lin":
             return "(" + " + ".join([f"{c}*{t!r}" for t, c in self.terms] + [str(self.constant)]) + ")"
@@ -59,6 +72,12 @@ def walk(roots: Sequence[Expr]) -> Iterator[Expr]:
             seen.add(expr)
             stack += expr, None
             stack += children(expr)
+
+
+def masked(product: Expr) -> Expr | None:
+    """What a condition is multiplied with; None where neither factor is one."""
+    a, b = children(product)
+    return b if a.is_condition else a if b.is_condition else None
 
 
 def children(expr: Expr) -> tuple[Expr, ...]:

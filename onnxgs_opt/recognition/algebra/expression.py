@@ -13,10 +13,10 @@ from fractions import Fraction
 from operator import attrgetter
 
 from onnxgs_opt.recognition.algebra.effort import Effort
-from onnxgs_opt.recognition.algebra.expr import Bound, Expr, Op, children, walk
+from onnxgs_opt.recognition.algebra.expr import ROUNDINGS, Bound, Expr, Op, children, masked, walk
 from onnxgs_opt.recognition.algebra.polynomial import Number, tidy
 
-__all__ = ["Algebra", "Bound", "Expr", "children", "walk"]
+__all__ = ["ROUNDINGS", "Algebra", "Bound", "Expr", "children", "masked", "walk"]
 
 
 SERIAL = attrgetter("serial")

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from onnxgs_opt.recognition.algebra.cells import MAX_CELLS, MAX_CELLS_OF_PERIODS, Cell, split_floor, split_fraction
 from onnxgs_opt.recognition.algebra.effort import Effort
-from onnxgs_opt.recognition.algebra.expression import Algebra, Bound, Expr, walk
+from onnxgs_opt.recognition.algebra.expression import ROUNDINGS, Algebra, Bound, Expr, walk
 from onnxgs_opt.recognition.algebra.failures import MANY, MIXED, UNBOUNDED, outside
 from onnxgs_opt.recognition.algebra.polynomial import ONE, ZERO, Number, Poly
 
@@ -26,7 +26,7 @@ __all__ = ["MAX_CELLS", "Cell", "Coordinate", "Reach", "Resolver", "Split", "Unr
 HALF = Fraction(1, 2)
 USUAL_DEGREE = 32
 """Products of a lower one are a step a term; of squares of squares each doubles what there is to write."""
-DECISIONS = ("select", "ge", "floor", "round")
+DECISIONS = ("select", "ge", *ROUNDINGS)
 
 
 class Unresolved(Exception):  # noqa: N818 (an answer, not a failure)
@@ -116,7 +116,7 @@ class Resolver:
 
     def _partition(self, axis: int, cells: Sequence[Cell], roots: Sequence[Expr]) -> list[Cell]:
         leaf = frozenset((self._coordinates[axis].leaf,))
-        conditions = [e for e in walk(roots) if e.op in ("ge", "floor", "round") and e.leaves == leaf]
+        conditions = [e for e in walk(roots) if e.op in ("ge", *ROUNDINGS) and e.leaves == leaf]
         most = MAX_CELLS if self._coordinates[axis].reach is None else MAX_CELLS_OF_PERIODS
         settled: list[Cell] = []
         pending: list[tuple[Cell, Sequence[Expr]]] = [(cell, conditions) for cell in reversed(cells)]
@@ -191,7 +191,7 @@ class Resolver:
             return self._value(a if chosen == ONE else b)  # type: ignore[arg-type]
         if expr.op == "ge":
             return ONE if self._at_least_zero(self._value(expr.args[0])) else ZERO  # type: ignore[arg-type]
-        if expr.op in ("floor", "round"):
+        if expr.op in ROUNDINGS:
             whole = self._floor if expr.op == "floor" else self._round
             return whole(self._value(expr.args[0]))  # type: ignore[arg-type]
         return self._as_atom(expr, expr) if expr.op == "idx" else self._element(expr)

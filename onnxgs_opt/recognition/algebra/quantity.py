@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import prod
 
-from onnxgs_opt.recognition.algebra.polynomial import ONE, Monomial, Number, Poly
+from onnxgs_opt.recognition.algebra.polynomial import ONE, Monomial, Number, Poly, tidy
 
 Range = tuple[int, int | None]
 """The least and the largest value of a size; None where nothing bounds it."""
@@ -32,8 +32,7 @@ class Quantity:
     @classmethod
     def of(cls, value: Number | float) -> Quantity:
         """A number by itself."""
-        number = Fraction(value)
-        return cls(Poly.const(number.numerator if number.denominator == 1 else number))
+        return cls(Poly.const(tidy(Fraction(value))))
 
     @property
     def constant(self) -> Number | None:
@@ -87,8 +86,7 @@ class Quantity:
     def at(self, sizes: Mapping[int, int]) -> Number:
         """The number that it is where each atom has its size."""
         over, under = (sum(c * prod(sizes[a] for a in m) for m, c in poly) for poly in (self.over, self.under))
-        value = Fraction(over) / under
-        return value.numerator if value.denominator == 1 else value
+        return tidy(Fraction(over) / under)
 
     def put(self, formulas: Mapping[int, Quantity]) -> Quantity:
         """The same with a formula in place of some atoms."""
@@ -151,7 +149,7 @@ def _reduced(over: Poly, under: Poly) -> Quantity:
     monomial, below = next(iter(under))
     ratio = Fraction(over.terms.get(monomial, 0)) / below
     if over == under.scale(ratio):
-        return Quantity(Poly.const(ratio.numerator if ratio.denominator == 1 else ratio))
+        return Quantity(Poly.const(tidy(ratio)))
     if len(under.terms) > 1:
         return Quantity(over, under)
     ((divisor, factor),) = under.terms.items()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from itertools import permutations
 from math import prod
 
@@ -15,7 +14,8 @@ import numpy as np
 
 from onnxgs_opt.ir.def_use import Array
 from onnxgs_opt.recognition.linear_forms import NoForm, squashed
-from onnxgs_opt.samplers.view import View
+from onnxgs_opt.recognition.traced import mixed
+from onnxgs_opt.samplers.view import View, ramp
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,6 @@ Labels = Mapping[str, Label]
 def is_same(one: Array, other: Array) -> bool:
     """Whether two arrays that broadcast to one shape are equal there."""
     return bool(np.array_equal(squashed(one), squashed(other)))
-
-
-def together(labels: Sequence[Label], entry: int) -> Array:
-    """The place in an axis that holds several, in their order."""
-    return reduce(lambda whole, label: whole * label.size + label.places[entry], labels[1:], labels[0].places[entry])
 
 
 def view_of(name: str, shape: Sequence[int], index: Sequence[Sequence[Array]], labels: Labels, dynamic: str) -> View:
@@ -82,8 +77,10 @@ def _on_axis(size: int, places: Sequence[Array], labels: Labels) -> tuple[str, .
     for count in range(1, len(labels) + 1):
         for keys in permutations(labels, count):
             own = [labels[key] for key in keys]
-            if prod(label.size for label in own) == size and all(
-                is_same(place, together(own, entry)) for entry, place in enumerate(places)
+            sizes = [label.size for label in own]
+            if prod(sizes) == size and all(
+                is_same(place, mixed([label.places[entry] for label in own], sizes, place.ndim))
+                for entry, place in enumerate(places)
             ):
                 return keys
     return None
@@ -108,5 +105,5 @@ def along(shape: Sequence[int], groups: Sequence[Sequence[str]], sizes: Mapping[
     for axis, keys in enumerate(groups):
         places = np.unravel_index(np.arange(shape[axis]), [sizes[key] for key in keys]) if keys else ()
         for key, place in zip(keys, places, strict=True):
-            found[key] = place.reshape([-1 if k == axis else 1 for k in range(len(shape))])
+            found[key] = ramp(axis, place, len(shape))
     return found

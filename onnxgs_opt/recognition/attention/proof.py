@@ -17,8 +17,8 @@ from onnxgs_opt.recognition.attention.terms import Traces, Weighted, plain, term
 from onnxgs_opt.recognition.attention.ways import Way
 from onnxgs_opt.recognition.composite_sizes import sizes_of
 from onnxgs_opt.recognition.fixed_values import FixedValues
-from onnxgs_opt.recognition.linear_forms import NoForm, identity, squashed
-from onnxgs_opt.recognition.traced import ADDS, LAYOUT, canonical, divisors, first_of, origins, taken, wide
+from onnxgs_opt.recognition.linear_forms import NoForm, identity, squashed, wide
+from onnxgs_opt.recognition.traced import ADDS, LAYOUT, canonical, divisors, first_of, origins, taken
 from onnxgs_opt.samplers.attention import OfAttention
 from onnxgs_opt.samplers.coordinates import COORDINATES
 from onnxgs_opt.samplers.site import Site

@@ -12,8 +12,8 @@ import numpy as np
 from onnxgs_opt.ir.def_use import Array, Scope
 from onnxgs_opt.recognition.attention.ways import Axes, Product, Way, axes_of
 from onnxgs_opt.recognition.fixed_values import FixedValues
-from onnxgs_opt.recognition.linear_forms import MOST_TERMS, Form, Forms, NoForm, Term, identity, squashed
-from onnxgs_opt.recognition.traced import canonical, mixed, taken, wide
+from onnxgs_opt.recognition.linear_forms import MOST_TERMS, Form, Forms, NoForm, Term, identity, squashed, wide
+from onnxgs_opt.recognition.traced import canonical, mixed, taken
 from onnxgs_opt.samplers.site import Site
 
 
@@ -36,17 +36,9 @@ class Traces(Forms):
         value = sign * self.fixed(name).astype(np.float64)
         if not value.any():
             return ()
-        value = squashed(value.reshape([1] * (rank - value.ndim) + list(value.shape)))
+        value = squashed(wide(value, rank))
         nowhere = np.full([1] * rank, -1)
         return (Term((nowhere,) * self._axes, (value,)),)
-
-    def traced(self, name: str) -> Form:
-        """The form of a tensor, however far it is from the seeds."""
-        for node in self._scope.backward_slice([name], self._seeds):
-            for tensor in node.outputs:
-                if not self.values.is_fixed(tensor.name):
-                    self.tried(tensor.name)
-        return self.of(name)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from onnxgs_opt.ir.constants import small_value
 from onnxgs_opt.ir.def_use import Array, Scope
 from onnxgs_opt.ir.operators import ORDERED, einsum_letters, operator
 from onnxgs_opt.recognition.linear_forms import NoForm
-from onnxgs_opt.recognition.traced import FADES, LAYOUT
-from onnxgs_opt.samplers.site import AS_IT_IS, BILINEAR, Site
+from onnxgs_opt.recognition.traced import LAYOUT, fades, spread
+from onnxgs_opt.samplers.site import BILINEAR, Site
 
 SAMPLES, PRODUCTS, SUMS = range(3)
 """What a tensor holds: samples, weighted ones, or sums of those."""
@@ -80,11 +80,10 @@ def ways_of(scope: Scope, sites: Sequence[Site]) -> Iterator[Way]:
 
 def _start(number: int, site: Site) -> _Held | None:
     """What a sampler's output holds; None of samplers whose samples no attention takes."""
-    plain = replace(site.affine, factors=()) == AS_IT_IS
-    fades = site.policy.border == "zeros" and site.policy.window in FADES and not site.policy.fill
-    factors = site.affine.factors
-    plain = plain and not any(view.shift for view in factors)
-    if site.kernels != BILINEAR or not plain or not fades or len(factors) > 1:
+    factors, policy = site.affine.factors, site.policy
+    if site.kernels != BILINEAR or not site.affine.only_scales or len(factors) > 1:
+        return None
+    if policy.fill or not fades(policy):
         return None
     alone = frozenset((number,))
     if not factors:
@@ -141,9 +140,7 @@ class Axes:
 
     def spread(self, array: Array, places: Sequence[int]) -> Array:
         """What broadcasts to one operand as what broadcasts to all axes."""
-        array = array.transpose([places.index(axis) for axis in sorted(places)])
-        sizes = dict(zip(sorted(places), array.shape, strict=True))
-        return array.reshape([sizes.get(axis, 1) for axis in range(len(self.shape))])
+        return spread(array, places, len(self.shape))
 
 
 def axes_of(product: Product, samples: Sequence[int], weights: Sequence[int]) -> Axes:

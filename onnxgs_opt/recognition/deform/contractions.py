@@ -14,8 +14,8 @@ import numpy as np
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Array
 from onnxgs_opt.ir.operators import einsum_letters, operator
-from onnxgs_opt.recognition.linear_forms import NoForm, squashed
-from onnxgs_opt.recognition.traced import wide
+from onnxgs_opt.recognition.linear_forms import NoForm, apart, squashed, wide
+from onnxgs_opt.recognition.traced import spread
 
 LEAD = 2
 """Axes in front of the columns: the item and the group."""
@@ -68,11 +68,9 @@ class Contraction:
         array = wide(array, len(self.steps))
         places: list[int] = []
         for step in self.steps:
-            array = step.apart(array, len(places))
+            array = apart(array, step.index, len(places))
             places += step.places
-        array = array.transpose([places.index(axis) for axis in sorted(places)])
-        sizes = dict(zip(sorted(places), array.shape, strict=True))
-        return squashed(array.reshape([sizes.get(k, 1) for k in range(len(self.shape))]))
+        return squashed(spread(array, places, len(self.shape)))
 
 
 @dataclass(frozen=True)
@@ -81,12 +79,6 @@ class Step:
 
     places: tuple[int, ...]
     index: Array
-
-    def apart(self, array: Array, axis: int) -> Array:
-        """The array with that axis taken apart."""
-        if array.shape[axis] == 1:
-            return array.reshape((*array.shape[:axis], *[1] * self.index.ndim, *array.shape[axis + 1 :]))
-        return array.take(self.index, axis)
 
 
 def contraction_of(node: Node, data: str, shapes: Sequence[Sequence[int] | None]) -> Contraction | None:

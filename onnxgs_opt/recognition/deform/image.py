@@ -12,8 +12,8 @@ from onnxgs_opt.ir.def_use import Array, Scope
 from onnxgs_opt.ir.operators import operator
 from onnxgs_opt.recognition.composite_sizes import sizes_of
 from onnxgs_opt.recognition.fixed_values import FixedValues
-from onnxgs_opt.recognition.linear_forms import Forms, NoForm
-from onnxgs_opt.recognition.traced import FADES, LAYOUT, canonical, elements, laid_out, origins, taken, wide
+from onnxgs_opt.recognition.linear_forms import Forms, NoForm, wide
+from onnxgs_opt.recognition.traced import LAYOUT, canonical, elements, fades, laid_out, origins, taken
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import View
 
@@ -48,7 +48,7 @@ def plane_of(scope: Scope, values: FixedValues, site: Site, samples: Sequence[Ar
     for base in reversed(origins(scope, values, site.image.tensor, LAYOUT)):
         try:
             forms = Forms(scope, values, base)
-            form, factor = elements(scope, forms, site.image.tensor)
+            form, factor = elements(forms, site.image.tensor)
             if (factor != 1).any():
                 raise NoForm("its image is scaled")
             arrays = [canonical(site.image, array, form.shape) for array in form.terms[0].index]
@@ -65,15 +65,15 @@ def plane_of(scope: Scope, values: FixedValues, site: Site, samples: Sequence[Ar
 
 def _without_zeros(scope: Scope, values: FixedValues, site: Site, plane: Plane) -> Plane:
     """The plane without a border of zeros, and with zeros outside."""
-    fades = site.policy.border == "zeros" and site.policy.window in FADES
+    outside = fades(site.policy)
     node, _ = scope.producer.get(plane.view.tensor, (None, 0))
     zeros = None if node is None or plane.view.split is not None else _zeros_around(values, node, plane.view)
     if zeros is None:
-        if not fades:
+        if not outside:
             raise NoForm(NO_ZEROS.format(site.policy.name))
         return plane
     (top, left), (bottom, right) = zeros
-    if not fades and (min(top, left, bottom, right) < 1 or site.policy.border not in ("zeros", "border")):
+    if not outside and (min(top, left, bottom, right) < 1 or site.policy.border not in ("zeros", "border")):
         raise NoForm(NO_ZEROS.format(site.policy.name))
     size = plane.size[0] - top - bottom, plane.size[1] - left - right
     return Plane(replace(plane.view, tensor=node.inputs[0].name), size, (top, left))

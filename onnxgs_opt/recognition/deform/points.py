@@ -16,7 +16,7 @@ from onnxgs_opt.recognition.linear_forms import Forms, NoForm
 from onnxgs_opt.recognition.traced import canonical, elements, origins
 from onnxgs_opt.samplers.coordinates import COORDINATES
 from onnxgs_opt.samplers.site import Site
-from onnxgs_opt.samplers.view import View
+from onnxgs_opt.samplers.view import View, ramp
 
 NO_GRID = "its points less their offsets stand on no grid of whole pixels: {}"
 AXES = 2
@@ -83,7 +83,7 @@ def _points(scope: Scope, values: FixedValues, site: Site, part: tuple[View, int
 
 def _point(scope: Scope, values: FixedValues, site: Site, view: View, base: str, place: int | None, size: int) -> Point:
     forms = Forms(scope, values, base, drops_constants=True)
-    form, factor = elements(scope, forms, view.tensor)
+    form, factor = elements(forms, view.tensor)
     dtype = values.facts[base].dtype
     assumed = FixedValues(scope, values.facts, {base: np.zeros(forms.shape(base), dtype or np.float32)})
     added = assumed.value(view.tensor)
@@ -131,7 +131,7 @@ def _along(numbers: Array, axis: int, kernel: tuple[int, int], positions: tuple[
     grid = numbers[0, 0].reshape(*(kernel if numbers.shape[2] > 1 else (1, 1)), *numbers.shape[3:])
     first = int(grid.flat[0])
     steps = [int(grid.take(1, k).flat[0]) - first if grid.shape[k] > 1 else 0 for k in (axis, 2 + axis)]
-    ramps = [np.arange(grid.shape[k]).reshape([-1 if a == k else 1 for a in range(4)]) for k in (axis, 2 + axis)]
+    ramps = [ramp(k, np.arange(grid.shape[k]), 4) for k in (axis, 2 + axis)]
     if (grid != first + steps[0] * ramps[0] + steps[1] * ramps[1]).any():
         raise NoForm(NO_GRID.format("a point or a position is at another distance from the next"))
     sizes = kernel[axis], positions[axis]

@@ -24,7 +24,7 @@ from onnxgs_opt.recognition.deform.image import plane_of
 from onnxgs_opt.recognition.deform.points import Point, grid_of, points_of, whole
 from onnxgs_opt.recognition.fixed_values import FixedValues
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN
-from onnxgs_opt.recognition.linear_forms import Forms, NoForm, identity, reshaped, squashed
+from onnxgs_opt.recognition.linear_forms import Forms, NoForm, identity, reshaped, squashed, wide
 from onnxgs_opt.recognition.traced import (
     LAYOUT,
     MOST,
@@ -38,7 +38,6 @@ from onnxgs_opt.recognition.traced import (
     mixed,
     origins,
     taken,
-    wide,
 )
 from onnxgs_opt.samplers.deform import Geometry, OfOperands, Operand, Weights
 from onnxgs_opt.samplers.site import Site
@@ -126,7 +125,7 @@ class _Samples:
             self._mask_index = [taken(canonical(view, array, forms.shape(view.tensor)), made) for array in own]
 
     def _index(self, forms: Forms, name: str) -> list[Array]:
-        form, factor = elements(self.scope, forms, name)
+        form, factor = elements(forms, name)
         if (factor != 1).any():
             raise NoForm(f"'{name}' is scaled")
         return list(form.terms[0].index)

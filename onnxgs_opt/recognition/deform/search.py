@@ -29,7 +29,7 @@ from onnxgs_opt.recognition.linear_forms import NoForm
 from onnxgs_opt.recognition.traced import LAYOUT
 from onnxgs_opt.samplers.deform import DeformSite
 from onnxgs_opt.samplers.policy import Policy
-from onnxgs_opt.samplers.site import AS_IT_IS, BILINEAR, Site
+from onnxgs_opt.samplers.site import BILINEAR, Site
 
 CODE = "GSO117"
 """The code of what weighs the samples of several points and is no deformable convolution."""
@@ -61,8 +61,7 @@ def way_of(scope: Scope, site: Site) -> Way | None:
 
     The sampler may have the mask itself: a factor of the weights of its taps.
     """
-    plain = replace(site.affine, factors=()) == AS_IT_IS and not any(view.shift for view in site.affine.factors)
-    if site.kernels != BILINEAR or not plain or site.policy.fill or site.policy.mirrored:
+    if site.kernels != BILINEAR or not site.affine.only_scales or site.policy.fill or site.policy.mirrored:
         return None
     carried = {site.output}
     pending = [_entry(scope, node) for node in scope.consumers.get(site.output, ())]

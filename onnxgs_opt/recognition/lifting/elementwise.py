@@ -87,8 +87,8 @@ def _beside_no_number(lift: Lift, node: Node, index: Index) -> Expr | None:
 
 def _assume_finite(lift: Lift, value: Expr) -> None:
     """A coordinate is taken for a finite number: where it is none, there is nothing to read."""
-    reads = any(part.op == "elem" and part.leaves != {part} for part in walk((value,)))
-    if reads or not all(lift.leads_to_read(str(leaf.args[0])) for leaf in value.leaves):
+    lead = all(lift.leads_to_read(str(leaf.args[0])) for leaf in value.leaves)
+    if not lead or any(part.is_read for part in walk((value,))):
         raise NoRule("what is no coordinate may be infinite or no number")
 
 
@@ -159,8 +159,7 @@ def _cast(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     if target is None or target.kind in "OSU":
         raise NoRule("it is no number" if target else "unknown type")
     if target.kind == "b":
-        boolean = a.lo == 0 and a.hi == 1 and a.integral
-        return a if boolean else lift.algebra.sub(lift.algebra.one, lift.algebra.eq(a))
+        return a if a.is_condition else lift.algebra.sub(lift.algebra.one, lift.algebra.eq(a))
     if target.kind in "iu":
         if a.integral and len(a.leaves) > 1 and source is not None and source.kind not in "iub":
             lift.exact_below = min(lift.exact_below, exact_below(source))

@@ -11,6 +11,7 @@ import numpy as np
 from onnxgs_opt.ir.def_use import Array
 from onnxgs_opt.recognition.algebra.expression import Expr
 from onnxgs_opt.recognition.algebra.polynomial import Number
+from onnxgs_opt.samplers.view import ramp
 
 
 def exact(value: object) -> Number:
@@ -46,5 +47,5 @@ def affine(table: Array) -> list[Number] | None:
     for axis, size in enumerate(wide.shape):
         step = np.take(wide, 1, axis).flat[0] - origin if size > 1 else wide.dtype.type(0)
         slopes.append(exact(step))
-        expected = expected + step * np.arange(size).reshape([-1 if a == axis else 1 for a in range(wide.ndim)])
+        expected = expected + ramp(axis, step * np.arange(size), wide.ndim)
     return slopes if np.array_equal(expected, wide) else None

@@ -17,6 +17,7 @@ import numpy as np
 from onnxgs_opt.ir.def_use import Array
 from onnxgs_opt.recognition.linear_forms import Form, NoForm, Term
 from onnxgs_opt.samplers.resampling import KNOWN, Resampling, exactly_nearest, nearest, places, taps
+from onnxgs_opt.samplers.view import ramp
 
 WIDEST = 8
 """Pixels that a sample may lie across along an axis: a cubic one takes four, which clamping may spread."""
@@ -185,7 +186,7 @@ def _vectors(term: Term, axes: Sequence[SpatialAxis]) -> list[Array]:
             return [np.zeros(axis.samples) for axis in axes]
         along = [b for b, size in enumerate(factor.shape) if size > 1]
         lines = {b: factor[tuple(slice(None) if k == b else at for k, at in enumerate(top))] for b in along}
-        wide = [lines[b].reshape([-1 if k == b else 1 for k in range(factor.ndim)]) for b in along]
+        wide = [ramp(b, lines[b], factor.ndim) for b in along]
         product = reduce(np.multiply, wide, np.ones([1] * factor.ndim)) / peak ** max(len(along) - 1, 0)
         if not np.allclose(product if along else factor, factor, rtol=0, atol=1e-6 * abs(peak)):
             raise NoResizeError("a weight is no product of one along the rows and one along the columns")
@@ -244,7 +245,7 @@ def _scales(matrices: Matrices, k: int, part: Array) -> list[Fraction | None]:
     if len(inner) > 1:
         step = float(centres[inner[-1]] - centres[inner[0]]) / float(inner[-1] - inner[0])
         scale = Fraction(1 / step).limit_denominator(64) if step > 0 else out[1]
-        out += [scale] if scale is not None and scale not in out and floor(axis.size * scale) == axis.samples else []
+        out += [scale] if scale is not None and scale not in out and scale_makes(scale, axis) else []
     return out
 
 
