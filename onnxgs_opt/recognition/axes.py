@@ -65,14 +65,9 @@ def view_of(
         inner, dims = (*index[:axis], *variables, *index[axis + 1 :]), (*shape[:axis], *sizes, *shape[axis + 1 :])
         apart = view_of(name, inner, dims, roles, partial=partial)
         return None if apart is None or apart.split is not None else replace(apart, split=(axis, (-1, *sizes[1:])))
-    where: dict[Expr, int] = {}
-    for axis, (i, size) in enumerate(zip(index, shape, strict=True)):
-        if axis == pair:
-            continue
-        if i.op == "idx" and i not in where and i.hi == size - 1:
-            where[i] = axis
-        elif not (size == 1 and i.value == 0):
-            return None
+    where = axes_along(index, shape, pair)
+    if where is None:
+        return None
     groups: list[tuple[int, ...]] = []
     rank = len(shape)
     for group in _groups(roles):
@@ -87,6 +82,22 @@ def view_of(
         groups.append((pair,))
     repeats = (Repeat(),) * (rank - len(shape))
     return None if where else View(name, tuple(groups), units=rank - sum(map(len, groups)), repeats=repeats)
+
+
+def axes_along(index: Index, shape: Sequence[int], but: int | None = None) -> dict[Expr, int] | None:
+    """For each index variable the axis of a tensor, read at `index`, along which it runs over all.
+
+    None where an axis, other than `but`, has neither a variable of its own nor a single element.
+    """
+    where: dict[Expr, int] = {}
+    for axis, (i, size) in enumerate(zip(index, shape, strict=True)):
+        if axis == but:
+            continue
+        if i.op == "idx" and i not in where and i.hi == size - 1:
+            where[i] = axis
+        elif not (size == 1 and i.value == 0):
+            return None
+    return where
 
 
 def with_sizes(view: View, other: View) -> View | None:

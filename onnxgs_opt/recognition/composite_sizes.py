@@ -12,7 +12,7 @@ from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.recognition.every_size import EverySize
 from onnxgs_opt.recognition.fixed_tables import changes_beyond
 from onnxgs_opt.recognition.fixed_values import FixedValues
-from onnxgs_opt.recognition.lifting.dynamic_dims import Box, SizeSets, settle
+from onnxgs_opt.recognition.lifting.dynamic_dims import SizeSets, settle
 from onnxgs_opt.recognition.lifting.elementwise import EXACT_BELOW
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
 from onnxgs_opt.recognition.lifting.size_values import MOST
@@ -35,19 +35,11 @@ class Composites(Generic[S]):
 
 
 class CompositeSizes:
-    """The sizes that one graph is looked at: those of `SizeSets`, and larger ones of an image.
+    """The sizes that one graph is looked at: the small ones of `sets`, and larger ones of an image."""
 
-    `stated` are the ranges that sizes by name are said to have.
-    """
-
-    def __init__(self, scope: Scope, stated: Box | None) -> None:
-        self.scope, self._stated = scope, stated
+    def __init__(self, scope: Scope, sets: SizeSets) -> None:
+        self.scope, self.sets = scope, sets
         self._larger: dict[tuple[int, int], Mapping[str, Fact]] = {}
-
-    @cached_property
-    def sets(self) -> SizeSets:
-        """The small ones."""
-        return SizeSets(self.scope, stated=self._stated)
 
     @cached_property
     def every(self) -> EverySize:

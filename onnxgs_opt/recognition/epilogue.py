@@ -9,6 +9,7 @@ from typing import NamedTuple
 from onnxgs_opt.recognition.algebra.expression import Expr
 from onnxgs_opt.recognition.algebra.piecewise import Resolver, Split, Unresolved
 from onnxgs_opt.recognition.algebra.polynomial import Number, Poly
+from onnxgs_opt.recognition.axes import axes_along
 from onnxgs_opt.recognition.lifting.lift import Lift
 from onnxgs_opt.recognition.lifting.rule import Index
 from onnxgs_opt.recognition.match import Match, Miss
@@ -73,12 +74,9 @@ def _candidates(
 
 def _groups(at: Index, shape: tuple[int, ...], index: Index) -> tuple[tuple[int, ...], ...] | None:
     """For each axis of the output, the tensor's axes along it; None where the tensor has an axis along none."""
-    where: dict[Expr, int] = {}
-    for axis, (i, size) in enumerate(zip(at, shape, strict=True)):
-        if i.op == "idx" and i not in where and i.hi == size - 1:
-            where[i] = axis
-        elif not (size == 1 and i.value == 0):
-            return None
+    where = axes_along(at, shape)
+    if where is None:
+        return None
     groups = tuple((where.pop(i),) if i in where else () for i in index)
     return None if where else groups
 

@@ -147,14 +147,15 @@ def _look(
     held = [*found.sites, *grid_sample_sites(scope)]
     fitting = [site for site in held if not _is_vast(scope, site)]
     claimed = {name for site in held for name in site.reads}
-    resizes = find_resizes(scope, claimed, stated)
+    sizes = SizeSets(scope, stated=stated)
+    resizes = find_resizes(scope, claimed, sizes)
     claimed |= {name for site in resizes.sites for name in site.reads}
-    every_sum = tuple(structural_sites(scope, found.sizes, claimed)) if has_sums else ()
-    roi_aligns = find_roi_aligns(scope, fitting, every_sum, stated)
+    every_sum = tuple(structural_sites(scope, found.sizes or sizes, claimed)) if has_sums else ()
+    roi_aligns = find_roi_aligns(scope, fitting, every_sum, sizes)
     inner = {site.inner.output for site in roi_aligns}
-    deforms = find_deform_convs(scope, [site for site in fitting if site.output not in inner], stated)
+    deforms = find_deform_convs(scope, [site for site in fitting if site.output not in inner], sizes)
     inner |= {site.sampler.output for site in deforms.sites}
-    attentions = find_attentions(scope, [site for site in fitting if site.output not in inner], stated)
+    attentions = find_attentions(scope, [site for site in fitting if site.output not in inner], sizes)
     inner |= {sampler.output for site in attentions.sites for sampler in site.samplers}
     sums = tuple(site for site in every_sum if site.output not in inner)
     return Survey(
@@ -172,13 +173,12 @@ def _look(
             *attentions.misses,
         ),
         hazards=read_hazards(scope, sums),
-        shapes={part.path: found.shapes or resizes.shapes or (_fitting(scope, fitting, stated) if inner else ())},
+        shapes={part.path: found.shapes or resizes.shapes or (_fitting(sizes, fitting) if inner else ())},
     ).changed(lambda site: replace(site, body=part.path))
 
 
-def _fitting(scope: Scope, samplers: list[Site], stated: Box | None) -> tuple[Mapping[str, Shape], ...]:
+def _fitting(sizes: SizeSets, samplers: list[Site]) -> tuple[Mapping[str, Shape], ...]:
     """Shapes of every tensor at several sets of sizes, where no search of reads has settled them: see `Survey`."""
-    sizes = SizeSets(scope, stated=stated)
     shapes = ((site.image, sizes.facts(0).get(site.image.tensor, UNKNOWN).shape) for site in samplers)
     images = {size for image, shape in shapes if shape is not None for size in spans(image, shape)[2:]}
     return sizes.shapes(images)

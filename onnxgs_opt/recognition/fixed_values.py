@@ -13,6 +13,7 @@ from onnxgs_opt.ir.def_use import Array, Scope, reads_of
 from onnxgs_opt.ir.evaluator import evaluate
 from onnxgs_opt.ir.operators import RANDOM, operator
 from onnxgs_opt.ir.traversal import node_subgraphs
+from onnxgs_opt.recognition.lifting.elementwise import exact_below
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
 from onnxgs_opt.recognition.lifting.shape_inference import plain_attributes
 
@@ -92,9 +93,8 @@ class FixedValues:
 def _float_range(values: Sequence[Array | None]) -> Array | None:
     """A range of whole numbers that their type has exactly; None of others, which runtimes may round differently."""
     start, limit, step = (np.reshape(v, ())[()] for v in values if v is not None)
-    exact_below = {2: 2**11, 4: 2**24}.get(start.dtype.itemsize, 2**53)
     whole = float(start).is_integer() and float(step).is_integer() and step
-    if not whole or max(abs(float(start)), abs(float(limit))) > exact_below:
+    if not whole or max(abs(float(start)), abs(float(limit))) > exact_below(start.dtype):
         return None
     count = max(0, int(np.ceil((float(limit) - float(start)) / float(step))))
     return None if count > MOST else (float(start) + float(step) * np.arange(count)).astype(start.dtype)

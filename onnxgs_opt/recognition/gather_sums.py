@@ -16,7 +16,7 @@ from onnxgs_opt.recognition.candidates import TAPS, Join, joins_of
 from onnxgs_opt.recognition.cone import made_of
 from onnxgs_opt.recognition.fixed_values import is_fixed
 from onnxgs_opt.recognition.kind import Record
-from onnxgs_opt.recognition.lifting.dynamic_dims import assignments, settle, symbols, tied
+from onnxgs_opt.recognition.lifting.dynamic_dims import SizeSets
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
 from onnxgs_opt.recognition.resizes import reads_pixels
 from onnxgs_opt.samplers.site import StructuralSite
@@ -65,25 +65,21 @@ class _Kind(NamedTuple):
     shapes: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
 
 
-def structural_sites(
-    scope: Scope, sizes: Sequence[Mapping[str, int]], claimed: Collection[str] = ()
-) -> list[StructuralSite]:
+def structural_sites(scope: Scope, sizes: SizeSets, claimed: Collection[str] = ()) -> list[StructuralSite]:
     """The sums of two or more reads of one tensor, in execution order, without ids.
 
     Args:
         scope: The graph; equal expressions must be one tensor, for reads of different tensors do not merge.
-        sizes: Values of the dynamic dims, by name: reads are of one shape when they are at each of them. None are
-            given where nobody has looked yet.
+        sizes: Sets of sizes: reads are of one shape when they are at each of the small ones.
         claimed: Names of reading nodes that belong to other sites.
     """
     if sum(operator(node) in READS for node in scope.own) < 2:
         return []
-    sizes = sizes or _sizes(scope)
-    facts = [settle(scope, sizes[0])[1]]
+    facts = [sizes.facts(0)]
     joins = sorted(joins_of(scope, facts[0], _is_table_read), key=lambda join: -len(join.reads))
     if not any(len(join.reads) > 1 for join in joins):
         return []
-    facts += [settle(scope, chosen)[1] for chosen in sizes[1:]]
+    facts += [sizes.facts(k) for k in range(1, len(sizes.near))]
     position = {tensor.name: k for k, node in enumerate(scope.nodes) for tensor in node.outputs}
     found = _sites(scope, facts, joins, position, set(claimed))
     return sorted(found, key=lambda site: position[site.output])
@@ -103,12 +99,6 @@ def sums_of_fixed_parts(scope: Scope, claimed: Collection[str]) -> list[Node]:
         if len(join.reads) == 1 and join.parts >= TAPS:
             last[join.reads] = join.node
     return list(last.values())
-
-
-def _sizes(scope: Scope) -> list[Mapping[str, int]]:
-    asked = assignments(symbols(scope))
-    settled, _ = settle(scope, asked[0])
-    return [settled, *(tied(asked[0], settled, other) for other in asked[1:])]
 
 
 def _sites(

@@ -131,10 +131,14 @@ def _in_one_axis(name: str, indices: Sequence[Index], sizes: Sequence[int], role
     apart = [axis for axis, parts in enumerate(zip(*indices, strict=True)) if len(set(parts)) > 1]
     if len(apart) != 1 or [index[apart[0]].value for index in indices] != list(range(sizes[apart[0]])):
         return None
-    view = view_of(name, indices[0], sizes, roles, apart[0])
-    full = view is not None and all(
-        len(g) == len(v) for g, v in zip(view.groups, (roles.batch, *roles.samples), strict=False)
-    )
+    return _full_view(name, indices[0], sizes, roles, apart[0])
+
+
+def _full_view(name: str, index: Index, sizes: Sequence[int], roles: Roles, pair: int) -> View | None:
+    """The view of a tensor whose axis `pair` holds coordinates, which are those of every point."""
+    view = view_of(name, index, sizes, roles, pair)
+    groups = (roles.batch, *roles.samples)
+    full = view is not None and all(len(g) == len(v) for g, v in zip(view.groups, groups, strict=False))
     return view if full else None
 
 
@@ -157,11 +161,8 @@ def _pair(name: str, x: Index, y: Index, sizes: Sequence[int], roles: Roles) -> 
     inner, split, place = found
     index = (*x[:axis], *inner, *x[axis + 1 :])
     dims = (*sizes[:axis], *(2 if i is None else int(i.hi or 0) + 1 for i in inner), *sizes[axis + 1 :])
-    view = view_of(name, tuple(first if i is None else i for i in index), dims, roles, axis + place)
-    full = view is not None and all(
-        len(g) == len(v) for g, v in zip(view.groups, (roles.batch, *roles.samples), strict=False)
-    )
-    if view is None or not full:
+    view = _full_view(name, tuple(first if i is None else i for i in index), dims, roles, axis + place)
+    if view is None:
         return None
     return replace(view, split=None if split is None else (axis, split)), step < 0
 

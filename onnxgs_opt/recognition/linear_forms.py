@@ -63,6 +63,14 @@ def identity(shape: Sequence[int]) -> Form:
     return Form(tuple(shape), (Term(tuple(index)),))
 
 
+def shape_of(values: FixedValues, name: str) -> tuple[int, ...]:
+    """A tensor's shape; NoForm where it is not known."""
+    shape = values.facts.get(name, UNKNOWN).shape
+    if shape is None:
+        raise NoForm(f"the shape of '{name}' is not known")
+    return shape
+
+
 class Forms:
     """The forms of the tensors of one graph in terms of `base`, each found once.
 
@@ -82,10 +90,7 @@ class Forms:
 
     def shape(self, name: str) -> tuple[int, ...]:
         """A tensor's shape."""
-        shape = self.values.facts.get(name, UNKNOWN).shape
-        if shape is None:
-            raise NoForm(f"the shape of '{name}' is not known")
-        return shape
+        return shape_of(self.values, name)
 
     def of(self, name: str) -> Form:
         """The form of a tensor that is not far from what is known; NoForm where it has none."""

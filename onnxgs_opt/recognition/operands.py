@@ -18,7 +18,7 @@ from onnxgs_opt.recognition.match import Axis, Match, Miss
 from onnxgs_opt.recognition.reasons import listed, source
 from onnxgs_opt.samplers.coordinates import CoordinateName
 from onnxgs_opt.samplers.sampler import in_window
-from onnxgs_opt.samplers.site import Affine
+from onnxgs_opt.samplers.site import Affine, OfCoordinates
 from onnxgs_opt.samplers.view import View
 
 Split_ = tuple[int, tuple[int, ...]]
@@ -27,7 +27,7 @@ LETTERS = {3: "NCW", 4: "NCHW", 5: "NCDHW"}
 
 
 @dataclass(frozen=True)
-class Placement:
+class Placement(OfCoordinates):
     """Where a match's operands are; the fields are those of `Site`."""
 
     image: View
@@ -43,12 +43,6 @@ class Placement:
     bounds: tuple[tuple[int, int] | None, ...]
     output_groups: tuple[tuple[int, ...], ...]
     affine: Affine
-
-    @property
-    def coordinate_views(self) -> tuple[View, ...]:
-        """The tensors of the coordinates, x first, or the grid of all."""
-        views = (self.grid,) if self.x is None else (self.x, self.y, self.z)
-        return tuple(view for view in views if view is not None)
 
     @property
     def operands(self) -> tuple[View, ...]:
@@ -154,7 +148,7 @@ def _coordinate_views(lift: Lift, match: Match, roles: Roles, like: Placement | 
     exact = match.policy.window != "all"
     if like is not None and like.x is None:
         return ()
-    names = (None,) * len(match.axes) if like is None else tuple(view.tensor for view in like.coordinate_views)
+    names = (None,) * len(match.axes) if like is None else like.coordinate_tensors
     views = [_coordinate_view(lift, a, roles, n, exact) for a, n in zip(reversed(match.axes), names, strict=True)]
     found = tuple(view for own in views if own and (view := _sized(own, views)) is not None)
     if len(found) < len(views):

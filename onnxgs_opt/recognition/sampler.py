@@ -45,7 +45,7 @@ class Sampler:
         """The image, and the grid where the model has one."""
         if site.grid is not None:
             return site.image.tensor, site.grid.tensor
-        return site.image.tensor, tuple(view.tensor for view in site.coordinate_views)
+        return site.image.tensor, site.coordinate_tensors
 
 
 def _coordinates(site: Site) -> str:

@@ -51,13 +51,13 @@ MAX_OTHERS = 16
 class FoundSites:
     """The sites of a graph, and its near-misses: what looks like a site and is not, each with its reason.
 
-    `sizes` has, for each analysis, the values of the dynamic dims by name. `shapes` has every tensor's shape there, and
-    perhaps at one more set of sizes; it is empty where nothing is dynamic.
+    `sizes` are those that it was looked at, None where it was not. `shapes` has every tensor's shape at the small ones,
+    and perhaps at one more set of sizes; it is empty where nothing is dynamic.
     """
 
     sites: tuple[Site, ...]
     near_misses: tuple[Remark, ...]
-    sizes: tuple[Mapping[str, int], ...] = ()
+    sizes: SizeSets | None = None
     shapes: tuple[Mapping[str, Shape], ...] = ()
 
 
@@ -126,7 +126,7 @@ class _Search:
         named = tuple(replace(site, id=f"site{k}") for k, site in enumerate(sites))
         kept = {size for site in named for size in self._image_sizes(site)}
         near = tuple(remarks(self._scope, self._misses, self._claimed.keys()))
-        return FoundSites(named, near, self._sizes.near, self._sizes.shapes(kept))
+        return FoundSites(named, near, self._sizes, self._sizes.shapes(kept))
 
     def between(self, ranges: Box, found: FoundSites) -> FoundSites:
         """What was `found` at every size, and what more there is between sizes that are stated."""
@@ -193,11 +193,11 @@ class _Search:
         Of a sum that was missed every read has to be a sample, at points of its own.
         """
         single = {site.output: site for _, site in self._sites.values() if site.taps == 1}
-        places = Counter((site.image.tensor, _points(site)) for site in single.values())
-        dropped = {name for name, site in single.items() if places[site.image.tensor, _points(site)] > 1}
+        places = Counter((site.image.tensor, site.coordinate_tensors) for site in single.values())
+        dropped = {name for name, site in single.items() if places[site.image.tensor, site.coordinate_tensors] > 1}
         for reads in (join.reads for join, _ in self._misses.values() if len(join.reads) > 1):
             inside = {self._claimed[read] for read in reads if read in self._claimed} & single.keys()
-            apart = {_points(single[name]) for name in inside}
+            apart = {single[name].coordinate_tensors for name in inside}
             dropped |= inside if len(apart) < len(reads) else set()
             floors = {self._claimed[read] for read in reads if read in self._claimed}
             if any(self._claimed.get(read, "") in {"", *dropped} for read in reads):
@@ -393,8 +393,3 @@ class _Search:
 def _rank(join: Join) -> tuple[bool, int, int]:
     """Four reads, then fewer, then more, from two cells' corners on."""
     return len(join.reads) > TAPS, max(len(join.reads), 2 * TAPS), -len(join.reads)
-
-
-def _points(site: Site) -> tuple[str, ...]:
-    """The tensors of the coordinates."""
-    return tuple(view.tensor for view in site.coordinate_views)

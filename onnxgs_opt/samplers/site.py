@@ -142,8 +142,28 @@ class AnySite:
         return self.kind
 
 
+class OfCoordinates:
+    """What has the coordinates of a sampler: a site, and what was found of one at some sizes."""
+
+    x: View | None
+    y: View | None
+    z: View | None
+    grid: View | None
+
+    @property
+    def coordinate_views(self) -> tuple[View, ...]:
+        """Where the coordinates are: x, y and z as there are axes, or the grid where the model has no pixels."""
+        views = (self.grid,) if self.x is None else (self.x, self.y, self.z)
+        return tuple(view for view in views if view is not None)
+
+    @property
+    def coordinate_tensors(self) -> tuple[str, ...]:
+        """The tensors that hold them."""
+        return tuple(view.tensor for view in self.coordinate_views)
+
+
 @dataclass(frozen=True, kw_only=True)
-class Site(AnySite):
+class Site(AnySite, OfCoordinates):
     """One sampler: out[N, C, Ho, Wo] = sample(image[N, C, H, W] at x, y [N, Ho, Wo]), with one, two or three axes.
 
     `x` and `y` are pixel coordinates that the model computes; a canonical axis of theirs may be 1 and broadcast. Both
@@ -195,12 +215,6 @@ class Site(AnySite):
     def taps(self) -> int:
         """How many pixels a sample takes."""
         return math.prod(KERNELS[name].taps for name in self.kernels)
-
-    @property
-    def coordinate_views(self) -> tuple[View, ...]:
-        """Where the coordinates are: x, y and z as there are axes, or the grid where the model has no pixels."""
-        views = (self.grid,) if self.x is None else (self.x, self.y, self.z)
-        return tuple(view for view in views if view is not None)
 
     @property
     def points(self) -> int | None:

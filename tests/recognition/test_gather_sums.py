@@ -18,6 +18,7 @@ from onnxgs_opt.passes import CANONICALISE
 from onnxgs_opt.passes.merge_reads import MergeReads
 from onnxgs_opt.recognition.findings import survey
 from onnxgs_opt.recognition.gather_sums import structural_sites
+from onnxgs_opt.recognition.lifting.dynamic_dims import SizeSets
 from onnxgs_opt.report.model import Report
 from onnxgs_opt.runtime.ort import open_session
 from onnxgs_opt.samplers.site import StructuralSite
@@ -122,11 +123,17 @@ def run(model: onnx.ModelProto, inputs: dict[str, Any]) -> Any:
     return open_session(model, threads=1).run(None, inputs)[0]
 
 
+def sums_in(graph: Graph) -> list[StructuralSite]:
+    """The sums of reads, whatever else holds these."""
+    scope = Scope.at(graph, {})
+    return structural_sites(scope, SizeSets(scope))
+
+
 def merged(model: onnx.ModelProto) -> tuple[onnx.ModelProto, StructuralSite]:
     """The model with its one read sum merged; its outputs have the same bits. No sampler is looked for."""
     graph = Graph.from_proto(onnx.ModelProto.FromString(model.SerializeToString()))
     CANONICALISE.run(graph)
-    [found] = structural_sites(Scope.at(graph, {}), ())
+    [found] = sums_in(graph)
     site = replace(found, id="site0")
     comparison = check_reads(graph, site)
     assert (comparison.status, comparison.max_abs) == ("ok", 0)
@@ -344,7 +351,7 @@ def test_wrong_samplers_of_every_spelling_merge_exactly() -> None:
         model = fitting[number % len(fitting)].build(spelling)
         graph = Graph.from_proto(onnx.ModelProto.FromString(model.SerializeToString()))
         CANONICALISE.run(graph)
-        sites = [replace(site, id=f"site{k}") for k, site in enumerate(structural_sites(Scope.at(graph, {}), ()))]
+        sites = [replace(site, id=f"site{k}") for k, site in enumerate(sums_in(graph))]
         assert all(check_reads(graph, site).status == "ok" for site in sites)
         MergeReads(tuple(sites)).run(graph)
         graph.remove_dead()

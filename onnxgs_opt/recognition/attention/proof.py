@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 
@@ -99,26 +100,24 @@ class _Proof:
 
     def _by(self, pixels: _Pixels) -> Found:
         """The proof by one tensor that the levels may be parts of."""
-        why: NoForm | None = None
-        shape = self.values.facts[self.way.output].shape or ()
-        for sizes, outer in self._sizes(pixels):
+        none = "its output has other axes than items, queries, heads and channels"
+        return first_of(lambda axes: self._laid(pixels, *axes), self._axes(), none)
+
+    def _axes(self) -> Iterator[tuple[dict[str, int], tuple[tuple[str, ...], ...], dict[str, Array]]]:
+        """Sizes of b, q, h and d, which of them each axis of the output may hold, and the place of its elements."""
+        shape = self._shape(self.way.output)
+        for sizes, outer in self._sizes():
             for groups in groupings(shape, sizes):
                 places = along(shape, groups, sizes)
                 number = places["b"] * sizes["h"] + places["h"] if outer else places["h"] * sizes["b"] + places["b"]
-                if not (is_same(number, self.lead[0]) and is_same(places["d"], self.lead[1])):
-                    continue
-                try:
-                    return self._laid(pixels, sizes, groups, places)
-                except NoForm as reason:
-                    why = why or reason
-        raise why or NoForm("its output has other axes than items, queries, heads and channels")
+                if is_same(number, self.lead[0]) and is_same(places["d"], self.lead[1]):
+                    yield sizes, groups, places
 
-    def _sizes(self, pixels: _Pixels) -> Iterator[tuple[dict[str, int], bool]]:
+    def _sizes(self) -> Iterator[tuple[dict[str, int], bool]]:
         """Sizes of b, q, h and d, and whether an image's number counts items before heads."""
         site = self.sites[0]
         items, depth = sizes_of(site.image, self.values.facts)[:2]
-        shape = self.values.facts[self.way.output].shape or ()
-        queries = int(np.prod(shape, dtype=np.int64)) // max(1, items * depth)
+        queries = prod(self._shape(self.way.output)) // max(1, items * depth)
         for batch in divisors(items):
             yield {"b": batch, "q": queries, "h": items // batch, "d": depth}, True
             if 1 < batch < items:
@@ -174,7 +173,7 @@ class _Proof:
         order: Sequence[int],
     ) -> View:
         """The view of the tensor that holds x and y, from 0 to 1, of every term."""
-        names = [name for site in self.sites for name in _coordinates(site)]
+        names = [name for site in self.sites for name in site.coordinate_tensors]
 
         def made(base: str) -> View:
             traces = Traces(self.scope, self.values, {base: identity(self._shape(base))})
@@ -231,11 +230,6 @@ def _points(terms: Sequence[Weighted], index: Sequence[Sequence[Array]], order: 
         own = sorted((k for k, term in enumerate(terms) if term.sampler == sampler), key=keys.__getitem__)
         place |= {k: point for point, k in enumerate(own)}
     return [(order.index(term.sampler), place[k]) for k, term in enumerate(terms)]
-
-
-def _coordinates(site: Site) -> list[str]:
-    """The tensors that hold the coordinates of a sampler."""
-    return [view.tensor for view in site.coordinate_views]
 
 
 def _unit_places(traces: Traces, site: Site, level: tuple[int, int]) -> tuple[list[Array], list[Array]]:

@@ -17,7 +17,7 @@ from onnxgs_opt.recognition.attention.ways import Way, ways_of
 from onnxgs_opt.recognition.attentions import RULE
 from onnxgs_opt.recognition.composite_sizes import Composites, CompositeSizes, of_all
 from onnxgs_opt.recognition.fixed_values import FixedValues
-from onnxgs_opt.recognition.lifting.dynamic_dims import Box
+from onnxgs_opt.recognition.lifting.dynamic_dims import SizeSets
 from onnxgs_opt.recognition.lifting.shape_functions import float_types
 from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
 from onnxgs_opt.recognition.linear_forms import NoForm
@@ -30,12 +30,12 @@ CODE = "GSO118"
 """The code of weighted samples of several images whose sum is no deformable attention."""
 
 
-def find_attentions(scope: Scope, sites: Sequence[Site], stated: Box | None = None) -> Composites[AttentionSite]:
-    """The deformable attention whose samplers are among `sites`; `stated` is that of `CompositeSizes`."""
+def find_attentions(scope: Scope, sites: Sequence[Site], sets: SizeSets) -> Composites[AttentionSite]:
+    """The deformable attention whose samplers are among `sites`; `sets` are the sizes of the graph."""
     found: list[AttentionSite] = []
     reasons: dict[frozenset[int], Remark] = {}
     claimed: set[int] = set()
-    sizes = CompositeSizes(scope, stated)
+    sizes = CompositeSizes(scope, sets)
     for way in ways_of(scope, sites):
         if not claimed.isdisjoint(way.samplers):
             continue

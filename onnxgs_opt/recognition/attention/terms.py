@@ -12,7 +12,17 @@ import numpy as np
 from onnxgs_opt.ir.def_use import Array, Scope
 from onnxgs_opt.recognition.attention.ways import Axes, Product, Way, axes_of
 from onnxgs_opt.recognition.fixed_values import FixedValues
-from onnxgs_opt.recognition.linear_forms import MOST_TERMS, Form, Forms, NoForm, Term, identity, squashed, wide
+from onnxgs_opt.recognition.linear_forms import (
+    MOST_TERMS,
+    Form,
+    Forms,
+    NoForm,
+    Term,
+    identity,
+    shape_of,
+    squashed,
+    wide,
+)
 from onnxgs_opt.recognition.traced import canonical, mixed, taken
 from onnxgs_opt.samplers.site import Site
 
@@ -67,7 +77,7 @@ def terms_of(scope: Scope, values: FixedValues, sites: Sequence[Site], way: Way)
     Raises:
         NoForm: It is no sum of products of one sample and one weight.
     """
-    forms = {site.output: identity(_shape(values, site.output)) for site in sites}
+    forms = {site.output: identity(shape_of(values, site.output)) for site in sites}
     if len({len(form.shape) for form in forms.values()}) > 1:
         raise NoForm("the samples of several levels have other axes")
     samples = Traces(scope, values, {name: _numbered(form, k) for k, (name, form) in enumerate(forms.items())})
@@ -106,13 +116,6 @@ class _Part:
             tuple(axes.spread(array, axes.samples) for array in index),
             tuple(axes.spread(array, axes.weights) for array in own),
         )
-
-
-def _shape(values: FixedValues, name: str) -> tuple[int, ...]:
-    shape = values.facts[name].shape if name in values.facts else None
-    if shape is None:
-        raise NoForm(f"the shape of '{name}' is not known")
-    return shape
 
 
 def _numbered(form: Form, number: int) -> Form:

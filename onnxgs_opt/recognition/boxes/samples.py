@@ -9,6 +9,7 @@ from typing import Any
 
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr
+from onnxgs_opt.recognition.axes import axes_along
 from onnxgs_opt.recognition.boxes.lines import Along
 from onnxgs_opt.recognition.candidates import picked
 from onnxgs_opt.recognition.cone import reach
@@ -252,13 +253,8 @@ def _tensor_of(lift: Lift, axis: Axis) -> Along | None:
 
 def _axes(index: Index, shape: Sequence[int]) -> dict[int, int] | None:
     """For axes of the output the one of a tensor that it is; None where the tensor does not lie along such axes."""
-    found = {}
-    for axis, (i, size) in enumerate(zip(index, shape, strict=True)):
-        if i.op == "idx" and i.hi == size - 1 and i.args[0] not in found:
-            found[int(i.args[0])] = axis  # type: ignore[call-overload]
-        elif size != 1 or i.value != 0:
-            return None
-    return found
+    found = axes_along(index, shape)
+    return None if found is None else dict(zip(_variables(tuple(found)), found.values(), strict=True))
 
 
 def _channels(match: Match, items: int, own: Index) -> dict[int, int] | None:

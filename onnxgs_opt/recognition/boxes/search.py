@@ -17,7 +17,7 @@ from onnxgs_opt.recognition.boxes.samples import Samples, of_sampler, of_sum, sa
 from onnxgs_opt.recognition.claims import group_sizes
 from onnxgs_opt.recognition.cone import reach
 from onnxgs_opt.recognition.every_size import EverySize
-from onnxgs_opt.recognition.lifting.dynamic_dims import Box, SizeSets
+from onnxgs_opt.recognition.lifting.dynamic_dims import SizeSets
 from onnxgs_opt.recognition.lifting.lift import Lift
 from onnxgs_opt.recognition.lifting.rule import NoRule
 from onnxgs_opt.recognition.lifting.shape_functions import Fact
@@ -41,19 +41,19 @@ class _Claim:
 
 
 def find_roi_aligns(
-    scope: Scope, samplers: Sequence[Site], sums: Sequence[StructuralSite], stated: Box | None = None
+    scope: Scope, samplers: Sequence[Site], sums: Sequence[StructuralSite], sizes: SizeSets
 ) -> tuple[RoiAlignSite, ...]:
     """RoIAlign by hand in one graph, among its samplers and its sums of reads of which no more is known."""
     seen = [samples for site in samplers if (samples := of_sampler(site)) is not None]
-    return tuple(_Search(scope, stated).run(seen, sums)) if seen or sums else ()
+    return tuple(_Search(scope, sizes).run(seen, sums)) if seen or sums else ()
 
 
 class _Search:
-    """The search of one graph; the sizes are settled once."""
+    """The search of one graph."""
 
-    def __init__(self, scope: Scope, stated: Box | None) -> None:
+    def __init__(self, scope: Scope, sizes: SizeSets) -> None:
         self._scope = scope
-        self._sizes = SizeSets(scope, stated=stated)
+        self._sizes = sizes
         self._every: EverySize | None = None
 
     def run(self, seen: Sequence[Samples], sums: Sequence[StructuralSite]) -> Iterator[RoiAlignSite]:

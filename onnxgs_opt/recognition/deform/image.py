@@ -13,7 +13,7 @@ from onnxgs_opt.ir.operators import operator
 from onnxgs_opt.recognition.composite_sizes import sizes_of
 from onnxgs_opt.recognition.fixed_values import FixedValues
 from onnxgs_opt.recognition.linear_forms import Forms, NoForm, wide
-from onnxgs_opt.recognition.traced import LAYOUT, canonical, elements, fades, laid_out, origins, taken
+from onnxgs_opt.recognition.traced import LAYOUT, Laid, canonical, elements, fades, first_of, laid_out, origins, taken
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import View
 
@@ -44,23 +44,20 @@ def plane_of(scope: Scope, values: FixedValues, site: Site, samples: Sequence[Ar
     rows, columns = (
         np.arange(size).reshape(shape) for size, shape in ((height, (1, 1, -1, 1)), (width, (1, 1, 1, -1)))
     )
-    why: NoForm | None = None
-    for base in reversed(origins(scope, values, site.image.tensor, LAYOUT)):
-        try:
-            forms = Forms(scope, values, base)
-            form, factor = elements(forms, site.image.tensor)
-            if (factor != 1).any():
-                raise NoForm("its image is scaled")
-            arrays = [canonical(site.image, array, form.shape) for array in form.terms[0].index]
-            index = [wide(taken(array, (*places, rows, columns)), 4) for array in arrays]
-            laid = laid_out(base, forms.shape(base), index, (batch, height, width))
-        except NoForm as reason:
-            why = why or reason
-            continue
-        if laid.channels != channels or not np.array_equal(laid.table.reshape(-1), np.arange(channels)):
-            raise NoForm("its channels are weighted in another order than they have in the image")
-        return _without_zeros(scope, values, site, Plane(laid.view, (height, width), (0, 0)))
-    raise why or NoForm("its image is not known")
+
+    def laid_by(base: str) -> Laid:
+        forms = Forms(scope, values, base)
+        form, factor = elements(forms, site.image.tensor)
+        if (factor != 1).any():
+            raise NoForm("its image is scaled")
+        arrays = [canonical(site.image, array, form.shape) for array in form.terms[0].index]
+        index = [wide(taken(array, (*places, rows, columns)), 4) for array in arrays]
+        return laid_out(base, forms.shape(base), index, (batch, height, width))
+
+    laid = first_of(laid_by, reversed(origins(scope, values, site.image.tensor, LAYOUT)), "its image is not known")
+    if laid.channels != channels or not np.array_equal(laid.table.reshape(-1), np.arange(channels)):
+        raise NoForm("its channels are weighted in another order than they have in the image")
+    return _without_zeros(scope, values, site, Plane(laid.view, (height, width), (0, 0)))
 
 
 def _without_zeros(scope: Scope, values: FixedValues, site: Site, plane: Plane) -> Plane:

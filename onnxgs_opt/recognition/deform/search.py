@@ -22,7 +22,7 @@ from onnxgs_opt.recognition.composite_sizes import Composites, CompositeSizes, o
 from onnxgs_opt.recognition.deform.proof import Found, Way, proven
 from onnxgs_opt.recognition.deform_conv import RULE
 from onnxgs_opt.recognition.fixed_values import FixedValues
-from onnxgs_opt.recognition.lifting.dynamic_dims import Box
+from onnxgs_opt.recognition.lifting.dynamic_dims import SizeSets
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN
 from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
 from onnxgs_opt.recognition.linear_forms import NoForm
@@ -38,11 +38,11 @@ MOST_NODES = 1024
 """Nodes between the samples and what weighs them: a mask may be put together of as many parts as there are channels."""
 
 
-def find_deform_convs(scope: Scope, sites: Iterable[Site], stated: Box | None = None) -> Composites[DeformSite]:
-    """The deformable convolutions whose samplers are among `sites`."""
+def find_deform_convs(scope: Scope, sites: Iterable[Site], sets: SizeSets) -> Composites[DeformSite]:
+    """The deformable convolutions whose samplers are among `sites`; `sets` are the sizes of the graph."""
     found: list[DeformSite] = []
     misses: list[Remark] = []
-    sizes = CompositeSizes(scope, stated)
+    sizes = CompositeSizes(scope, sets)
     for site in sites:
         way = way_of(scope, site)
         if way is None:

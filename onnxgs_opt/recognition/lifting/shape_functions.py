@@ -181,7 +181,7 @@ def _gather_nd(node: Node, inputs: list[Fact]) -> list[Fact]:
     return [Fact((*index[:-1], *data[first:]), inputs[0].dtype)]
 
 
-def _slice_bounds(node: Node, values: Sequence[Array | None]) -> tuple[Sequence[int], ...]:
+def slice_bounds(node: Node, values: Sequence[Array | None]) -> tuple[Sequence[int], ...]:
     """Slice's starts, ends, axes and steps, from attributes (until opset 9) or inputs."""
     if "starts" in node.attrs:
         starts, ends = node.attrs["starts"], node.attrs["ends"]
@@ -199,7 +199,7 @@ def _slice_bounds(node: Node, values: Sequence[Array | None]) -> tuple[Sequence[
 
 def slice_ranges(node: Node, values: Sequence[Array | None], shape: Shape) -> dict[int, range]:
     """The indices that Slice takes along each sliced axis; ValueError when they are not known."""
-    starts, ends, axes, steps = _slice_bounds(node, values)
+    starts, ends, axes, steps = slice_bounds(node, values)
     out: dict[int, range] = {}
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         place = int(axis) % len(shape)

@@ -13,7 +13,7 @@ from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Array
 from onnxgs_opt.ir.operators import ELEMENTWISE, einsum_letters
 from onnxgs_opt.recognition.algebra.quantity import Quantity
-from onnxgs_opt.recognition.lifting.shape_functions import SHAPES, Fact, ShapeRule
+from onnxgs_opt.recognition.lifting.shape_functions import SHAPES, Fact, ShapeRule, slice_bounds
 from onnxgs_opt.recognition.lifting.size_values import MOST, Break, Element, element
 
 Dims: TypeAlias = tuple[Element, ...]
@@ -95,18 +95,6 @@ def _symbolic(dim: Element | int) -> Element:
 
 def _elementwise(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
     return [State(_broadcast([_known(s) for s, t in zip(inputs, node.inputs, strict=True) if t.name]))]
-
-
-def _ints(node: Node, name: str, position: int, constants: list[Array | None]) -> list[int] | None:
-    if name in node.attrs:
-        value = node.attrs[name]
-        return [value] if isinstance(value, int) else list(value)
-    if position < len(node.inputs) and node.inputs[position].name:
-        array = constants[position]
-        if array is None:
-            raise ValueError(f"{name} is not a constant")
-        return [int(v) for v in np.ravel(array)]
-    return None
 
 
 def _numbers(node: Node, inputs: list[State], constants: list[Array | None], position: int) -> list[Element]:
@@ -209,10 +197,7 @@ def _einsum(node: Node, inputs: list[State], constants: list[Array | None]) -> l
 def _slice(node: Node, inputs: list[State], constants: list[Array | None]) -> list[State]:
     """Axes that are cut are of a length of their own, unless the whole or a part from the end is taken."""
     dims = list(_known(inputs[0]))
-    starts, ends = _ints(node, "starts", 1, constants) or [], _ints(node, "ends", 2, constants) or []
-    axes = _ints(node, "axes", 3, constants) or range(len(starts))
-    steps = _ints(node, "steps", 4, constants) or [1] * len(starts)
-    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+    for start, end, axis, step in zip(*slice_bounds(node, constants), strict=True):
         dims[axis] = _cut(node, dims[axis], start, end, step)
     return [State(tuple(dims))]
 

@@ -12,12 +12,12 @@ from math import prod
 
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Scope
-from onnxgs_opt.ir.operators import MOVES, ORDERED, READS, operator
+from onnxgs_opt.ir.operators import ORDERED, READS, operator
 from onnxgs_opt.recognition.algebra.quantity import Quantity
 from onnxgs_opt.recognition.every_size import EverySize
 from onnxgs_opt.recognition.fixed_tables import changes_beyond
 from onnxgs_opt.recognition.fixed_values import FixedValues, is_fixed
-from onnxgs_opt.recognition.lifting.dynamic_dims import PRIMES, Box, SizeSets, settle
+from onnxgs_opt.recognition.lifting.dynamic_dims import PRIMES, SizeSets, settle
 from onnxgs_opt.recognition.lifting.elementwise import EXACT_BELOW
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact, Shape
 from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
@@ -41,6 +41,9 @@ from onnxgs_opt.samplers.view import View
 FEWER = (101, 97, 89, 83, 79, 73)
 """The last large sizes that are tried, where an index is repeated for every channel."""
 
+SAME_ELEMENTS = ORDERED | {"Transpose", "Identity"}
+"""What only brings elements into another shape or order."""
+
 LEAST_RANK = 3
 """Axes of what is resampled: a batch, channels, and one along which it is."""
 
@@ -62,8 +65,8 @@ class FoundResizes:
     shapes: tuple[Mapping[str, Shape], ...] = ()
 
 
-def find_resizes(scope: Scope, claimed: Collection[str], stated: Box | None = None) -> FoundResizes:
-    """The resamplings of one graph; `claimed` are names of reads that belong to other sites."""
+def find_resizes(scope: Scope, claimed: Collection[str], sizes: SizeSets) -> FoundResizes:
+    """The resamplings of one graph of these sizes; `claimed` are names of reads that belong to other sites."""
     known: dict[str, bool] = {}
     seeds = [
         node
@@ -74,7 +77,7 @@ def find_resizes(scope: Scope, claimed: Collection[str], stated: Box | None = No
         and is_fixed(scope, node.inputs[1].name, known)
         and not is_fixed(scope, node.inputs[0].name, known)
     ]
-    return _Search(scope, stated).run(seeds) if seeds else FoundResizes()
+    return _Search(scope, sizes).run(seeds) if seeds else FoundResizes()
 
 
 @dataclass(frozen=True)
@@ -90,11 +93,11 @@ class _Root:
 
 
 class _Search:
-    """The search of one graph; the sizes are settled once."""
+    """The search of one graph."""
 
-    def __init__(self, scope: Scope, stated: Box | None) -> None:
+    def __init__(self, scope: Scope, sizes: SizeSets) -> None:
         self._scope = scope
-        self._sizes = SizeSets(scope, stated=stated)
+        self._sizes = sizes
         self._values: dict[int, FixedValues] = {}
 
     def run(self, seeds: Sequence[Node]) -> FoundResizes:
@@ -180,7 +183,7 @@ class _Search:
 
     def _base_of(self, name: str) -> str:
         """The tensor that one has the elements of, in whatever order and shape."""
-        while name in self._scope.producer and _moves(self._scope.producer[name][0]):
+        while name in self._scope.producer and operator(self._scope.producer[name][0]) in SAME_ELEMENTS:
             name = self._scope.producer[name][0].inputs[0].name
         return name
 
@@ -342,11 +345,6 @@ class _Search:
         if found.resampling.mode != "nearest" or all(_is_power_of_two(scale) for scale in found.scales):
             return domain
         return replace(domain, sizes=tuple(replace(size, at_most=far.get(size.name)) for size in domain.sizes))
-
-
-def _moves(node: Node) -> bool:
-    """Whether a node only brings elements into another shape or order."""
-    return operator(node) in ORDERED or (operator(node) in MOVES and operator(node) in ("Transpose", "Identity"))
 
 
 def _is_multiple(made: object, read: object, scale: Fraction) -> bool:
