@@ -13,7 +13,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from onnxgs_opt.ir.constants import constant_value, element_count, small_value
+from onnxgs_opt.ir.constants import constant_value, element_count, plain_attributes, small_value
 from onnxgs_opt.ir.evaluator import EVALUATORS, evaluate
 from onnxgs_opt.ir.exporter import to_onnx_type
 from onnxgs_opt.ir.graph import Graph
@@ -126,10 +126,9 @@ class Builder:
         values = [None if t is None else small_value(t) for t in tensors]
         if any(v is None and t is not None for v, t in zip(values, tensors, strict=True)):
             return None
-        attrs = {k: constant_value(v) if isinstance(v, gs.Constant) else v for k, v in attrs.items()}
         if any(v is not None and v.dtype.kind not in "biuf" for v in values):
             return None
-        results = evaluate(op_type, values, attrs, self.opset, outputs)
+        results = evaluate(op_type, values, plain_attributes(attrs), self.opset, outputs)
         if results is None:
             return None
         constants = tuple(self.const(r) for r in results)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,11 @@ def small_value(tensor: gs.Tensor) -> NDArray[Any] | None:
     count = element_count(tensor)
     value = constant_value(tensor) if count is None or count <= SMALL else None
     return None if value is None or value.size > SMALL else value
+
+
+def plain_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes of a node with tensors as arrays."""
+    return {name: constant_value(v) if isinstance(v, gs.Constant) else v for name, v in attributes.items()}
 
 
 def byte_count(tensor: gs.Tensor) -> int:

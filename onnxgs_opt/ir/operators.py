@@ -196,6 +196,9 @@ REDUCTIONS = with_trait(Trait.REDUCES)
 SAME_SHAPE = with_trait(Trait.SAME_SHAPE)
 PRODUCTS = with_trait(Trait.MULTIPLIES_MATRICES)
 RANDOM = with_trait(Trait.RANDOM)
+SIZES = ("Shape", "Size")
+"""What makes numbers of the sizes of its input, whose elements do not count."""
+
 STANDARD = (None, *DEFAULT_DOMAINS)
 """The domains of standard operators."""
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.lowering.attention import BUILT_IN_PLUGIN
 from onnxgs_opt.lowering.axis_matmul import AXIS_MATMUL
-from onnxgs_opt.lowering.base import EXACT, Emitted, Lowering, Tolerance, in_halves
+from onnxgs_opt.lowering.base import EXACT, SLOPE, Emitted, Lowering, Tolerance, in_halves, rounds_to_halves
 from onnxgs_opt.lowering.blocked_gather import BlockedGather
 from onnxgs_opt.lowering.deform_conv import DEFORM_CONV
 from onnxgs_opt.lowering.emit.operands import BORDERS, emit_plain, plain
@@ -74,11 +74,6 @@ def tolerance_of(lowering: Lowering, site: Site) -> Tolerance:
     return in_halves(tolerance) if rounds_to_halves(site) else tolerance
 
 
-def rounds_to_halves(site: Site) -> bool:
-    """Whether something between its operands and its result is rounded to half precision."""
-    return "float16" in (site.dtype, *site.types)
-
-
 def _of_kernels(site: Site, own: Tolerance) -> Tolerance:
     """What other kernels than the linear one of two axes cost.
 
@@ -94,11 +89,8 @@ def _of_kernels(site: Site, own: Tolerance) -> Tolerance:
 
 
 def _with_steps(site: Site, own: Tolerance) -> Tolerance:
-    """What it costs to add a grid to the coordinates before they are rounded: half an ulp of the size of the image.
-
-    Pixels of a unit-normal image differ by about 6 at most.
-    """
-    atol = 6 * sum(size or 0 for size in site.image_size) * 2.0**-24
+    """What it costs to add a grid to the coordinates before they are rounded: half an ulp of the size of the image."""
+    atol = SLOPE * sum(size or 0 for size in site.image_size) * 2.0**-24
     if atol <= own.atol or not any(any(view.steps) for view in site.coordinate_views):
         return own
     return replace(own, atol=atol, reason="the grid that the points stand on is added to coordinates before the floor")
@@ -107,7 +99,7 @@ def _with_steps(site: Site, own: Tolerance) -> Tolerance:
 def _with_border(site: Site, own: Tolerance) -> Tolerance:
     """What it costs to move coordinates into the image, and to take a fill value from pixels and add it again."""
     moves = site.policy.border not in BORDERS and site.kernels == BILINEAR
-    moved = 6 * sum(size or 0 for size in site.image_size) * 2.0**-24 if moves else 0.0
+    moved = SLOPE * sum(size or 0 for size in site.image_size) * 2.0**-24 if moves else 0.0
     filled = 4 * abs(float(site.policy.fill)) * 2.0**-23
     if max(moved, filled) <= own.atol:
         return own

@@ -16,7 +16,7 @@ from onnxgs_opt.ir.builder import Builder, Dim
 from onnxgs_opt.ir.constants import constant_value
 from onnxgs_opt.ir.exporter import to_onnx_type
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.lowering.base import REORDERED, SLOPE, OfNoSampler, Tolerance, in_halves
+from onnxgs_opt.lowering.base import LARGEST, REORDERED, SLOPE, OfNoSampler, Tolerance, in_halves
 from onnxgs_opt.lowering.emit.views import emit_view, regrouped
 from onnxgs_opt.lowering.merged_gather import SHORT_FLOATS
 from onnxgs_opt.runtime import Quirk
@@ -46,9 +46,6 @@ FIRST_OPSET = 11
 
 FIRST_IR_WITH_FUNCTIONS = 8
 CORNERS, PAIR = 4, 2
-LARGEST = 1024
-"""Pixels along an axis of dynamic size, where nobody says how many."""
-
 
 BUILT_IN_PLUGIN = OfNoSampler(BUILT_IN, "its samples are not those of deformable attention", REORDERED)
 """TensorRT's own plugin; only for samplers of several levels whose samples are weighted and summed."""
@@ -222,7 +219,7 @@ def _corners(builder: Builder, value: Tensor, terms: Terms, first: Tensor, steps
     right, down = _component(builder, step, 0), builder.op("Mul", _component(builder, step, 1), width)
     nothing = builder.op("Sub", right, right)
     offsets = builder.concat([nothing, right, down, builder.op("Add", right, down)], -1)  # [T, 4]
-    heads = _number(builder, builder.dim(value, 2))
+    heads = builder.sizes([builder.dim(value, 2)])
     own = builder.op("Add", builder.op("Mul", corner, heads), _heads(builder, value))
     return cast(Tensor, builder.op("Add", own, builder.op("Mul", offsets, heads)))
 
@@ -235,15 +232,11 @@ def _before(builder: Builder, numbers: Tensor) -> Tensor:
     return cast(Tensor, builder.op("CumSum", numbers, builder.const(0, np.int64), exclusive=1))
 
 
-def _number(builder: Builder, size: Tensor | int) -> Tensor:
-    return builder.const([size], np.int64) if isinstance(size, int) else size
-
-
 def _heads(builder: Builder, value: Tensor) -> Tensor:
     """The first row of every item and head: [B, 1, H, 1, 1]."""
     batch, pixels, heads = (builder.dim(value, axis) for axis in range(3))
     items = _count(builder, batch, [1, 2, 3, 4])
-    per_item = _number(builder, builder.dims_product([pixels, heads]))
+    per_item = builder.sizes([builder.dims_product([pixels, heads])])
     own = _count(builder, heads, [0, 1, 3, 4])
     return cast(Tensor, builder.op("Add", builder.op("Mul", items, per_item), own))
 

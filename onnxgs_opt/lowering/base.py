@@ -45,6 +45,14 @@ def in_halves(own: Tolerance) -> Tolerance:
 SLOPE = 6.0
 """Pixels of a unit-normal image differ by about this at the worst of a few million points."""
 
+LARGEST = 1024
+"""Pixels along an axis of dynamic size, where nobody says how many."""
+
+
+def rounds_to_halves(site: Site) -> bool:
+    """Whether something between its operands and its result is rounded to half precision."""
+    return "float16" in (site.dtype, *site.types)
+
 
 @dataclass(frozen=True)
 class Emitted:

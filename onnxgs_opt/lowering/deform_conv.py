@@ -12,7 +12,7 @@ import numpy as np
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.constants import constant_value
-from onnxgs_opt.lowering.base import REORDERED, SLOPE, OfNoSampler, Tolerance
+from onnxgs_opt.lowering.base import LARGEST, REORDERED, SLOPE, OfNoSampler, Tolerance
 from onnxgs_opt.lowering.emit.views import emit_view, regrouped
 from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.ort import has_deform_conv
@@ -21,9 +21,6 @@ from onnxgs_opt.samplers.deform import DeformSite, Operand
 
 NAME = "deform-conv"
 FIRST_OPSET = 19
-LARGEST = 1024
-"""Pixels along an axis of dynamic size, where nobody says how many."""
-
 SPREAD = 6.0
 """Of so many standard deviations is the worst of a few million sums."""
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
-from onnxgs_opt.lowering.base import Emitted, Tolerance
+from onnxgs_opt.lowering.base import SLOPE, Emitted, Tolerance, rounds_to_halves
 from onnxgs_opt.lowering.emit.axis_grids import emit_axis_grid
 from onnxgs_opt.lowering.emit.cells import emit_pixels, float_type, is_inside_image
 from onnxgs_opt.lowering.emit.coordinates import as_grid, emit_pixel_grid, for_batch
@@ -28,8 +28,6 @@ from onnxgs_opt.samplers.view import Array
 NOT_MIRRORING = frozenset({Quirk.MIRRORED_TAPS_ARE_UNMEASURED, Quirk.GRID_SAMPLE_DOES_NOT_MIRROR})
 FIRST_OPSET = 16
 RENAMED_IN = 20  # mode "bilinear" became "linear"
-SLOPE = 6.0
-"""Pixels of a unit-normal image differ by about this at the worst of a few million points."""
 
 MANY = 4
 """Channels from which on points from edge to edge pay: with zeros outside, onnxruntime finds their cells once for all
@@ -60,7 +58,7 @@ class GridSample:
             return "TensorRT before 11.2 runs a linear GridSample of opset >= 20 as nearest (GSO201)"
         if site.read_op == "GridSample":
             return "it is a GridSample node already"
-        if "float16" in (site.dtype, *site.types):
+        if rounds_to_halves(site):
             return "an fp16 grid cannot tell neighbouring pixels apart"
         if not site.dtype.startswith("float"):
             return f"GridSample reads no {site.dtype}"

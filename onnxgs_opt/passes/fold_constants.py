@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxgs_opt.ir import Constant, Node, Tensor
-from onnxgs_opt.ir.constants import byte_count, constant_value, small_value
+from onnxgs_opt.ir.constants import byte_count, constant_value, plain_attributes, small_value
 from onnxgs_opt.ir.evaluator import EVALUATORS, evaluate
 from onnxgs_opt.ir.graph import Graph, as_constant
-from onnxgs_opt.ir.operators import operator
+from onnxgs_opt.ir.operators import SIZES, operator
 
 _ALWAYS_SMALL = 64  # elements: not more than the node that it replaces
 
@@ -65,15 +65,14 @@ class _Known:
             return None if value is None else (value,)
         if node.op not in EVALUATORS or not node.inputs:
             return None
-        if node.op in ("Shape", "Size"):
+        if node.op in SIZES:
             return self._shape(node)
         inputs = [None if t.is_empty() else self.of(t) for t in node.inputs]
         if any(v is None and not t.is_empty() for v, t in zip(inputs, node.inputs, strict=True)):
             return None
         if any(isinstance(value, Node.AttributeRef) for value in node.attrs.values()):
             return None
-        attrs = {k: constant_value(v) if isinstance(v, Constant) else v for k, v in node.attrs.items()}
-        return evaluate(node.op, inputs, attrs, self.graph.opset, len(node.outputs))
+        return evaluate(node.op, inputs, plain_attributes(node.attrs), self.graph.opset, len(node.outputs))
 
     def _shape(self, node: Node) -> tuple[NDArray[Any], ...] | None:
         dims = self._dims(node.inputs[0])

@@ -12,6 +12,7 @@ from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.constants import constant_value
 from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.samplers.op import prefix_of
 from onnxgs_opt.samplers.site import StructuralSite
 
 _COUNTED_SPLIT_SINCE = 18
@@ -48,7 +49,7 @@ def _is_read(graph: Graph, tensor: Tensor | None, site: StructuralSite) -> bool:
 
 
 def _merge(graph: Graph, site: StructuralSite, tensors: dict[str, Tensor]) -> None:
-    builder = Builder(graph, f"onnxgs/{site.id}")
+    builder = Builder(graph, prefix_of(site))
     # Data and indices as they are now: what made them may have been lowered itself.
     operands = [tensors[name].inputs[0].inputs for name in site.results]
     index = _joined(builder, [inputs[1] for inputs in operands], site.stack)

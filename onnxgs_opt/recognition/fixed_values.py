@@ -8,14 +8,13 @@ from types import MappingProxyType
 import numpy as np
 
 from onnxgs_opt.ir import Constant, Node
-from onnxgs_opt.ir.constants import constant_value
+from onnxgs_opt.ir.constants import constant_value, plain_attributes
 from onnxgs_opt.ir.def_use import Array, Scope, reads_of
 from onnxgs_opt.ir.evaluator import evaluate
 from onnxgs_opt.ir.operators import RANDOM, operator
 from onnxgs_opt.ir.traversal import node_subgraphs
 from onnxgs_opt.recognition.lifting.elementwise import exact_below
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
-from onnxgs_opt.recognition.lifting.shape_inference import plain_attributes
 
 MOST = 2**22
 """Elements of a tensor: what has more is not evaluated."""
@@ -86,7 +85,7 @@ class FixedValues:
             return ()
         if operator(node) == "Range" and all(v is not None and v.dtype.kind == "f" for v in values):
             return (_float_range(values),)
-        found = evaluate(node.op, values, plain_attributes(node), self._scope.opset, len(node.outputs), MOST)
+        found = evaluate(node.op, values, plain_attributes(node.attrs), self._scope.opset, len(node.outputs), MOST)
         return found or ()
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
-from onnxgs_opt.lowering.emit.cells import float_type
+from onnxgs_opt.lowering.emit.cells import bound, float_type
 from onnxgs_opt.lowering.emit.coordinates import for_batch, has_one_item
 from onnxgs_opt.lowering.emit.stacked import emit_axis_points, specs_of
 from onnxgs_opt.lowering.emit.taps import arithmetic
@@ -51,14 +51,14 @@ def _rounded(builder: Builder, spec: AxisSpec, p: Tensor, size: Dim) -> Tensor:
     o = arithmetic(builder, float_type(p))
     ((index, _),) = spec.kernel.at(o, p)
     if spec.border is not ZEROS:
-        index, _ = spec.border.index(o, index, o.sub(_real(builder, size, p), o.one))
+        index, _ = spec.border.index(o, index, o.sub(bound(builder, size, 0, float_type(p)), o.one))
     return _edges(builder, index, size)
 
 
 def _edges(builder: Builder, p: Tensor, size: Dim) -> Tensor:
     """(2p + 1) / S - 1."""
     edges = builder.op("Add", builder.op("Mul", p, 2.0), 1.0)
-    return cast(Tensor, builder.op("Sub", builder.op("Div", edges, _real(builder, size, p)), 1.0))
+    return cast(Tensor, builder.op("Sub", builder.op("Div", edges, bound(builder, size, 0, float_type(p))), 1.0))
 
 
 def _corners(builder: Builder, border: Border, p: Tensor, size: Dim) -> Tensor:
@@ -68,12 +68,9 @@ def _corners(builder: Builder, border: Border, p: Tensor, size: Dim) -> Tensor:
     """
     if border.name in MIRRORED:
         o, beyond = arithmetic(builder, float_type(p)), MIRRORED[border.name]
-        p = mirror(o, p, o.sub(_real(builder, size, p), o.one), beyond)
+        p = mirror(o, p, o.sub(bound(builder, size, 0, float_type(p)), o.one), beyond)
         if beyond:
             return _edges(builder, p, size)
-    half = builder.op("Mul", builder.op("Max", builder.op("Sub", _real(builder, size, p), 1.0), 1.0), 0.5)
+    last = builder.op("Sub", bound(builder, size, 0, float_type(p)), 1.0)
+    half = builder.op("Mul", builder.op("Max", last, 1.0), 0.5)
     return cast(Tensor, builder.op("Sub", builder.op("Div", p, half), 1.0))
-
-
-def _real(builder: Builder, size: Dim, p: Tensor) -> Tensor:
-    return builder.const(size, float_type(p)) if isinstance(size, int) else builder.cast(size, float_type(p))

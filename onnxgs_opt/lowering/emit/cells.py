@@ -147,8 +147,8 @@ def as_pixels(builder: Builder, site: Site, g: Tensor, size: Dim) -> Tensor:
     """The pixels of a grid's coordinate along an axis: (g+1)/2*(S-1) with aligned corners, else ((g+1)*S-1)/2."""
     shifted = builder.op("Add", g, 1.0)
     if site.align_corners:
-        return cast(Tensor, builder.op("Mul", builder.op("Mul", shifted, 0.5), _bound(builder, size, -1, g.dtype)))
-    scaled = builder.op("Sub", builder.op("Mul", shifted, _bound(builder, size, 0, g.dtype)), 1.0)
+        return cast(Tensor, builder.op("Mul", builder.op("Mul", shifted, 0.5), bound(builder, size, -1, g.dtype)))
+    scaled = builder.op("Sub", builder.op("Mul", shifted, bound(builder, size, 0, g.dtype)), 1.0)
     return cast(Tensor, builder.op("Mul", scaled, 0.5))
 
 
@@ -226,7 +226,7 @@ def axis_cell(builder: Builder, p: Tensor, size: Dim, policy: Policy) -> AxisCel
     if isinstance(size, int):
         return AxisCell(p, size, floor, clamped(builder, floor, size, -2))
     least = -0.5 if policy.window == "interior" else 0.0
-    high = builder.op("Max", _bound(builder, size, -2, float_type(p)), least)
+    high = builder.op("Max", bound(builder, size, -2, float_type(p)), least)
     step = builder.clip(builder.op("Sub", size, 1), None, 1)
     return AxisCell(p, size, floor, builder.clip(floor, 0.0, high), step)
 
@@ -262,7 +262,7 @@ def _hats(builder: Builder, d: Tensor, step: Dim) -> tuple[Tensor, Tensor]:
 
 def clamped(builder: Builder, p: Tensor, size: Dim, last: int) -> Tensor:
     """Clamp to [0, S+last]. Opset 11 clamps floats only, so this comes before the cast to integers."""
-    high = _bound(builder, size, last, float_type(p))
+    high = bound(builder, size, last, float_type(p))
     if isinstance(size, int):
         return cast(Tensor, builder.op("Clip", p, 0.0, high))
     return builder.clip(p, 0.0, high)
@@ -277,7 +277,7 @@ def _tests(builder: Builder, cell: AxisCell, window: Window) -> list[Tensor]:
         low = builder.const(window.lo, cell.dtype)
         tests.append(comparison(builder, "Greater", "Less", cell.p, low, window.lo_closed))
     if window.hi is not None:
-        high = _bound(builder, cell.size, window.hi, cell.dtype)
+        high = bound(builder, cell.size, window.hi, cell.dtype)
         tests.append(comparison(builder, "Less", "Greater", cell.p, high, window.hi_closed))
     return tests
 
@@ -291,7 +291,7 @@ def comparison(builder: Builder, op_type: str, opposite: str, p: Tensor, bound: 
     return cast(Tensor, builder.op("Not", builder.op(opposite, p, bound)))
 
 
-def _bound(builder: Builder, size: Dim, offset: int, dtype: Any) -> Tensor:
+def bound(builder: Builder, size: Dim, offset: int, dtype: Any) -> Tensor:
     """S + offset as a float."""
     if isinstance(size, int):
         return builder.const(size + offset, dtype)

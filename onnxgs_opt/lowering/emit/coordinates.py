@@ -50,9 +50,8 @@ def for_batch(builder: Builder, view: View, image: Tensor, grid: Tensor) -> Tens
     batch = builder.dim(image, 0)
     if isinstance(batch, int) and batch == 1:
         return grid
-    first = batch if isinstance(batch, Tensor) else builder.const([batch], np.int64)
     others = builder.const([1] * (len(grid.shape or [0] * 4) - 1), np.int64)
-    repeated: Tensor = builder.op("Expand", grid, builder.concat([first, others], 0))
+    repeated: Tensor = builder.op("Expand", grid, builder.concat([builder.sizes([batch]), others], 0))
     return repeated
 
 

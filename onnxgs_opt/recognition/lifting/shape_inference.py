@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 
 from onnxgs_opt.ir import Constant, Node, Tensor
-from onnxgs_opt.ir.constants import constant_value, is_size
+from onnxgs_opt.ir.constants import constant_value, is_size, plain_attributes
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.evaluator import evaluate
 from onnxgs_opt.ir.operators import operator
@@ -100,7 +100,7 @@ def _apply(node: Node, inputs: list[Fact], facts: Mapping[str, Fact], opset: int
         return [] if value is None else [of_array(value)]
     values = [f.value for f in inputs]
     if all(v is not None or not t.name for v, t in zip(values, node.inputs, strict=True)):
-        arrays = evaluate(node.op, values, plain_attributes(node), opset, len(node.outputs))
+        arrays = evaluate(node.op, values, plain_attributes(node.attrs), opset, len(node.outputs))
         if arrays is not None:
             return [of_array(a) for a in arrays]
     shape = SHAPES.get(node.op)
@@ -134,11 +134,6 @@ def _library(node: Node, inputs: list[Fact], opset: int) -> list[Fact]:
 
 def _attributes(node: Node) -> dict[str, Any]:
     return {k: v for k, v in node.attrs.items() if isinstance(v, (int, float, str, list, tuple))}
-
-
-def plain_attributes(node: Node) -> dict[str, object]:
-    """The attributes with tensors as arrays."""
-    return {k: constant_value(v) if isinstance(v, Constant) else v for k, v in node.attrs.items()}
 
 
 def _of_type(proto: onnx.TypeProto | None) -> Fact:

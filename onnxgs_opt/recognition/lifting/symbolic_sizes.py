@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from onnxgs_opt.ir import Body, Constant, Node
-from onnxgs_opt.ir.constants import is_size
+from onnxgs_opt.ir.constants import is_size, plain_attributes
 from onnxgs_opt.ir.def_use import Array, Scope, reads_of
 from onnxgs_opt.ir.evaluator import EVALUATORS, Call
-from onnxgs_opt.ir.operators import COPIES, ELEMENTWISE, operator
+from onnxgs_opt.ir.operators import COPIES, ELEMENTWISE, SIZES, operator
 from onnxgs_opt.recognition.algebra.polynomial import Number, Poly
 from onnxgs_opt.recognition.algebra.quantity import Quantity, Range
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
-from onnxgs_opt.recognition.lifting.shape_inference import dim_name, infer, plain_attributes
+from onnxgs_opt.recognition.lifting.shape_inference import dim_name, infer
 from onnxgs_opt.recognition.lifting.size_values import (
     MOST,
     REDUCTIONS,
@@ -31,9 +31,6 @@ from onnxgs_opt.recognition.lifting.size_values import (
     element,
 )
 from onnxgs_opt.recognition.lifting.symbolic_shapes import DIMS, State
-
-SHAPES = ("Shape", "Size")
-"""Operators that make numbers of sizes."""
 
 LONGEST = 4096
 """Elements of a tensor of numbers that follow from sizes: shapes and limits are short, where channels begin is long."""
@@ -117,7 +114,7 @@ class Sizes:
                 found = self.states.get(tensor.name, State()).first_break(values=False)
                 if found is not None:
                     return found
-            if operator(node) in SHAPES or all(self.is_sized(t.name) for t in node.outputs):
+            if operator(node) in SIZES or all(self.is_sized(t.name) for t in node.outputs):
                 alone = (self.states.get(t.name, State()) for t in (() if of_tables else node.outputs))
                 broken = (s.first_break(values=True) for s in alone if s.value is not None and s.value.size == 1)
                 if (found := next(filter(None, broken), None)) is not None:
@@ -168,7 +165,7 @@ class Sizes:
     def _apply(self, node: Node, inputs: list[State]) -> list[State]:
         if operator(node) == "If":
             return self._branch(node, inputs[0])
-        if any(s.value is not None for s in inputs) or operator(node) in SHAPES:
+        if any(s.value is not None for s in inputs) or operator(node) in SIZES:
             values = self._values(node, inputs)
             if values is not None:
                 return [State(tuple(map(Quantity.of, v.shape)), v) for v in values]
@@ -184,7 +181,7 @@ class Sizes:
     def _values(self, node: Node, inputs: list[State]) -> list[Array] | None:
         """The numbers of the results where all inputs have some; None where one has none, or they are too many."""
         op = operator(node)
-        if op in SHAPES:
+        if op in SIZES:
             return self._shape(node, inputs[0])
         arrays = [
             (self._constant(t.name) if s.value is None else s.value) if t.name else None
@@ -235,7 +232,7 @@ class Sizes:
         wide = [
             a if a is None or (k and operator(node) != "Concat") else _objects_like(a) for k, a in enumerate(arrays)
         ]
-        result = rule(Call(wide, plain_attributes(node), self._scope.opset, len(node.outputs)))
+        result = rule(Call(wide, plain_attributes(node.attrs), self._scope.opset, len(node.outputs)))
         return [np.asarray(r) for r in (result if isinstance(result, tuple) else (result,))]
 
     def _branch(self, node: Node, condition: State) -> list[State]:
@@ -342,7 +339,7 @@ def of_claim(scope: Scope, output: str, stops: Collection[str]) -> list[Node]:
         if node is None or name in stops or id(node) in found:
             continue
         found[id(node)] = node
-        pending += [] if operator(node) in SHAPES else [t.name for t in reads_of(node)]
+        pending += [] if operator(node) in SIZES else [t.name for t in reads_of(node)]
     return sorted(found.values(), key=lambda node: scope.order[node.outputs[0].name])
 
 
