@@ -327,6 +327,20 @@ ITEMS: dict[str, tuple[bool, Edits]] = {
     "channels before images": (False, (*CHOSEN, ("planes = {0, 63}", "planes = {0, 126}"), ("{126}", "{63}"))),
 }
 """By how the number of a box's image is used, whether it is what a RoiAlign node makes of it."""
+OPEN: Edits = (
+    ("float[3,2,7,9] image", "float[3,2,height,width] image"),
+    (" float H = {7}, float W = {9}, float ly = {6}, float lx = {8}, float wide = {9},", ""),
+    ("int64[2,1,1,1] planes = {0, 63}, int64 volume = {126}", "int64 two = {2}, int64[2,1,1,1] number = {0, 1}"),
+    (
+        "{\n bx0,",
+        "{\n shape = Shape(image)\n rows = Gather(shape, two)\n columns = Gather(shape, last3)\n"
+        " H = Cast<to = 1>(rows)\n W = Cast<to = 1>(columns)\n wide = Identity(W)\n ly = Sub(H, one)\n"
+        " lx = Sub(W, one)\n plane = Mul(rows, columns)\n planes = Mul(number, plane)\n volume = Mul(plane, two)\n"
+        " bx0,",
+    ),
+    ("int64 last3 = {2}", "int64 last3 = {3}"),
+)
+"""After `CHOSEN`: images of whatever height and width, into which places are counted in floats."""
 
 
 def boxes_of(rng: np.random.Generator) -> dict[str, Any]:
@@ -367,6 +381,16 @@ def test_what_says_which_image_is_read_is_told_apart(name: str) -> None:
         assert_same(model, 2)
     else:
         assert not looked_at(model)[1].roi_aligns
+
+
+@pytest.mark.parametrize("size", [4000, 5000])
+def test_sizes_that_are_asked_for_have_to_be_in_the_domain_of_boxes_of_several_images(size: int) -> None:
+    """Single precision has every place in a plane of 2^24 pixels, and not every one in a larger plane."""
+    graph = Graph.from_proto(spelt((*CHOSEN, *OPEN)))
+    (site,) = look(graph)[1].roi_aligns
+    assert site.domain.pixels == 2**24
+    asked = {name: (size, size) for name in ("height", "width")}
+    assert bool(look(graph, stated=asked)[1].roi_aligns) == (size**2 <= 2**24)
 
 
 def assert_same(model: onnx.ModelProto, ratio: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.operators import operator
@@ -54,7 +55,10 @@ class _Search:
     def __init__(self, scope: Scope, sizes: SizeSets) -> None:
         self._scope = scope
         self._sizes = sizes
-        self._every: EverySize | None = None
+
+    @cached_property
+    def _every(self) -> EverySize:
+        return EverySize(self._scope, self._sizes)
 
     def run(self, seen: Sequence[Samples], sums: Sequence[StructuralSite]) -> Iterator[RoiAlignSite]:
         """The sites among samples in boxes, and those of images that data choose."""
@@ -82,9 +86,11 @@ class _Search:
             if other is None or not _is_same(claim, other):
                 return []
             claims.append(other)
+        if self._changes(samples, claim):
+            return []
         domain = self._domain(samples)
         outside = domain is not None and excluded(self._sizes, domain, samples.image) is not None
-        return [] if outside or self._changes(samples, claim) else claims
+        return [] if outside else claims
 
     def _claim(self, samples: Samples, k: int, output: str | None = None) -> _Claim | None:
         """What the samples are at set `k` of sizes; `output` is what was made of them at the first."""
@@ -144,8 +150,6 @@ class _Search:
         """Whether a size changes what is claimed."""
         if not self._sizes.are_dynamic:
             return False
-        if self._every is None:
-            self._every = EverySize(self._scope, self._sizes)
         lines = ((samples.y, claim.rows), (samples.x, claim.columns))
         parts: list[tuple[str, View, list[View]]] = [(claim.output, View(samples.output, ()), [])]
         parts += [(a.tensor, View("", ()), [View(name, ()) for name in p.sources]) for a, p in lines]
@@ -199,11 +203,11 @@ class _Search:
         )
 
     def _domain(self, samples: Samples) -> Domain | None:
-        """The sizes that the proof covers."""
+        """The sizes that the proof covers, once it is known that no size changes what is claimed."""
         if samples.items is None:
             own: Domain | None = samples.inner.domain
             return own
-        if self._every is None:
+        if not self._sizes.are_dynamic:
             return Domain()
         views = [samples.y.view(), samples.x.view(), samples.items]
         return self._every.domain(samples.image, views, samples.exact_below or 0)
