@@ -70,6 +70,12 @@ def identity(path: Path) -> Hashable:
     return target
 
 
+def require_folder(what: str, folder: Path) -> None:
+    """UsageError of a folder that nothing can be written into; `what` names what goes there."""
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(f"cannot write into {folder}", f"make it, or choose another folder for {what}")
+
+
 def _require_writable(what: str, path: Path) -> None:
     target = followed(path)
     if is_stdout(path):
@@ -84,7 +90,6 @@ def _require_writable(what: str, path: Path) -> None:
             raise UsageError(f"cannot write {path}: it is no file, pipe or device that takes bytes", "name a file")
         return
     folder = target.parent if path.is_symlink() else path.parent
-    if not os.access(folder, os.W_OK):
-        raise UsageError(f"cannot write into {folder}", f"make it, or choose another folder for {what}")
+    require_folder(what, folder)
     if target.exists() and not os.access(target, os.W_OK):
         raise UsageError(f"cannot write {path}: it is read-only", f"make it writable, or give {what} another name")

@@ -9,12 +9,14 @@ from onnxgs_opt.lowering.base import EXACT, Emitted, Tolerance
 from onnxgs_opt.runtime.target import Target
 from onnxgs_opt.samplers.site import Site
 
+KEEP = "keep"
+
 
 @dataclass(frozen=True)
 class Keep:
     """No change. Passes that lower a plan skip its sites."""
 
-    name: str = "keep"
+    name: str = KEEP
     tolerance: Tolerance = EXACT
 
     def refusal(self, site: Site, target: Target) -> str | None:

@@ -12,6 +12,7 @@ from onnxgs_opt.ir.def_use import Scope, reads_of
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import ORDERED, READS, operator
 from onnxgs_opt.lowering import LOWERINGS, Target
+from onnxgs_opt.lowering.keep import KEEP
 from onnxgs_opt.recognition.candidates import TAPS, Join, joins_of
 from onnxgs_opt.recognition.cone import made_of
 from onnxgs_opt.recognition.fixed_values import is_fixed
@@ -26,7 +27,7 @@ RULE = "GSO003"
 LONGEST = 2**31 - 1
 """Elements of the one index: the shape inference of onnx and of some runtimes counts no further."""
 
-POSSIBLE = ("keep", "merged-gather")
+POSSIBLE = (KEEP, "merged-gather")
 NO_SEMANTICS = "it is a sum of reads and no known sampler: its reads can merge, nothing else"
 Facts = Mapping[str, Fact]
 

@@ -10,6 +10,7 @@ from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import READS, operator
 from onnxgs_opt.lowering import LOWERINGS, Target
+from onnxgs_opt.lowering.keep import KEEP
 from onnxgs_opt.lowering.resizing import RESIZING
 from onnxgs_opt.recognition.fixed_values import is_fixed
 from onnxgs_opt.recognition.kind import Record, digest_of
@@ -32,7 +33,7 @@ class Resizes:
 
     def refusals(self, site: ResizeSite, target: Target) -> dict[str, str]:
         """Every lowering of samplers, and why each form of a Resize is not possible where it is not."""
-        others = {name: NO_POINTS for name in LOWERINGS if name != "keep" and name not in RESIZING}
+        others = {name: NO_POINTS for name in LOWERINGS if name != KEEP and name not in RESIZING}
         own = {name: form.refusal(site, target) for name, form in RESIZING.items()}
         return {**others, **{name: why for name, why in own.items() if why is not None}}
 

@@ -25,6 +25,7 @@ from onnxgs_opt.report.model import (
 )
 from onnxgs_opt.report.provenance import provenance
 from onnxgs_opt.report.verdict import Verdict
+from onnxgs_opt.samplers.op import OWN
 from onnxgs_opt.samplers.site import AnySite
 from onnxgs_opt.tuning.plan import Choice, Plan
 from onnxgs_opt.validation.compare import BROKEN, Comparison
@@ -62,7 +63,7 @@ def image_reads(graph: Graph, sites: Iterable[AnySite]) -> int:
     """Gathers and samplers that read one of the sites' images, through layout or not."""
     reads = {name for site in sites for name in site.reads}
     return sum(
-        node.name in reads or (node.op in READ_OPS and node.name.startswith("onnxgs/") and _is_image_read(node))
+        node.name in reads or (node.op in READ_OPS and node.name.startswith(OWN) and _is_image_read(node))
         for part in (graph, *graph.bodies())
         for node in part.nodes
     )

@@ -103,6 +103,11 @@ def is_plugin(domain: str, operator: str) -> bool:
     return is_own(domain, operator) or (domain, operator) == (DOMAIN, BUILT_IN_ATTENTION)
 
 
+def is_ours(site: AnySite) -> bool:
+    """Whether all nodes that read were written for a site of an earlier run."""
+    return all(name.startswith(OWN) for name in site.reads)
+
+
 def prefix_of(site: AnySite) -> str:
     """What the names of a site's new nodes start with."""
     return f"{OWN}{site.id}"

@@ -7,11 +7,9 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from onnxgs_opt.samplers.kernel import cubic
-
-Array = NDArray[Any]
+from onnxgs_opt.samplers.view import Array
 
 TRANSFORMS = ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel")
 """Where the samples of a Resize stand, its `coordinate_transformation_mode`; the first that fits gives the name."""

@@ -8,11 +8,11 @@ from onnx import GraphProto, ModelProto, NodeProto
 
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
+from onnxgs_opt.lowering.keep import KEEP
 from onnxgs_opt.recognition import KINDS
 from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.samplers.border import MIRRORED
 from onnxgs_opt.samplers.site import AnySite
-from onnxgs_opt.tuning.plan import KEEP
 from onnxgs_opt.tuning.trial import Trial, trial_of
 from onnxgs_opt.validation.extract import NotRunnableError
 

@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 from onnxgs_opt.errors import UsageError
 from onnxgs_opt.files.atomic import write_whole
 from onnxgs_opt.lowering import LOWERINGS, Target
+from onnxgs_opt.lowering.keep import KEEP
 from onnxgs_opt.recognition import KINDS
 from onnxgs_opt.runtime import runtime_of
 from onnxgs_opt.samplers.site import AnySite
 from onnxgs_opt.tuning.measurement import Measurement
 
-KEEP = "keep"
 GAIN = 1.05
 """A recorded ratio below this is not worth a change on a machine where it cannot be measured."""
 

@@ -13,13 +13,14 @@ from onnxgs_opt.errors import EngineError
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.job import without_sizes
 from onnxgs_opt.lowering import LOWERINGS, Target
+from onnxgs_opt.lowering.keep import KEEP
 from onnxgs_opt.runtime import runtime_of
 from onnxgs_opt.runtime.timing import SlowError
 from onnxgs_opt.samplers.site import AnySite
 from onnxgs_opt.tuning.database import Cache, Tuning, hopeless
 from onnxgs_opt.tuning.measurement import Measurement
 from onnxgs_opt.tuning.pace import Pace, Progress
-from onnxgs_opt.tuning.plan import KEEP, Choice, by_record
+from onnxgs_opt.tuning.plan import Choice, by_record
 from onnxgs_opt.tuning.race import FIRST_LIMIT_S, Contest
 from onnxgs_opt.tuning.trial import Trial, trial_of, with_shapes
 from onnxgs_opt.validation.compare import Comparison

@@ -11,14 +11,14 @@ from onnxgs_opt.errors import UsageError
 from onnxgs_opt.files.atomic import write_whole
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
+from onnxgs_opt.lowering.keep import KEEP
 from onnxgs_opt.options import AUTO
 from onnxgs_opt.recognition import KINDS
-from onnxgs_opt.samplers.op import OWN
+from onnxgs_opt.samplers.op import is_ours
 from onnxgs_opt.samplers.site import AnySite
 from onnxgs_opt.tuning.database import recorded
 from onnxgs_opt.tuning.measurement import Measurement
 
-KEEP = "keep"
 ANYWHERE = tuple(name for name in LOWERINGS if name not in (KEEP, "plugin"))
 """Lowerings that write standard operators, in the order in which they are taken where nothing says which is faster."""
 NO_PLUGIN = "no plugin library was named"
@@ -111,7 +111,7 @@ def choose(
 
 
 def _choice(site: AnySite, target: Target, lowering: str, refusals: Mapping[str, str]) -> Choice:
-    if lowering == AUTO and all(name.startswith(OWN) for name in site.reads):
+    if lowering == AUTO and is_ours(site):
         return Choice(KEEP, "already lowered by onnxgs-opt", refusals)
     if lowering == AUTO:
         return Choice(*by_record(site, target, refusals), refusals)

@@ -9,7 +9,7 @@ from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.job import Job
 from onnxgs_opt.options import AUTO
 from onnxgs_opt.recognition.findings import Survey
-from onnxgs_opt.samplers.op import OWN
+from onnxgs_opt.samplers.op import is_ours
 from onnxgs_opt.samplers.site import AnySite
 from onnxgs_opt.tuning.avoid import avoided_forms
 from onnxgs_opt.tuning.decide import Tuner
@@ -35,7 +35,7 @@ def propose(graph: Graph, found: Survey, job: Job) -> Plan:
 def measure(graph: Graph, sites: Sequence[AnySite], plan: Plan, job: Job, proofs: SiteProofs) -> Plan:
     """The plan with what measurements choose for every site that is not this tool's own."""
     options = job.options
-    others = [site for site in sites if not all(name.startswith(OWN) for name in site.reads)]
+    others = [site for site in sites if not is_ours(site)]
     if not others:
         return plan
     cache = None if options.cache is None else Path(options.cache)

@@ -10,11 +10,11 @@ from onnx import ModelProto
 
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS
+from onnxgs_opt.lowering.keep import KEEP
 from onnxgs_opt.runtime import Runtime
 from onnxgs_opt.runtime.memory import TooLargeError, require_sessions
 from onnxgs_opt.runtime.timing import Call, Race, SlowError, race, run_within, settled
 from onnxgs_opt.tuning.measurement import Measurement
-from onnxgs_opt.tuning.plan import KEEP
 from onnxgs_opt.tuning.trial import Trial
 from onnxgs_opt.validation.compare import Comparison
 from onnxgs_opt.validation.extract import NotRunnableError

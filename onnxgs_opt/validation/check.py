@@ -87,21 +87,23 @@ class SiteCheck:
         untried = not beyond and None in site.image_size
         return cls(site, Original(cone, custom_ops=custom_ops, keeps=True), seed, runs, form=form, untried=untried)
 
-    def on(self, runtime: Runtime) -> SiteCheck:
-        """The same check of results that run elsewhere; what the exported cone makes of inputs serves both."""
-        return replace(self, cone=replace(self.cone, runtime=runtime))
-
-    def compare(self, lowering: Lowering, tolerance: Callable[[Tolerance], Tolerance] = lambda own: own) -> Comparison:
+    def compare(
+        self,
+        lowering: Lowering,
+        tolerance: Callable[[Tolerance], Tolerance] = lambda own: own,
+        runtime: Runtime | None = None,
+    ) -> Comparison:
         """Compare the cone with what a lowering that does not refuse the site writes for it.
 
-        `tolerance` is what may differ where the lowering says so much of itself at the image's size.
+        That runs in `runtime` or onnxruntime on a CPU. `tolerance` is what may differ where the lowering says so much
+        of itself at the image's size.
         """
 
         def allowed(run: Run) -> Tolerance:
             return tolerance(tolerance_of(lowering, replace(self.site, image_size=run.image)))
 
         lowered = lowered_cone(self.cone.model, self.site, lowering)
-        seen = compare_runs(self.cone, lowered, self._runs(), allowed, self.seed, self.site)
+        seen = compare_runs(self.cone.on(runtime), lowered, self._runs(), allowed, self.seed, self.site)
         return replace(seen, untried=self.untried)
 
     def _runs(self) -> Iterator[Run]:

@@ -13,7 +13,6 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
 from onnx import ModelProto
@@ -25,13 +24,12 @@ from onnxgs_opt.runtime.tensorrt.build import MODULES, Built, EngineOptions, bui
 from onnxgs_opt.runtime.tensorrt.cuda_driver import has_gpu
 from onnxgs_opt.runtime.tensorrt.engine import Engine, EngineBefore
 from onnxgs_opt.runtime.tensorrt.session import EngineRun, error_logger
-from onnxgs_opt.runtime.timing import CLEAR
+from onnxgs_opt.runtime.timing import CLEAR, Feeds
 from onnxgs_opt.samplers.site import Site
+from onnxgs_opt.samplers.view import Array
 from onnxgs_opt.validation.boundary_values import aims_of
 from onnxgs_opt.validation.inputs import ModelInputs
 
-Array = np.ndarray[Any, Any]
-Feeds = Mapping[str, Array]
 LOOSE = 0.05
 """What a value may be off by, as a share of the output's largest: TF32 and fp16 are the builder's to use."""
 

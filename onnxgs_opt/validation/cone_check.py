@@ -69,7 +69,7 @@ class ConeCheck(Generic[S]):
             return self.terms.tolerance(self.tolerance(self.site, name, run))
 
         after = lowered_alone(self.cone.model, self.site, name)
-        return compare_runs(replace(self.cone, runtime=runtime), after, self.runs, allowed, self.terms.seed, None)
+        return compare_runs(self.cone.on(runtime), after, self.runs, allowed, self.terms.seed, None)
 
 
 def lowered_alone(cone: ModelProto, site: AnySite, name: str) -> ModelProto:

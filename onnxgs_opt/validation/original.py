@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,10 @@ class Original:
     moved: Mapping[str, Moved] = field(default_factory=dict)
     runtime: Runtime | None = None
     _made: dict[int, tuple[Run, list[Any]]] = field(default_factory=dict, repr=False)
+
+    def on(self, runtime: Runtime | None) -> Original:
+        """The same whose results run there; what it made of inputs serves both."""
+        return self if runtime is self.runtime else replace(self, runtime=runtime)
 
     @cached_property
     def session(self) -> Session:

@@ -27,20 +27,21 @@ from onnxgs_opt.validation.terms import Terms
 Check = Callable[[str], Comparison]
 """The check of one site: from a lowering's name to what comparing it with the exported form found."""
 
-
-def checker(graph: Graph, site: AnySite, terms: Terms) -> Check:
-    """The check of one site; what its lowerings are compared with is made here, once."""
-    return CHECKS[site.kind](graph, site, terms)
+Made = Callable[[Graph, Any, Terms], Check]
+"""What makes the check of a site; it may raise NotRunnableError."""
 
 
-def _of_sampler(graph: Graph, site: Site, terms: Terms) -> Check:
+def checker(graph: Graph, site: AnySite, terms: Terms, made: Made | None = None) -> Check:
+    """The check of one site, by `made` or its kind's own; what its lowerings are compared with is made here, once."""
     try:
-        check = SiteCheck.of(
-            graph, site, terms.seed, shapes=terms.shapes, custom_ops=terms.custom_ops, scopes=terms.scopes
-        )
+        return (made or CHECKS[site.kind])(graph, site, terms)
     except NotRunnableError as reason:
         unchecked = Comparison("not-run", seed=terms.seed, worst=str(reason))
         return lambda _: unchecked
+
+
+def _of_sampler(graph: Graph, site: Site, terms: Terms) -> Check:
+    check = SiteCheck.of(graph, site, terms.seed, shapes=terms.shapes, custom_ops=terms.custom_ops, scopes=terms.scopes)
     return lambda name: _shared(check, name, terms)
 
 
@@ -49,9 +50,7 @@ def _shared(check: SiteCheck, name: str, terms: Terms) -> Comparison:
     key = check.form, name
     if check.form is not None and key in terms.proven:
         return terms.proven[key]
-    found = check.compare(LOWERINGS[name], terms.tolerance)
-    if found.status == "ok" and terms.runtime is not None:
-        found = worse(found, check.on(terms.runtime).compare(LOWERINGS[name], terms.tolerance))
+    found = _everywhere(lambda runtime: check.compare(LOWERINGS[name], terms.tolerance, runtime), terms)
     if found.status == "ok":
         terms.proven[key] = found
     return found
@@ -67,15 +66,11 @@ def worse(one: Comparison, other: Comparison) -> Comparison:
     return replace(max(one, other, key=lambda made: (made.status != "ok", made.max_abs)), beyond=beyond)
 
 
-def _of_cone(made: Callable[[Graph, Any, Terms], ConeCheck[Any]]) -> Callable[[Graph, Any, Terms], Check]:
+def _of_cone(made: Callable[[Graph, Any, Terms], ConeCheck[Any]]) -> Made:
     """The check of sites of a kind whose lowerings are all compared with one cone."""
 
     def check_of(graph: Graph, site: AnySite, terms: Terms) -> Check:
-        try:
-            check = made(graph, site, terms)
-        except NotRunnableError as reason:
-            unchecked = Comparison("not-run", seed=terms.seed, worst=str(reason))
-            return lambda _: unchecked
+        check = made(graph, site, terms)
         return lambda name: _everywhere(lambda runtime: check.compare(name, runtime), terms)
 
     return check_of
@@ -83,7 +78,7 @@ def _of_cone(made: Callable[[Graph, Any, Terms], ConeCheck[Any]]) -> Callable[[G
 
 def _of_roi_align(graph: Graph, site: RoiAlignSite, terms: Terms) -> Check:
     """One node is compared with the whole site; every other lowering is one of what it is made of."""
-    whole = cache(lambda: _of_cone(roi_align_check)(graph, site, terms))
+    whole = cache(lambda: checker(graph, site, terms, _of_cone(roi_align_check)))
     plain = cache(lambda: checker(graph, site.plain, terms))
     return lambda name: (whole if name == ROI_ALIGN else plain)()(name)
 
@@ -96,7 +91,7 @@ def _everywhere(compare: Callable[[Runtime | None], Comparison], terms: Terms) -
     return found
 
 
-CHECKS: dict[str, Callable[[Graph, Any, Terms], Check]] = {
+CHECKS: dict[str, Made] = {
     "bilinear": _of_sampler,
     "sampler": _of_sampler,
     "grid-sample": _of_sampler,

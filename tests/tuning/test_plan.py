@@ -15,12 +15,13 @@ from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.lowering.base import Emitted
+from onnxgs_opt.lowering.keep import KEEP
 from onnxgs_opt.lowering.row_gather import RowGather
 from onnxgs_opt.recognition import KINDS
 from onnxgs_opt.samplers.site import Site, StructuralSite
 from onnxgs_opt.tuning import database as table
 from onnxgs_opt.tuning.database import hopeless, recorded
-from onnxgs_opt.tuning.plan import KEEP, Choice, choose, load_plan, replay, write_plan
+from onnxgs_opt.tuning.plan import Choice, choose, load_plan, replay, write_plan
 from tests.lowering.samplers import Case, graph_and_site
 
 MODEL = Path(__file__).parents[1] / "fixtures/models/masked_interior.ts17.dyn.onnx"

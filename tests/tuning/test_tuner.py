@@ -20,6 +20,7 @@ from onnxgs_opt.api import look, optimize
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.job import load
 from onnxgs_opt.lowering import LOWERINGS, Target, tolerance_of
+from onnxgs_opt.lowering.keep import KEEP
 from onnxgs_opt.report.model import Latency
 from onnxgs_opt.runtime.ort import OnnxRuntime, open_session
 from onnxgs_opt.runtime.timing import Race, SlowError, race, run_within
@@ -29,7 +30,7 @@ from onnxgs_opt.tuning import race as tune
 from onnxgs_opt.tuning import trial as trials
 from onnxgs_opt.tuning.database import Cache
 from onnxgs_opt.tuning.decide import Tuner
-from onnxgs_opt.tuning.plan import KEEP, Choice, choose
+from onnxgs_opt.tuning.plan import Choice, choose
 from onnxgs_opt.validation.check import SiteCheck
 from onnxgs_opt.validation.check_gather_sum import check_reads
 from onnxgs_opt.validation.compare import Comparison

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from typing import Any, Literal
 from onnx import ModelProto
 
 from onnxgs_opt.errors import EngineError, OptError, UsageError
+from onnxgs_opt.files.outputs import require_folder
 from onnxgs_opt.runtime.tensorrt.engine import EngineLayer
 from onnxgs_opt.runtime.tensorrt.prepare import for_engine
 from onnxgs_opt.samplers.op import DOMAIN, NAME, is_own
@@ -174,8 +174,7 @@ def _absolute(path: Path | None) -> str | None:
 
 @contextlib.contextmanager
 def _folder(output: Path) -> Iterator[Path]:
-    if not output.parent.is_dir() or not os.access(output.parent, os.W_OK):
-        raise UsageError(f"cannot write into {output.parent}", "make it, or choose another folder for --engine")
+    require_folder("--engine", output.parent)
     with tempfile.TemporaryDirectory(prefix="onnxgs-") as name:
         yield Path(name)
 

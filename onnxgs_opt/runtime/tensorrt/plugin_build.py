@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from onnxgs_opt.errors import EngineError, UsageError
 from onnxgs_opt.files.atomic import write_whole
+from onnxgs_opt.files.outputs import require_folder
 
 CAPABILITIES = ("75", "80", "86", "89", "90")
 _FLAGS = ("-std=c++17", "-O3", "-shared", "-cudart", "static", "-Xcudafe", "--diag_suppress=997")
@@ -56,8 +56,7 @@ def build_plugin(wanted: PluginBuild) -> Path:
         EngineError: nvcc refused; the message has its first error.
     """
     nvcc, include = find_nvcc(wanted.nvcc), find_headers(wanted.tensorrt_root)
-    if not wanted.output.parent.is_dir() or not os.access(wanted.output.parent, os.W_OK):
-        raise UsageError(f"cannot write into {wanted.output.parent}", "make it, or choose another --output")
+    require_folder("--output", wanted.output.parent)
     with tempfile.TemporaryDirectory(prefix="onnxgs-", dir=wanted.output.parent) as folder:
         built = Path(folder) / "plugin.so"
         command = [str(nvcc), *_FLAGS, "-Xcompiler", _HOST_FLAGS, "-isystem", str(include), *_targets(wanted)]

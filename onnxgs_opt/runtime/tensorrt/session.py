@@ -13,8 +13,8 @@ import numpy as np
 from onnxgs_opt.errors import EngineError
 from onnxgs_opt.runtime.tensorrt.cuda_driver import Driver
 from onnxgs_opt.runtime.tensorrt.engine import EngineTime
+from onnxgs_opt.samplers.view import Array
 
-Array = np.ndarray[Any, Any]
 REPLAYS = 10  # runs in one graph: its launch is shared among them
 
 
