@@ -23,6 +23,8 @@ from onnxgs_opt.ir.operators import DEFAULT_DOMAINS, first_name, operator
 from onnxgs_opt.ir.traversal import captured, node_subgraphs, sort_nodes
 from onnxgs_opt.ir.verifier import verify
 
+FIRST_IR_WITH_FUNCTIONS = 8
+
 
 class Graph:
     """A model, one of its subgraphs or one of its function bodies.
@@ -307,7 +309,9 @@ class Graph:
         self.envelope.opset_import.add(domain=domain, version=version)
 
     def add_function(self, proto: FunctionProto) -> None:
-        """Add a model-local function in place of one of the same domain and name."""
+        """Add a model-local function in place of one of the same domain and name, at an IR version that has these."""
+        envelope = self.root.envelope
+        envelope.ir_version = max(envelope.ir_version, FIRST_IR_WITH_FUNCTIONS)
         if all(function.__dict__.get("source") is not proto for function in self.root.gs.functions):
             self.drop_function(proto.domain, proto.name)
             self.root.gs.functions.append(import_function(proto, self.opset))

@@ -15,9 +15,9 @@ from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.builder import Builder, Dim
 from onnxgs_opt.ir.constants import constant_value
 from onnxgs_opt.ir.exporter import to_onnx_type
-from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.ir.graph import FIRST_IR_WITH_FUNCTIONS, Graph
 from onnxgs_opt.lowering.base import LARGEST, REORDERED, SLOPE, OfNoSampler, Tolerance, in_halves
-from onnxgs_opt.lowering.emit.views import emit_view, regrouped
+from onnxgs_opt.lowering.emit.views import count_to, emit_view, regrouped
 from onnxgs_opt.lowering.merged_gather import SHORT_FLOATS
 from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.target import Target
@@ -44,7 +44,6 @@ TYPE = "value_type"
 FIRST_OPSET = 11
 """The first with CumSum and Range."""
 
-FIRST_IR_WITH_FUNCTIONS = 8
 CORNERS, PAIR = 4, 2
 
 BUILT_IN_PLUGIN = OfNoSampler(BUILT_IN, "its samples are not those of deformable attention", REORDERED)
@@ -106,7 +105,6 @@ def _emit_node(builder: Builder, inputs: Sequence[Tensor], function: FunctionPro
     root = builder.graph.root
     root.add_function(function)
     root.import_domain(DOMAIN, VERSION)
-    root.envelope.ir_version = max(root.envelope.ir_version, FIRST_IR_WITH_FUNCTIONS)
     known = {"dtype": value.dtype, "shape": shape}
     return cast(Tensor, builder.op(function.name, *inputs, domain=DOMAIN, **known, **attributes, plugin_version="1"))
 
@@ -157,7 +155,7 @@ def terms_of(builder: Builder, levels: Tensor, level: Tensor, starts: Tensor | N
 def _level_of_points(builder: Builder, points: Tensor, locations: Tensor) -> Tensor:
     """The level of every term, [T], where levels have so many points [L, 1]."""
     begins = builder.transpose(_before(builder, points), [1, 0])
-    later = builder.op("Less", _count(builder, builder.dim(locations, 3), [1]), begins)  # [T, L]: before its first
+    later = builder.op("Less", count_to(builder, builder.dim(locations, 3), [1]), begins)  # [T, L]: before its first
     begun = builder.reduce_sum(builder.cast(builder.op("Not", later), np.int64), 1)
     return cast(Tensor, builder.op("Sub", begun, 1))
 
@@ -235,18 +233,10 @@ def _before(builder: Builder, numbers: Tensor) -> Tensor:
 def _heads(builder: Builder, value: Tensor) -> Tensor:
     """The first row of every item and head: [B, 1, H, 1, 1]."""
     batch, pixels, heads = (builder.dim(value, axis) for axis in range(3))
-    items = _count(builder, batch, [1, 2, 3, 4])
+    items = count_to(builder, batch, [1, 2, 3, 4])
     per_item = builder.sizes([builder.dims_product([pixels, heads])])
-    own = _count(builder, heads, [0, 1, 3, 4])
+    own = count_to(builder, heads, [0, 1, 3, 4])
     return cast(Tensor, builder.op("Add", builder.op("Mul", items, per_item), own))
-
-
-def _count(builder: Builder, size: Tensor | int, axes: Sequence[int]) -> Tensor:
-    """The numbers below a size, along the axis that is not among `axes`, which have 1."""
-    if isinstance(size, int):
-        shape = [1 if axis in axes else size for axis in range(len(axes) + 1)]
-        return builder.const(np.arange(size, dtype=np.int64).reshape(shape))
-    return builder.unsqueeze(builder.op("Range", 0, builder.op("Squeeze", size), 1), list(axes))
 
 
 @cache
@@ -284,7 +274,7 @@ def built_in_function(opset: int) -> FunctionProto:
     ) -> Tensor:
         lead = [builder.dim(places, axis) for axis in range(3)]
         both = [builder.dim(places, axis) for axis in (3, 4)]
-        level = builder.op("Expand", _count(builder, both[0], [1]), builder.sizes(both))
+        level = builder.op("Expand", count_to(builder, both[0], [1]), builder.sizes(both))
         terms = terms_of(builder, levels, builder.reshape(level, [-1]), starts)
         locations = builder.reshape(places, [*lead, builder.dims_product(both), PAIR])
         weights = builder.reshape(counts, [*lead, builder.dims_product(both)])

@@ -12,7 +12,7 @@ from onnxgs_opt.ir import Node, Tensor, Variable
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.exporter import to_onnx_type
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.lowering.base import REORDERED, Emitted, Tolerance
+from onnxgs_opt.lowering.base import REORDERED, SLOPE, Emitted, Tolerance
 from onnxgs_opt.lowering.emit.cells import as_own_mask
 from onnxgs_opt.lowering.emit.coordinates import emit_pixel_grid, for_batch
 from onnxgs_opt.lowering.emit.image_layouts import in_result_type
@@ -44,7 +44,6 @@ from onnxgs_opt.samplers.policy import WINDOWS
 from onnxgs_opt.samplers.site import BILINEAR, Site
 from onnxgs_opt.samplers.view import View
 
-FIRST_IR_WITH_FUNCTIONS = 8
 FIRST_WITH_FORMS_OF_MASKS = 12
 """The first opset whose Constant takes an attribute by reference."""
 TO_ROWS, FROM_ROWS = (0, 2, 3, 1), (0, 3, 1, 2)
@@ -217,7 +216,6 @@ def declare(graph: Graph) -> None:
                 node.outputs.append(Variable.empty())
         root.add_function(make(graph.opset, any(node.attrs.get("border") in MOVING for node in nodes), masks))
     root.import_domain(DOMAIN, VERSION)
-    root.envelope.ir_version = max(root.envelope.ir_version, FIRST_IR_WITH_FUNCTIONS)
 
 
 def _for_body(image: np.dtype[Any], grid: np.dtype[Any]) -> Mapping[str, Any]:
@@ -236,7 +234,7 @@ def tolerance_from_grid(site: Site) -> Tolerance | None:
         return None
     height, width = site.image_size
     size = (height or 0) + (width or 0)
-    return Tolerance(1e-4, max(1e-4, 6 * size * 2.0**-24), "pixels are computed anew from the normalised grid")
+    return Tolerance(1e-4, max(1e-4, SLOPE * size * 2.0**-24), "pixels are computed anew from the normalised grid")
 
 
 def _reads_normalised(site: Site) -> bool:

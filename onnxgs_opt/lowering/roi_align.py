@@ -14,7 +14,7 @@ from onnxgs_opt.ir.builder import Builder, Dim
 from onnxgs_opt.lowering.base import REORDERED, SLOPE, Emitted, Tolerance, bilinear_refusal
 from onnxgs_opt.lowering.emit.cells import is_inside_image
 from onnxgs_opt.lowering.emit.coordinates import emit_pixel_grid
-from onnxgs_opt.lowering.emit.views import dim_of, emit_view, laid_out
+from onnxgs_opt.lowering.emit.views import count_to, dim_of, emit_view, laid_out
 from onnxgs_opt.lowering.emit.windows import bounds, far_where_outside
 from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.target import Target
@@ -108,12 +108,8 @@ def _items(builder: Builder, batch: Dim, points: Dim) -> Tensor:
     """For every region the item of the batch that it is of: one number an item, repeated; runtimes fold it."""
     if isinstance(batch, int) and batch == 1:
         return cast(Tensor, builder.op("Expand", builder.const([0], np.int64), builder.sizes([points])))
-    both = [d if isinstance(d, Tensor) else builder.const([d], np.int64) for d in (batch, points)]
-    if isinstance(batch, int):
-        numbers = builder.const(np.arange(batch, dtype=np.int64).reshape(-1, 1))
-    else:
-        numbers = builder.unsqueeze(builder.op("Range", 0, builder.op("Squeeze", batch), 1), [1])
-    return builder.reshape(builder.op("Expand", numbers, builder.concat(both, 0)), [-1])
+    numbers = builder.op("Expand", count_to(builder, batch, [1]), builder.sizes([batch, points]))
+    return builder.reshape(numbers, [-1])
 
 
 def region_refusal(site: RoiAlignSite, target: Target) -> str | None:

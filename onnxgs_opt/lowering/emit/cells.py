@@ -292,7 +292,7 @@ def comparison(builder: Builder, op_type: str, opposite: str, p: Tensor, bound: 
 
 
 def bound(builder: Builder, size: Dim, offset: int, dtype: Any) -> Tensor:
-    """S + offset as a float."""
+    """S + offset as a number of a type."""
     if isinstance(size, int):
         return builder.const(size + offset, dtype)
     return builder.cast(size if offset == 0 else builder.op("Add", size, offset), dtype)

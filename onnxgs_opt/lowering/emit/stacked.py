@@ -15,6 +15,7 @@ from onnxgs_opt.lowering.emit.cells import (
     EXACT,
     as_own_mask,
     as_pixels,
+    bound,
     emit_corners,
     emit_pixels,
     float_type,
@@ -144,12 +145,8 @@ def _linear_index(builder: Builder, site: Site, axes: Sequence[AxisTaps], sizes:
         stride = builder.dims_product(sizes[k + 1 :])
         index = builder.cast(builder.concat(axis.index, 1), kind)
         plain = isinstance(stride, int) and stride == 1
-        parts.append(index if plain else builder.op("Mul", index, _stride(builder, stride, kind)))
+        parts.append(index if plain else builder.op("Mul", index, bound(builder, stride, 0, kind)))
     return builder.cast(_outer(builder, "Add", parts, axes), index_type(site))
-
-
-def _stride(builder: Builder, stride: Dim, kind: Any) -> Any:
-    return builder.const(stride, kind) if isinstance(stride, int) else builder.cast(stride, kind)
 
 
 def _outer(builder: Builder, op_type: str, parts: Sequence[Tensor], axes: Sequence[AxisTaps]) -> Tensor:

@@ -74,6 +74,14 @@ def _split_axis(builder: Builder, tensor: Tensor, rank: int, axis: int, sizes: S
     return builder.reshape(tensor, [*before, *sizes, *after])
 
 
+def count_to(builder: Builder, size: Dim, axes: Sequence[int]) -> Tensor:
+    """The numbers below a size, along the axis that is not among `axes`, which have 1."""
+    if isinstance(size, int):
+        shape = [1 if axis in axes else size for axis in range(len(axes) + 1)]
+        return builder.const(np.arange(size, dtype=np.int64).reshape(shape))
+    return builder.unsqueeze(builder.op("Range", 0, builder.op("Squeeze", size), 1), list(axes))
+
+
 def emit_output(builder: Builder, site: Site, samples: Tensor) -> Tensor:
     """The output of a site from its samples [N, C, Ho, Wo]: laid out, scaled and added to as exported."""
     return _emit_affine(builder, site, _laid_out(builder, site, samples))
