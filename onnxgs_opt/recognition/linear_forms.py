@@ -16,6 +16,7 @@ import numpy as np
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Array, Scope
 from onnxgs_opt.ir.operators import operator
+from onnxgs_opt.recognition.broadcast import apart, squashed, wide
 from onnxgs_opt.recognition.fixed_values import MOST, FixedValues
 from onnxgs_opt.recognition.lifting.indexing import next_run
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, reduced_axes, slice_ranges, split_sizes
@@ -143,27 +144,6 @@ class Forms:
 
 
 Rule = Callable[[Forms, Node, int], Form]
-
-
-def squashed(array: Array) -> Array:
-    """The array with an axis of 1 where it does not change along an axis."""
-    for axis, size in enumerate(array.shape):
-        if size > 1:
-            first = array.take([0], axis)
-            array = first if (array == first).all() else array
-    return array
-
-
-def wide(array: Array, rank: int) -> Array:
-    """The array with axes of 1 in front, so that it has `rank`."""
-    return array.reshape([1] * (rank - array.ndim) + list(array.shape))
-
-
-def apart(array: Array, at: Array, axis: int) -> Array:
-    """The elements at places of one axis, whose axes come in its place; they are 1 where nothing changes along it."""
-    if array.shape[axis] == 1:
-        return array.reshape((*array.shape[:axis], *[1] * at.ndim, *array.shape[axis + 1 :]))
-    return array.take(at, axis)
 
 
 # ---- elements at other places ---------------------------------------------------------------------------------------

@@ -15,9 +15,10 @@ import numpy as np
 
 from onnxgs_opt.ir.def_use import Array, Scope, reads_of
 from onnxgs_opt.ir.operators import ARITHMETIC, BOUNDED, CARRIES, MOVES, operator
+from onnxgs_opt.recognition.broadcast import mixed, squashed
 from onnxgs_opt.recognition.fixed_values import FixedValues
 from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
-from onnxgs_opt.recognition.linear_forms import Form, Forms, NoForm, reshaped, squashed
+from onnxgs_opt.recognition.linear_forms import Form, Forms, NoForm, reshaped
 from onnxgs_opt.samplers.policy import Policy
 from onnxgs_opt.samplers.view import View, ramp
 
@@ -109,21 +110,6 @@ def taken(array: Array, index: Sequence[Array]) -> Array:
 def divisors(number: int) -> list[int]:
     """The divisors of a number, in rising order."""
     return [k for k in range(1, number + 1) if number % k == 0]
-
-
-def spread(array: Array, places: Sequence[int], rank: int) -> Array:
-    """The array with its axes at `places` of so many, and axes of 1 at the others."""
-    array = array.transpose([places.index(axis) for axis in sorted(places)])
-    sizes = dict(zip(sorted(places), array.shape, strict=True))
-    return array.reshape([sizes.get(axis, 1) for axis in range(rank)])
-
-
-def mixed(parts: Sequence[Array], sizes: Sequence[int], rank: int) -> Array:
-    """One index from those of several axes of `sizes`, in their order."""
-    whole = np.zeros([1] * rank, np.int64)
-    for part, size in zip(parts, sizes, strict=True):
-        whole = whole * size + part
-    return squashed(whole)
 
 
 def canonical(view: View, array: Array, shape: Sequence[int]) -> Array:

@@ -13,8 +13,8 @@ from math import prod
 import numpy as np
 
 from onnxgs_opt.ir.def_use import Array
-from onnxgs_opt.recognition.linear_forms import NoForm, squashed
-from onnxgs_opt.recognition.traced import mixed
+from onnxgs_opt.recognition.broadcast import mixed, squashed
+from onnxgs_opt.recognition.linear_forms import NoForm
 from onnxgs_opt.samplers.view import View, ramp
 
 

@@ -16,9 +16,10 @@ from onnxgs_opt.ir.def_use import Array, Scope
 from onnxgs_opt.recognition.attention.labels import Label, Labels, along, groupings, is_same, view_of
 from onnxgs_opt.recognition.attention.terms import Traces, Weighted, plain, terms_of
 from onnxgs_opt.recognition.attention.ways import Way
+from onnxgs_opt.recognition.broadcast import squashed, wide
 from onnxgs_opt.recognition.composite_sizes import sizes_of
 from onnxgs_opt.recognition.fixed_values import FixedValues
-from onnxgs_opt.recognition.linear_forms import NoForm, identity, squashed, wide
+from onnxgs_opt.recognition.linear_forms import NoForm, identity
 from onnxgs_opt.recognition.traced import ADDS, LAYOUT, canonical, divisors, first_of, origins, taken
 from onnxgs_opt.samplers.attention import OfAttention
 from onnxgs_opt.samplers.coordinates import COORDINATES

@@ -14,8 +14,8 @@ import numpy as np
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Array
 from onnxgs_opt.ir.operators import einsum_letters, operator
-from onnxgs_opt.recognition.linear_forms import NoForm, apart, squashed, wide
-from onnxgs_opt.recognition.traced import spread
+from onnxgs_opt.recognition.broadcast import apart, spread, squashed, wide
+from onnxgs_opt.recognition.linear_forms import NoForm
 
 LEAD = 2
 """Axes in front of the columns: the item and the group."""

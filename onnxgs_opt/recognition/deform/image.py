@@ -10,9 +10,10 @@ import numpy as np
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Array, Scope
 from onnxgs_opt.ir.operators import operator
+from onnxgs_opt.recognition.broadcast import wide
 from onnxgs_opt.recognition.composite_sizes import sizes_of
 from onnxgs_opt.recognition.fixed_values import FixedValues
-from onnxgs_opt.recognition.linear_forms import Forms, NoForm, wide
+from onnxgs_opt.recognition.linear_forms import Forms, NoForm
 from onnxgs_opt.recognition.traced import LAYOUT, Laid, canonical, elements, fades, first_of, laid_out, origins, taken
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import View

@@ -18,13 +18,14 @@ import numpy as np
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Array, Scope
 from onnxgs_opt.ir.operators import operator
+from onnxgs_opt.recognition.broadcast import mixed, squashed, wide
 from onnxgs_opt.recognition.composite_sizes import sizes_of
 from onnxgs_opt.recognition.deform.contractions import PLANE, Contraction, contraction_of
 from onnxgs_opt.recognition.deform.image import plane_of
 from onnxgs_opt.recognition.deform.points import Point, grid_of, points_of, whole
 from onnxgs_opt.recognition.fixed_values import FixedValues
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN
-from onnxgs_opt.recognition.linear_forms import Forms, NoForm, identity, reshaped, squashed, wide
+from onnxgs_opt.recognition.linear_forms import Forms, NoForm, identity, reshaped
 from onnxgs_opt.recognition.traced import (
     LAYOUT,
     MOST,
@@ -35,7 +36,6 @@ from onnxgs_opt.recognition.traced import (
     elements,
     first_of,
     laid_out,
-    mixed,
     origins,
     taken,
 )
