@@ -15,8 +15,9 @@ import pytest
 from onnxgs_opt import optimize
 from onnxgs_opt.diagnostics import CODES
 from onnxgs_opt.report.model import schema, to_dict
+from tests.fixtures.named import named
 from tests.fixtures.size_limits import Limits
-from tests.fixtures.text import CELL, FIRST_THREE, INDICES, READS, TERMS, WEIGHTS
+from tests.fixtures.text import ADDED, CELL, INDICES, READS, TERMS, WEIGHTS, replaced
 
 TESTS = Path(__file__).parents[1]
 SAMPLER = (
@@ -42,8 +43,8 @@ g (float[6,7] image, float[20] x, float[20] y) => (float[20] out)
     + INDICES
     + READS
     + TERMS
-    + FIRST_THREE
-    + " out = Add(abc, td)\n}"
+    + ADDED
+    + "}"
 )
 WINDOW = """ low = GreaterOrEqual(x, zero)
  high = Less(x, lx)
@@ -92,17 +93,7 @@ g (float[40,3] table, int64[50] i, int64[50] j) => (float[50,3] out) {
 def edited(text: str, *changes: tuple[str, str]) -> Callable[[], onnx.ModelProto]:
     """What makes the model of a text in which each of some parts is another one."""
 
-    def make() -> onnx.ModelProto:
-        whole = text
-        for before, after in changes:
-            assert before in whole, before
-            whole = whole.replace(before, after)
-        model = onnx.parser.parse_model(whole)
-        for k, node in enumerate(model.graph.node):
-            node.name = f"{node.op_type}_{k}"
-        return model
-
-    return make
+    return lambda: named(replaced(text, *changes))
 
 
 sound = edited(SAMPLER)

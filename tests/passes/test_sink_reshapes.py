@@ -11,7 +11,7 @@ from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.passes import PASSES
 from tests.fixtures.named import named
 from tests.fixtures.spellings.check import run
-from tests.fixtures.text import FIRST_THREE, READS, TERMS, four
+from tests.fixtures.text import ADDED, READS, REST, TERMS, four
 
 MODEL = (
     """
@@ -49,17 +49,10 @@ g (float[BATCH,H,W,3] image, float[BATCH,POINTS,2] grid) => (float[BATCH,POINTS,
   yb = Min(yb0, yi)
   u = Sub(x, xf)
   v = Sub(y, yf)
-  nu = Sub(one, u)
-  nv = Sub(one, v)
-  wa0 = Mul(nu, nv)
-  wb0 = Mul(u, nv)
-  wc0 = Mul(nu, v)
-  wd0 = Mul(u, v)
-  wa = Unsqueeze(wa0, k1)
-  wb = Unsqueeze(wb0, k1)
-  wc = Unsqueeze(wc0, k1)
-  wd = Unsqueeze(wd0, k1)
-  batch1 = Slice(imagesizes, k0, k1)
+"""
+    + REST
+    + four("w{k}0 = Mul({column}, {row})\n w{k} = Unsqueeze(w{k}0, k1)", ("nv", "v"), ("nu", "u"))
+    + """  batch1 = Slice(imagesizes, k0, k1)
   batch = Squeeze(batch1)
   numbers = Range(izero, batch, ione)
   plane = Mul(h, w)
@@ -78,9 +71,8 @@ g (float[BATCH,H,W,3] image, float[BATCH,POINTS,2] grid) => (float[BATCH,POINTS,
 """
     + READS.replace("line", "rows")
     + TERMS
-    + FIRST_THREE
-    + """  abcd = Add(abc, td)
-  threes = Slice(imagesizes, k3, FOUR)
+    + ADDED.replace("out", "abcd")
+    + """  threes = Slice(imagesizes, k3, FOUR)
   OUT
 }
 """

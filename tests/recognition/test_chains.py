@@ -12,7 +12,7 @@ import pytest
 from onnxgs_opt import find, optimize
 from onnxgs_opt.recognition import search
 from tests.fixtures.spellings.check import run
-from tests.fixtures.text import CELL, CLAMPED, FIRST_THREE, TERMS, WEIGHTS, four
+from tests.fixtures.text import ADDED, CELL, CLAMPED, TERMS, WEIGHTS, four
 
 FIELD = [Path(__file__).parents[1] / "fixtures" / "chains" / name for name in ("chain2.onnx", "sq21.onnx")]
 HEAD = """
@@ -39,8 +39,8 @@ SAMPLE = (
     + four("f{k} = Add({row}, {column})", ("ra", "rb"), ("xa", "xb"))
     + four("i{k} = Cast<to=7>(f{k})\n p{k} = Gather<axis=2>(line, i{k})")
     + TERMS
-    + FIRST_THREE
-    + "sum = Add(abc, td)\n sample = Reshape(sum, planes)\n"
+    + ADDED.replace("out", "sum")
+    + " sample = Reshape(sum, planes)\n"
 )
 STEPS = {
     "sample of itself": ("PREVIOUS", "PREVIOUS", "next = Identity(sample)"),

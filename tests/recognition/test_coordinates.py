@@ -15,7 +15,7 @@ from onnxgs_opt.recognition.algebra.expression import Algebra
 from onnxgs_opt.recognition.reflection import is_mirrored
 from onnxgs_opt.samplers.border import clamp, mirror
 from tests.fixtures.named import named
-from tests.fixtures.text import FIRST_THREE, INDICES, READS, TERMS, WEIGHTS, both
+from tests.fixtures.text import FIRST_THREE, INDICES, LAST, READS, TERMS, WEIGHTS, both, replaced
 from tests.recognition.test_forms import FORMS as TEST_FORMS
 
 MODEL = (
@@ -27,14 +27,9 @@ g (float[h,w] image, float[p,2] points) => (float[p] out)
 {
   px = Gather<axis=1>(points, first)
   py = Gather<axis=1>(points, second)
-  sizes = Shape(image)
-  whole = Cast<to=1>(sizes)
-  last = Sub(whole, one)
-  yl1 = Gather<axis=0>(last, k0)
-  xl1 = Gather<axis=0>(last, k1)
-  yl = Squeeze(yl1)
-  xl = Squeeze(xl1)
-  xm = Sub(xl, one)
+"""
+    + LAST
+    + """  xm = Sub(xl, one)
   ym = Sub(yl, one)
   HEAD
   xa = Cast<to=7>(x0)
@@ -105,22 +100,26 @@ ASSIGNED = both("""
   {a}0 = Floor({a}c)
   {f} = Sub({a}c, {a}0)
 """)
-EXTRAPOLATED = (
-    both("""
-  {a}f = Floor(p{a})
-  {a}0 = Clip({a}f, zero, {a}m)
-  {f} = Sub(p{a}, {a}0)
-""")
-    + """
-  l = GreaterOrEqual(px, zero)
-  r = LessOrEqual(px, xl)
-  t = GreaterOrEqual(py, zero)
-  b = LessOrEqual(py, yl)
+
+
+def window(x: tuple[str, str], y: tuple[str, str], below: str = "LessOrEqual") -> str:
+    """Whether the points lie from one border to another along both axes."""
+    return f"""
+  l = GreaterOrEqual(px, {x[0]})
+  r = {below}(px, {x[1]})
+  t = GreaterOrEqual(py, {y[0]})
+  b = {below}(py, {y[1]})
   lr = And(l, r)
   tb9 = And(t, b)
   seen = And(lr, tb9)
 """
-)
+
+
+EXTRAPOLATED = both("""
+  {a}f = Floor(p{a})
+  {a}0 = Clip({a}f, zero, {a}m)
+  {f} = Sub(p{a}, {a}0)
+""") + window(("zero", "xl"), ("zero", "yl"))
 NORMALISED = (
     both("""
   s{a} = Add(p{a}, one)
@@ -131,16 +130,8 @@ NORMALISED = (
   {a}c = Clip({a}p, zero, {a}l)
   {f} = Sub({a}c, {a}0)
 """)
-    + """
-  minus = Neg(one)
-  l = GreaterOrEqual(px, minus)
-  r = LessOrEqual(px, one)
-  t = GreaterOrEqual(py, minus)
-  b = LessOrEqual(py, one)
-  lr = And(l, r)
-  tb9 = And(t, b)
-  seen = And(lr, tb9)
-"""
+    + "  minus = Neg(one)"
+    + window(("minus", "one"), ("minus", "one"))
 )
 OF_UNITS = """
   s = Add(abc, td)
@@ -215,35 +206,24 @@ def test_it_is_found_and_lowered(head: str, tail: str, policy: str, change: tupl
     assert [(site.rule, site.policy.border) for site in result.report.sites] == [("GSO001", policy)]
 
 
-FROM_ONE = (
-    both("""
+FROM_ONE = both("""
   {a}w = Add({a}l, one)
   {a}f = Floor(p{a})
   {a}s = Sub({a}f, one)
   {a}0 = Clip({a}s, zero, {a}m)
   {f} = Sub(p{a}, {a}f)
-""")
-    + """
-  l = GreaterOrEqual(px, one)
-  r = Less(px, xw)
-  t = GreaterOrEqual(py, one)
-  b = Less(py, yw)
-  lr = And(l, r)
-  tb9 = And(t, b)
-  seen = And(lr, tb9)
-"""
-)
+""") + window(("one", "xw"), ("one", "yw"), "Less")
 
 
 def test_beside_a_window_nothing_is_added_to_coordinates() -> None:
     """They count from 1, and p - 1 may round to the other side of a border that is compared with p."""
-    columns = {"xs = Sub(xf, one)": "xs = Identity(xf)", "(px, one)": "(px, zero)", "Less(px, xw)": "Less(px, xl)"}
-    for change in ({}, columns):
-        head = FROM_ONE
-        for old, new in change.items():
-            assert old in head
-            head = head.replace(old, new)
-        _, found = look(Graph.from_proto(model(head, OF_UNITS)))
+    columns = (
+        ("xs = Sub(xf, one)", "xs = Identity(xf)"),
+        ("(px, one)", "(px, zero)"),
+        ("Less(px, xw)", "Less(px, xl)"),
+    )
+    for changes in ((), columns):
+        _, found = look(Graph.from_proto(model(replaced(FROM_ONE, *changes), OF_UNITS)))
         assert found.samplers == ()
         [miss] = found.near_misses
         assert (miss.code, miss.condition.split(",")[0]) == (

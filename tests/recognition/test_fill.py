@@ -8,7 +8,7 @@ import pytest
 
 from onnxgs_opt import find, optimize
 from tests.fixtures.spellings.check import run
-from tests.fixtures.text import CELL, CLAMPED, REST, four
+from tests.fixtures.text import ADDED, CELL, CLAMPED, REST, four
 from tests.fixtures.truth import site_gap
 
 HEAD = (
@@ -42,7 +42,7 @@ INSIDE = """
   kb = Equal(y1, yb)
 """ + four("  m{k} = And({row}, {column})", ("ka", "kb"), ("ha", "hb"))
 WEIGHTS = four("  w{k} = Mul({row}, {column})", ("nv", "v"), ("nu", "u"))
-SUM = four("  t{k} = Mul(q{k}, w{k})") + "  s = Add(ta, tb)\n  z = Add(s, tc)\n  out = Add(z, td)\n}\n"
+SUM = four("  t{k} = Mul(q{k}, w{k})") + ADDED + "}\n"
 WHERE = HEAD + READS + INSIDE + WEIGHTS + four("  q{k} = Where(m{k}, p{k}, c)") + SUM
 BLENDED = (
     HEAD
@@ -89,7 +89,7 @@ LATE = (
     + "  q"
     + "  q".join(f"{k} = Identity(p{k})\n" for k in "abcd")
     + WEIGHTS
-    + SUM.replace("out = Add(z, td)", "inner = Add(z, td)").replace("}\n", "")
+    + SUM.replace("out = ", "inner = ").replace("}\n", "")
     + """
   lx = GreaterOrEqual(x, zero)
   hx = LessOrEqual(x, xl)
@@ -102,7 +102,7 @@ LATE = (
 }
 """
 )
-GAINED = WHERE.replace("out = Add(z, td)", "sum = Add(z, td)\n  out = Mul(sum, gain)")
+GAINED = WHERE.replace("out = Add(abc, td)", "sum = Add(abc, td)\n  out = Mul(sum, gain)")
 INNER_GAIN = WHERE.replace(four("  t{k} = Mul(q{k}, w{k})"), four("  o{k} = Mul(q{k}, w{k})\n  t{k} = Mul(o{k}, gain)"))
 FORMS = {
     "chosen tap by tap": (WHERE, "constant 2.5"),

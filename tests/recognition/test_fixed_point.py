@@ -9,7 +9,7 @@ import pytest
 
 from onnxgs_opt import find, optimize
 from tests.fixtures.spellings.check import run
-from tests.fixtures.text import WEIGHTS, four
+from tests.fixtures.text import ADDED, READS, TERMS, WEIGHTS, four
 
 HEAD = """
 <ir_version: 8, opset_import: ["" : 18]>
@@ -30,11 +30,7 @@ INDICES = """
   rb = Mul(yb, w)
 """
 TAIL = (
-    INDICES
-    + WEIGHTS
-    + four("  i{k} = Add({row}, {column})", ("ra", "rb"), ("xa", "xb"))
-    + four("  p{k} = Gather<axis=0>(line, i{k})\n  t{k} = Mul(p{k}, w{k})")
-    + "  ab = Add(ta, tb)\n  abc = Add(ab, tc)\n  out = Add(abc, td)\n}"
+    INDICES + WEIGHTS + four("  i{k} = Add({row}, {column})", ("ra", "rb"), ("xa", "xb")) + READS + TERMS + ADDED + "}"
 )
 SCALED = "  {p}s = Mul(p{p}, n)\n"
 ROUNDED = SCALED + "  {p}r = Round({p}s)\n  q{p} = Cast<to=6>({p}r)\n"

@@ -11,7 +11,7 @@ import pytest
 
 from onnxgs_opt import find, optimize
 from tests.fixtures.spellings.check import run
-from tests.fixtures.text import CELL, CLAMPED, CORNERS, NEXT, REST, four
+from tests.fixtures.text import ADDED, CELL, CLAMPED, CORNERS, NEXT, REST, four
 
 HEAD = """
 <ir_version: 8, opset_import: ["" : 17]>
@@ -41,25 +41,19 @@ FOUR = four(
   q{k} = Unsqueeze(w{k}, k1)
 """
 )
-ONE = """
+ONE = (
+    """
   f = Concat<axis=1>(fa, fb, fc, fd)
   i = Cast<to=7>(f)
   j = Unsqueeze(i, k1)
   e = Expand(j, spread)
   p = GatherElements<axis=2>(image, e)
   pp = Reshape(p, parted)
-  sa = Unsqueeze(wa, k1)
-  sb = Unsqueeze(wb, k1)
-  sc = Unsqueeze(wc, k1)
-  sd = Unsqueeze(wd, k1)
-  ww = Concat<axis=1>(sa, sb, sc, sd)
 """
+    + four("  s{k} = Unsqueeze(w{k}, k1)")
+    + "  ww = Concat<axis=1>(sa, sb, sc, sd)\n"
+)
 TERMS = four("  t{k} = Mul(p{k}, q{k})")
-ADDED = """
-  sab = Add(ta, tb)
-  sabc = Add(sab, tc)
-  out = Add(sabc, td)
-"""
 SUM = TERMS + ADDED
 
 
@@ -97,19 +91,14 @@ class Form:
 
 
 WEIGHTS = (("wb = Mul(nv, u)", "wb = Mul(nv, nu)"), ("rb = Mul(yb, w)", "rb = Mul(yb, xl)"))
-STACK = """
-  ua = Unsqueeze(pa, k3)
-  ub = Unsqueeze(pb, k3)
-  uc = Unsqueeze(pc, k3)
-  ud = Unsqueeze(pd, k3)
+STACK = (
+    four("  u{k} = Unsqueeze(p{k}, k3)\n  o{k} = Unsqueeze(w{k}, k2)")
+    + """
   values = Concat<axis=3>(ua, ub, uc, ud)
-  oa = Unsqueeze(wa, k2)
-  ob = Unsqueeze(wb, k2)
-  oc = Unsqueeze(wc, k2)
-  od = Unsqueeze(wd, k2)
   weights = Concat<axis=2>(oa, ob, oc, od)
   out = Einsum<equation="bcpk,bpk->bcp">(values, weights)
 """
+)
 LERPS = """
   u1 = Unsqueeze(u, k1)
   v1 = Unsqueeze(v, k1)
@@ -136,31 +125,18 @@ LERPS = """
   o2 = Sub(l, dn)
   out = Where(neary, o1, o2)
 """
-PARTS = """
-  pa, pb, pc, pd = Split<axis=2>(pp)
-  qa = Unsqueeze(sa, k1)
-  qb = Unsqueeze(sb, k1)
-  qc = Unsqueeze(sc, k1)
-  qd = Unsqueeze(sd, k1)
-  ta = Mul(pa, qa)
-  tb = Mul(pb, qb)
-  tc = Mul(pc, qc)
-  td = Mul(pd, qd)
-  sab = Add(ta, tb)
-  sabc = Add(sab, tc)
-  sum = Add(sabc, td)
-  out = Squeeze(sum, k2)
-"""
+PARTS = (
+    "  pa, pb, pc, pd = Split<axis=2>(pp)\n"
+    + four("  q{k} = Unsqueeze(s{k}, k1)\n  t{k} = Mul(p{k}, q{k})")
+    + ADDED.replace("out", "sum")
+    + "  out = Squeeze(sum, k2)\n"
+)
 TAKEN = """
   pa = Gather<axis=2>(pp, first)
   pb = Gather<axis=2>(pp, second)
   pc = Gather<axis=2>(pp, third)
   pd = Gather<axis=2>(pp, last)
-  qa = Unsqueeze(wa, k1)
-  qb = Unsqueeze(wb, k1)
-  qc = Unsqueeze(wc, k1)
-  qd = Unsqueeze(wd, k1)
-"""
+""" + four("  q{k} = Unsqueeze(w{k}, k1)")
 MEAN = """
   qq = Unsqueeze(ww, k1)
   terms = Mul(pp, qq)
@@ -174,11 +150,9 @@ POOLED = """
   flat = Squeeze(mean, k2)
   out = Mul(flat, four)
 """
-POOLED_FOUR = """
-  ua = Unsqueeze(ta, k3)
-  ub = Unsqueeze(tb, k3)
-  uc = Unsqueeze(tc, k3)
-  ud = Unsqueeze(td, k3)
+POOLED_FOUR = (
+    four("  u{k} = Unsqueeze(t{k}, k3)")
+    + """
   top = Concat<axis=3>(ua, ub)
   bottom = Concat<axis=3>(uc, ud)
   upper = Unsqueeze(top, k3)
@@ -189,6 +163,7 @@ POOLED_FOUR = """
   flat = Reshape(mean, plain)
   out = Mul(flat, four)
 """
+)
 POOLED_ALL = """
   qq = Unsqueeze(ww, k1)
   terms = Mul(pp, qq)
@@ -448,10 +423,7 @@ ALONG = """
     ("xa", "xb"),
 )
 SUMMED = (
-    "nu = Sub(one, u)\n nv = Sub(one, v)\n"
-    + four("w{k} = Mul({row}, {column})\n q{k} = Unsqueeze(w{k}, k2)", ("nv", "v"), ("nu", "u"))
-    + TERMS
-    + ADDED
+    REST + four("w{k} = Mul({row}, {column})\n q{k} = Unsqueeze(w{k}, k2)", ("nv", "v"), ("nu", "u")) + TERMS + ADDED
 )
 IMAGE, POINTS = "float[n,h,w,c] image", "float[m,p,2] points"
 

@@ -8,7 +8,7 @@ import pytest
 
 from onnxgs_opt import find, optimize
 from tests.fixtures.spellings.check import run
-from tests.fixtures.text import CORNERS, four
+from tests.fixtures.text import ADDED, CORNERS, four
 from tests.fixtures.truth import site_gap
 
 HEAD = (
@@ -54,7 +54,8 @@ REST = (
     READS
     + four("  w{k} = Mul({row}, {column})", ("nv", "v"), ("nu", "u"))
     + four("  t{k} = Mul(q{k}, w{k})")
-    + "  s = Add(ta, tb)\n  z = Add(s, tc)\n  out = Add(z, td)\n}\n"
+    + ADDED
+    + "}"
 )
 DIVIDED = """
   {a}{k}d = Div({a}{i}, n{a})

@@ -9,7 +9,7 @@ from onnx import TensorProto
 
 from onnxgs_opt import optimize
 from tests.fixtures.named import named
-from tests.fixtures.text import FIRST_THREE, INDICES, PRODUCTS, READS, TERMS, WEIGHTS, four
+from tests.fixtures.text import ADDED, INDICES, LAST, PRODUCTS, READS, TERMS, WEIGHTS, four
 from tests.recognition.test_forms import FORMS
 
 CLIPPED = """
@@ -37,14 +37,8 @@ g (TYPE[h,w] image, TYPE[p,2] points) => (TYPE[p] out)
 {
   x = Gather<axis=1>(points, first)
   y = Gather<axis=1>(points, second)
-  sizes = Shape(image)
-  whole = Cast<to=ELEM>(sizes)
-  less = Sub(whole, one)
-  yl1 = Gather<axis=0>(less, k0)
-  xl1 = Gather<axis=0>(less, k1)
-  yl = Squeeze(yl1)
-  xl = Squeeze(xl1)
 """
+    + LAST.replace("to=1>", "to=ELEM>")
     + CLIPPED
     + "  WEIGHTS\n"
     + PRODUCTS
@@ -57,10 +51,8 @@ g (TYPE[h,w] image, TYPE[p,2] points) => (TYPE[p] out)
     + INDICES
     + READS
     + TERMS
-    + FIRST_THREE
-    + """  out = Add(abc, td)
-}
-"""
+    + ADDED
+    + "}"
 )
 BORDER = "u = Sub(x, xf)\n  v = Sub(y, yf)\n  nu = Sub(one, u)\n  nv = Sub(one, v)"
 CANCEL = "u = Sub(x, x0)\n  v = Sub(y, y0)\n  nu = Sub(x1, x)\n  nv = Sub(y1, y)"
@@ -134,9 +126,8 @@ g (IMAGE[6,7] image, POINT[40,2] points, RESULT[40] gain) => (RESULT[40] out)
     + INDICES
     + READS
     + four("c{k} = Cast<to=WEIGHTS>(p{k})\n  d{k} = Cast<to=WEIGHTS>(w{k})\n  t{k} = Mul(c{k}, d{k})")
-    + FIRST_THREE
-    + """  all = Add(abc, td)
-  sum = Cast<to=RESULTS>(all)
+    + ADDED.replace("out", "all")
+    + """  sum = Cast<to=RESULTS>(all)
   lit = Mul(sum, gain)
   out = Mul(lit, thousand)
 }

@@ -20,6 +20,7 @@ from onnxgs_opt.passes import lower_sites
 from onnxgs_opt.passes.lower_sites import lower
 from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.runtime.ort import open_session
+from tests.fixtures.text import replaced
 
 MODELS = Path(__file__).parents[1] / "fixtures" / "rois"
 SAMPLES = {
@@ -280,11 +281,7 @@ OTHERS: dict[str, tuple[int, Edits]] = {
 
 
 def spelt(edits: Edits) -> onnx.ModelProto:
-    text = SPELT
-    for old, new in edits:
-        assert old in text, old
-        text = text.replace(old, new)
-    model = onnx.parser.parse_model(text)
+    model = onnx.parser.parse_model(replaced(SPELT, *edits))
     onnx.checker.check_model(model)
     return model
 

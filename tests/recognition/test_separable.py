@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from onnxgs_opt import find, optimize
-from tests.fixtures.text import CELL, CLAMPED, four
+from tests.fixtures.text import ADDED, CELL, CLAMPED, four
 from tests.fixtures.truth import site_gap
 
 SIZES = {"n": 2, "k": 3, "p": 4, "q": 4}
@@ -64,7 +64,8 @@ sampler (float[{items * HEIGHT * WIDTH},{CHANNELS}] image, float[{",".join(str(s
             ("va", "vb"),
             ("uc", "ub"),
         )
-        + "  s = Add(ta, tb)\n  z = Add(s, tc)\n  out = Add(z, td)\n}\n"
+        + ADDED
+        + "}"
     )
 
 

@@ -34,7 +34,7 @@ from onnxgs_opt.tuning.plan import Choice, choose
 from onnxgs_opt.validation.check import SiteCheck
 from onnxgs_opt.validation.check_gather_sum import check_reads
 from onnxgs_opt.validation.compare import Comparison
-from tests.fixtures.text import FIRST_THREE, WEIGHTS, four
+from tests.fixtures.text import ADDED, WEIGHTS, four
 
 MODELS = Path(__file__).parents[1] / "fixtures/models"
 DYNAMIC = MODELS / "masked_interior.ts17.dyn.onnx"
@@ -363,7 +363,7 @@ def warp() -> onnx.ModelProto:
         ("fy", "gy"),
         ("fx", "gx"),
     )
-    model = onnx.parser.parse_model(text + FIRST_THREE + "out = Add(abc, td)\n}")
+    model = onnx.parser.parse_model(text + ADDED + "}")
     onnx.checker.check_model(model)
     return model
 
