@@ -11,15 +11,13 @@ from onnxgs_opt.ir import Constant, Node
 from onnxgs_opt.ir.constants import constant_value, plain_attributes
 from onnxgs_opt.ir.def_use import Array, Scope, reads_of
 from onnxgs_opt.ir.evaluator import evaluate
-from onnxgs_opt.ir.operators import RANDOM, operator
+from onnxgs_opt.ir.operators import RANDOM, SIZES, operator
 from onnxgs_opt.ir.traversal import node_subgraphs
 from onnxgs_opt.recognition.lifting.elementwise import exact_below
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
 
 MOST = 2**22
 """Elements of a tensor: what has more is not evaluated."""
-
-SIZES = ("Shape", "Size")
 
 
 def is_fixed(scope: Scope, name: str, known: dict[str, bool]) -> bool:

@@ -11,12 +11,12 @@ from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.constants import constant_value
 from onnxgs_opt.ir.def_use import Scope, reads_of
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.ir.operators import operator
+from onnxgs_opt.ir.operators import SIZES, operator
 from onnxgs_opt.lowering import Lowering, emit
 from onnxgs_opt.lowering.emit.views import emit_output
 from onnxgs_opt.passes.infer_shapes import InferShapes
 from onnxgs_opt.passes.lower_bilinear import own_mask, replace_mask
-from onnxgs_opt.recognition.fixed_values import SIZES, is_fixed
+from onnxgs_opt.recognition.fixed_values import is_fixed
 from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
 from onnxgs_opt.samplers.site import AnySite, Site
 from onnxgs_opt.validation.boundary_values import aims_of

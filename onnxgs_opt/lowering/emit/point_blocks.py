@@ -31,7 +31,7 @@ from onnxgs_opt.lowering.emit.cells import (
 from onnxgs_opt.lowering.emit.coordinates import for_batch, of_one_shape
 from onnxgs_opt.lowering.emit.image_layouts import in_result_type, plus_items
 from onnxgs_opt.lowering.emit.operands import BORDERS
-from onnxgs_opt.lowering.emit.stacked import all_of, emit_axis_points, emit_axis_taps, specs_of
+from onnxgs_opt.lowering.emit.stacked import all_of, emit_axis_points, emit_axis_taps, specs_of, strided
 from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import known_product
@@ -149,7 +149,7 @@ def _taps(builder: Builder, site: Site, image: _Image, points: Sequence[Tensor])
     inside = all_of(builder, [axis.window for axis in axes])
     strides = [builder.dims_product([*sizes[k + 1 :], image.pixel]) for k in range(len(axes))]
     indices = [
-        [_strided(builder, builder.cast(index, image.kind), stride, image.kind) for index in axis.index]
+        [strided(builder, index, stride, image.kind) for index in axis.index]
         for axis, stride in zip(axes, strides, strict=True)
     ]
     wide = np.result_type(*(float_type(p) for p in points))
@@ -158,12 +158,6 @@ def _taps(builder: Builder, site: Site, image: _Image, points: Sequence[Tensor])
         weights[0] = [builder.op("Mul", weight, builder.cast(inside, wide)) for weight in weights[0]]
     first = builder.const(np.zeros([1] * (3 + len(axes))), image.kind)
     return _Reads(indices, weights, _plus_channels(builder, image, site, first, len(axes)), inside)
-
-
-def _strided(builder: Builder, index: Tensor, stride: Dim, kind: type[np.signedinteger[Any]]) -> Tensor:
-    if isinstance(stride, int):
-        return index if stride == 1 else cast(Tensor, builder.op("Mul", index, builder.const(stride, kind)))
-    return cast(Tensor, builder.op("Mul", index, builder.cast(stride, kind)))
 
 
 def _plus_channels(builder: Builder, image: _Image, site: Site, steps: Tensor, axes: int) -> Tensor:

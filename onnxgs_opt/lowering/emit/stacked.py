@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -143,10 +143,16 @@ def _linear_index(builder: Builder, site: Site, axes: Sequence[AxisTaps], sizes:
     parts = []
     for k, axis in enumerate(axes):
         stride = builder.dims_product(sizes[k + 1 :])
-        index = builder.cast(builder.concat(axis.index, 1), kind)
-        plain = isinstance(stride, int) and stride == 1
-        parts.append(index if plain else builder.op("Mul", index, bound(builder, stride, 0, kind)))
+        parts.append(strided(builder, builder.concat(axis.index, 1), stride, kind))
     return builder.cast(_outer(builder, "Add", parts, axes), index_type(site))
+
+
+def strided(builder: Builder, index: Tensor, stride: Dim, kind: Any) -> Tensor:
+    """How far places along an axis are from its first, in numbers of a type: `stride` from one to the next."""
+    index = builder.cast(index, kind)
+    if isinstance(stride, int) and stride == 1:
+        return index
+    return cast(Tensor, builder.op("Mul", index, bound(builder, stride, 0, kind)))
 
 
 def _outer(builder: Builder, op_type: str, parts: Sequence[Tensor], axes: Sequence[AxisTaps]) -> Tensor:
