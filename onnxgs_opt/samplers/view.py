@@ -25,8 +25,8 @@ def known_product(sizes: Iterable[int | None]) -> int | None:
     return None if None in known else math.prod(cast("list[int]", known))
 
 
-def by(sizes: Iterable[int | None]) -> str:
-    """Sizes as a shape is written, `2x3x480x?`, where one is not known."""
+def by(sizes: Iterable[Size]) -> str:
+    """Sizes as a shape is written, `2x3xHx?`, where one is not known."""
     return "x".join("?" if size is None else str(size) for size in sizes)
 
 
