@@ -2,9 +2,12 @@
 // UndefinedBehaviorSanitizer and ThreadSanitizer. Exits 1 where threads compute other bits than one thread does.
 #include <atomic>
 #include <cmath>
+#include <condition_variable>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -19,6 +22,7 @@ namespace avx2 { Kernels kernels(); }
 
 using namespace onnxgs;
 
+static const int kThreads = 4;
 static uint32_t state = 1;
 static double next() { return (state = state * 1664525u + 1013904223u) / 4294967296.0; }
 static size_t size_of(Type type) { return type == kHalf ? 2 : type == kFloat ? 4 : 8; }
@@ -37,13 +41,57 @@ static std::unique_ptr<char[]> tensor(Type type, int64_t count, double low, doub
     return data;
 }
 
+// Threads that wait for the next call: to start them for each takes longer than the calls.
+class Pool {
+  public:
+    explicit Pool(int threads) {
+        for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { serve(); });
+    }
+    ~Pool() {
+        begin(nullptr);
+        for (std::thread& thread : threads_) thread.join();
+    }
+    // Runs `work` in every thread at once, and returns when all are through.
+    void run(const std::function<void()>& work) {
+        begin(&work);
+        std::unique_lock<std::mutex> lock(mutex_);
+        ended_.wait(lock, [this] { return left_ == 0; });
+    }
+
+  private:
+    void begin(const std::function<void()>* work) {
+        std::lock_guard<std::mutex> lock(mutex_);
+        work_ = work, left_ = threads_.size(), ++turn_;
+        begun_.notify_all();
+    }
+    void serve() {
+        for (int64_t seen = 0;; ++seen) {
+            std::unique_lock<std::mutex> lock(mutex_);
+            begun_.wait(lock, [&] { return turn_ > seen; });
+            const auto* work = work_;
+            if (work == nullptr) return;
+            lock.unlock();
+            (*work)();
+            lock.lock();
+            if (--left_ == 0) ended_.notify_one();
+        }
+    }
+
+    std::mutex mutex_;
+    std::condition_variable begun_, ended_;
+    std::vector<std::thread> threads_;
+    const std::function<void()>* work_ = nullptr;
+    size_t left_ = 0;
+    int64_t turn_ = 0;
+};
+
 template <typename CALL>
 static void all(const CALL& call, int64_t count, void (*step)(const CALL&, int64_t), int threads) {
+    static Pool pool(kThreads);
     std::atomic<int64_t> at{0};
-    std::vector<std::thread> pool;
-    for (int i = 0; i < threads; ++i)
-        pool.emplace_back([&] { for (int64_t task; (task = at++) < count;) step(call, task); });
-    for (std::thread& thread : pool) thread.join();
+    const auto work = [&] { for (int64_t task; (task = at++) < count;) step(call, task); };
+    if (threads == 1) return work();
+    pool.run(work);
 }
 
 static bool same(const Kernels& kernels, Codes codes, Type image_type, Type grid_type, const int64_t (&s)[6], bool copied) {
@@ -64,8 +112,8 @@ static bool same(const Kernels& kernels, Codes codes, Type image_type, Type grid
         masks[i].reset(new char[mask_bytes]);
         call.image = image.get(), call.grid = grid.get(), call.output = outputs[i].get(), call.mask = masks[i].get();
         call.rows = copied ? rows.get() : nullptr;
-        if (copied) all(call, s[0] * s[2], kernels.copy, i == 0 ? 1 : 4);
-        if (points > 0) all(call, call.tasks(), kernels.sample, i == 0 ? 1 : 4);
+        if (copied) all(call, s[0] * s[2], kernels.copy, i == 0 ? 1 : kThreads);
+        if (points > 0) all(call, call.tasks(), kernels.sample, i == 0 ? 1 : kThreads);
     }
     return std::memcmp(outputs[0].get(), outputs[1].get(), bytes) == 0 &&
            std::memcmp(masks[0].get(), masks[1].get(), mask_bytes) == 0;
@@ -85,7 +133,7 @@ static bool same_attention(const Kernels& kernels, const int64_t (&s)[5], bool h
     for (int i = 0; i < 2; ++i) {
         outputs[i].reset(new char[bytes]);
         call.output = outputs[i].get();
-        all(call, call.tasks(), kernels.attend, i == 0 ? 1 : 4);
+        all(call, call.tasks(), kernels.attend, i == 0 ? 1 : kThreads);
     }
     return std::memcmp(outputs[0].get(), outputs[1].get(), bytes) == 0;
 }
