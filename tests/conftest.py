@@ -28,6 +28,13 @@ def pytest_configure(config: pytest.Config) -> None:
             config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
+def pytest_sessionstart() -> None:
+    """Before anything imports what opens sessions."""
+    from tests.fixtures.opened import open_once
+
+    open_once()
+
+
 def pytest_collection_finish() -> None:
     """Graphs and expressions are many small objects; the collector would walk all that was imported again and again."""
     gc.collect()
