@@ -12,12 +12,15 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper
+
+from tests.fixtures.prepared import Prepared, prepared
 
 MODELS = Path(__file__).parent / "fixtures" / "models"
 LIBRARY = "libplanted.so"
@@ -50,8 +53,16 @@ sys.exit(code)
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/maps to see what was loaded")
 
 
-def run(folder: Path, *arguments: str, script: str = GUARD) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", script, "in.onnx", "out.onnx", "--no-cache", *arguments]
+@pytest.fixture(scope="module")
+def process() -> Iterator[Prepared]:
+    """What has imported as much as the script does before it watches."""
+    with prepared("onnxgs_opt.api", "onnxgs_opt.cli") as waits:
+        yield waits
+
+
+def run(process: Prepared, folder: Path, *arguments: str, script: str = GUARD) -> subprocess.CompletedProcess[str]:
+    program = process.program(folder.with_name(f"{folder.name}-guarded"), script)
+    command = [str(program), "in.onnx", "out.onnx", "--no-cache", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
@@ -110,9 +121,9 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_model_reaches_nothing(folder: Path) -> None:
+def test_a_model_reaches_nothing(process: Prepared, folder: Path) -> None:
     reports = [word for ending in ("json", "md", "sarif", "html") for word in ("--report", f"report.{ending}")]
-    done = run(folder, "--lowering", "merged-gather", "--bench", *reports)
+    done = run(process, folder, "--lowering", "merged-gather", "--bench", *reports)
     assert done.returncode == 0, done.stderr
     assert "attempted" not in done.stderr
     assert "loaded" not in done.stderr
@@ -123,29 +134,29 @@ def test_a_model_reaches_nothing(folder: Path) -> None:
     assert str(98765 * 98765) not in html
 
 
-def test_only_a_library_that_is_named_is_loaded(folder: Path) -> None:
+def test_only_a_library_that_is_named_is_loaded(process: Prepared, folder: Path) -> None:
     """The control: the planted library would be seen."""
-    done = run(folder, "--lowering", "merged-gather", "--custom-ops-library", LIBRARY)
+    done = run(process, folder, "--lowering", "merged-gather", "--custom-ops-library", LIBRARY)
     assert "loaded: " in done.stderr
 
 
 @pytest.mark.parametrize(
     "attempt", ["import socket; socket.socket()", "import os; os.system('true')", f"compile({CODE!r}, 'x', 'eval')"]
 )
-def test_the_guard_stops_what_it_looks_for(attempt: str, tmp_path: Path) -> None:
+def test_the_guard_stops_what_it_looks_for(process: Prepared, attempt: str, tmp_path: Path) -> None:
     """The control of the hook itself."""
     script = GUARD.replace("code = cli.main(sys.argv[1:])", attempt)
-    assert run(tmp_path, script=script).returncode == 77
+    assert run(process, tmp_path, script=script).returncode == 77
 
 
-def test_pickled_inputs_are_not_loaded(tmp_path: Path) -> None:
+def test_pickled_inputs_are_not_loaded(process: Prepared, tmp_path: Path) -> None:
     """An object array is code: numpy would have to unpickle it."""
     shutil.copy(MODELS / "masked_interior.ts17.st.onnx", tmp_path / "in.onnx")
     array = io.BytesIO()
     np.lib.format.write_array(array, np.array([Path("PWNED")], object), allow_pickle=True)
     with zipfile.ZipFile(tmp_path / "in.npz", "w") as file:
         file.writestr("img.npy", array.getvalue())
-    done = run(tmp_path, "--lowering", "merged-gather", "--inputs", "in.npz")
+    done = run(process, tmp_path, "--lowering", "merged-gather", "--inputs", "in.npz")
     assert done.returncode == 2
     assert done.stderr.startswith("error: cannot read inputs from 'in.npz'")
     assert not (tmp_path / "out.onnx").exists()

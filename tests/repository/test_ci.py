@@ -1,4 +1,7 @@
-"""What other repositories use in CI: the action's shell steps and the hook run as they stand, and fit their schemas."""
+"""What other repositories use in CI: the action's shell steps and the hook run as they stand, and fit their schemas.
+
+They call a command whose imports are done, but for the hook, which calls the installed one too.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,14 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from tests.fixtures.prepared import prepared
 
 REPOSITORY = Path(__file__).parents[2]
 MODELS = REPOSITORY / "tests" / "fixtures" / "models"
@@ -21,6 +27,17 @@ STATIC = MODELS / "masked_interior.ts17.st.onnx"
 ACTION: dict[str, Any] = yaml.safe_load((REPOSITORY / "action.yml").read_text(encoding="utf-8"))
 
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The command is on the path, before the interpreter that runs the tests."""
+    folder = tmp_path_factory.mktemp("command")
+    with prepared("onnxgs_opt.api", "onnxgs_opt.cli", "onnxruntime") as process, pytest.MonkeyPatch.context() as patch:
+        process.program(folder / "onnxgs-opt")
+        patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+        patch.setenv("PATH", str(folder), prepend=os.pathsep)
+        yield
 
 
 @pytest.fixture
@@ -31,10 +48,9 @@ def workspace(tmp_path: Path) -> Path:
 
 
 def environment(workspace: Path, **more: str) -> dict[str, str]:
-    """The runner's variables, with the interpreter that runs the tests first on the path."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    """The runner's variables."""
     files = {name: str(workspace / name.lower()) for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
-    return {**os.environ, "PATH": path, "TMPDIR": str(workspace), **files, **more}
+    return {**os.environ, "TMPDIR": str(workspace), **files, **more}
 
 
 def run_step(workspace: Path, name: str, **inputs: str) -> subprocess.CompletedProcess[str]:
@@ -170,9 +186,11 @@ def test_the_action_installs_itself(workspace: Path) -> None:
 # -- pre-commit ------------------------------------------------------------------------------------
 
 
-def run_hook(workspace: Path, *models: str) -> subprocess.CompletedProcess[str]:
+def run_hook(workspace: Path, *models: str, installed: bool = False) -> subprocess.CompletedProcess[str]:
+    """The hook, with the command as it is `installed` or one whose imports are done."""
     [hook] = yaml.safe_load((REPOSITORY / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
-    command = [*shlex.split(hook["entry"]), *models]
+    [name, *options] = shlex.split(hook["entry"])
+    command = [str(Path(sys.executable).with_name(name)) if installed else name, *options, *models]
     return subprocess.run(
         command, cwd=workspace, env=environment(workspace), capture_output=True, text=True, check=False
     )
@@ -185,7 +203,7 @@ def test_the_hook_checks_every_file(workspace: Path) -> None:
     found = run_hook(workspace, "models/net.onnx", "models/done.onnx", "models/other.onnx")
     assert found.returncode == 1
     assert [line.split()[1] for line in found.stdout.splitlines()] == ["FAILED", "PASSED", "FAILED", "FAILED"]
-    assert run_hook(workspace, "models/done.onnx").returncode == 0
+    assert run_hook(workspace, "models/done.onnx", installed=True).returncode == 0
     assert run_hook(workspace, "models/done.onnx", "models/done.onnx").returncode == 0
 
 
