@@ -63,14 +63,27 @@ def image_reads(graph: Graph, sites: Iterable[AnySite]) -> int:
     """Gathers and samplers that read one of the sites' images, through layout or not."""
     reads = {name for site in sites for name in site.reads}
     return sum(
-        node.name in reads or (node.op in READ_OPS and node.name.startswith(OWN) and _is_image_read(node))
+        node.name in reads
+        or (node.op in READ_OPS and node.name.startswith(OWN) and not (node.op == "Gather" and _is_of_sizes(node)))
         for part in (graph, *graph.bodies())
         for node in part.nodes
     )
 
 
-def _is_image_read(node: Node) -> bool:
-    return node.op != "Gather" or not node.inputs[0].inputs or node.inputs[0].inputs[0].op != "Shape"
+def _is_of_sizes(gather: Node) -> bool:
+    """Whether what is gathered from was made of shapes, and beside them of constants alone."""
+    above, seen, has_shapes = [gather.inputs[0]], set[int](), False
+    while above:
+        tensor = above.pop()
+        if isinstance(tensor, Constant) or not tensor.name or id(tensor) in seen:
+            continue
+        seen.add(id(tensor))
+        if not tensor.inputs:
+            return False
+        is_shape = tensor.inputs[0].op == "Shape"
+        above += () if is_shape else tensor.inputs[0].inputs
+        has_shapes |= is_shape
+    return has_shapes
 
 
 def site_record(site: AnySite, choice: Choice, comparison: Comparison | None) -> SiteReport:

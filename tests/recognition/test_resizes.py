@@ -361,6 +361,13 @@ g (float[n, 2, h, w] x, float[1, 1, p, q] like) => (float[n, 2, a, b] y) { y = I
         np.testing.assert_allclose(made, rows @ image @ columns.T, allowed.rtol, allowed.atol)
 
 
+@pytest.mark.parametrize("name", DYNAMIC)
+def test_what_is_gathered_of_sizes_is_no_read(name: str) -> None:
+    """The rows are read once, tile by tile; what else is gathered was made of shapes."""
+    report = optimize(onnx.load(MODELS / f"{name}.dyn.onnx"), lowering="axis-matmul", shapes={"x": (1, 3, 5, 6)}).report
+    assert (report.reads.before, report.reads.after) == (16, 1)
+
+
 def test_a_pixel_without_a_number_is_in_no_other_tile_that_is_made() -> None:
     """It is in all samples of its own: 0 times it is no number either."""
     graph, found = looked_at(onnx.load(MODELS / "bicubic.dyn.onnx"))
