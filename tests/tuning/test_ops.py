@@ -20,6 +20,9 @@ MODEL = REPOSITORY / "bench" / "models" / "1x64x135x240.onnx"
 NEAREST = MODEL.with_name("nearest-1x64x135x240.onnx")
 FIXTURES = REPOSITORY / "tests" / "fixtures"
 SMALL = FIXTURES / "models" / "masked_interior.ts17.st.onnx"
+DYNAMIC = SMALL.with_name("masked_interior.ts17.dyn.onnx")
+LARGE = {"img": (1, 3, 64, 64), "grid": (1, 200, 200, 2)}
+"""Enough points to be timed."""
 ATTENTION = FIXTURES / "attention" / "listed.ts17.st.onnx"
 
 
@@ -44,9 +47,11 @@ def measured(site: SiteReport) -> list[str]:
     return [row.lowering for row in site.measurements if row.status == "ok"]
 
 
-@pytest.mark.parametrize("model", [MODEL, NEAREST], ids=lambda path: path.stem)
-def test_the_native_operator_is_measured_among_the_others(installed: None, model: Path) -> None:
-    [site] = optimize(model, ops=True).report.sites
+@pytest.mark.parametrize(("model", "shapes"), [(DYNAMIC, LARGE), (NEAREST, {})], ids=["bilinear", "nearest"])
+def test_the_native_operator_is_measured_among_the_others(
+    installed: None, model: Path, shapes: dict[str, tuple[int, ...]]
+) -> None:
+    [site] = optimize(model, ops=True, shapes=shapes).report.sites
     assert {"keep", "plugin", site.lowering} <= set(measured(site))
 
 
