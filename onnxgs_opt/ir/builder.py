@@ -17,6 +17,7 @@ from onnxgs_opt.ir.constants import constant_value, element_count, plain_attribu
 from onnxgs_opt.ir.evaluator import EVALUATORS, evaluate
 from onnxgs_opt.ir.exporter import to_onnx_type
 from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.ir.made import new_node, new_variable
 from onnxgs_opt.ir.operators import REDUCTIONS
 from onnxgs_opt.ir.type_inference import result_type
 
@@ -100,14 +101,14 @@ class Builder:
             for k, own in enumerate(known)
         ]
         name = self.graph.fresh_name(f"{self.prefix}/{op_type}")
-        node = gs.Node(op_type, name, attrs, [_present(t) for t in tensors], results, domain or None)
+        node = new_node(op_type, name, attrs, [_present(t) for t in tensors], results, domain or None)
         self.graph.nodes.append(node)
         return results[0] if outputs == 1 else tuple(results)
 
     def _variable(self, op_type: str, index: int, dtype: Any, shape: Any) -> gs.Variable:
         base = f"{self.prefix}/{op_type}_out" if index == 0 else f"{self.prefix}/{op_type}_out{index}"
         dtype = np.dtype(dtype) if dtype is not None and not isinstance(dtype, int) else dtype
-        return gs.Variable(self.graph.fresh_name(base), dtype, None if shape is None else list(shape))
+        return new_variable(self.graph.fresh_name(base), dtype, None if shape is None else list(shape))
 
     def _operands(self, op_type: str, inputs: Sequence[Operand | None]) -> list[gs.Tensor | None]:
         start = 1 if op_type == "Where" and len(inputs) > 1 else 0

@@ -7,6 +7,8 @@ from typing import Any
 
 import onnx_graphsurgeon as gs
 
+from onnxgs_opt.ir.made import new_node, new_variable
+
 
 def clone_model(graph: gs.Graph) -> gs.Graph:
     """Copy a main graph, its subgraphs and functions; the weights are shared."""
@@ -26,7 +28,7 @@ def _clone(graph: gs.Graph, made: dict[int, gs.Tensor], functions: Sequence[Any]
     for old in graph.nodes:
         attrs = {name: _clone_attribute(value, made) for name, value in old.attrs.items()}
         inputs, outputs = [tensor(t) for t in old.inputs], [tensor(t) for t in old.outputs]
-        node = gs.Node(old.op, old.name, attrs, inputs, outputs, old.domain)
+        node = new_node(old.op, old.name, attrs, inputs, outputs, old.domain)
         _copy_state(old, node, ("origin",))
         nodes.append(node)
     own = {"domain": graph.domain, "attrs": graph.attrs} if isinstance(graph, gs.Function) else {}
@@ -57,7 +59,7 @@ def _clone_tensor(old: gs.Tensor) -> gs.Tensor:
         new = gs.Constant(old.name, old._values, data_location=old.data_location)
         _copy_state(old, new, ("info",))
         return new
-    new = gs.Variable(old.name, old.dtype, None if old.shape is None else list(old.shape))
+    new = new_variable(old.name, old.dtype, None if old.shape is None else list(old.shape))
     new.type = old.type
     _copy_state(old, new, ("origin",))
     return new

@@ -33,6 +33,7 @@ from onnx_graphsurgeon.ir.tensor import LazyValues, SparseValues
 from onnx_graphsurgeon.util.misc import convert_from_onnx_attr_type
 
 from onnxgs_opt.errors import ModelError
+from onnxgs_opt.ir.made import new_node, new_variable
 from onnxgs_opt.ir.operators import DEFAULT_DOMAINS
 
 Scope: TypeAlias = "ChainMap[str, gs.Tensor]"
@@ -155,7 +156,7 @@ def _import_graph(
 def import_function(proto: FunctionProto, opset: int | None) -> gs.Function:
     """Make graph objects of a function body; ``opset`` is what it uses when it imports none itself."""
     opset = opset_of(proto.opset_import) or opset
-    scope: Scope = ChainMap({name: gs.Variable(name) for name in proto.input})
+    scope: Scope = ChainMap({name: new_variable(name) for name in proto.input})
     local = scope.maps[0]
     for info in proto.value_info:
         if info.name not in local:
@@ -233,7 +234,7 @@ def _dim(dim: TensorShapeProto.Dimension) -> Dim:
 
 def _import_variable(info: ValueInfoProto) -> gs.Variable:
     dtype, shape = known_type(info.type)
-    tensor = gs.Variable(info.name, dtype, shape)
+    tensor = new_variable(info.name, dtype, shape)
     tensor.type = info.type.WhichOneof("value") or "tensor_type"
     tensor.origin = (info, dtype, None if shape is None else list(shape))
     return tensor
@@ -247,7 +248,7 @@ def _lookup(name: str, scope: Scope) -> gs.Tensor:
     if tensor is None and len(scope.maps) > 1:
         tensor = scope.get(name)
     if tensor is None:
-        tensor = local[name] = gs.Variable(name)
+        tensor = local[name] = new_variable(name)
     return tensor
 
 
@@ -257,7 +258,7 @@ def _import_node(proto: NodeProto, scope: Scope, opset: int | None, imports: Any
     own: Scope = ChainMap(scope.maps[0])
     outputs = [_lookup(name, own) for name in proto.output]
     domain = proto.domain if proto.HasField("domain") else None
-    node = gs.Node(proto.op_type, proto.name, attrs, inputs, outputs, domain)
+    node = new_node(proto.op_type, proto.name, attrs, inputs, outputs, domain)
     node.origin = (proto, {k: list(v) if isinstance(v, list) else v for k, v in attrs.items()})
     return node
 
