@@ -112,6 +112,20 @@ def test_each_has_its_own_report(capsys: pytest.CaptureFixture[str]) -> None:
     assert sorted(map(str, Path().glob("r-*"))) == ["r-m-deep-found.json", "r-m-found.json"]
 
 
+def test_each_has_its_own_plan_which_is_replayed(capsys: pytest.CaptureFixture[str]) -> None:
+    for name, lowering in (("m/found", "row-gather"), ("m/deep/found", "merged-gather")):
+        forced = ["--lowering", lowering, "--save-plan", f"p-{name.replace('/', '-')}.plan"]
+        assert cli.main([f"{name}.onnx", "--dry-run", *forced, "-q"]) == 0
+    replayed = ["m", "--output-dir", "o", "--plan", "p-{name}.plan", "--no-validate"]
+    capsys.readouterr()
+    assert cli.main([*replayed, "--format", "json"]) == 0
+    reports = json.loads(capsys.readouterr().out)["reports"]
+    assert [report["sites"][0]["lowering"] for report in reports] == ["merged-gather", "row-gather"]
+    Path("p-m-found.plan").unlink()
+    assert cli.main([*replayed, "-q"]) == 2
+    assert "error: m/found.onnx: cannot read the plan p-m-found.plan" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "hint"),
     [

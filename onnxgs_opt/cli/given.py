@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import Field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from onnxgs_opt.options.spec import Spec
 
 GROUPS = tuple(dict.fromkeys(each.metadata["spec"].group for each in OPTIONS if each.metadata["spec"].flags))
 """Headings of --help, in order."""
+NAME = "{name}"
+"""What stands for a model's own name in the path of a file that each has."""
 
 
 class Command(cloup.Command):
@@ -74,13 +76,20 @@ def _type(option: Field[Any], spec: Spec) -> Any:
     if spec.path == "folder":
         return click.Path(file_okay=False)
     if spec.path:
-        return click.Path(exists=spec.path == "in", dir_okay=False, readable=spec.path == "in")
+        return _File(exists=spec.path == "in", dir_okay=False, readable=spec.path == "in")
     match str(option.type).split()[0]:
         case "int":
             return click.IntRange(min=spec.least)
         case "float":
             return click.FloatRange(min=spec.least)
     return None
+
+
+class _File(click.Path):
+    """A file; one for each model, of which the path has `{name}`, is looked for when that is filled in."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if NAME in str(value) else super().convert(value, param, ctx)
 
 
 class _Choice(click.Choice[str]):
@@ -144,20 +153,31 @@ def make_folders(folders: Iterable[Path]) -> None:
 
 
 def _of_one(given: Mapping[str, Any], model: str, models: int) -> dict[str, Any]:
-    """The options for one of several models: `{name}` in a path that is written is the model's own name."""
+    """The options for one of several models: `{name}` in a path is the model's own name.
+
+    Raises:
+        UsageError: What is written for one would be written for the others.
+    """
     own = dict(given)
     for each in OPTIONS:
-        if each.metadata["spec"].path != "out" or not given[each.name]:
+        path = each.metadata["spec"].path
+        if path not in ("in", "out") or not given[each.name]:
             continue
         paths = [given[each.name]] if isinstance(given[each.name], str) else given[each.name]
-        for path in paths if models > 1 and each.name != "timing_cache" else ():
-            if "{name}" not in path:
-                message = f"{flag(each)} {path} would be written once for each of {models} models"
-                raise UsageError(message, f"put {{name}} into it: {flag(each)} {_with_name(path)}")
+        if path == "out" and models > 1 and each.name != "timing_cache":
+            _require_names(each, paths, models)
         name = str(Path(model).with_suffix("")).strip("./").replace("/", "-")
-        filled = tuple(path.replace("{name}", name) for path in paths)
+        filled = tuple(path.replace(NAME, name) for path in paths)
         own[each.name] = filled[0] if isinstance(given[each.name], str) else filled
     return own
+
+
+def _require_names(option: Field[Any], paths: Sequence[str], models: int) -> None:
+    """Refuse to write a file for each of several models where all would be one."""
+    for path in paths:
+        if NAME not in path:
+            message = f"{flag(option)} {path} would be written once for each of {models} models"
+            raise UsageError(message, f"put {{name}} into it: {flag(option)} {_with_name(path)}")
 
 
 def _with_name(path: str) -> Path:

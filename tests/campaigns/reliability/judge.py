@@ -28,6 +28,7 @@ from tests.campaigns.reliability import graphs, wire
 from tests.campaigns.reliability.corpus import SLOW, seeds, small_seeds
 
 LOWERINGS = ("merged-gather", "blocked-gather", "lerp-gather", "row-gather", "packed-gather", "grid-sample", "plugin")
+FORMS = (*LOWERINGS, "auto", "resize", "polyphase-conv", "axis-matmul", "roi-align", "deform-conv")
 SLOW_BYTES, SLOW_GRAPHS = 0.01, 0.15
 """Shares of executions that start from a seed with a site."""
 TOLERANCE = 1e-3
@@ -91,7 +92,7 @@ def judge(
     """Run once; the detail says what went wrong, or what the refusal was."""
     before = source.SerializeToString() if isinstance(source, ModelProto) else b""
     try:
-        chosen = lowering or rng.choice(LOWERINGS)
+        chosen = lowering or rng.choice(FORMS)
         result = optimize(source, output, lowering=chosen, validate=validate, measure=False)
     except OptError as error:
         fine = error.exit_code == 2 and str(error).strip() and "\n" not in str(error) + error.hint

@@ -13,6 +13,8 @@ FOLDER = Path(__file__).parent
 SLOW = (
     *("two-reads", "grid-sample", "grid-sample-20"),
     *("sampler-lerp", "sampler-border", "sampler-interior", "sampler-index"),
+    *("nearest-plane", "cubic-line", "floor-volume", "resize-line", "resize-rows", "resize-lerps"),
+    *("boxes", "deform-rows", "deform-grid", "attention", "attention-halves"),
 )
 """Seeds that hold a site, which takes 10 to 100 ms; the others take about one."""
 

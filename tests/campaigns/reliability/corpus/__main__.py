@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import onnx
 from onnx import AttributeProto, ModelProto, TensorProto, helper, parser
 
 from tests.campaigns.reliability.corpus import FOLDER
+
+FIXTURES = Path(__file__).parents[3] / "fixtures"
 
 TEXTS = {
     "chain": '<ir_version: 8, opset_import: ["" : 17]> g (float[2,3] a) => (float[2,3] b) { c = Abs(a) b = Neg(c) }',
@@ -69,13 +74,39 @@ SAMPLERS = {
 """Spellings, as `tests.fixtures.spellings.parse` reads them."""
 
 
+EXPORTS = {
+    "resize-line": "resizes/linear.st",
+    "resize-rows": "resizes/rows.st",
+    "resize-lerps": "resizes/lerps.st",
+    "boxes": "rois/crop.dy.dyn",
+}
+"""Small files of tests/fixtures."""
+
+
 def models() -> dict[str, ModelProto]:
     """Every seed by name, made anew."""
     from tests.fixtures.spellings import build, parse
 
     made = {name: parser.parse_model(text) for name, text in TEXTS.items()}
     made |= {name: build(parse(text)) for name, text in SAMPLERS.items()}
+    made |= {name: onnx.load(FIXTURES / f"{path}.onnx") for name, path in EXPORTS.items()} | _kinds()
     return made | {"rich": _rich(), "old": _old(), "types": _types(), "outside": _outside(), "sparse": _sparse()}
+
+
+def _kinds() -> dict[str, ModelProto]:
+    """Samplers of other kernels and along other axes, and what is made of samplers."""
+    from tests.fixtures import deform, kernels
+    from tests.fixtures.attention import text
+
+    return {
+        "nearest-plane": kernels.build(kernels.Spelling("nearest", 2, "border", dynamic=True)),
+        "cubic-line": kernels.build(kernels.Spelling("cubic", 1, "wrap")),
+        "floor-volume": kernels.build(kernels.Spelling("floor", 3, "zeros x border x wrap", "floor")),
+        "deform-rows": deform.build(deform.Spelling(read="gather", masked=False)),
+        "deform-grid": deform.build(deform.Spelling(offset_groups=2, fold="matmul")),
+        "attention": text.uneven(),
+        "attention-halves": text.in_halves(text.model()),
+    }
 
 
 def _rich() -> ModelProto:
