@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import onnx
@@ -29,11 +30,16 @@ SUITES = ("pytorch-converted", "pytorch-operator", "simple")
 
 @cache
 def node_cases() -> Sequence[Any]:
-    with warnings.catch_warnings():
+    # What they compute is not looked at, of pools no more than its shape is: to pool took three fifths of a test.
+    with warnings.catch_warnings(), patch("onnx.reference.ops.op_pool_common.pool", _unpooled):
         warnings.simplefilter("ignore")  # they divide by zero on purpose
         from onnx.backend.test.case.node import collect_testcases
 
         return [case for case in collect_testcases(None) if case.model is not None]
+
+
+def _unpooled(padded: np.ndarray, shape: Any, kernel: Any, strides: Any, out: Any, *_: Any, **__: Any) -> np.ndarray:
+    return np.zeros((*shape[:2], *out), padded.dtype)
 
 
 def rules(model: Any) -> list[str]:
