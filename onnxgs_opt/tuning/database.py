@@ -171,8 +171,11 @@ class Cache:
         key = (own, VERSION, runtime.version(), runtime.name, runtime.device(), *limits)
         return self.folder / f"{sha256(repr(key).encode()).hexdigest()[:32]}.json"
 
-    def recall(self, own: str) -> Tuning | None:
-        """What an earlier run measured of a signature; a file that is no such record is as none."""
+    def recall(self, own: str, least_ms: float = 0.0) -> Tuning | None:
+        """What an earlier run measured of a signature; a file that is no such record is as none.
+
+        Nor is one whose exported form took less than `least_ms`, which --compare-targets measures for its table alone.
+        """
         path = self._path(own)
         with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
             if path is None:
@@ -180,7 +183,8 @@ class Cache:
             stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             rows = tuple(Measurement(**row) for row in stored.pop("measurements"))
             known = Tuning(**stored, measurements=rows)
-            if known.signature == own and known.lowering in LOWERINGS:
+            took = (row.median_ms for row in rows if row.lowering == KEEP and row.median_ms is not None)
+            if known.signature == own and known.lowering in LOWERINGS and next(took, least_ms) >= least_ms:
                 return replace(known, reason=f"{known.reason} (measured earlier)")
         return None
 

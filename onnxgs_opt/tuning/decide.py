@@ -31,6 +31,9 @@ UNMEASURED = ("plugin",)
 Check = Callable[[AnySite], Callable[[str], Comparison]]
 """From a site to the function that checks one of its lowerings, given by name."""
 
+NEARLY = 0.5
+"""A call of so much of the least time that is timed may have taken longer when it was."""
+
 SPENT = "--time-budget was spent"
 Checks = dict[str, Comparison]
 """What checking a site's lowerings found, by the lowering's name."""
@@ -81,6 +84,11 @@ class Tuner:
         return [name for name in LOWERINGS if name not in out]
 
     @property
+    def _least_s(self) -> float:
+        """Seconds of a call; what takes less is not timed."""
+        return runtime_of(self.target.runtime).least_call_s if self.least_call_s is None else self.least_call_s
+
+    @property
     def _unmeasured(self) -> tuple[str, ...]:
         return () if self.target.ops else UNMEASURED
 
@@ -94,7 +102,7 @@ class Tuner:
         """What needs no measuring, or cannot be measured."""
         if refusals.keys() >= set(LOWERINGS) - {KEEP}:
             return Tuning(trial.signature, KEEP, "every other form is refused, as -v says", ()), {}
-        known = Cache(self.cache, self.target).recall(trial.signature)
+        known = Cache(self.cache, self.target).recall(trial.signature, 1e3 * NEARLY * self._least_s)
         if known is not None:
             return known, {}
         why = None
@@ -117,9 +125,8 @@ class Tuner:
         refused = {name: Measurement(name, "refused") for name in self._names(trial, {}) if name in refusals}
         try:
             contest = Contest(trial, self.graph, runtime, self.seed, self.custom_ops, min(FIRST_LIMIT_S, pace.left))
-            least = runtime.least_call_s if self.least_call_s is None else self.least_call_s
-            if contest.kept_s < least:
-                why = f"it takes under {1e3 * least:g} ms here, too short to be timed"
+            if contest.kept_s < self._least_s:
+                why = f"it takes under {1e3 * self._least_s:g} ms here, too short to be timed"
                 return self._untimed(trial, refusals, why), {}
         except EngineError as error:
             return self._untimed(trial, refusals, f"its exported form makes no engine: {error}"), {}

@@ -300,6 +300,19 @@ def test_measurements_are_remembered(
     assert json.loads(file.read_text())["lowering"] == "row-gather"
 
 
+def test_what_was_measured_for_a_table_alone_decides_nothing(
+    canonical: tuple[Graph, Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--compare-targets times calls that are too short for a choice, and keeps them for another table."""
+    monkeypatch.setattr(tune, "race", steady({"row-gather": 0.5}))
+    monkeypatch.setattr(tune, "RIVAL", 1e9)
+    tuned(*canonical, cache=tmp_path)
+    choice = tuned(*canonical, cache=tmp_path, least_call_s=1e9)
+    assert "too short to be timed" in choice.reason
+    assert not choice.measurements
+    assert "measured earlier" in tuned(*canonical, cache=tmp_path).reason
+
+
 def test_a_spoilt_cache_is_as_none(
     canonical: tuple[Graph, Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
