@@ -90,7 +90,7 @@ def test_an_old_roi_align_is_half_a_pixel_off_there(monkeypatch: pytest.MonkeyPa
 
 
 def test_it_is_measured_in() -> None:
-    shapes = {"img": (1, 3, 64, 64), "grid": (1, 200, 200, 2)}
+    shapes = {"img": (1, 3, 64, 64), "grid": (1, 100, 100, 2)}
     (site,) = optimize(NORMALISED, target="mnn", shapes=shapes).report.sites
     assert {"keep", "row-gather"} <= {row.lowering for row in site.measurements if row.status == "ok"}
 
