@@ -33,6 +33,7 @@ from onnxgs_opt.runtime.lacking import spelt_out
 from onnxgs_opt.runtime.native import installed_library
 from onnxgs_opt.runtime.ort import PROVIDERS, load_custom_ops
 from onnxgs_opt.runtime.tensorrt.build import Backend, EngineOptions, Profile, choose_backend
+from onnxgs_opt.samplers.view import by
 
 LOG = logging.getLogger(__name__)
 
@@ -274,7 +275,7 @@ def _check_shape(what: str, tensor: Tensor, shape: Sequence[int]) -> None:
     dims = tensor.shape
     if dims is None:
         return
-    declared = "x".join(map(str, dims))
+    declared = by(dims)
     if len(dims) != len(shape):
         hint = f"give a size for each dim of {declared}"
         raise UsageError(f"{what}: input '{tensor.name}' has {len(dims)} dims, not {len(shape)}", hint)

@@ -57,6 +57,14 @@ def test_an_option_that_is_meant_otherwise(
     assert hint in said[1]
 
 
+def test_a_size_that_the_model_does_not_tell_is_a_question_mark(capsys: pytest.CaptureFixture[str]) -> None:
+    model = onnx.load(DYNAMIC)
+    model.graph.input[0].type.tensor_type.shape.dim[2].Clear()
+    onnx.save(model, "in.onnx")
+    _, hint = refusal(capsys, "in.onnx", "out.onnx", "--shape", "img=1x3x24")
+    assert hint == "give a size for each dim of nx3x?xw"
+
+
 @pytest.mark.parametrize("name", ["out.engine", "out.trt", "out.plan"])
 def test_an_engine_is_an_option_of_its_own(capsys: pytest.CaptureFixture[str], name: str) -> None:
     error, hint = refusal(capsys, str(STATIC), name)

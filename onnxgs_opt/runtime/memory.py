@@ -16,6 +16,7 @@ import onnx
 from onnx import ModelProto, TensorProto
 
 from onnxgs_opt.ir.external_data import tensors_of
+from onnxgs_opt.samplers.view import by
 
 INSIDE, OUTSIDE = 5, 2
 """Bytes that two sessions take at most for a byte of weights in the model and in another file: measured, 2026-11-22."""
@@ -69,7 +70,7 @@ def require_array(shape: Sequence[int]) -> None:
     """Raise TooLargeError where an input of this shape cannot be drawn."""
     count = ARRAYS * math.prod(int(size) for size in shape)
     if count > _GIB:  # asking the system costs more than drawing a few numbers
-        require(count, f"an input of {'x'.join(map(str, shape))}")
+        require(count, f"an input of {by(shape)}")
 
 
 def require_sessions(models: Iterable[ModelProto]) -> None:

@@ -20,6 +20,7 @@ from onnxgs_opt.lowering.keep import KEEP
 from onnxgs_opt.recognition import KINDS
 from onnxgs_opt.runtime import runtime_of
 from onnxgs_opt.samplers.site import AnySite
+from onnxgs_opt.samplers.view import by
 from onnxgs_opt.tuning.measurement import Measurement
 
 GAIN = 1.05
@@ -58,7 +59,7 @@ def recorded(site: AnySite, runtime: str, refusals: Mapping[str, str]) -> tuple[
     case = case if leaves else _beside(case, site)
     gains = {name: _gain(case, name, 0.0 if leaves else LOSS) for name in case["ratios"] if name not in refusals}
     possible = {name: gain for name, gain in gains.items() if leaves or gain >= GAIN}
-    size = "x".join(map(str, case[table.shape]))
+    size = by(case[table.shape])
     where = f"{record['runtime']} on {record['machine']}, {case.get('date', record['date'])}"
     source = f"by our benchmark at {size} ({where}), not timed here"
     if not possible:

@@ -19,7 +19,7 @@ from onnxgs_opt.runtime.timing import Feeds
 from onnxgs_opt.samplers.attention import AttentionSite
 from onnxgs_opt.samplers.deform import DeformSite
 from onnxgs_opt.samplers.site import AnySite, Site, StructuralSite
-from onnxgs_opt.samplers.view import Layout, View, spans
+from onnxgs_opt.samplers.view import Layout, View, by, spans
 from onnxgs_opt.validation.boundary_values import aims_of, layouts_of
 from onnxgs_opt.validation.check_attention import attention_feeds
 from onnxgs_opt.validation.check_deform_conv import deform_feeds
@@ -93,7 +93,7 @@ class SamplerTrial:
     @property
     def sizes(self) -> str:
         """The shape of the image and the number of points."""
-        return "x".join(map(str, self.layout.of_image())) + " at " + "x".join(map(str, self.layout.samples)) + " points"
+        return f"{by(self.layout.of_image())} at {by(self.layout.samples)} points"
 
     def cone(self, graph: Graph) -> ModelProto:
         """The model from the image and the coordinates to the site's output, and to its mask where that is used.
@@ -190,7 +190,7 @@ class ReadsTrial:
     @property
     def sizes(self) -> str:
         """The shapes of what is read and of each index."""
-        return " at indices ".join("x".join(map(str, shape)) for shape in self.site.shapes[0])
+        return " at indices ".join(map(by, self.site.shapes[0]))
 
     def cone(self, graph: Graph) -> ModelProto:
         """The model from the data and the indices to the result of each read."""
@@ -230,7 +230,7 @@ class ConeTrial:
     def sizes(self) -> str:
         """The shapes of what it is made of."""
         shapes = (_shape(self.sized, name) for name in self.kind.shown(self.site))
-        return self.kind.between.join("unknown sizes" if s is None else "x".join(map(str, s)) for s in shapes)
+        return self.kind.between.join("unknown sizes" if s is None else by(s) for s in shapes)
 
     def cone(self, graph: Graph) -> ModelProto:
         """The model from what it is made of to its output."""

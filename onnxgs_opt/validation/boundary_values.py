@@ -11,7 +11,7 @@ import numpy as np
 
 from onnxgs_opt.runtime.memory import require_array
 from onnxgs_opt.samplers.site import Site
-from onnxgs_opt.samplers.view import Array, Layout, View, lay_out, spans
+from onnxgs_opt.samplers.view import Array, Layout, View, by, lay_out, spans
 
 Part = Literal["grid", "x", "y", "z"]
 FAR = (1e4, 40_000.5)
@@ -150,8 +150,7 @@ def image_values(shape: Sequence[int], rng: np.random.Generator, dtype: Any) -> 
 
 def words_of(layout: Layout) -> str:
     """The sizes of a check, in words."""
-    image, points = ("x".join(map(str, sizes)) for sizes in (layout.of_image(), layout.of_samples()))
-    return f"an image of {image} and {points} points"
+    return f"an image of {by(layout.of_image())} and {by(layout.of_samples())} points"
 
 
 def describe(p: float, size: int, letter: str) -> str:

@@ -170,7 +170,7 @@ def _add_run(
         if run.nearer is not None:
             return _add_run(seen, original, checked, run.nearer(), tolerance, site)
         if seen.status == "not-run":
-            return replace(seen, worst=f"the original does not run at {_shapes(run)}: {reason}")
+            return replace(seen, worst=f"the original does not run at {run.shapes}: {reason}")
         return seen
     names = original.session.outputs
     if run.beyond:
@@ -181,7 +181,7 @@ def _add_run(
     try:
         actual = checked.run(names, run.feeds)
     except RunError as reason:
-        worst = f"{BROKEN}run{original.there} at {_shapes(run)}: {reason}"
+        worst = f"{BROKEN}run{original.there} at {run.shapes}: {reason}"
         return replace(seen, status="mismatch", max_abs=float("inf"), worst=worst)
     for name, a, b in zip(names, expected, actual, strict=True):
         found = _difference(original, run, name, np.asarray(a), np.asarray(b), tolerance)
@@ -347,7 +347,3 @@ def _point(site: Site, index: Sequence[int], run: Run) -> tuple[int, ...]:
         place = 0 if len(group) != 1 else index[group[0]]
         places.append(min(place, size - 1))
     return tuple(places)
-
-
-def _shapes(run: Run) -> str:
-    return ", ".join(f"{name} {'x'.join(map(str, value.shape))}" for name, value in run.feeds.items())

@@ -18,7 +18,7 @@ from onnxgs_opt.runtime.memory import require_array
 from onnxgs_opt.samplers.op import NAMES
 from onnxgs_opt.samplers.roi_align import RoiAlignSite
 from onnxgs_opt.samplers.site import Site
-from onnxgs_opt.samplers.view import Array, Layout, Size, spans, tensor_shape
+from onnxgs_opt.samplers.view import Array, Layout, Size, by, spans, tensor_shape
 from onnxgs_opt.validation.boundary_values import (
     Aim,
     aims_of,
@@ -49,6 +49,11 @@ class Run:
     image: tuple[int, ...] = (0, 0)
     beyond: str = ""
     nearer: Callable[[], Run] | None = None
+
+    @property
+    def shapes(self) -> str:
+        """The inputs and their shapes, in words."""
+        return ", ".join(f"{name} {by(value.shape)}" for name, value in self.feeds.items())
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import combinations
 
 from onnx import ModelProto
@@ -46,6 +47,5 @@ def small_runs(
     for small in chosen:
         at = {key: [(sizes | small)[name] for name in dims[key]] for key in dims if key in known}
         with suppress(ValueError, IndexError, ZeroDivisionError):  # what makes inputs needs a pixel
-            made = feeds(at)
-            words = ", ".join(f"{key} {'x'.join(map(str, value.shape))}" for key, value in made.items())
-            yield Run(made, beyond=words)
+            run = Run(feeds(at))
+            yield replace(run, beyond=run.shapes)
