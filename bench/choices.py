@@ -68,7 +68,8 @@ def main() -> int:
         for path in options.models:
             yield measure(path, sizes, options.target)
 
-    return recorded(options, "choices", rows(), to_markdown)
+    given = " ".join(["MODELS", "--sizes", *options.sizes])
+    return recorded(options, "choices", rows(), to_markdown, given)
 
 
 def to_markdown(result: dict[str, Any]) -> str:
