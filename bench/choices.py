@@ -7,7 +7,7 @@ table into bench/results: the whole model as exported against each form, in turn
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def measure(path: Path, sizes: Mapping[str, int], target: str) -> dict[str, Any]
             continue  # an operator that the target has not
         if found.report.status == "optimised" and all(site.lowering == name for site in found.report.sites):
             models[name] = found.model
-    _, found_there = look(load(path))
+    _, found_there = look(load(model))
     inputs = ModelInputs(shapes=shapes, sites=found_there.every_sampler)
     feeds = next(iter(inputs.runs(model))).feeds
     calls = {name: RUNTIMES[target].prepare(own, feeds) for name, own in models.items()}
@@ -63,13 +63,9 @@ def main() -> int:
     parser.add_argument("--sizes", nargs="+", default=[], metavar="DIM=SIZE")
     options = parser.parse_args()
     sizes = {name: int(size) for name, _, size in (pair.partition("=") for pair in options.sizes)}
-
-    def rows() -> Iterator[dict[str, Any]]:
-        for path in options.models:
-            yield measure(path, sizes, options.target)
-
+    rows = (measure(path, sizes, options.target) for path in options.models)
     given = " ".join(["MODELS", "--sizes", *options.sizes])
-    return recorded(options, "choices", rows(), to_markdown, given)
+    return recorded(options, "choices", rows, to_markdown, given)
 
 
 def to_markdown(result: dict[str, Any]) -> str:

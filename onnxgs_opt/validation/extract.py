@@ -44,20 +44,20 @@ def cone_of(graph: Graph, site: Site, scopes: dict[str, Scope] | None = None, gi
     wanted = [tensors[name] for name in (site.output, *(v.tensor for v in views if v is not None))]
     nodes = scope.backward_slice((t.name for t in wanted), cuts)
     outputs = [tensors[site.output], *([tensors[site.mask.tensor]] if gives_mask and site.mask is not None else [])]
-    return _alone(graph, site, nodes, wanted, cuts, outputs)
+    return _alone(graph, site, nodes, outputs, cuts, wanted)
 
 
 def _alone(
     graph: Graph,
     site: AnySite,
     nodes: Sequence[Node],
-    wanted: Sequence[Tensor],
-    cuts: set[str],
     outputs: Sequence[Tensor],
+    cuts: set[str],
+    wanted: Sequence[Tensor] = (),
 ) -> ModelProto:
-    """A model of some nodes, which make `wanted`, and of that `outputs`; `cuts` are inputs of it."""
+    """A model of some nodes, which make `outputs` and what else is `wanted`; `cuts` are inputs of it."""
     made = {t.name for node in nodes for t in node.outputs} - cuts
-    read = {t.name: t for t in (*wanted, *(t for node in nodes for t in reads_of(node)))}
+    read = {t.name: t for t in (*outputs, *wanted, *(t for node in nodes for t in reads_of(node)))}
     leaves = [t for name, t in read.items() if name not in made and not isinstance(t, Constant)]
     for leaf in leaves:
         if leaf.dtype is None or leaf.shape is None:
@@ -74,8 +74,7 @@ def cone_from(graph: Graph, site: AnySite, cuts: set[str], scopes: dict[str, Sco
         NotRunnableError: It reads something else whose shape or type is not known.
     """
     scope = Scope.at(graph.at(site.body), {} if scopes is None else scopes)
-    output = [scope.tensors[site.output]]
-    return _alone(graph, site, scope.backward_slice([site.output], cuts), output, cuts, output)
+    return _alone(graph, site, scope.backward_slice([site.output], cuts), [scope.tensors[site.output]], cuts)
 
 
 def cone_behind(graph: Graph, site: AnySite, image: str, scopes: dict[str, Scope] | None = None) -> ModelProto:
@@ -94,7 +93,7 @@ def cone_behind(graph: Graph, site: AnySite, image: str, scopes: dict[str, Scope
         nodes += [
             n for name in shaped for n in of_claim(scope, name, {image}) if not any(n is other for other in nodes)
         ]
-    return _alone(graph, site, nodes, [output], {image}, [output])
+    return _alone(graph, site, nodes, [output], {image})
 
 
 def lowered_cone(cone: ModelProto, site: Site, lowering: Lowering) -> ModelProto:

@@ -51,22 +51,33 @@ STEP = """
   more = Mul(d, u)
   out = Add(a, more)
 """
-LERP = """
-  a = Gather<axis=1>(rows, i)
-  b = Gather<axis=1>(rows, j)
+TERMS = """
   ta = Mul(a, nu)
   tb = Mul(b, u)
 """
-BOTH = """
+LERP = (
+    """
+  a = Gather<axis=1>(rows, i)
+  b = Gather<axis=1>(rows, j)
+"""
+    + TERMS
+)
+SUM = "  out = Add(ta, tb)\n"
+PARTS = """
   f = Floor(t)
   u = Sub(t, f)
   nu = Sub(one, u)
   h = Cast<to=7>(f)
+"""
+BOTH = (
+    PARTS
+    + """
   hn = Add(h, next)
   left = Unsqueeze(h, k1)
   right = Unsqueeze(hn, k1)
   wanted = Concat<axis=1>(left, right)
 """
+)
 HELD = """
   held = Max(wanted, none)
   inside = Min(held, last)
@@ -166,17 +177,15 @@ FORMS = {
   rest = Slice(rows, k1, end, k1)
   start = Slice(rows, k0, k1, k1)
   turned = Concat<axis=1>(rest, start)
-  f = Floor(t)
-  u = Sub(t, f)
-  nu = Sub(one, u)
-  h = Cast<to=7>(f)
+"""
+        + PARTS
+        + """
   i = Mod(h, width)
   a = Gather<axis=1>(rows, i)
   b = Gather<axis=1>(turned, i)
-  ta = Mul(a, nu)
-  tb = Mul(b, u)
-  out = Add(ta, tb)
-""",
+"""
+        + TERMS
+        + SUM,
         (
             ("(rest, start)", "(start, rest)"),
             ("rows, k0, k1, k1)", "rows, k1, k2, k1)"),
@@ -200,10 +209,9 @@ FORMS = {
   j = Add(hn, next)
   a = Gather<axis=1>(wide, hn)
   b = Gather<axis=1>(wide, j)
-  ta = Mul(a, nu)
-  tb = Mul(b, u)
-  out = Add(ta, tb)
-""",
+"""
+        + TERMS
+        + SUM,
         (
             ("(start, rows, stop)", "(start, stop, rows)"),
             ("Mul(b, u)", "Mul(b, nu)"),
@@ -274,10 +282,9 @@ FORMS = {
   cells = Concat<axis=1>(p0, p1, p2, p3, p4)
   a = Gather<axis=2>(cells, none)
   b = Gather<axis=2>(cells, next)
-  ta = Mul(a, nu)
-  tb = Mul(b, u)
-  out = Add(ta, tb)
-""",
+"""
+        + TERMS
+        + SUM,
         (("(p0, p1, p2, p3, p4)", "(p0, p1, p2, p4, p3)"), ("Mul(b, u)", "Mul(b, nu)")),
         width=12,
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from functools import partial
+from functools import partial, reduce
 
 import numpy as np
 
@@ -25,11 +25,11 @@ def _pool(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     """The mean of the elements in a window, whatever the stride; what is padded counts as 0, or no window is."""
     if any(node.attrs.get("pads", ())) and not node.attrs.get("count_include_pad"):
         raise NoRule("windows of several sizes")
-    parts = list(_pooled(lift, node, position, index))
-    total = lift.algebra.zero
-    for part in parts:
-        total = lift.algebra.add(total, part)
-    return lift.algebra.scale(total, Fraction(1, len(parts)))
+    return _mean(lift.algebra, list(_pooled(lift, node, position, index)))
+
+
+def _mean(algebra: Algebra, parts: Sequence[Expr]) -> Expr:
+    return algebra.scale(reduce(algebra.add, parts, algebra.zero), Fraction(1, len(parts)))
 
 
 def _max_pool(lift: Lift, node: Node, position: int, index: Index) -> Expr:
@@ -71,10 +71,8 @@ def _global_pool(lift: Lift, node: Node, position: int, index: Index) -> Expr:
     sizes = lift.shape(source)[2:]
     if not 0 < math.prod(sizes) <= MAX_UNROLLED:
         raise NoRule("a long reduction")
-    total = lift.algebra.zero
-    for taken in np.ndindex(*sizes):
-        total = lift.algebra.add(total, lift.value(source, (*index[:2], *map(lift.algebra.num, taken))))
-    return lift.algebra.scale(total, Fraction(1, math.prod(sizes)))
+    places = np.ndindex(*sizes)
+    return _mean(lift.algebra, [lift.value(source, (*index[:2], *map(lift.algebra.num, at))) for at in places])
 
 
 def _convolution(lift: Lift, node: Node, position: int, index: Index, most: int) -> Expr:
