@@ -33,12 +33,15 @@ def campaign(
     """Judge `count` cases of each stream, or as many as the command says, and print the counts; 1 where any failed.
 
     A stream gives names and cases of a seed; `words` say what the command does, in their first line. So many of each
-    family are judged.
+    family are judged, of all families or of those that `--family` names.
     """
     parser = argparse.ArgumentParser(description=words.splitlines()[0] if words else None)
     for name, default in (*dict.fromkeys(streams, count).items(), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    if len(families) > 1:
+        parser.add_argument("--family", choices=families, action="append", help="judge this one; may be repeated")
     options = parser.parse_args()
+    families = getattr(options, "family", None) or families
     prove_once()
     failures = 0
     for family, (what, made) in itertools.product(families, streams.items()):

@@ -1,7 +1,7 @@
 """Counts over generated samplers of every kernel: each spelling is found and stays equal, no mutant is taken wrongly.
 
-python -m tests.campaigns.soundness.kernels --spellings 1000 --mutants 1000 [--seed 0]; exit code 1 on any failure. So
-many of each family are judged: of nearest pixels, floors included, of linear and of cubic weights.
+python -m tests.campaigns.soundness.kernels --spellings 1000 --mutants 1000 [--seed 0] [--family cubic]; exit code 1 on
+any failure. So many of each family are judged: of nearest pixels, floors included, of linear and of cubic weights.
 """
 
 from __future__ import annotations
