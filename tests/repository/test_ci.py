@@ -201,10 +201,14 @@ def test_the_hook_checks_every_file(workspace: Path) -> None:
     subprocess.run([*optimised, "--lowering", "merged-gather"], cwd=workspace, check=True)
     shutil.copy(STATIC, workspace / "models" / "other.onnx")
     found = run_hook(workspace, "models/net.onnx", "models/done.onnx", "models/other.onnx")
-    assert found.returncode == 1
-    assert [line.split()[1] for line in found.stdout.splitlines()] == ["FAILED", "PASSED", "FAILED", "FAILED"]
-    assert run_hook(workspace, "models/done.onnx", installed=True).returncode == 0
-    assert run_hook(workspace, "models/done.onnx", "models/done.onnx").returncode == 0
+    assert found.returncode == 1, found
+    said = [line.split()[1] for line in found.stdout.splitlines()]
+    assert said == ["FAILED", "PASSED", "FAILED", "FAILED"], found
+    for done in (
+        run_hook(workspace, "models/done.onnx", installed=True),
+        run_hook(workspace, "models/done.onnx", "models/done.onnx"),
+    ):
+        assert done.returncode == 0, done
 
 
 # -- lines of the pages and examples, as they are written ------------------------------------------

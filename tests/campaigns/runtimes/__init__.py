@@ -8,25 +8,23 @@ from pathlib import Path
 
 from onnxgs_opt.api import look
 from onnxgs_opt.job import Job
-from onnxgs_opt.lowering import LOWERINGS, tolerance_of
+from onnxgs_opt.lowering import LOWERINGS
 from onnxgs_opt.options import Options
 from onnxgs_opt.passes.lower_sites import lower
-from onnxgs_opt.tuning.plan import choose
+from onnxgs_opt.report.gates import Gates
+from onnxgs_opt.report.verdict import judge
+from onnxgs_opt.tuning.plan import Plan, choose
 from onnxgs_opt.tuning.trial import image_sizes
-from onnxgs_opt.validation.check import DEFAULT
-from onnxgs_opt.validation.elsewhere import check_elsewhere
-from onnxgs_opt.validation.inputs import ModelInputs
 from onnxgs_opt.validation.proofs import SiteProofs
 
-NO_SAMPLERS = ("keep", "resize", "polyphase-conv", "axis-matmul", "deform-conv", "tensorrt-attention")
-NAMES = tuple(name for name in LOWERINGS if name not in NO_SAMPLERS)
+NAMES = tuple(name for name in LOWERINGS if name != "keep")
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What came of one lowering of a model: `refusal`, or the largest differences of its site and of the whole model.
 
-    `failure` is what the runtime makes of it otherwise, which a user is told and which keeps the site as exported.
+    `failure` is what is found otherwise, there or in onnxruntime, which a user is told and keeps the site as exported.
     """
 
     lowering: str
@@ -37,27 +35,26 @@ class Outcome:
 
 def outcomes(path: Path, target: str, names: Sequence[str] = NAMES) -> Iterator[Outcome]:
     """One for each lowering; the model is looked at once."""
-    job = Job.of(Options(path, target=target))
+    job = Job.of(Options(path, target=target, measure=False))
     assert job.runtime is not None, "the target does not run here"
     graph, found = look(job.start)
     sizes = image_sizes(graph, found.samplers, job.largest)
     proofs = SiteProofs(graph, found, job)
     for name in names:
-        choices = choose(found.sites, job.target, name, sizes)
-        chosen = {key: name for key, choice in choices.items() if choice.lowering == name}
-        if not chosen:
-            yield Outcome(name, refusal=next(iter(choices.values())).reason)
+        plan = Plan(choose(found.sites, job.target, name, sizes))
+        taking = {key: choice for key, choice in plan.choices.items() if choice.lowering == name}
+        if not taking:
+            yield Outcome(name, refusal=next(iter(plan.choices.values())).reason)
             continue
-        if failed := proofs.failed(chosen):
+        plan = plan.keeping(dict.fromkeys(plan.choices.keys() - taking, "another form is asked for"))
+        if failed := proofs.failed(plan.lowerings):
             yield Outcome(name, failure=next(iter(failed.values())))
             continue
-        sites = max(proofs.comparisons[key].max_abs for key in chosen)
-        loosest = max(
-            [DEFAULT, *(tolerance_of(LOWERINGS[name], site) for site in found.samplers)], key=lambda t: t.atol
-        )
-        inputs = ModelInputs(sites=found.samplers, fitting=found.fitting)
-        whole = check_elsewhere(job.runtime, (job.source, lower(graph, found.sites, chosen)), inputs, loosest)
-        if whole.is_right and whole.check.status == "ok":
-            yield Outcome(name, max_abs=max(sites, whole.check.max_abs))
+        lowered = lower(graph, found.sites, plan.lowerings)
+        verdict = judge(job, lowered, found, plan, proofs, Gates(job.options))
+        if verdict.status == "optimised" and verdict.elsewhere is not None:
+            sites = max(proofs.comparisons[key].max_abs for key in taking)
+            yield Outcome(name, max_abs=max(sites, verdict.elsewhere.check.max_abs))
         else:
-            yield Outcome(name, failure=whole.words or whole.check.worst)
+            left = next(iter(verdict.keep.values()), "")
+            yield Outcome(name, failure=left or (verdict.whole.worst if verdict.whole else verdict.status))
