@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import Any, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast, overload
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -63,6 +63,12 @@ class Builder:
             name = self.graph.fresh_name(f"{self.prefix}/const")
             self._constants[key] = gs.Constant(name, array)
         return self._constants[key]
+
+    @overload
+    def op(self, op_type: str, *inputs: Operand | None, outputs: Literal[1] = 1, **how: Any) -> gs.Tensor: ...
+
+    @overload
+    def op(self, op_type: str, *inputs: Operand | None, outputs: int, **how: Any) -> tuple[gs.Tensor, ...]: ...
 
     def op(
         self,
@@ -175,18 +181,18 @@ class Builder:
         axes = [int(a) for a in axes]
         is_late = op_type in REDUCTIONS - {"ReduceSum"}
         if self.opset < (_REDUCE_AXES_INPUT_SINCE if is_late else _AXES_INPUT_SINCE):
-            return cast(gs.Tensor, self.op(op_type, t, axes=axes, **attrs))
-        return cast(gs.Tensor, self.op(op_type, t, self.const(axes, np.int64), **attrs))
+            return self.op(op_type, t, axes=axes, **attrs)
+        return self.op(op_type, t, self.const(axes, np.int64), **attrs)
 
     def slice(self, t: gs.Tensor, axis: int, start: Dim, stop: int) -> gs.Tensor:
         """Elements ``start`` to ``stop`` (exclusive) of one axis; ``t`` itself when that is all of it."""
         if not isinstance(start, int):
             ends, axes = (self.const([value], np.int64) for value in (stop, axis))
-            return cast(gs.Tensor, self.op("Slice", t, start, ends, axes))
+            return self.op("Slice", t, start, ends, axes)
         size = _static(t, axis)
         if size is not None and start == 0 and stop >= size:
             return t
-        return cast(gs.Tensor, self.op("Slice", t, *(self.const([b], np.int64) for b in (start, stop, axis))))
+        return self.op("Slice", t, *(self.const([b], np.int64) for b in (start, stop, axis)))
 
     def split(self, t: gs.Tensor, axis: int, sizes: Sequence[int]) -> tuple[gs.Tensor, ...]:
         """Cut one axis into pieces of these sizes; a single piece is ``t`` itself."""
@@ -194,26 +200,24 @@ class Builder:
         if len(sizes) == 1:
             return (t,)
         if self.opset < _SPLIT_INPUT_SINCE:
-            parts = self.op("Split", t, outputs=len(sizes), axis=axis, split=sizes)
-        else:
-            parts = self.op("Split", t, self.const(sizes, np.int64), outputs=len(sizes), axis=axis)
-        return cast("tuple[gs.Tensor, ...]", parts)
+            return self.op("Split", t, outputs=len(sizes), axis=axis, split=sizes)
+        return self.op("Split", t, self.const(sizes, np.int64), outputs=len(sizes), axis=axis)
 
     def concat(self, ts: Sequence[gs.Tensor], axis: int) -> gs.Tensor:
         """Join tensors along one axis; a single one is itself."""
-        return ts[0] if len(ts) == 1 else cast(gs.Tensor, self.op("Concat", *ts, axis=axis))
+        return ts[0] if len(ts) == 1 else self.op("Concat", *ts, axis=axis)
 
     def transpose(self, t: gs.Tensor, perm: Sequence[int]) -> gs.Tensor:
         """Axis k of the result is axis ``perm[k]`` of ``t``; ``t`` itself when nothing moves."""
         perm = [int(p) for p in perm]
-        return t if perm == list(range(len(perm))) else cast(gs.Tensor, self.op("Transpose", t, perm=perm))
+        return t if perm == list(range(len(perm))) else self.op("Transpose", t, perm=perm)
 
     def cast(self, t: gs.Tensor, dtype: DTypeLike | int) -> gs.Tensor:
         """``t`` with another element type; ``t`` itself when it is known to have it."""
         target = to_onnx_type(dtype)
         if t.dtype is not None and to_onnx_type(t.dtype) == target:
             return t
-        return cast(gs.Tensor, self.op("Cast", t, to=target))
+        return self.op("Cast", t, to=target)
 
     def clip(self, t: gs.Tensor, low: Operand | None, high: Operand | None) -> gs.Tensor:
         """Clamp to [low, high]; either may be None. On integers this is Max and Min from opset 12 on.
@@ -228,9 +232,9 @@ class Builder:
     def _bounded(self, op_type: str, t: gs.Tensor, bound: Operand) -> gs.Tensor:
         floating = isinstance(t.dtype, np.dtype) and t.dtype.kind == "f"
         if floating or self.opset >= _INTEGER_MIN_MAX_SINCE:
-            return cast(gs.Tensor, self.op(op_type, t, bound))
+            return self.op(op_type, t, bound)
         compare = "Less" if op_type == "Max" else "Greater"
-        return cast(gs.Tensor, self.op("Where", self.op(compare, t, bound), bound, t))
+        return self.op("Where", self.op(compare, t, bound), bound, t)
 
     # -- shapes -----------------------------------------------------------------------------------
 
@@ -246,7 +250,7 @@ class Builder:
         target = self._resolved(t, [int(d) for d in static])
         if t.shape is not None and list(t.shape) == target:
             return t
-        return cast(gs.Tensor, self.op("Reshape", t, self.const(target, np.int64)))
+        return self.op("Reshape", t, self.const(target, np.int64))
 
     def flatten(self, t: gs.Tensor, axis: int) -> gs.Tensor:
         """``t`` as a matrix, whose rows are the axes before ``axis``; axes may have no element, unlike with a -1."""
@@ -255,7 +259,7 @@ class Builder:
             return self.reshape(t, [rows, -1])
         halves = None if t.shape is None else [t.shape[:axis], t.shape[axis:]]
         shape = None if halves is None else [self._static_product(half) for half in halves]
-        return cast(gs.Tensor, self.op("Flatten", t, axis=axis, shape=shape))
+        return self.op("Flatten", t, axis=axis, shape=shape)
 
     @staticmethod
     def _static_product(dims: Sequence[Any]) -> int | None:
@@ -289,9 +293,9 @@ class Builder:
         dims = [self.dim(t, axis) if k == 0 else dim for axis, (k, dim) in enumerate(zip(known, dims, strict=True))]
         shape = [dim if isinstance(dim, int) and dim != -1 else None for dim in dims]
         if -1 in known:
-            return cast(gs.Tensor, self.op("Reshape", t, self.sizes(dims), shape=shape))
+            return self.op("Reshape", t, self.sizes(dims), shape=shape)
         if self.opset >= _ZERO_IS_ZERO_SINCE:
-            return cast(gs.Tensor, self.op("Reshape", t, self.sizes(dims), shape=shape, allowzero=1))
+            return self.op("Reshape", t, self.sizes(dims), shape=shape, allowzero=1)
         return self._reshape_without_zeros(t, dims, shape, broadcast)
 
     def _reshape_without_zeros(
@@ -308,9 +312,9 @@ class Builder:
         instead = self.op("Where", self.op("Equal", before, 0), later, first)
         target = self.op("Where", self.op("Equal", wanted, 0), instead, wanted)
         if broadcast:
-            return cast(gs.Tensor, self.op("Reshape", t, target, shape=shape))
+            return self.op("Reshape", t, target, shape=shape)
         known = [dim if dim == 1 else None for dim in shape]
-        return cast(gs.Tensor, self.op("Expand", self.op("Reshape", t, target, shape=known), wanted, shape=shape))
+        return self.op("Expand", self.op("Reshape", t, target, shape=known), wanted, shape=shape)
 
     def sizes(self, dims: Sequence[Dim]) -> gs.Tensor:
         """Sizes as one int64 tensor."""
@@ -334,7 +338,7 @@ class Builder:
         return self.slice(self._shape(t), 0, first, end)
 
     def _shape(self, t: gs.Tensor) -> gs.Tensor:
-        return cast(gs.Tensor, self._once(("shape", id(t)), t, lambda: self.op("Shape", t)))
+        return self._once(("shape", id(t)), t, lambda: self.op("Shape", t))
 
     def dims_product(self, dims: Sequence[Dim]) -> Dim:
         """Product of sizes: an int when all are, else a 1-element int64 tensor [1]; of none it is 1."""

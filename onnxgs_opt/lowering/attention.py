@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import gcd
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from onnx import AttributeProto, FunctionProto, ModelProto, NodeProto, TensorProto, helper
@@ -106,7 +106,7 @@ def _emit_node(builder: Builder, inputs: Sequence[Tensor], function: FunctionPro
     root.add_function(function)
     root.import_domain(DOMAIN, VERSION)
     known = {"dtype": value.dtype, "shape": shape}
-    return cast(Tensor, builder.op(function.name, *inputs, domain=DOMAIN, **known, **attributes, plugin_version="1"))
+    return builder.op(function.name, *inputs, domain=DOMAIN, **known, **attributes, plugin_version="1")
 
 
 def _of_built_in(
@@ -157,7 +157,7 @@ def _level_of_points(builder: Builder, points: Tensor, locations: Tensor) -> Ten
     begins = builder.transpose(_before(builder, points), [1, 0])
     later = builder.op("Less", count_to(builder, builder.dim(locations, 3), [1]), begins)  # [T, L]: before its first
     begun = builder.reduce_sum(builder.cast(builder.op("Not", later), np.int64), 1)
-    return cast(Tensor, builder.op("Sub", begun, 1))
+    return builder.op("Sub", begun, 1)
 
 
 def emit_rows(builder: Builder, value: Tensor, terms: Terms, locations: Tensor, weights: Tensor) -> Tensor:
@@ -195,7 +195,7 @@ def _is_one(steps: Tensor) -> bool:
 
 def _component(builder: Builder, pairs: Tensor, k: int) -> Tensor:
     """X or y [..., 1] of pairs."""
-    return cast(Tensor, builder.op("Gather", pairs, np.array([k]), axis=-1))
+    return builder.op("Gather", pairs, np.array([k]), axis=-1)
 
 
 def _counted(builder: Builder, low: Tensor, high: Tensor, weights: Tensor) -> Tensor:
@@ -219,7 +219,7 @@ def _corners(builder: Builder, value: Tensor, terms: Terms, first: Tensor, steps
     offsets = builder.concat([nothing, right, down, builder.op("Add", right, down)], -1)  # [T, 4]
     heads = builder.sizes([builder.dim(value, 2)])
     own = builder.op("Add", builder.op("Mul", corner, heads), _heads(builder, value))
-    return cast(Tensor, builder.op("Add", own, builder.op("Mul", offsets, heads)))
+    return builder.op("Add", own, builder.op("Mul", offsets, heads))
 
 
 def _before(builder: Builder, numbers: Tensor) -> Tensor:
@@ -227,7 +227,7 @@ def _before(builder: Builder, numbers: Tensor) -> Tensor:
     known = constant_value(numbers)
     if known is not None:
         return builder.const(np.cumsum(known, 0) - known)
-    return cast(Tensor, builder.op("CumSum", numbers, builder.const(0, np.int64), exclusive=1))
+    return builder.op("CumSum", numbers, builder.const(0, np.int64), exclusive=1)
 
 
 def _heads(builder: Builder, value: Tensor) -> Tensor:
@@ -236,7 +236,7 @@ def _heads(builder: Builder, value: Tensor) -> Tensor:
     items = count_to(builder, batch, [1, 2, 3, 4])
     per_item = builder.sizes([builder.dims_product([pixels, heads])])
     own = count_to(builder, heads, [0, 1, 3, 4])
-    return cast(Tensor, builder.op("Add", builder.op("Mul", items, per_item), own))
+    return builder.op("Add", builder.op("Mul", items, per_item), own)
 
 
 @cache

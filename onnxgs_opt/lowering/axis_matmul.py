@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from fractions import Fraction
 from math import prod
-from typing import cast
 
 import numpy as np
 
@@ -103,7 +102,7 @@ def _by_tiles(builder: Builder, matrix: Array, image: Tensor, before: list[Dim])
     index, tiles = tiles_of(matrix)
     if len(tiles) > 1:
         image = builder.op("Gather", image, builder.const(index), axis=len(before))
-    return cast(Tensor, builder.op("MatMul", builder.const(tiles if len(tiles) > 1 else matrix), image))
+    return builder.op("MatMul", builder.const(tiles if len(tiles) > 1 else matrix), image)
 
 
 def tiles_of(matrix: Array) -> tuple[Array, Array]:

@@ -118,7 +118,7 @@ def emit_blocks(
     block = cast(int, _block(count, wanted))
     index = builder.reshape(taps[0], [count // block, block, each])
     weights = builder.reshape(taps[1], [count // block, block, 1, each])
-    result: Tensor = builder.op(
+    return builder.op(
         "Scan",
         index,
         weights,
@@ -127,7 +127,6 @@ def emit_blocks(
         dtype=weights.dtype,
         shape=[count // block, block, 1, channels],
     )
-    return result
 
 
 @dataclass(frozen=True)
@@ -168,4 +167,4 @@ def _block(count: int, wanted: float) -> int | None:
 def _repeated(builder: Builder, t: Tensor, shape: list[int]) -> Tensor:
     """With the items of a batch, where they all sample at the same points."""
     known = t.shape is not None and list(t.shape) == shape
-    return t if known else cast(Tensor, builder.op("Expand", t, builder.const(shape, np.int64)))
+    return t if known else builder.op("Expand", t, builder.const(shape, np.int64))

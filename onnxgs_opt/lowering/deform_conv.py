@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from math import sqrt
-from typing import cast
 
 import numpy as np
 
@@ -90,7 +89,7 @@ def emit_channels(builder: Builder, operand: Operand) -> Tensor:
         return whole
     if table == tuple(range(table[0], table[0] + len(table))):
         return builder.slice(whole, 1, table[0], table[-1] + 1)
-    return cast(Tensor, builder.op("Gather", whole, builder.const(list(table), np.int64), axis=1))
+    return builder.op("Gather", whole, builder.const(list(table), np.int64), axis=1)
 
 
 def _offsets(builder: Builder, operands: Sequence[Operand]) -> Tensor:

@@ -73,7 +73,7 @@ def _first(builder: Builder, at: Tensor, height: int, width: int) -> Tensor:
     """The first row and the first column that points read: see `emit.cells`."""
     floor = builder.op("Floor", at)
     if height == width:
-        return cast(Tensor, builder.op("Clip", floor, 0.0, float(height - 2)))
+        return builder.op("Clip", floor, 0.0, float(height - 2))
     return builder.clip(floor, 0.0, np.array([[height - 2], [width - 2]], np.float32))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil, log2
-from typing import cast
 
 import numpy as np
 
@@ -167,7 +166,7 @@ def _normalised_grid(builder: Builder, site: Site, image: Tensor, sizes: tuple[D
 def _normalised(builder: Builder, site: Site, pixels: Tensor, half: Tensor) -> Tensor:
     """(p + 1/2) / (S/2) - 1, or p / ((S-1)/2) - 1: the divisor is exact, so this rounds twice only."""
     pixels = builder.op("Add", pixels, 0.5) if from_edges(site) else pixels
-    return cast(Tensor, builder.op("Sub", builder.op("Div", pixels, half), 1.0))
+    return builder.op("Sub", builder.op("Div", pixels, half), 1.0)
 
 
 def _halves(site: Site, sizes: Sequence[int]) -> Array:
@@ -191,7 +190,7 @@ def _error_from_edges(sizes: Sequence[int]) -> float:
 def _half_spans(builder: Builder, sizes: tuple[Dim, Dim], pixels: Tensor) -> Tensor:
     """(S-1)/2 along x and y; GridSample puts every finite coordinate on the pixel of an axis that has one only."""
     last = builder.clip(builder.op("Sub", builder.sizes(sizes[::-1]), 1), 1, None)
-    return cast(Tensor, builder.op("Mul", builder.cast(last, float_type(pixels)), 0.5))
+    return builder.op("Mul", builder.cast(last, float_type(pixels)), 0.5)
 
 
 def tolerance_of_round_trip(site: Site) -> Tolerance | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 
@@ -92,4 +91,4 @@ def _read(builder: Builder, site: Site, planes: Tensor, index: Tensor, cells: Ce
 def _mix(builder: Builder, site: Site, values: tuple[Tensor, Tensor], weights: tuple[Tensor, Tensor]) -> Tensor:
     """w0*a + w1*b: as many operations as a + w1*(b-a), and right for infinite pixels and strong contrasts."""
     low, high = (builder.op("Mul", v, in_result_type(builder, site, w)) for v, w in zip(values, weights, strict=True))
-    return cast(Tensor, builder.op("Add", low, high))
+    return builder.op("Add", low, high)

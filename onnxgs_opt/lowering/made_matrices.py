@@ -8,7 +8,6 @@ reach; behind the last sample a tile is filled up, and what is made there is cut
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 
@@ -71,7 +70,7 @@ def _samples(builder: Builder, site: ResizeSite, image: Tensor, sizes: Tensor, f
         return builder.sizes([wanted_size(builder, axis, image, first + k) for k, axis in enumerate(site.axes)])
     more = builder.op("Mul", sizes, builder.const([scale.numerator for scale in known], np.int64))
     parts = [scale.denominator for scale in known]
-    return cast(Tensor, more if set(parts) == {1} else builder.op("Div", more, builder.const(parts, np.int64)))
+    return more if set(parts) == {1} else builder.op("Div", more, builder.const(parts, np.int64))
 
 
 def emit_columns(builder: Builder, site: ResizeSite, image: Tensor, counts: Counts) -> Tensor:
@@ -86,7 +85,7 @@ def emit_columns(builder: Builder, site: ResizeSite, image: Tensor, counts: Coun
     places = _places(builder, site.resampling, i, counts, k)
     apart = builder.op("Sub", places, builder.unsqueeze(pixels, [1]))
     matrix = _weights(builder, float(site.resampling.coefficient), apart, 2)
-    return cast(Tensor, builder.op("MatMul", padded, matrix, dtype=image.dtype))
+    return builder.op("MatMul", padded, matrix, dtype=image.dtype)
 
 
 def emit_rows(builder: Builder, site: ResizeSite, image: Tensor, counts: Counts) -> Tensor:
@@ -106,7 +105,7 @@ def emit_rows(builder: Builder, site: ResizeSite, image: Tensor, counts: Counts)
     columns = builder.op("Gather", counts.samples, builder.const([1], np.int64), axis=0)
     whole = builder.op("Reshape", made, builder.concat([builder.const([0] * axis, np.int64), rows, columns], 0))
     bounds = [builder.const(value, np.int64) for value in ([0, 0], [axis, axis + 1])]
-    return cast(Tensor, builder.op("Slice", whole, bounds[0], counts.samples, bounds[1], dtype=image.dtype))
+    return builder.op("Slice", whole, bounds[0], counts.samples, bounds[1], dtype=image.dtype)
 
 
 def _reached(builder: Builder, site: ResizeSite, counts: Counts) -> Tensor:
@@ -120,21 +119,21 @@ def _reached(builder: Builder, site: ResizeSite, counts: Counts) -> Tensor:
         apart = int((HEIGHT - 1) / factor)
         return builder.const(np.arange(1 - REACH, apart + 2 + REACH, dtype=np.float32))
     span = builder.op("Mul" if corners else "Div", np.float32(HEIGHT - 1), _of(builder, counts.steps, 0))
-    return cast(Tensor, builder.op("Range", float(1 - REACH), builder.op("Add", span, float(2 + REACH)), 1.0))
+    return builder.op("Range", float(1 - REACH), builder.op("Add", span, float(2 + REACH)), 1.0)
 
 
 def _of(builder: Builder, counts: Tensor, k: int) -> Tensor:
     """What is counted of the k-th resampled axis, a scalar."""
-    return cast(Tensor, builder.op("Gather", counts, builder.const(k, np.int64), axis=0))
+    return builder.op("Gather", counts, builder.const(k, np.int64), axis=0)
 
 
 def _places(builder: Builder, own: Resampling, i: Operand, counts: Counts, k: int) -> Tensor:
     """Where the samples i of an axis stand, in pixels: see `samplers.resampling.places`, whose half i has already."""
     step = _of(builder, counts.steps, k)
     if own.transform == "align_corners":
-        return cast(Tensor, builder.op("Mul", i, step))
+        return builder.op("Mul", i, step)
     at = builder.op("Div", i, step)
-    return cast(Tensor, builder.op("Sub", at, HALF) if _stands_within(own) else at)
+    return builder.op("Sub", at, HALF) if _stands_within(own) else at
 
 
 def _stands_within(own: Resampling) -> bool:
@@ -154,4 +153,4 @@ def _weights(builder: Builder, a: float, apart: Tensor, rank: int) -> Tensor:
     left = builder.op("Relu", builder.op("Sub", ends, builder.op("Abs", apart)))
     factor = builder.op("Add", builder.op("Mul", left, slopes), offsets)
     outer, inner = builder.split(builder.op("Mul", builder.op("Mul", left, left), factor), 0, [1, 1])
-    return cast(Tensor, builder.op("Add", outer, inner))
+    return builder.op("Add", outer, inner)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import cast
 
 import numpy as np
 
@@ -73,7 +72,7 @@ def _convolved(builder: Builder, site: ResizeSite, image: Tensor, lead: list[Dim
     whole = [*lead, *(builder.dims_product([size, factor]) for size in sizes)]
     shape = _known(whole) if is_grouped else None
     result = builder.op("DepthToSpace", made, blocksize=factor, mode="CRD", dtype=image.dtype, shape=shape)
-    return cast(Tensor, result) if is_grouped else builder.reshape(result, whole)
+    return result if is_grouped else builder.reshape(result, whole)
 
 
 def _plus(builder: Builder, size: Dim, more: int) -> Dim:

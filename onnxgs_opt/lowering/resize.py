@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import floor
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -132,10 +132,10 @@ def _resized(builder: Builder, site: ResizeSite, image: Tensor, lead: list[Dim])
     shape = [*image.shape[: len(lead)], *(axis.samples for axis in site.axes)] if image.shape else None
     if all(map(_has_scale, site.axes)):
         scales = builder.const([1.0] * len(lead) + [float(axis.factor or 1) for axis in site.axes], np.float32)
-        return cast(Tensor, builder.op("Resize", image, nothing, scales, dtype=image.dtype, shape=shape, **attributes))
+        return builder.op("Resize", image, nothing, scales, dtype=image.dtype, shape=shape, **attributes)
     wanted = [wanted_size(builder, axis, image, len(lead) + k) for k, axis in enumerate(site.axes)]
     inputs = image, nothing, nothing, builder.sizes([*lead, *wanted])
-    return cast(Tensor, builder.op("Resize", *inputs, dtype=image.dtype, shape=shape, **attributes))
+    return builder.op("Resize", *inputs, dtype=image.dtype, shape=shape, **attributes)
 
 
 def _has_scale(axis: ResizedAxis) -> bool:

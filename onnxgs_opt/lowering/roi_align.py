@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
 
 import numpy as np
 
@@ -101,13 +100,13 @@ def _clamped(builder: Builder, site: Site, points: Tensor, sizes: tuple[Dim, Dim
     """The points, clamped to the image where the sampler clamps."""
     if site.inside or is_inside_image(site.policy):
         return points
-    return cast(Tensor, builder.op("Min", builder.op("Max", points, 0.0), bounds(builder, sizes, -1, np.float32)))
+    return builder.op("Min", builder.op("Max", points, 0.0), bounds(builder, sizes, -1, np.float32))
 
 
 def _items(builder: Builder, batch: Dim, points: Dim) -> Tensor:
     """For every region the item of the batch that it is of: one number an item, repeated; runtimes fold it."""
     if isinstance(batch, int) and batch == 1:
-        return cast(Tensor, builder.op("Expand", builder.const([0], np.int64), builder.sizes([points])))
+        return builder.op("Expand", builder.const([0], np.int64), builder.sizes([points]))
     numbers = builder.op("Expand", count_to(builder, batch, [1]), builder.sizes([batch, points]))
     return builder.reshape(numbers, [-1])
 
@@ -179,7 +178,7 @@ def _numbers(builder: Builder, site: RoiAlignSite, image: Tensor, regions: Tenso
     """For every box the number of its image; negative ones count from the last, as in the reads."""
     if site.items is not None:
         numbers = builder.cast(emit_view(builder, site.items), np.int64)
-        return cast(Tensor, builder.op("Mod", numbers, _at_least_one(builder, builder.dim(image, 0))))
+        return builder.op("Mod", numbers, _at_least_one(builder, builder.dim(image, 0)))
     batch, boxes = site.output_groups[:2]
     if not batch:
         return _items(builder, 1, builder.dim(regions, 0))

@@ -69,8 +69,7 @@ def _joined(builder: Builder, indices: Sequence[Tensor], axis: int) -> Tensor:
     return builder.concat(indices, axis)
 
 
-def _parts(builder: Builder, merged: Tensor, site: StructuralSite) -> tuple[Any, ...]:
+def _parts(builder: Builder, merged: Tensor, site: StructuralSite) -> tuple[Tensor, ...]:
     count = len(site.results)
     counted: dict[str, Any] = {"num_outputs": count} if builder.opset >= _COUNTED_SPLIT_SINCE else {}
-    parts: tuple[Any, ...] = builder.op("Split", merged, outputs=count, axis=site.part, **counted)
-    return parts
+    return builder.op("Split", merged, outputs=count, axis=site.part, **counted)

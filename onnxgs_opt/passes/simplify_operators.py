@@ -96,8 +96,7 @@ def _one_hot(graph: Graph, node: Node) -> Tensor | None:
     places = np.where(indices < 0, indices + count, indices)[..., None] == np.arange(count)
     chosen = np.moveaxis(places, -1, int(node.attrs.get("axis", -1)))
     builder = _builder(graph, node)
-    read: Tensor = builder.op("Gather", node.inputs[2], builder.const(chosen.astype(np.int64), np.int64), axis=0)
-    return read
+    return builder.op("Gather", node.inputs[2], builder.const(chosen.astype(np.int64), np.int64), axis=0)
 
 
 def _elements(sequence: Tensor) -> list[Tensor] | None:

@@ -8,7 +8,6 @@ pixel stand for it, that one is.
 from __future__ import annotations
 
 from functools import reduce
-from typing import cast
 
 import numpy as np
 
@@ -58,7 +57,7 @@ def _rounded(builder: Builder, spec: AxisSpec, p: Tensor, size: Dim) -> Tensor:
 def _edges(builder: Builder, p: Tensor, size: Dim) -> Tensor:
     """(2p + 1) / S - 1."""
     edges = builder.op("Add", builder.op("Mul", p, 2.0), 1.0)
-    return cast(Tensor, builder.op("Sub", builder.op("Div", edges, bound(builder, size, 0, float_type(p))), 1.0))
+    return builder.op("Sub", builder.op("Div", edges, bound(builder, size, 0, float_type(p))), 1.0)
 
 
 def _corners(builder: Builder, border: Border, p: Tensor, size: Dim) -> Tensor:
@@ -73,4 +72,4 @@ def _corners(builder: Builder, border: Border, p: Tensor, size: Dim) -> Tensor:
             return _edges(builder, p, size)
     last = builder.op("Sub", bound(builder, size, 0, float_type(p)), 1.0)
     half = builder.op("Mul", builder.op("Max", last, 1.0), 0.5)
-    return cast(Tensor, builder.op("Sub", builder.op("Div", p, half), 1.0))
+    return builder.op("Sub", builder.op("Div", p, half), 1.0)

@@ -147,9 +147,9 @@ def as_pixels(builder: Builder, site: Site, g: Tensor, size: Dim) -> Tensor:
     """The pixels of a grid's coordinate along an axis: (g+1)/2*(S-1) with aligned corners, else ((g+1)*S-1)/2."""
     shifted = builder.op("Add", g, 1.0)
     if site.align_corners:
-        return cast(Tensor, builder.op("Mul", builder.op("Mul", shifted, 0.5), bound(builder, size, -1, g.dtype)))
+        return builder.op("Mul", builder.op("Mul", shifted, 0.5), bound(builder, size, -1, g.dtype))
     scaled = builder.op("Sub", builder.op("Mul", shifted, bound(builder, size, 0, g.dtype)), 1.0)
-    return cast(Tensor, builder.op("Mul", scaled, 0.5))
+    return builder.op("Mul", scaled, 0.5)
 
 
 @dataclass(frozen=True)
@@ -264,7 +264,7 @@ def clamped(builder: Builder, p: Tensor, size: Dim, last: int) -> Tensor:
     """Clamp to [0, S+last]. Opset 11 clamps floats only, so this comes before the cast to integers."""
     high = bound(builder, size, last, float_type(p))
     if isinstance(size, int):
-        return cast(Tensor, builder.op("Clip", p, 0.0, high))
+        return builder.op("Clip", p, 0.0, high)
     return builder.clip(p, 0.0, high)
 
 
@@ -285,10 +285,10 @@ def _tests(builder: Builder, cell: AxisCell, window: Window) -> list[Tensor]:
 def comparison(builder: Builder, op_type: str, opposite: str, p: Tensor, bound: Tensor, closed: bool) -> Tensor:
     """Compare p with a bound, by `op_type` where that is open, else by its opposite negated or a newer operator."""
     if not closed:
-        return cast(Tensor, builder.op(op_type, p, bound))
+        return builder.op(op_type, p, bound)
     if builder.opset >= 12:  # they are this young
-        return cast(Tensor, builder.op(f"{op_type}OrEqual", p, bound))
-    return cast(Tensor, builder.op("Not", builder.op(opposite, p, bound)))
+        return builder.op(f"{op_type}OrEqual", p, bound)
+    return builder.op("Not", builder.op(opposite, p, bound))
 
 
 def bound(builder: Builder, size: Dim, offset: int, dtype: Any) -> Tensor:
@@ -312,4 +312,4 @@ def emit_steps(builder: Builder, strides: Sequence[Dim], whole: type[np.signedin
         else builder.op("Mul", builder.const(places), builder.cast(stride, whole))
         for places, stride in zip(corners[::-1], strides[::-1], strict=True)
     ]
-    return reduce(lambda total, part: cast(Tensor, builder.op("Add", total, part)), parts)
+    return reduce(lambda total, part: builder.op("Add", total, part), parts)

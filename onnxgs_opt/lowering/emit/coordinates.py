@@ -51,8 +51,7 @@ def for_batch(builder: Builder, view: View, image: Tensor, grid: Tensor) -> Tens
     if isinstance(batch, int) and batch == 1:
         return grid
     others = builder.const([1] * (len(grid.shape or [0] * 4) - 1), np.int64)
-    repeated: Tensor = builder.op("Expand", grid, builder.concat([builder.sizes([batch]), others], 0))
-    return repeated
+    return builder.op("Expand", grid, builder.concat([builder.sizes([batch]), others], 0))
 
 
 def has_one_item(builder: Builder, view: View) -> bool:

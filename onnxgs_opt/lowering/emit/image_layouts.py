@@ -32,7 +32,7 @@ def spread(builder: Builder, site: Site, image: Tensor, index: Tensor, planes: D
     planes = builder.dim(image, 1) if planes is None else planes
     if all(isinstance(d, int) and d == 1 for d in (batch, planes)):
         return flat
-    return cast(Tensor, builder.op("Expand", flat, builder.sizes((batch, planes, 1))))
+    return builder.op("Expand", flat, builder.sizes((batch, planes, 1)))
 
 
 def emit_rows(builder: Builder, image: Tensor) -> Tensor:
@@ -59,15 +59,15 @@ def plus_items(builder: Builder, index: Tensor, each: tuple[Dim, Dim], kind: Any
     items, size = each
     if isinstance(items, int) and isinstance(size, int) and items <= SMALL:
         first = np.arange(items, dtype=np.int64) * size
-        return cast(Tensor, builder.op("Add", index, first.astype(kind).reshape(cast("list[int]", column))))
+        return builder.op("Add", index, first.astype(kind).reshape(cast("list[int]", column)))
     count = builder.op("Squeeze", items) if isinstance(items, Tensor) else builder.const(items, np.int64)
     numbers = builder.reshape(builder.op("Range", 0, count, 1), column)
-    return cast(Tensor, builder.op("Add", index, builder.cast(builder.op("Mul", numbers, size), kind)))
+    return builder.op("Add", index, builder.cast(builder.op("Mul", numbers, size), kind))
 
 
 def sum_of(builder: Builder, terms: Sequence[Tensor]) -> Tensor:
     """One Sum of tensors of one shape: onnxruntime on a GPU makes one pass of it where three Adds make three."""
-    return cast(Tensor, builder.op("Sum", *terms))
+    return builder.op("Sum", *terms)
 
 
 def in_result_type(builder: Builder, site: Site, t: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +57,7 @@ def emit_plain(builder: Builder, site: Site, borders: Collection[str] = BORDERS)
     if site.policy.fill:
         dtype = builder.graph.tensor(site.output).dtype
         image = image if dtype is None else builder.cast(image, dtype)
-        image = cast(Tensor, builder.op("Sub", image, float(site.policy.fill)))
+        image = builder.op("Sub", image, float(site.policy.fill))
     if left.policy.border != site.policy.border:
         sizes = builder.dim(image, 2), builder.dim(image, 3)
         points = emit_pixels(builder, site, sizes, 3)[::-1]
@@ -109,20 +109,20 @@ def _moved(builder: Builder, site: Site, border: Border, p: Tensor, size: Dim) -
         return clamped(builder, p, size, -1)
     margin = _margin(site, border.name)
     if margin is None:
-        return cast(Tensor, builder.op("Sub", p, _periods(builder, p, _length(builder, size, 1, 0, float_type(p)))))
+        return builder.op("Sub", p, _periods(builder, p, _length(builder, size, 1, 0, float_type(p))))
     shifted = builder.op("Abs", builder.op("Add", p, margin) if margin else p)
     period = _length(builder, size, 2, 0 if margin else -2, float_type(p))
     past = builder.op("Sub", shifted, _periods(builder, shifted, period))
     near = builder.op("Min", past, builder.op("Sub", period, past))
     if not margin:
-        return cast(Tensor, near)
+        return near
     point = builder.op("Sub", near, margin)  # up to half a pixel outside, where it is the outer pixel
-    return clamped(builder, point, size, -1) if _left(site) is ZEROS else cast(Tensor, point)
+    return clamped(builder, point, size, -1) if _left(site) is ZEROS else point
 
 
 def _periods(builder: Builder, p: Tensor, period: Tensor) -> Tensor:
     """All the whole periods up to a point."""
-    return cast(Tensor, builder.op("Mul", builder.op("Floor", builder.op("Div", p, period)), period))
+    return builder.op("Mul", builder.op("Floor", builder.op("Div", p, period)), period)
 
 
 def _length(builder: Builder, size: Dim, times: int, more: int, dtype: Any) -> Tensor:

@@ -82,7 +82,7 @@ class _Turns:
         if isinstance(self.count, int):
             return builder.slice(rows, 0, 0, self.count) if self.lacking else rows
         zero = builder.const([0], np.int64)
-        return cast(Tensor, builder.op("Slice", rows, zero, self.count, zero))
+        return builder.op("Slice", rows, zero, self.count, zero)
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def _plus_channels(builder: Builder, image: _Image, site: Site, steps: Tensor, a
         steps = builder.op("Add", steps, image.guard)
     numbers = builder.const(np.arange(cast(int, site.channels)).reshape(1, -1, *[1] * (1 + axes)), image.kind)
     far = image.channel if isinstance(image.channel, int) else builder.cast(image.channel, image.kind)
-    return cast(Tensor, builder.op("Add", steps, builder.op("Mul", numbers, far)))
+    return builder.op("Add", steps, builder.op("Mul", numbers, far))
 
 
 def _own_mask(builder: Builder, site: Site, turns: _Turns, p: Tensor, inside: Tensor | None) -> Tensor | None:
@@ -218,7 +218,7 @@ def _turns(builder: Builder, count: Dim, points: int) -> _Turns:
 def _divided(builder: Builder, count: Tensor, parts: Tensor) -> Tensor:
     """The quotient of whole numbers, rounded up."""
     more = builder.op("Add", count, builder.op("Sub", parts, 1))
-    return cast(Tensor, builder.op("Div", more, parts))
+    return builder.op("Div", more, parts)
 
 
 def _items(builder: Builder, image: _Image, turns: _Turns, sizes: Sequence[Dim]) -> Tensor:
@@ -277,4 +277,4 @@ def _outer(builder: Builder, op_type: str, operands: Sequence[Tensor], groups: S
     """Every combination of one operand of each group, a group along axis 2 and so on: [HALVES, 1, ..., B]."""
     left = iter(operands)
     stacked = [builder.concat(list(islice(left, len(group))), 2 + axis) for axis, group in enumerate(groups)]
-    return reduce(lambda total, part: cast(Tensor, builder.op(op_type, total, part)), reversed(stacked))
+    return reduce(lambda total, part: builder.op(op_type, total, part), reversed(stacked))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -152,7 +152,7 @@ def strided(builder: Builder, index: Tensor, stride: Dim, kind: Any) -> Tensor:
     index = builder.cast(index, kind)
     if isinstance(stride, int) and stride == 1:
         return index
-    return cast(Tensor, builder.op("Mul", index, bound(builder, stride, 0, kind)))
+    return builder.op("Mul", index, bound(builder, stride, 0, kind))
 
 
 def _outer(builder: Builder, op_type: str, parts: Sequence[Tensor], axes: Sequence[AxisTaps]) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -63,7 +63,7 @@ class _Nodes:
         return a if condition is self.one else self._op("Where", condition, a, b)
 
     def _op(self, op_type: str, *inputs: Tensor) -> Tensor:
-        return cast(Tensor, self._builder.op(op_type, *inputs))
+        return self._builder.op(op_type, *inputs)
 
 
 def arithmetic(builder: Builder, dtype: np.dtype[Any]) -> Arithmetic[Tensor]:
@@ -85,6 +85,6 @@ def emit_taps(builder: Builder, sampler: Sampler, image: Tensor, points: Sequenc
         for i, size, dim in zip(index, sizes, dims[2:], strict=True):
             inside = builder.cast(clamp(o, i, o.sub(size, o.one)), np.int64)  # what does not count is read somewhere
             linear = builder.op("Add", builder.op("Mul", linear, dim), inside)
-        return cast(Tensor, builder.op("GatherElements", planes, builder.op("Expand", linear, every), axis=2))
+        return builder.op("GatherElements", planes, builder.op("Expand", linear, every), axis=2)
 
     return sample(o, sampler, [builder.unsqueeze(p, [1]) for p in points], sizes, read)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import cast
 
 import numpy as np
 
@@ -64,7 +63,7 @@ def _repeated(builder: Builder, tensor: Tensor, view: View) -> Tensor:
     """The tensor with the axes that it lacks, as long as they are elsewhere."""
     sizes = [builder.dim(builder.graph.tensor(repeat.like), repeat.place) for repeat in view.repeats]
     shape = builder.sizes([*[1] * (view.rank - len(sizes)), *sizes])
-    return cast(Tensor, builder.op("Expand", builder.unsqueeze(tensor, list(view.repeated)), shape))
+    return builder.op("Expand", builder.unsqueeze(tensor, list(view.repeated)), shape)
 
 
 def _split_axis(builder: Builder, tensor: Tensor, rank: int, axis: int, sizes: Sequence[int]) -> Tensor:

@@ -6,7 +6,7 @@ two, unless the model itself reads its mask.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +48,7 @@ def emit_sides(builder: Builder, site: Site, points: Tensor, sizes: Sizes) -> Te
         tests.append(comparison(builder, "Less", "Greater", points, high, window.hi_closed))
     if not tests:
         return None
-    return tests[0] if len(tests) == 1 else cast(Tensor, builder.op("And", *tests))
+    return tests[0] if len(tests) == 1 else builder.op("And", *tests)
 
 
 def bounds(builder: Builder, sizes: Sizes, offset: int, dtype: Any) -> Tensor:
@@ -62,7 +62,7 @@ def bounds(builder: Builder, sizes: Sizes, offset: int, dtype: Any) -> Tensor:
 def both_sides(builder: Builder, inside: Tensor, dtype: Any) -> Tensor:
     """1 where both coordinates are in the window, else 0: [N, Ho, Wo, 1]."""
     across, down = builder.split(builder.cast(inside, dtype), 3, [1, 1])
-    return cast(Tensor, builder.op("Mul", across, down))
+    return builder.op("Mul", across, down)
 
 
 def sides_as_own_mask(builder: Builder, view: View | None, inside: Tensor) -> Tensor | None:
