@@ -35,7 +35,7 @@ from onnxgs_opt.lowering.deform_taps import emit_taps, has_few_taps
 from onnxgs_opt.lowering.emit.cells import INT32_LIMIT, emit_corners
 from onnxgs_opt.lowering.emit.image_layouts import plus_items
 from onnxgs_opt.lowering.emit.views import emit_view
-from onnxgs_opt.lowering.merged_gather import SHORT_FLOATS, weighted
+from onnxgs_opt.lowering.merged_gather import SHORT_FLOATS
 from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.target import Target
 from onnxgs_opt.samplers.deform import DeformSite, Geometry
@@ -91,8 +91,10 @@ def emit_merged(builder: Builder, site: DeformSite) -> Tensor:
     """The output of a site, by one read."""
     reads = _emit_reads(builder, site)
     read = builder.op("Gather", reads.rows, reads.index, axis=0)
-    sums = weighted(builder, read, reads.shares, 3)
-    return emit_output(builder, site, builder.transpose(sums, [0, 1, 3, 2]), reads.dims)
+    sums = builder.op("MatMul", reads.shares, read)
+    last = len(sums.shape or [0] * 5) - 1
+    turned = builder.transpose(sums, [*range(last - 2), last - 1, last, last - 2])
+    return emit_output(builder, site, turned, reads.dims)
 
 
 def emit_blocked(builder: Builder, site: DeformSite) -> Tensor:
@@ -108,7 +110,10 @@ def emit_blocked(builder: Builder, site: DeformSite) -> Tensor:
 
 @dataclass(frozen=True)
 class _Reads:
-    """Rows [R, O / groups] of weighted pixels, those of each position and their shares, both [N, groups, Ho*Wo, T]."""
+    """Rows [R, O / groups] of weighted pixels, and by position the T of them that are read, and their shares.
+
+    Both lie as [N, groups, Ho * Wo, T], with a 1 before T in shares, and may lack axes of 1 in front.
+    """
 
     rows: Tensor
     index: Tensor
@@ -140,7 +145,7 @@ def _emit_reads(builder: Builder, site: DeformSite) -> _Reads:
         repeats = np.array([1, 1, 1, every // own.offset_groups, 1, 1], np.int64)
         shares = builder.op("Expand", shares, builder.const(repeats))
     index, shares = (_by_group(builder, own, taps, dims) for taps in (index, shares))
-    return _Reads(_emit_rows(builder, site, image, plane), index, shares, dims)
+    return _Reads(_emit_rows(builder, site, image, plane), index, builder.unsqueeze(shares, [3]), dims)
 
 
 def _emit_index(builder: Builder, site: DeformSite, pixels: Tensor, dims: Dims, plane: Dim) -> Tensor:

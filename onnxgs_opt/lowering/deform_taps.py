@@ -1,7 +1,7 @@
 """Where the points of a small deformable convolution read, and how much each pixel counts, in few nodes.
 
 Of small sizes a node is most of the time that it takes. Here rows and columns of all points are made by the same
-nodes, and so are the weights of both pixels along an axis: 26 nodes, where a sampler's own arithmetic (`emit.cells`),
+nodes, and so are the weights of both pixels along an axis: 23 nodes, where a sampler's own arithmetic (`emit.cells`),
 which has other borders and dynamic sizes, too, has 45.
 """
 
@@ -38,34 +38,38 @@ def _image(site: DeformSite) -> tuple[int | None, ...]:
 
 
 def emit_taps(builder: Builder, site: DeformSite) -> tuple[Tensor, Tensor]:
-    """The rows that a position reads, those of `deform_gather`, and how much each counts: [N, 1, Ho * Wo, points * 4].
+    """The rows that a position reads, those of `deform_gather`, and how much each counts, side by side.
 
     The weight of a pixel at a distance d along an axis is max(1 - d, 0). A point outside reads pixels at the edge,
     which are further away.
+
+    Returns:
+        The rows [N, Ho * Wo, points * 4] and the shares [N, Ho * Wo, 1, points * 4], both without N where that is 1.
     """
     own, count = site.geometry, prod(cast("tuple[int, ...]", site.sizes[5:]))
     batch, height, width = cast("tuple[int, ...]", _image(site))
-    at = builder.op("Add", _offsets(builder, site, count), places_of(site).astype(np.float32))
+    at = builder.op("Add", _offsets(builder, site, count), places_of(site)[:, :, None].astype(np.float32))
     first = _first(builder, at, height, width)
-    apart = builder.unsqueeze(builder.op("Sub", at, first), [3])
-    apart = builder.op("Abs", builder.op("Sub", apart, CORNERS[:, None].astype(np.float32)))
-    rows, columns = builder.split(builder.op("Relu", builder.op("Sub", 1.0, apart)), 2, [1, 1])
+    apart = builder.op("Sub", builder.op("Sub", at, first), CORNERS[:, None].astype(np.float32))
+    rows, columns = builder.split(builder.op("Relu", builder.op("Sub", 1.0, builder.op("Abs", apart))), 2, [1, 1])
     rows = builder.reshape(rows, [batch, own.points, 2, 1, count])
     if site.mask is not None:
         mask = emit_channels(builder, site.mask)
         rows = builder.op("Mul", rows, builder.reshape(mask, [batch, own.points, 1, 1, count]))
     shares = builder.op("Mul", rows, columns)
-    steps = own.points * np.array([[width], [1]], np.float32)
+    steps = own.points * np.array([width, 1], np.float32).reshape(2, 1, 1)
     corner = builder.op("Add", *builder.split(builder.op("Mul", first, steps), 2, [1, 1]))
-    index = builder.op("Add", builder.unsqueeze(builder.cast(corner, np.int32), [3]), _further(site))
-    whole = [batch, 1, len(CORNERS) ** 2 * own.points, count]
-    return _by_position(builder, index, whole), _by_position(builder, shares, whole)
+    index = builder.op("Add", builder.cast(corner, np.int32), _further(site))
+    items, taps = [batch] * (batch > 1), len(CORNERS) ** 2 * own.points
+    index, shares = builder.reshape(index, [*items, taps, count]), builder.reshape(shares, [*items, 1, taps, count])
+    k = len(items)
+    return builder.transpose(index, [*range(k), k + 1, k]), builder.transpose(shares, [*range(k), k + 2, k, k + 1])
 
 
 def _offsets(builder: Builder, site: DeformSite, count: int) -> Tensor:
-    """The offsets [N, points, 2, Ho * Wo], y before x."""
+    """The offsets [N, points, 2, 1, Ho * Wo], y before x."""
     parts = emit_offsets(builder, site)
-    shape = [site.sizes[0] or 1, site.geometry.points, 2 // len(parts), count]
+    shape = [site.sizes[0] or 1, site.geometry.points, 2 // len(parts), 1, count]
     return builder.concat([builder.reshape(part, shape) for part in parts], 2)
 
 
@@ -74,7 +78,7 @@ def _first(builder: Builder, at: Tensor, height: int, width: int) -> Tensor:
     floor = builder.op("Floor", at)
     if height == width:
         return builder.op("Clip", floor, 0.0, float(height - 2))
-    return builder.clip(floor, 0.0, np.array([[height - 2], [width - 2]], np.float32))
+    return builder.clip(floor, 0.0, np.array([height - 2, width - 2], np.float32).reshape(2, 1, 1))
 
 
 def _further(site: DeformSite) -> Array:
@@ -84,8 +88,3 @@ def _further(site: DeformSite) -> Array:
     pixels = items + width * CORNERS[:, None] + CORNERS
     further = pixels * site.geometry.points + np.arange(site.geometry.points)[:, None, None]
     return np.asarray(further[..., None].astype(np.int32))
-
-
-def _by_position(builder: Builder, taps: Tensor, whole: list[int]) -> Tensor:
-    """What is [N, points, 2, 2, Ho * Wo], with the taps of a position side by side."""
-    return builder.transpose(builder.reshape(taps, list(whole)), [0, 1, 3, 2])

@@ -83,12 +83,8 @@ def _from_rows(builder: Builder, site: Site, image: Tensor) -> Emitted:
         return Emitted(
             _where_inside(builder, builder.transpose(builder.squeeze(read, [last]), perm), stack.inside), stack.mask
         )
-    return Emitted(builder.transpose(weighted(builder, read, weights, last), perm), stack.mask)
-
-
-def weighted(builder: Builder, read: Tensor, weights: Tensor, last: int) -> Tensor:
-    """What is read [..., T, C], times weights [..., T], summed over axis `last`, which is T: [..., C]."""
-    return builder.squeeze(builder.op("MatMul", builder.unsqueeze(weights, [last]), read), [last])
+    sums = builder.op("MatMul", builder.unsqueeze(weights, [last]), read)
+    return Emitted(builder.transpose(builder.squeeze(sums, [last]), perm), stack.mask)
 
 
 def emit_row_taps(builder: Builder, site: Site, image: Tensor, stack: Stack) -> tuple[Tensor, Tensor, Tensor | None]:
