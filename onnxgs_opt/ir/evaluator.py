@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -122,13 +122,16 @@ def _arithmetic(function: Callable[..., Any]) -> Callable[[Call], Array]:
 
 
 def _rounded(function: Callable[..., Any]) -> Callable[[Call], Array]:
-    """Arithmetic whose result is rounded: in half precision some runtimes round less often."""
+    """Arithmetic whose result is rounded: in half precision some runtimes round less often, so that nothing may be."""
     inner = _arithmetic(function)
 
     def run(call: Call) -> Array:
-        if call[0].dtype == np.float16:
+        if call[0].dtype != np.float16:
+            return inner(call)
+        exact = inner(replace(call, inputs=[None if a is None else a.astype(np.float64) for a in call.inputs]))
+        if not np.array_equal(exact.astype(np.float16), exact):
             raise NotEvaluable
-        return inner(call)
+        return exact.astype(np.float16)
 
     return run
 
@@ -191,6 +194,17 @@ def _cast(call: Call) -> Array:
     if target == np.float16 and not np.array_equal(result.astype(value.dtype), value):
         raise NotEvaluable  # runtimes that compute in single precision skip this rounding
     return result
+
+
+def _pow(call: Call) -> Array:
+    """Whole powers of powers of two, which every runtime has exactly, as of a shift of bits."""
+    base, exponent = (call[k].astype(np.float64) for k in (0, 1))
+    _limit(call, np.broadcast_shapes(base.shape, exponent.shape))
+    made = np.power(base, exponent)
+    two = np.all(np.frexp(base)[0] == 0.5) and np.array_equal(exponent, np.trunc(exponent))
+    if not two or not np.array_equal(made.astype(call[0].dtype), made):
+        raise NotEvaluable
+    return made.astype(call[0].dtype)
 
 
 def _where(call: Call) -> Array:
@@ -342,6 +356,7 @@ EVALUATORS: Mapping[str, Callable[[Call], Any]] = {
     "Ceil": _floats(np.ceil),
     "Round": _floats(np.rint),
     "Sqrt": _rounded(np.sqrt),
+    "Pow": _pow,
     "Min": _variadic(np.minimum),
     "Max": _variadic(np.maximum),
     "Sum": _rounded(lambda *arrays: sum(arrays[1:], arrays[0])),

@@ -97,9 +97,11 @@ Resampled = Callable[[Builder, ResizeSite, Tensor, list[Dim]], Tensor]
 def emit_around(builder: Builder, site: ResizeSite, added: int, resample: Resampled) -> Tensor:
     """What `resample` makes of a site's image, with `added` axes of 1 before those that are resampled.
 
-    Where the image's axes stand otherwise, it is laid out for it.
+    Where the image's axes stand otherwise, it is laid out for it. A result in wider numbers is computed in float32,
+    and cast: nothing that has a Resize has one of doubles.
     """
-    image = builder.graph.tensor(site.image)
+    image, own = (builder.graph.tensor(name) for name in (site.image, site.output))
+    image = builder.cast(image, np.float32) if site.dtype == "float32" else image
     rank = len(site.image_shape)
     spatial = [axis.read for axis in site.axes]
     others = [k for k in range(rank) if k not in spatial]
@@ -111,7 +113,8 @@ def emit_around(builder: Builder, site: ResizeSite, added: int, resample: Resamp
     samples = [_samples(builder, axis, resized, 2 + added + k) for k, axis in enumerate(site.axes)]
     apart = resized if len(lead) == 2 and not added else builder.reshape(resized, [*lead, *samples])
     held = [*others, *spatial]
-    return builder.transpose(apart, [held.index(k) for k in site.order])
+    result = builder.transpose(apart, [held.index(k) for k in site.order])
+    return result if own.dtype is None else builder.cast(result, own.dtype)
 
 
 def _samples(builder: Builder, axis: ResizedAxis, resized: Tensor, place: int) -> Dim:

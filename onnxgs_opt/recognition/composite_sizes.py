@@ -17,7 +17,7 @@ from onnxgs_opt.recognition.lifting.elementwise import EXACT_BELOW
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
 from onnxgs_opt.recognition.lifting.size_values import MOST
 from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
-from onnxgs_opt.recognition.linear_forms import NoForm
+from onnxgs_opt.recognition.linear_form import NoForm
 from onnxgs_opt.samplers.site import AnySite, Domain, Site, SizeRange
 from onnxgs_opt.samplers.view import View, spans
 

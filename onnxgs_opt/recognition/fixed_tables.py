@@ -12,7 +12,7 @@ from onnxgs_opt.ir.constants import small_value
 from onnxgs_opt.ir.def_use import Array
 from onnxgs_opt.ir.operators import ARITHMETIC, operator
 from onnxgs_opt.recognition.every_size import DECIDES
-from onnxgs_opt.recognition.fixed_values import FixedValues
+from onnxgs_opt.recognition.fixed_values import NEAR, FixedValues
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
 from onnxgs_opt.recognition.lifting.size_values import MOST
 
@@ -40,6 +40,8 @@ def changes_beyond(nodes: Iterable[Node], near: FixedValues, far: FixedValues, s
             return f"at '{node.name}' a table in {short.pop()} grows with a size, past what that type holds"
         if places and operator(node) in DECIDES and any(_is_passed(small_value(t)) for t in node.inputs):
             return f"at '{node.name}' a table is compared with a number that a size may pass"
+        if places and operator(node) in NEAR:
+            return f"at '{node.name}' places are summed or taken to a power"
         if places and operator(node) in ARITHMETIC and any(_is_fine(small_value(t), seen) for t in node.inputs):
             return f"at '{node.name}' a table is computed with a number that may show at larger sizes only"
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -11,13 +12,20 @@ from onnxgs_opt.ir import Constant, Node
 from onnxgs_opt.ir.constants import constant_value, plain_attributes
 from onnxgs_opt.ir.def_use import Array, Scope, reads_of
 from onnxgs_opt.ir.evaluator import evaluate
-from onnxgs_opt.ir.operators import RANDOM, SIZES, operator
+from onnxgs_opt.ir.operators import ARITHMETIC, COPIES, MOVES, RANDOM, SIZES, operator
 from onnxgs_opt.ir.traversal import node_subgraphs
 from onnxgs_opt.recognition.lifting.elementwise import exact_below
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
 
 MOST = 2**22
 """Elements of a tensor: what has more is not evaluated."""
+
+
+NEAR: dict[str, Any] = {"Pow": np.power, "ReduceMean": np.mean, "ReduceSum": np.sum}
+"""What runtimes round differently: it is near enough for a weight, and not for a place."""
+
+KEEPS_NEAR = ARITHMETIC | MOVES | COPIES | {"Where", *NEAR}
+"""What makes numbers that are near enough of such: nothing that compares or rounds them."""
 
 
 def is_fixed(scope: Scope, name: str, known: dict[str, bool]) -> bool:
@@ -53,6 +61,7 @@ class FixedValues:
         self._scope = scope
         self._fixed: dict[str, bool] = dict.fromkeys(assumed, True)
         self._values: dict[str, Array | None] = dict(assumed)
+        self._near: set[str] = set()
         self._small = frozenset(name for name, fact in facts.items() if fact.value is not None)
 
     def is_fixed(self, name: str) -> bool:
@@ -83,8 +92,32 @@ class FixedValues:
             return ()
         if operator(node) == "Range" and all(v is not None and v.dtype.kind == "f" for v in values):
             return (_float_range(values),)
-        found = evaluate(node.op, values, plain_attributes(node.attrs), self._scope.opset, len(node.outputs), MOST)
+        attrs, is_near = plain_attributes(node.attrs), any(t.name in self._near for t in node.inputs)
+        found = evaluate(node.op, values, attrs, self._scope.opset, len(node.outputs), MOST)
+        if found is None and operator(node) in NEAR:
+            found, is_near = evaluated_nearly(node, values), True
+        if is_near and found and (operator(node) not in KEEPS_NEAR or any(v.dtype.kind != "f" for v in found)):
+            return ()
+        self._near.update(t.name for t in node.outputs if is_near and found)
         return found or ()
+
+
+def evaluated_nearly(node: Node, values: Sequence[Array | None]) -> tuple[Array, ...] | None:
+    """The result of a node of `NEAR` on floats; None where it is not finite or has too many elements."""
+    data, *rest = (v for v in values if v is not None)
+    if data.dtype.kind != "f" or data.size > MOST:
+        return None
+    wide = data.astype(np.float64)
+    with np.errstate(all="ignore"):
+        if operator(node) == "Pow":
+            made = np.power(wide, rest[0].astype(np.float64))
+        else:
+            axes = node.attrs.get("axes", rest[0].reshape(-1).tolist() if rest else None)
+            if not axes and node.attrs.get("noop_with_empty_axes"):
+                return (data,)
+            along = tuple(axes) if axes else None
+            made = np.asarray(NEAR[node.op](wide, axis=along, keepdims=bool(node.attrs.get("keepdims", 1))))
+    return (made.astype(data.dtype),) if np.isfinite(made).all() and made.size <= MOST else None
 
 
 def _float_range(values: Sequence[Array | None]) -> Array | None:

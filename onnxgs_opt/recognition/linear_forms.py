@@ -1,25 +1,34 @@
 """What a tensor is of another one: sums of its elements at fixed places, times fixed numbers.
 
-Every rule works at one set of sizes, on arrays that broadcast to the tensor's shape: the place along each axis of the
-other tensor, and the factors. What is computed of data has no such form.
+Every rule works at one set of sizes. What is computed of data has no such form.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
 
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Array, Scope
-from onnxgs_opt.ir.operators import operator
-from onnxgs_opt.recognition.broadcast import apart, squashed, wide
-from onnxgs_opt.recognition.fixed_values import MOST, FixedValues
-from onnxgs_opt.recognition.lifting.indexing import next_run
+from onnxgs_opt.ir.operators import einsum_letters, operator
+from onnxgs_opt.recognition.broadcast import apart, spread, squashed, wide
+from onnxgs_opt.recognition.fixed_values import FixedValues
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, reduced_axes, slice_ranges, split_sizes
+from onnxgs_opt.recognition.linear_form import (
+    Form,
+    NoForm,
+    Term,
+    at_places,
+    bounded,
+    identity,
+    reshaped,
+    scaled,
+    summed,
+    together,
+)
 from onnxgs_opt.samplers.view import ramp
 
 MOST_TERMS = 128
@@ -28,40 +37,6 @@ DEEPEST = 50
 
 MOST_SUMMED = 16
 """Elements that a sum over axes may have: it sums the reads that were stacked there."""
-
-
-class NoForm(Exception):  # noqa: N818 (a value that is not there, not a failure)
-    """The tensor is no sum of elements at fixed places; the message says where that ends."""
-
-
-@dataclass(frozen=True)
-class Term:
-    """Elements at `index`, one array of places for each axis of what is read, times all `factors`."""
-
-    index: tuple[Array, ...]
-    factors: tuple[Array, ...] = ()
-
-    def moved(self, move: Callable[[Array], Array]) -> Term:
-        """The term with every array moved alike."""
-        return Term(tuple(map(move, self.index)), tuple(map(move, self.factors)))
-
-
-@dataclass(frozen=True)
-class Form:
-    """A tensor of `shape` as a sum of terms, whose arrays have its rank and broadcast to it."""
-
-    shape: tuple[int, ...]
-    terms: tuple[Term, ...]
-
-    def moved(self, shape: Sequence[int], move: Callable[[Array], Array]) -> Form:
-        """The form of another shape, with every array moved alike."""
-        return Form(tuple(shape), tuple(term.moved(move) for term in self.terms))
-
-
-def identity(shape: Sequence[int]) -> Form:
-    """A tensor as the form of itself."""
-    index = [ramp(axis, np.arange(size), len(shape)) for axis, size in enumerate(shape)]
-    return Form(tuple(shape), (Term(tuple(index)),))
 
 
 def shape_of(values: FixedValues, name: str) -> tuple[int, ...]:
@@ -164,26 +139,6 @@ def _reshape(forms: Forms, node: Node, position: int) -> Form:
     return form.moved(new, lambda a: reshaped(a, form.shape, new))
 
 
-def reshaped(array: Array, old: Sequence[int], new: Sequence[int]) -> Array:
-    """An array that broadcasts to the old shape as one that broadcasts to the new one."""
-    wide: list[int] = []
-    target: list[int] = []
-    i = j = 0
-    while i < len(old) or j < len(new):
-        i_end, j_end = next_run(tuple(old), tuple(new), i, j)
-        alike = all(size == 1 for size in array.shape[i:i_end])
-        wide += [1] * (i_end - i) if alike else old[i:i_end]
-        target += [1] * (j_end - j) if alike else new[j:j_end]
-        i, j = i_end, j_end
-    return squashed(np.broadcast_to(array, _bounded(wide)).reshape(target))
-
-
-def _bounded(shape: Sequence[int]) -> tuple[int, ...]:
-    if prod(shape) > MOST:
-        raise NoForm("it has more elements than are looked at")
-    return tuple(shape)
-
-
 def _expand(forms: Forms, node: Node, position: int) -> Form:
     form, new = forms.of(node.inputs[0].name), forms.shape(node.outputs[0].name)
     return form.moved(new, lambda a: wide(a, len(new)))
@@ -193,19 +148,7 @@ def _slice(forms: Forms, node: Node, position: int) -> Form:
     form = forms.of(node.inputs[0].name)
     bounds = [None, *(forms.fixed(t.name) if t.name else None for t in node.inputs[1:])]
     taken = slice_ranges(node, bounds, form.shape)
-    return _taken(form, {axis: np.asarray(list(places)) for axis, places in taken.items()})
-
-
-def _taken(form: Form, places: dict[int, Array]) -> Form:
-    """The elements at some places of some axes."""
-
-    def move(array: Array) -> Array:
-        for axis, at in places.items():
-            array = apart(array, at, axis)
-        return array
-
-    shape = [len(places[axis]) if axis in places else size for axis, size in enumerate(form.shape)]
-    return form.moved(shape, move)
+    return at_places(form, {axis: np.asarray(list(places)) for axis, places in taken.items()})
 
 
 def _split(forms: Forms, node: Node, position: int) -> Form:
@@ -213,7 +156,7 @@ def _split(forms: Forms, node: Node, position: int) -> Form:
     facts = [forms.values.facts.get(t.name, UNKNOWN) for t in node.inputs]
     axis, sizes = split_sizes(node, facts)
     start = sum(sizes[:position])
-    return _taken(form, {axis: np.arange(start, start + sizes[position])})
+    return at_places(form, {axis: np.arange(start, start + sizes[position])})
 
 
 def _gather(forms: Forms, node: Node, position: int) -> Form:
@@ -234,7 +177,7 @@ def _gather_elements(forms: Forms, node: Node, position: int) -> Form:
     form, index = forms.of(node.inputs[0].name), forms.fixed(node.inputs[1].name)
     axis = node.attrs.get("axis", 0) % len(form.shape)
     at = squashed(_wrapped(index, form.shape[axis]))
-    cut = _taken(form, {k: np.arange(size) for k, size in enumerate(index.shape) if k != axis})
+    cut = at_places(form, {k: np.arange(size) for k, size in enumerate(index.shape) if k != axis})
 
     def move(array: Array) -> Array:
         if array.shape[axis] == 1:
@@ -242,7 +185,7 @@ def _gather_elements(forms: Forms, node: Node, position: int) -> Form:
         apart = [max(a, b) for a, b in zip(array.shape, at.shape, strict=True)]
         source, places = [*apart], [*apart]
         source[axis], places[axis] = array.shape[axis], at.shape[axis]
-        wide = np.broadcast_to(array, _bounded(source)), np.broadcast_to(at, _bounded(places))
+        wide = np.broadcast_to(array, bounded(source)), np.broadcast_to(at, bounded(places))
         return squashed(np.take_along_axis(*wide, axis))
 
     return cut.moved(index.shape, move)
@@ -257,7 +200,7 @@ def _gather_nd(forms: Forms, node: Node, position: int) -> Form:
 
     def move(array: Array) -> Array:
         places = [none if array.shape[axis] == 1 else part for axis, part in enumerate(at)]
-        _bounded(np.broadcast_shapes(*(p.shape for p in places)))
+        bounded(np.broadcast_shapes(*(p.shape for p in places)))
         return array[tuple(np.broadcast_arrays(*places))] if places else array
 
     return form.moved((*index.shape[:-1], *form.shape[batch + depth :]), move)
@@ -266,26 +209,18 @@ def _gather_nd(forms: Forms, node: Node, position: int) -> Form:
 # ---- sums and products ----------------------------------------------------------------------------------------------
 
 
-def _scaled(form: Form, factor: Array) -> Form:
-    """The form times a fixed array of at most its rank, which broadcasts to its shape."""
-    if np.broadcast_shapes(form.shape, factor.shape) != form.shape:
-        raise NoForm("it is repeated by what it is multiplied with")
-    own = wide(factor.astype(np.float64), len(form.shape))
-    return replace(form, terms=tuple(replace(t, factors=(*t.factors, squashed(own))) for t in form.terms))
-
-
 def _multiply(forms: Forms, node: Node, position: int) -> Form:
     a, b = (t.name for t in node.inputs)
     if forms.values.is_fixed(a):
         a, b = b, a
-    return _scaled(forms.of(a), forms.fixed(b))
+    return scaled(forms.of(a), forms.fixed(b))
 
 
 def _divide(forms: Forms, node: Node, position: int) -> Form:
     divisor = forms.fixed(node.inputs[1].name).astype(np.float64)
     if not divisor.all():
         raise NoForm("it is divided by 0")
-    return _scaled(forms.of(node.inputs[0].name), 1 / divisor)
+    return scaled(forms.of(node.inputs[0].name), 1 / divisor)
 
 
 def _sum(forms: Forms, names: Sequence[str], signs: Sequence[float]) -> Form:
@@ -296,7 +231,7 @@ def _sum(forms: Forms, names: Sequence[str], signs: Sequence[float]) -> Form:
         if forms.values.is_fixed(name):
             terms += forms.constant(name, sign, len(shape))
             continue
-        form = forms.of(name) if sign == 1 else _scaled(forms.of(name), np.asarray(sign))
+        form = forms.of(name) if sign == 1 else scaled(forms.of(name), np.asarray(sign))
         if own != shape:
             raise NoForm("sums of tensors of several shapes")
         terms += form.terms
@@ -312,7 +247,7 @@ def _subtract(forms: Forms, node: Node, position: int) -> Form:
 
 
 def _negate(forms: Forms, node: Node, position: int) -> Form:
-    return _scaled(forms.of(node.inputs[0].name), np.asarray(-1.0))
+    return scaled(forms.of(node.inputs[0].name), np.asarray(-1.0))
 
 
 def _reduce_sum(forms: Forms, node: Node, position: int) -> Form:
@@ -322,15 +257,45 @@ def _reduce_sum(forms: Forms, node: Node, position: int) -> Form:
     axes = reduced_axes(node, [forms.values.facts.get(t.name, UNKNOWN) for t in node.inputs])
     if prod(form.shape[a] for a in axes) > forms.most_summed:
         raise NoForm("a sum of many elements")
-    for axis in axes:
-        parts = [_taken(form, {axis: np.asarray([k])}) for k in range(form.shape[axis])]
-        form = Form(parts[0].shape, tuple(t.moved(_only(axis)) for part in parts for t in part.terms))
-    shape = forms.shape(node.outputs[0].name)
+    form, shape = summed(form, axes), forms.shape(node.outputs[0].name)
     return form.moved(shape, lambda a: reshaped(a, form.shape, shape))
 
 
-def _only(axis: int) -> Callable[[Array], Array]:
-    return lambda a: a.take([0], axis)
+def _einsum(forms: Forms, node: Node, position: int) -> Form:
+    """Elements times a table, summed over axes of a few of them, as `ReduceSum` does."""
+    terms, made = einsum_letters(node) or ([], "")
+    names = [t.name for t in node.inputs]
+    if len(terms) != len(names) or [forms.values.is_fixed(name) for name in names].count(True) != len(names) - 1:
+        raise NoForm("an Einsum that is no product with a table")
+    place = next(k for k, name in enumerate(names) if not forms.values.is_fixed(name))
+    form, own = forms.of(names[place]), terms[place]
+    for name, letters in zip(names, terms, strict=True):
+        if name != names[place]:
+            table = forms.fixed(name)
+            if not set(letters) <= set(own):
+                raise NoForm("an Einsum that makes axes of a table")
+            form = scaled(form, spread(table, [own.index(a) for a in letters], len(own)))
+    axes = [k for k, a in enumerate(own) if a not in made]
+    if not set(made) <= set(own) or prod(form.shape[k] for k in axes) > forms.most_summed:
+        raise NoForm("a sum of many elements")
+    perm = [*(own.index(a) for a in made), *axes]
+    shape = forms.shape(node.outputs[0].name)
+    return summed(form, axes).moved(shape, lambda a: a.transpose(perm).reshape([a.shape[k] for k in perm[: len(made)]]))
+
+
+def _where(forms: Forms, node: Node, position: int) -> Form:
+    """One of two by a fixed mask; what both have of the same elements is one term."""
+    shape, mask = forms.shape(node.outputs[0].name), forms.fixed(node.inputs[0].name)
+    terms: list[Term] = []
+    for tensor, own in zip(node.inputs[1:], (mask, ~mask), strict=True):
+        if forms.values.is_fixed(tensor.name):
+            terms += forms.constant(tensor.name, 1.0, len(shape)) if own.any() else ()
+        elif own.any():
+            form = scaled(forms.of(tensor.name), own.astype(np.float64))
+            if form.shape != shape:
+                raise NoForm("parts of tensors of several shapes")
+            terms += form.terms
+    return Form(shape, together(terms))
 
 
 def _concat(forms: Forms, node: Node, position: int) -> Form:
@@ -344,7 +309,7 @@ def _concat(forms: Forms, node: Node, position: int) -> Form:
     def joined(arrays: Sequence[Array]) -> Array:
         tall = [np.broadcast_to(a, _with(a.shape, axis, p.shape[axis])) for a, p in zip(arrays, parts, strict=True)]
         wide = np.broadcast_shapes(*(_with(a.shape, axis, 1) for a in tall))
-        whole = [np.broadcast_to(a, _bounded(_with(wide, axis, a.shape[axis]))) for a in tall]
+        whole = [np.broadcast_to(a, bounded(_with(wide, axis, a.shape[axis]))) for a in tall]
         return squashed(np.concatenate(whole, axis))
 
     terms = []
@@ -372,6 +337,7 @@ RULES: dict[str, Rule] = {
     "Cast": _cast,
     "Concat": _concat,
     "Div": _divide,
+    "Einsum": _einsum,
     "Expand": _expand,
     "Flatten": _reshape,
     "Gather": _gather,
@@ -389,4 +355,5 @@ RULES: dict[str, Rule] = {
     "Sum": _add,
     "Transpose": _transpose,
     "Unsqueeze": _reshape,
+    "Where": _where,
 }

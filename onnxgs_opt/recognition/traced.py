@@ -18,7 +18,8 @@ from onnxgs_opt.ir.operators import ARITHMETIC, BOUNDED, CARRIES, MOVES, operato
 from onnxgs_opt.recognition.broadcast import mixed, squashed
 from onnxgs_opt.recognition.fixed_values import FixedValues
 from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
-from onnxgs_opt.recognition.linear_forms import Form, Forms, NoForm, reshaped
+from onnxgs_opt.recognition.linear_form import Form, NoForm, reshaped
+from onnxgs_opt.recognition.linear_forms import Forms
 from onnxgs_opt.samplers.policy import Policy
 from onnxgs_opt.samplers.view import View, ramp
 

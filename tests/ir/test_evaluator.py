@@ -47,6 +47,11 @@ CASES: dict[str, list[Case]] = {
     "Mod": [([I, J], {}), ([F, G], {"fmod": 1}), ([I, J], {"fmod": 1}), ([EMPTY_INTS, EMPTY_INTS], {})],
     **dict.fromkeys(("Neg", "Abs", "Sign"), ONE),
     **dict.fromkeys(("Floor", "Ceil", "Round"), FLOATS),
+    "Pow": [
+        ([np.float32([2, 4, 0.5]), np.float32([3, 0, 2])], {}),
+        ([np.int64([2, 8]), ints(5, 1)], {}),
+        ([EMPTY, EMPTY], {}),
+    ],
     "Sqrt": [([np.abs(F)], {}), ([EMPTY], {})],
     "Clip": [([F, np.float32(-1), np.float32(2)], {}), ([I, np.int64(0)], {}), ([EMPTY, np.float32(0)], {})],
     **dict.fromkeys(("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"), TWO),
@@ -188,3 +193,12 @@ def test_a_fold_gives_what_the_runtime_gives(op: str, case: Case) -> None:
 
 def test_indices_wider_than_the_data_are_not_evaluated() -> None:
     assert evaluate("GatherElements", [F, np.zeros((2, 4), np.int64)], {"axis": 0}, OPSET) is None
+
+
+def test_of_powers_those_of_powers_of_two_are_evaluated_and_of_halves_what_they_hold() -> None:
+    half = np.float16([0.25, 0.5])
+    assert evaluate("Pow", [np.float32([3]), np.float32([5])], {}, OPSET) is None
+    assert evaluate("Pow", [np.float32([2]), np.float32([0.5])], {}, OPSET) is None
+    (found,) = evaluate("Sub", [np.float16([1, 1]), half], {}, OPSET) or ()
+    assert (found.dtype, found.tolist()) == (np.float16, [0.75, 0.5])
+    assert evaluate("Div", [np.float16([1]), np.float16([3])], {}, OPSET) is None

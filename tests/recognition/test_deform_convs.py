@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 from onnxgs_opt import optimize
 from onnxgs_opt.api import look
@@ -51,6 +52,7 @@ SPELLINGS = {
     "planes": Spelling(fold="planes", offsets="halves"),
     "einsum": Spelling(fold="einsum", batch=2, masked=False),
     "gemm": Spelling(fold="gemm", bias="own"),
+    "gemm of items": Spelling(fold="gemm", bias="own", batch=3, stride=(2, 1), offset_groups=2),
     "masked weights": Spelling(read="gather", mask_at="weights", offset_groups=2, fold="conv3d"),
     "one row": Spelling(kernel=(1, 3), pad=(0, 1), size=(5, 6)),
     "one position": Spelling(size=(3, 3), pad=(0, 0), fold="conv3d"),
@@ -266,6 +268,25 @@ def test_what_is_none_is_refused_with_the_reason_and_stays_a_sampler(fault: str)
     told = [miss for miss in found.near_misses if miss.code == "GSO117"]
     assert len(told) == bool(reason)
     assert not told or reason in told[0].condition
+
+
+def test_of_an_image_whose_channels_are_cut_each_part_is_one() -> None:
+    """Groups that a model computes by themselves, and puts together."""
+    own = Spelling(batch=2, fold="einsum", masked=False)
+    model = build(own)
+    image = model.graph.input[0]
+    image.type.tensor_type.shape.dim[1].dim_value = 2 * own.channels
+    for node in model.graph.node:
+        node.input[:] = ["part" if name == image.name else name for name in node.input]
+    bounds = [numpy_helper.from_array(np.array([v]), n) for n, v in (("from", own.channels), ("to", 99), ("along", 1))]
+    model.graph.initializer.extend(bounds)
+    model.graph.node.insert(0, helper.make_node("Slice", [image.name, "from", "to", "along"], ["part"], "cut"))
+    _, found = looked_at(model)
+    (site,) = found.deforms
+    assert site.image.tensor == "part"
+    result = optimize(model, lowering="deform-conv", require_match=1).model
+    feeds = feeds_of(model)
+    np.testing.assert_allclose(run(result, feeds), run(model, feeds), rtol=1e-4, atol=2e-4)
 
 
 def test_an_operand_that_is_only_what_another_one_is_made_of_is_none() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from onnxgs_opt.ir.def_use import Array
 from onnxgs_opt.recognition.broadcast import mixed, squashed
-from onnxgs_opt.recognition.linear_forms import NoForm
+from onnxgs_opt.recognition.linear_form import NoForm
 from onnxgs_opt.samplers.view import View, ramp
 
 

@@ -19,7 +19,7 @@ from onnxgs_opt.recognition.attention.ways import Way
 from onnxgs_opt.recognition.broadcast import squashed, wide
 from onnxgs_opt.recognition.composite_sizes import sizes_of
 from onnxgs_opt.recognition.fixed_values import FixedValues
-from onnxgs_opt.recognition.linear_forms import NoForm, identity
+from onnxgs_opt.recognition.linear_form import NoForm, identity
 from onnxgs_opt.recognition.traced import ADDS, LAYOUT, canonical, divisors, first_of, origins, taken
 from onnxgs_opt.samplers.attention import OfAttention
 from onnxgs_opt.samplers.coordinates import COORDINATES

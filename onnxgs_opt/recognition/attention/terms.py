@@ -13,7 +13,8 @@ from onnxgs_opt.ir.def_use import Array, Scope
 from onnxgs_opt.recognition.attention.ways import Axes, Product, Way, axes_of
 from onnxgs_opt.recognition.broadcast import mixed, squashed, wide
 from onnxgs_opt.recognition.fixed_values import FixedValues
-from onnxgs_opt.recognition.linear_forms import MOST_TERMS, Form, Forms, NoForm, Term, identity, shape_of
+from onnxgs_opt.recognition.linear_form import Form, NoForm, Term, identity
+from onnxgs_opt.recognition.linear_forms import MOST_TERMS, Forms, shape_of
 from onnxgs_opt.recognition.traced import canonical, taken
 from onnxgs_opt.samplers.site import Site
 

@@ -10,7 +10,7 @@ from onnxgs_opt.ir.constants import small_value
 from onnxgs_opt.ir.def_use import Array, Scope
 from onnxgs_opt.ir.operators import ORDERED, einsum_letters, operator
 from onnxgs_opt.recognition.broadcast import spread
-from onnxgs_opt.recognition.linear_forms import NoForm
+from onnxgs_opt.recognition.linear_form import NoForm
 from onnxgs_opt.recognition.traced import LAYOUT, fades
 from onnxgs_opt.samplers.site import BILINEAR, Site
 

@@ -7,7 +7,7 @@ of its own, and perhaps both positions in one axis.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Array
 from onnxgs_opt.ir.operators import einsum_letters, operator
 from onnxgs_opt.recognition.broadcast import apart, spread, squashed, wide
-from onnxgs_opt.recognition.linear_forms import NoForm
+from onnxgs_opt.recognition.linear_form import NoForm
 
 LEAD = 2
 """Axes in front of the columns: the item and the group."""
@@ -62,6 +62,14 @@ class Contraction:
     def shape(self) -> tuple[int, ...]:
         """The data spread out: [N, groups, *columns, *positions]."""
         return (self.items, self.groups, *self.columns, *self.positions)
+
+    def of_items(self, items: int) -> Contraction:
+        """The same with the items, which stand in one axis with the positions, in one of their own."""
+        last = len(self.shape) - 1
+        index = np.arange(self.positions[0]).reshape(items, -1)
+        steps = (Step((0, last), index) if step.places == (last,) else step for step in self.steps)
+        groups = tuple((0, *own) if PLANE in own else own for own in self.output_groups)
+        return replace(self, items=items, positions=index.shape[1:], steps=tuple(steps), output_groups=groups)
 
     def spread(self, array: Array) -> Array:
         """What broadcasts to the data as what broadcasts to `shape`."""

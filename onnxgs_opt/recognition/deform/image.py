@@ -13,7 +13,8 @@ from onnxgs_opt.ir.operators import operator
 from onnxgs_opt.recognition.broadcast import wide
 from onnxgs_opt.recognition.composite_sizes import sizes_of
 from onnxgs_opt.recognition.fixed_values import FixedValues
-from onnxgs_opt.recognition.linear_forms import Forms, NoForm
+from onnxgs_opt.recognition.linear_form import NoForm
+from onnxgs_opt.recognition.linear_forms import Forms
 from onnxgs_opt.recognition.traced import LAYOUT, Laid, canonical, elements, fades, first_of, laid_out, origins, taken
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import View
@@ -53,11 +54,12 @@ def plane_of(scope: Scope, values: FixedValues, site: Site, samples: Sequence[Ar
             raise NoForm("its image is scaled")
         arrays = [canonical(site.image, array, form.shape) for array in form.terms[0].index]
         index = [wide(taken(array, (*places, rows, columns)), 4) for array in arrays]
-        return laid_out(base, forms.shape(base), index, (batch, height, width))
+        laid = laid_out(base, forms.shape(base), index, (batch, height, width))
+        if laid.channels != channels or not np.array_equal(laid.table.reshape(-1), np.arange(channels)):
+            raise NoForm("its channels are weighted in another order than they have in the image")
+        return laid
 
     laid = first_of(laid_by, reversed(origins(scope, values, site.image.tensor, LAYOUT)), "its image is not known")
-    if laid.channels != channels or not np.array_equal(laid.table.reshape(-1), np.arange(channels)):
-        raise NoForm("its channels are weighted in another order than they have in the image")
     return _without_zeros(scope, values, site, Plane(laid.view, (height, width), (0, 0)))
 
 

@@ -12,7 +12,8 @@ from onnxgs_opt.ir.def_use import Array, Scope
 from onnxgs_opt.ir.operators import operator
 from onnxgs_opt.recognition.composite_sizes import sizes_of
 from onnxgs_opt.recognition.fixed_values import FixedValues
-from onnxgs_opt.recognition.linear_forms import Forms, NoForm
+from onnxgs_opt.recognition.linear_form import NoForm
+from onnxgs_opt.recognition.linear_forms import Forms
 from onnxgs_opt.recognition.traced import canonical, elements, origins
 from onnxgs_opt.samplers.coordinates import COORDINATES
 from onnxgs_opt.samplers.site import Site

@@ -25,7 +25,8 @@ from onnxgs_opt.recognition.deform.image import plane_of
 from onnxgs_opt.recognition.deform.points import Point, grid_of, points_of, whole
 from onnxgs_opt.recognition.fixed_values import FixedValues
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN
-from onnxgs_opt.recognition.linear_forms import Forms, NoForm, identity, reshaped
+from onnxgs_opt.recognition.linear_form import NoForm, identity, reshaped
+from onnxgs_opt.recognition.linear_forms import Forms
 from onnxgs_opt.recognition.traced import (
     LAYOUT,
     MOST,
@@ -91,6 +92,8 @@ def proven(scope: Scope, values: FixedValues, site: Site, way: Way) -> Found | N
     if contraction is None:
         raise NoForm(f"what {way.node.op} makes of the samples has no rule")
     traced = _Samples(scope, values, site, way, contraction)
+    if (items := traced.items) > 1:
+        traced = _Samples(scope, values, site, way, contraction.of_items(items))
     both = points_of(scope, values, site)
     return first_of(lambda points: _Proof(traced, *points).found(), both, "nothing is known of its points")
 
@@ -123,6 +126,16 @@ class _Samples:
             self.mask, own = view.tensor, identity(forms.shape(view.tensor)).terms[0].index
             made = [contraction.spread(wide(array, rank)) for array in index]
             self._mask_index = [taken(canonical(view, array, forms.shape(view.tensor)), made) for array in own]
+
+    @property
+    def items(self) -> int:
+        """How many items stand one after the other along an axis of positions; 1 where not."""
+        own, place = self.contraction, self.places[0]
+        if own.items > 1 or len(own.positions) > 1 or place.shape[-1] == 1:
+            return 1
+        row = place[(0,) * (place.ndim - 1)]
+        width = int(np.argmax(row != row[0]))
+        return len(row) // width if width and len(row) % width == 0 else 1
 
     def _index(self, forms: Forms, name: str) -> list[Array]:
         form, factor = elements(forms, name)

@@ -25,7 +25,7 @@ from onnxgs_opt.recognition.fixed_values import FixedValues
 from onnxgs_opt.recognition.lifting.dynamic_dims import SizeSets
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN
 from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
-from onnxgs_opt.recognition.linear_forms import NoForm
+from onnxgs_opt.recognition.linear_form import NoForm
 from onnxgs_opt.recognition.traced import LAYOUT
 from onnxgs_opt.samplers.deform import DeformSite
 from onnxgs_opt.samplers.policy import Policy

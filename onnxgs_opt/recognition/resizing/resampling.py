@@ -15,7 +15,7 @@ from math import floor, prod
 import numpy as np
 
 from onnxgs_opt.ir.def_use import Array
-from onnxgs_opt.recognition.linear_forms import Form, NoForm, Term
+from onnxgs_opt.recognition.linear_form import Form, NoForm, Term
 from onnxgs_opt.samplers.resampling import KNOWN, Resampling, exactly_nearest, nearest, places, taps
 from onnxgs_opt.samplers.view import ramp
 

@@ -10,6 +10,8 @@ from fractions import Fraction
 from functools import cached_property
 from math import prod
 
+import numpy as np
+
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.operators import ORDERED, READS, operator
@@ -21,7 +23,8 @@ from onnxgs_opt.recognition.lifting.dynamic_dims import PRIMES, SizeSets, settle
 from onnxgs_opt.recognition.lifting.elementwise import EXACT_BELOW
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact, Shape
 from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
-from onnxgs_opt.recognition.linear_forms import RULES, Form, Forms, NoForm
+from onnxgs_opt.recognition.linear_form import Form, NoForm
+from onnxgs_opt.recognition.linear_forms import RULES, Forms
 from onnxgs_opt.recognition.match import Miss
 from onnxgs_opt.recognition.resizes import RULE, reads_pixels
 from onnxgs_opt.recognition.resizing.resampling import (
@@ -321,7 +324,9 @@ class _Search:
         facts: Mapping[str, Fact] = self._sizes.facts(0)
         cone = of_claim(self._scope, root.output, {root.base})
         reads = [self._scope.producer[t.name][0] for node in cone for t in node.outputs[:1] if node.name in root.reads]
-        dtype = facts.get(root.base, UNKNOWN).dtype
+        own, made = (facts.get(name, UNKNOWN).dtype for name in (root.base, root.output))
+        widened = own == np.float16 and made in (np.float32, np.float64)
+        dtype = np.dtype(np.float32) if widened else made if made == np.float16 else own
         return ResizeSite(
             id="",
             rule=RULE,
