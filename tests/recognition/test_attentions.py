@@ -247,6 +247,16 @@ def test_a_mutant_is_none_and_stays_equal(name: str) -> None:
     np.testing.assert_allclose(run(result, feeds), run(proto, feeds), rtol=1e-4, atol=1e-4)
 
 
+def test_of_levels_that_are_added_the_whole_sum_has_the_one_reason() -> None:
+    """Its parts lack levels, and with items for heads it would lack the same."""
+    proto = onnx.load(EXPORTS / "added.dy18.dyn.onnx")
+    for node in proto.graph.node:
+        for own in node.attribute:
+            own.i = 1 if own.name == "align_corners" else own.i
+    (miss,) = looked_at(proto)[1].near_misses
+    assert "from the centre of the first pixel" in miss.condition
+
+
 FOUND = {
     "added.dy18.dyn": THREE,
     "added.ts17.st": THREE,

@@ -135,13 +135,14 @@ class _Proof:
         order = pixels.order
         own = {key: Label(sizes[key], (places[key],)) for key in "bhd"}
         value = pixels.view({"b": own["b"], "s": pixels.label, "h": own["h"], "d": own["d"]})
-        if value.groups[0] > value.groups[2] > ():
-            raise NoForm("its items are heads, and its heads items")  # the same with their names exchanged
         weights, terms = self._weights(sizes, places, order)
+        locations = self._locations(sizes, places, terms, order)
+        if value.groups[0] > value.groups[2] > ():  # last: it is the same with their names exchanged, and no reason
+            raise NoForm("its items are heads, and its heads items")
         return Found(
             samplers=tuple(order),
             value=value,
-            locations=self._locations(sizes, places, terms, order),
+            locations=locations,
             weights=weights,
             points=tuple(self.counts[k] for k in order),
             levels=tuple(self.levels[k] for k in order),

@@ -47,7 +47,9 @@ def find_attentions(scope: Scope, sites: Sequence[Site], sets: SizeSets) -> Comp
                 reasons.setdefault(frozenset(way.samplers), why)
             continue
         claimed |= set(way.samplers)
-    misses = [why for own, why in reasons.items() if claimed.isdisjoint(own)]
+    misses = [
+        why for own, why in reasons.items() if claimed.isdisjoint(own) and not any(own < more for more in reasons)
+    ]
     return Composites(tuple(found[::-1]), tuple(misses[::-1]))
 
 
