@@ -7,6 +7,7 @@ every call (`made_matrices`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from math import prod
 
@@ -29,6 +30,9 @@ MOST_WEIGHTS = 2**20
 
 TILE = 32
 """Pixels along an axis whose samples are one product: those far away have weight 0 and are left out."""
+
+SHORT = 2**16
+"""Multiplications of a product that is too short for onnxruntime to divide it; several ones it always divides."""
 
 AXIS_MATMUL = OfNoSampler(NAME, NO_RESIZE, EXACT)
 """One MatMul an axis; only for sites that are a Resize."""
@@ -75,7 +79,7 @@ def _multiplied(builder: Builder, site: ResizeSite, image: Tensor, lead: list[Di
         before, behind = [*lead, *sizes[:k]], sizes[k + 1 :]
         if behind:
             image = builder.reshape(image, [*before, sizes[k], prod(behind)])
-            made = _by_tiles(builder, matrix, image, before)
+            made = (_at_once if _is_short(matrix, before, prod(behind)) else _by_tiles)(builder, matrix, image, before)
         else:
             made = builder.op("MatMul", image, builder.const(matrix.T), dtype=image.dtype)
         sizes[k] = len(matrix)
@@ -86,15 +90,37 @@ def _multiplied(builder: Builder, site: ResizeSite, image: Tensor, lead: list[Di
 def _multiplied_by_made(builder: Builder, site: ResizeSite, image: Tensor, lead: list[Dim]) -> Tensor:
     """The same of one axis or two, of which inputs decide the size of one at least."""
     counts = emit_counts(builder, site, image, len(lead))
-    for k, axis in reversed(list(enumerate(site.axes))):
-        is_last = k == len(site.axes) - 1
-        if not _is_static(axis):
-            image = (emit_columns if is_last else emit_rows)(builder, site, image, counts)
-            continue
+    dims = [builder.dim(image, axis) for axis in range(len(lead))]
+    makes_rows = len(site.axes) == PLANE and not _is_static(site.axes[0])
+    if makes_rows:
+        image = builder.transpose(image, [2, 0, 1, 3])
+    last = site.axes[-1]
+    if _is_static(last):
+        matrix = matrix_of(site.resampling, last).astype(np.float32)
+        image = builder.op("MatMul", image, builder.const(matrix.T), dtype=image.dtype)
+    else:
+        image = emit_columns(builder, site, image, counts)
+    if makes_rows:
+        return emit_rows(builder, site, image, counts, dims)
+    for axis in site.axes[:-1]:
         matrix = matrix_of(site.resampling, axis).astype(np.float32)
-        operands = (image, builder.const(matrix.T)) if is_last else (builder.const(matrix), image)
-        image = builder.op("MatMul", *operands, dtype=image.dtype)
+        image = builder.op("MatMul", builder.const(matrix), image, dtype=image.dtype)
     return image
+
+
+def _is_short(matrix: Array, before: Sequence[Dim], columns: int) -> bool:
+    """Whether a matrix times some images of so many columns is one product that a single thread makes."""
+    images = prod(size if isinstance(size, int) else SHORT for size in before)
+    return images > 1 and images * matrix.size * columns < SHORT
+
+
+def _at_once(builder: Builder, matrix: Array, image: Tensor, before: list[Dim]) -> Tensor:
+    """A matrix times an image [..., pixels, columns], as one product: of several, each may wake a thread."""
+    rank, columns = len(before), builder.dim(image, -1)
+    aside = builder.transpose(image, [rank, *range(rank), rank + 1])
+    made = builder.op("MatMul", builder.const(matrix), builder.reshape(aside, [matrix.shape[1], -1]))
+    whole = builder.reshape(made, [len(matrix), *before, columns])
+    return builder.transpose(whole, [*range(1, rank + 1), 0, rank + 1])
 
 
 def _by_tiles(builder: Builder, matrix: Array, image: Tensor, before: list[Dim]) -> Tensor:

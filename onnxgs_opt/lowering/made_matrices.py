@@ -2,17 +2,20 @@
 
 A sample counts each pixel by how far away it is. The columns are one product with the whole matrix, whose image has its
 edges repeated. The rows are cut into tiles of as many samples each, of which a product has only the pixels that they
-reach; behind the last sample a tile is filled up, and what is made there is cut off.
+reach; behind the last sample a tile is filled up, and what is made there is not read. The rows of all images lie side
+by side meanwhile: a small image is then one product, where several would wake a thread.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
 from onnxgs_opt.ir import Tensor
-from onnxgs_opt.ir.builder import Builder, Operand
+from onnxgs_opt.ir.builder import Builder, Dim, Operand
 from onnxgs_opt.lowering.resize import wanted_size
 from onnxgs_opt.samplers.resampling import Resampling
 from onnxgs_opt.samplers.resize import ResizeSite
@@ -21,56 +24,63 @@ HALF = 0.5
 REACH = 2
 """Pixels from a sample beyond which a cubic weight is 0."""
 
+PLURAL = 2
+"""Samples a pixel, of which one pixel has several: the first is not the last."""
+
 HEIGHT = 32
 """Rows of samples that are one product: of fewer the products are short, of more they have more zeros."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What there is along the resampled axes, one element an axis.
+    """What there is along the resampled axes; of three parts, each has an element an axis.
 
     Attributes:
         first: The place of the first of them among the image's axes.
-        samples: How many samples, int64.
-        pixels: How many pixels, float32.
-        lengths: How many samples, float32.
-        steps: Pixels from one sample to the next, or samples a pixel where nothing aligns corners; float32.
-        last: The last pixel, float32.
+        sizes: How many pixels, how many samples, and how many pixels again, int64.
+        floats: The same, float32.
+        ends: The last pixel, the last sample, and what is behind the last pixel that a sample reaches, float32.
+        steps: By axis pixels from one sample to the next, samples a pixel where nothing aligns corners; float32 [1].
     """
 
     first: int
-    samples: Tensor
-    pixels: Tensor
-    lengths: Tensor
-    steps: Tensor
-    last: Tensor
+    sizes: Tensor
+    floats: Tensor
+    ends: Tensor
+    steps: tuple[Tensor, ...]
 
 
 def emit_counts(builder: Builder, site: ResizeSite, image: Tensor, first: int) -> Counts:
     """Count all axes at once: where images are small, a node is most of the time that it takes."""
-    sizes = builder.dims(image, first, first + len(site.axes))
-    samples = _samples(builder, site, image, sizes, first)
-    pixels, lengths = builder.cast(sizes, np.float32), builder.cast(samples, np.float32)
-    last = builder.op("Sub", pixels, 1.0)
-    factors = [axis.factor for axis in site.axes]
+    sizes, count = _sizes(builder, site, image, first), len(site.axes)
+    floats = builder.cast(sizes, np.float32)
+    ends = builder.op("Add", floats, np.repeat([-1, -1, REACH], count).astype(np.float32))
+    factors, thirds, ones = [axis.factor for axis in site.axes], [count] * 3, [1] * count
     if site.resampling.transform == "align_corners":
-        steps = builder.op("Div", last, builder.op("Max", builder.op("Sub", lengths, 1.0), 1.0))
+        last, spans, _ = builder.split(ends, 0, thirds)
+        if any(factor is None or factor < PLURAL for factor in factors):
+            spans = builder.op("Max", spans, 1.0)
+        steps = builder.split(builder.op("Div", last, spans), 0, ones)
     elif None in factors:
-        steps = builder.op("Div", lengths, pixels)
+        pixels, lengths, _ = builder.split(floats, 0, thirds)
+        steps = builder.split(builder.op("Div", lengths, pixels), 0, ones)
     else:
-        steps = builder.const([float(factor or 1) for factor in factors], np.float32)
-    return Counts(first, samples, pixels, lengths, steps, last)
+        steps = tuple(builder.const([float(factor or 1)], np.float32) for factor in factors)
+    return Counts(first, sizes, floats, ends, steps)
 
 
-def _samples(builder: Builder, site: ResizeSite, image: Tensor, sizes: Tensor, first: int) -> Tensor:
-    """How many samples every axis has."""
-    scales = [axis.scale for axis in site.axes if axis.samples is None and axis.source is None]
-    known = [scale for scale in scales if scale is not None]
-    if len(known) < len(site.axes):
-        return builder.sizes([wanted_size(builder, axis, image, first + k) for k, axis in enumerate(site.axes)])
-    more = builder.op("Mul", sizes, builder.const([scale.numerator for scale in known], np.int64))
-    parts = [scale.denominator for scale in known]
-    return more if set(parts) == {1} else builder.op("Div", more, builder.const(parts, np.int64))
+def _sizes(builder: Builder, site: ResizeSite, image: Tensor, first: int) -> Tensor:
+    """How many pixels, samples, and pixels again every axis has."""
+    places, scales = range(first, first + len(site.axes)), [axis.scale or Fraction(1) for axis in site.axes]
+    if any(axis.scale is None or axis.samples is not None or axis.source is not None for axis in site.axes):
+        pixels = [builder.dim(image, place) for place in places]
+        samples = [wanted_size(builder, axis, image, k) for axis, k in zip(site.axes, places, strict=True)]
+        return builder.sizes([*pixels, *samples, *pixels])
+    ones = [1] * len(scales)
+    sizes = builder.op("Gather", builder.op("Shape", image), builder.const([*places] * 3, np.int64), axis=0)
+    more, parts = ([*ones, *(getattr(s, n) for s in scales), *ones] for n in ("numerator", "denominator"))
+    sizes = builder.op("Mul", sizes, builder.const(more, np.int64))
+    return sizes if set(parts) == {1} else builder.op("Div", sizes, builder.const(parts, np.int64))
 
 
 def emit_columns(builder: Builder, site: ResizeSite, image: Tensor, counts: Counts) -> Tensor:
@@ -78,34 +88,41 @@ def emit_columns(builder: Builder, site: ResizeSite, image: Tensor, counts: Coun
     k = len(site.axes) - 1
     ends = [0] * (counts.first + k) + [REACH]
     padded = builder.op("Pad", image, builder.const(2 * ends, np.int64), mode="edge", dtype=image.dtype)
-    end = builder.op("Add", _of(builder, counts.pixels, k), float(REACH))
-    pixels = builder.op("Range", float(-REACH), end, 1.0)
+    count = len(site.axes)
+    pixels = builder.op("Range", float(-REACH), _of(builder, counts.ends, 2 * count + k), 1.0)
     first = HALF if _stands_within(site.resampling) else 0.0
-    i = builder.op("Range", first, _of(builder, counts.lengths, k), 1.0)
+    i = builder.op("Range", first, _of(builder, counts.floats, count + k), 1.0)
     places = _places(builder, site.resampling, i, counts, k)
     apart = builder.op("Sub", places, builder.unsqueeze(pixels, [1]))
     matrix = _weights(builder, float(site.resampling.coefficient), apart, 2)
     return builder.op("MatMul", padded, matrix, dtype=image.dtype)
 
 
-def emit_rows(builder: Builder, site: ResizeSite, image: Tensor, counts: Counts) -> Tensor:
-    """The image [N, C, H, W] with the samples of its rows instead of these, by tiles."""
-    axis, own = counts.first, site.resampling
-    starts = builder.op("Range", 0.0, _of(builder, counts.lengths, 0), float(HEIGHT))
+def emit_rows(builder: Builder, site: ResizeSite, image: Tensor, counts: Counts, dims: Sequence[Dim]) -> Tensor:
+    """The rows [H, N, C, W] of images, of which `dims` are N and C, with their samples instead: [N, C, samples, W]."""
+    own = site.resampling
+    starts = builder.op("Range", 0.0, _of(builder, counts.floats, 2), float(HEIGHT))
     within = np.arange(HEIGHT, dtype=np.float32)[:, None] + np.float32(HALF if _stands_within(own) else 0)
     places = _places(builder, own, builder.op("Add", builder.unsqueeze(starts, [1, 2]), within), counts, 0)
     lowest = builder.op("Floor", builder.op("Gather", places, builder.const([0], np.int64), axis=1))
     pixels = builder.op("Add", lowest, _reached(builder, site, counts))
     matrices = _weights(builder, float(own.coefficient), builder.op("Sub", places, pixels), 3)
-    inside = builder.clip(pixels, 0.0, _of(builder, counts.last, 0))
+    inside = builder.op("Clip", pixels, 0.0, _of(builder, counts.ends, 0))
     index = builder.squeeze(builder.cast(inside, np.int64), [1])
-    read = builder.op("Gather", image, index, axis=axis, dtype=image.dtype)
+    read = builder.op("Gather", builder.flatten(image, 1), index, axis=0, dtype=image.dtype)
     made = builder.op("MatMul", matrices, read, dtype=image.dtype)
-    rows = builder.op("Mul", builder.op("Shape", starts), HEIGHT)
-    columns = builder.op("Gather", counts.samples, builder.const([1], np.int64), axis=0)
-    whole = builder.op("Reshape", made, builder.concat([builder.const([0] * axis, np.int64), rows, columns], 0))
-    bounds = [builder.const(value, np.int64) for value in ([0, 0], [axis, axis + 1])]
-    return builder.op("Slice", whole, bounds[0], counts.samples, bounds[1], dtype=image.dtype)
+    samples, columns = (
+        part if axis.samples is None else axis.samples
+        for part, axis in zip(builder.split(counts.sizes, 0, [2, 1, 1, 2])[1:3], site.axes, strict=True)
+    )
+    table = builder.reshape(made, [-1, columns])
+    return builder.op("Gather", table, _rows_of(builder, [samples, *dims]), axis=0, dtype=image.dtype)
+
+
+def _rows_of(builder: Builder, sizes: Sequence[Dim]) -> Tensor:
+    """Where each row of an image [N, C, rows, W] is among rows that lie as [rows, N, C], which have these sizes."""
+    count = builder.op("ReduceProd", builder.sizes(sizes), keepdims=0, dtype=np.int64, shape=[])
+    return builder.transpose(builder.reshape(builder.op("Range", 0, count, 1), sizes), [1, 2, 0])
 
 
 def _reached(builder: Builder, site: ResizeSite, counts: Counts) -> Tensor:
@@ -118,18 +135,18 @@ def _reached(builder: Builder, site: ResizeSite, counts: Counts) -> Tensor:
         # Samples from corner to corner are no further apart than 1 / factor, where there are more of them than pixels.
         apart = int((HEIGHT - 1) / factor)
         return builder.const(np.arange(1 - REACH, apart + 2 + REACH, dtype=np.float32))
-    span = builder.op("Mul" if corners else "Div", np.float32(HEIGHT - 1), _of(builder, counts.steps, 0))
+    span = builder.op("Mul" if corners else "Div", np.float32(HEIGHT - 1), builder.squeeze(counts.steps[0], [0]))
     return builder.op("Range", float(1 - REACH), builder.op("Add", span, float(2 + REACH)), 1.0)
 
 
 def _of(builder: Builder, counts: Tensor, k: int) -> Tensor:
-    """What is counted of the k-th resampled axis, a scalar."""
+    """The k-th of what is counted, a scalar."""
     return builder.op("Gather", counts, builder.const(k, np.int64), axis=0)
 
 
 def _places(builder: Builder, own: Resampling, i: Operand, counts: Counts, k: int) -> Tensor:
     """Where the samples i of an axis stand, in pixels: see `samplers.resampling.places`, whose half i has already."""
-    step = _of(builder, counts.steps, k)
+    step = counts.steps[k]
     if own.transform == "align_corners":
         return builder.op("Mul", i, step)
     at = builder.op("Div", i, step)
