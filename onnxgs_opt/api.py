@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -99,11 +100,8 @@ class Result:
         """
         if self.graph is None:
             raise UsageError(f"there is no model after '{self.report.status}'", "report says what was found")
-        if self.graph.original is None:
-            return self.graph.to_proto()
-        same = ModelProto()  # nothing was rewritten
-        same.CopyFrom(self.graph.original)
-        return same
+        original = self.graph.original  # where nothing was rewritten
+        return self.graph.to_proto() if original is None else deepcopy(original)
 
 
 def find(model: Model) -> list[Site]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,7 @@ def to_onnx_type(dtype: Any) -> int:
 
 def export_model(graph: gs.Graph, shell: ModelProto) -> ModelProto:
     """Make a model of the graph objects, inside the envelope that the original came in."""
-    model = ModelProto()
-    model.CopyFrom(shell)
+    model = deepcopy(shell)
     export_graph(graph, model.graph, set(), model.ir_version, is_body=False)
     for function in graph.functions:
         export_function(function, model.functions.add())
@@ -152,8 +152,7 @@ def export_tensor(constant: gs.Constant) -> TensorProto:
     original: TensorProto = values.tensor
     if original.name == constant.name:
         return original
-    renamed = TensorProto()
-    renamed.CopyFrom(original)
+    renamed = deepcopy(original)
     renamed.name = constant.name
     return renamed
 

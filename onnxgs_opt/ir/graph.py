@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -100,9 +101,7 @@ class Graph:
 
     def copy(self) -> Graph:
         """Make an independent graph; weights are shared, since nobody changes them in place."""
-        envelope = ModelProto()
-        envelope.CopyFrom(self.envelope)
-        return Graph(clone_model(self.gs), envelope, self.folder)
+        return Graph(clone_model(self.gs), deepcopy(self.envelope), self.folder)
 
     # -- what is there ----------------------------------------------------------------------------
 

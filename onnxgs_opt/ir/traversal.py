@@ -1,10 +1,11 @@
-"""Nodes in a valid order, and the graphs and tensors inside control flow."""
+"""Nodes in a valid order, and the graphs and tensors inside control flow, of graphsurgeon's objects and of messages."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import onnx_graphsurgeon as gs
+from onnx import GraphProto, ModelProto, NodeProto
 
 from onnxgs_opt.errors import ModelError
 
@@ -12,6 +13,26 @@ from onnxgs_opt.errors import ModelError
 def node_subgraphs(node: gs.Node) -> list[gs.Graph]:
     """Graphs among the attributes of a node, in attribute order."""
     return [value for value in node.attrs.values() if isinstance(value, gs.Graph)] if node.attrs else []
+
+
+def bodies_of(node: NodeProto) -> list[GraphProto]:
+    """The same of the message of a node."""
+    return [body for a in node.attribute for body in ((a.g,) if a.HasField("g") else a.graphs)]
+
+
+def with_bodies(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
+    """Nodes, each before those in its bodies, however deep."""
+    for node in nodes:
+        yield node
+        for body in bodies_of(node):
+            yield from with_bodies(body.node)
+
+
+def nodes_of(model: ModelProto) -> Iterator[NodeProto]:
+    """Every node of a model, its bodies and functions included."""
+    yield from with_bodies(model.graph.node)
+    for function in model.functions:
+        yield from with_bodies(function.node)
 
 
 def captured(node: gs.Node) -> Iterator[gs.Tensor]:

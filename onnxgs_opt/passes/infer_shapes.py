@@ -17,7 +17,7 @@ from onnxgs_opt.ir.exporter import describes, export_constant, export_function, 
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.importer import Known, known_type
 from onnxgs_opt.ir.operators import DEFAULT_DOMAINS, first_name, operator
-from onnxgs_opt.ir.traversal import node_subgraphs
+from onnxgs_opt.ir.traversal import bodies_of, node_subgraphs
 
 _LOWEST_IR = 8  # below it the library wants every initialiser among the inputs, or knows no functions
 LONG_ROW, LONG_TENSOR = 2**18, 2**22
@@ -114,7 +114,7 @@ def _add_type(tensor: Tensor, infos: Any) -> None:
 
 def _undescribe(graph: GraphProto) -> None:
     """Take out what the bodies of a graph say of shapes, but for results of operators of other domains."""
-    for body in (a.g for node in graph.node for a in node.attribute if a.HasField("g")):
+    for body in (body for node in graph.node for body in bodies_of(node)):
         foreign = {name for node in body.node if node.domain not in DEFAULT_DOMAINS for name in node.output}
         kept = [info for info in body.value_info if info.name in foreign]
         del body.value_info[:]
@@ -129,7 +129,7 @@ def _take_over(graph: Body, proto: GraphProto) -> bool:
     found = {info.name: _without_generated(known_type(info.type)) for info in (*proto.value_info, *proto.output)}
     made = ((t, bool(operator(node))) for node in graph.nodes for t in node.outputs if t.name)
     changed = [_refine(t, found.get(t.name, (None, None)), standard) for t, standard in made]
-    by_output = {next(filter(None, n.output)): n for n in proto.node if any(n.output) and _has_body(n)}
+    by_output = {next(filter(None, n.output)): n for n in proto.node if any(n.output) and bodies_of(n)}
     for node in graph.nodes if by_output else ():
         if node_subgraphs(node):
             changed += _bodies(node, by_output.get(first_name(node)))
@@ -142,10 +142,6 @@ def _without_generated(known: Known) -> Known:
     if shape is None:
         return known
     return dtype, [None if type(d) is str and d.startswith(_GENERATED) else d for d in shape]
-
-
-def _has_body(node: NodeProto) -> bool:
-    return any(a.HasField("g") for a in node.attribute)
 
 
 def _bodies(node: Node, proto: NodeProto | None) -> list[bool]:

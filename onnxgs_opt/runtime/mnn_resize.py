@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
 import onnx
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto
+from onnx import GraphProto, ModelProto, NodeProto
 
 from onnxgs_opt.errors import RunError
+from onnxgs_opt.ir.traversal import bodies_of
 
 OF_IMAGES = (3, 4)
 """Axes of what a linear Resize may have: [N, C, W] or [N, C, H, W]."""
@@ -42,10 +43,8 @@ def _linear(graph: GraphProto, outer: Mapping[str, int]) -> Iterator[tuple[str, 
     for node in graph.node:
         if _is_linear(node):
             yield node.name or node.output[0], ranks.get(node.input[0])
-        for attribute in node.attribute:
-            bodies = [attribute.g] if attribute.type == AttributeProto.GRAPH else attribute.graphs
-            for body in bodies:
-                yield from _linear(body, ranks)
+        for body in bodies_of(node):
+            yield from _linear(body, ranks)
 
 
 def _is_linear(node: NodeProto) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from onnx import GraphProto, ModelProto, NodeProto
+from onnx import ModelProto
 
 from onnxgs_opt.ir.graph import Graph
+from onnxgs_opt.ir.traversal import nodes_of
 from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.lowering.keep import KEEP
 from onnxgs_opt.recognition import KINDS
@@ -68,14 +69,4 @@ def _lack(site: AnySite, target: Target) -> str:
 
 def operators_of(model: ModelProto) -> frozenset[str]:
     """Every operator of a model, its bodies and functions included."""
-    nodes = [*model.graph.node, *(node for function in model.functions for node in function.node)]
-    return frozenset(node.op_type for node in _with_bodies(nodes))
-
-
-def _with_bodies(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
-    for node in nodes:
-        yield node
-        for attribute in node.attribute:
-            bodies: list[GraphProto] = [attribute.g] if attribute.HasField("g") else list(attribute.graphs)
-            for body in bodies:
-                yield from _with_bodies(body.node)
+    return frozenset(node.op_type for node in nodes_of(model))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from copy import deepcopy
 
 import numpy as np
 import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, TensorProto
+
+from onnxgs_opt.ir.external_data import tensors_of
+from onnxgs_opt.ir.traversal import bodies_of, nodes_of
 
 FLOAT, DOUBLE = TensorProto.FLOAT, TensorProto.DOUBLE
 CLIPS_NO_DOUBLES = 11
@@ -20,38 +23,29 @@ def in_double(model: ModelProto) -> ModelProto:
     Raises:
         ValueError: A weight is stored outside the model.
     """
-    copy = ModelProto()
-    copy.CopyFrom(model)
-    for opset in copy.opset_import:
+    wide = deepcopy(model)
+    for opset in wide.opset_import:
         if opset.domain in ("", "ai.onnx") and opset.version == CLIPS_NO_DOUBLES:
             opset.version += 1
-    _convert(copy.graph)
-    for function in copy.functions:
-        _convert_nodes(function.node)
-    return copy
-
-
-def _convert(graph: GraphProto) -> None:
-    for tensor in graph.initializer:
+    for tensor in tensors_of(wide):
         _widen(tensor)
+    _describe(wide.graph)
+    for node in nodes_of(wide):
+        for body in bodies_of(node):
+            _describe(body)
+        for attribute in node.attribute:
+            _convert(node, attribute)
+    return wide
+
+
+def _describe(graph: GraphProto) -> None:
     for value in (*graph.input, *graph.output, *graph.value_info):
         if value.type.tensor_type.elem_type == FLOAT:
             value.type.tensor_type.elem_type = DOUBLE
-    _convert_nodes(graph.node)
 
 
-def _convert_nodes(nodes: Iterable[onnx.NodeProto]) -> None:
-    for node in nodes:
-        for attribute in node.attribute:
-            _convert_attribute(node, attribute)
-
-
-def _convert_attribute(node: onnx.NodeProto, attribute: AttributeProto) -> None:
-    if attribute.type == AttributeProto.GRAPH:
-        _convert(attribute.g)
-    elif attribute.type == AttributeProto.TENSOR:
-        _widen(attribute.t)
-    elif node.op_type == "Cast" and attribute.name == "to" and attribute.i == FLOAT:
+def _convert(node: onnx.NodeProto, attribute: AttributeProto) -> None:
+    if node.op_type == "Cast" and attribute.name == "to" and attribute.i == FLOAT:
         attribute.i = DOUBLE
     elif node.op_type == "Constant" and attribute.name in ("value_float", "value_floats"):
         values = attribute.f if attribute.name == "value_float" else list(attribute.floats)

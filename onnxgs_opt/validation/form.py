@@ -8,6 +8,7 @@ from typing import Any
 
 from onnx import ModelProto, NodeProto, ValueInfoProto
 
+from onnxgs_opt.ir.traversal import bodies_of
 from onnxgs_opt.samplers.site import Site, SizeRange
 from onnxgs_opt.samplers.view import View
 
@@ -27,7 +28,7 @@ def form_of(
         layouts: The sizes that it is run at, and what else the inputs and sessions depend on.
     """
     graph = cone.graph
-    if cone.functions or any(a.HasField("g") or a.graphs for node in graph.node for a in node.attribute):
+    if cone.functions or any(map(bodies_of, graph.node)):
         return None
     tensors, dims = _Numbers(), _Numbers()
     inputs = tuple(_typed(value, tensors, dims) for value in graph.input)

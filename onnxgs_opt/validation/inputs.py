@@ -14,6 +14,7 @@ import onnx
 from onnx import ModelProto
 
 from onnxgs_opt.ir.operators import BOOLEAN, COPIES, ELEMENTWISE, ROUNDS
+from onnxgs_opt.ir.traversal import bodies_of
 from onnxgs_opt.runtime.memory import require_array
 from onnxgs_opt.samplers.op import NAMES
 from onnxgs_opt.samplers.roi_align import RoiAlignSite
@@ -354,12 +355,10 @@ def _bodies(
     called = functions.get((node.domain, node.op_type))
     if called is not None:
         yield called.input, called.node, called.output
-    for attribute in node.attribute:
-        if attribute.HasField("g"):
-            body = attribute.g
-            results = [v.name for v in body.output]
-            # A loop's body returns its condition first, and the node does not.
-            yield [v.name for v in body.input], body.node, results[node.op_type == "Loop" :]
+    for body in bodies_of(node):
+        results = [v.name for v in body.output]
+        # A loop's body returns its condition first, and the node does not.
+        yield [v.name for v in body.input], body.node, results[node.op_type == "Loop" :]
 
 
 def _to_integer(node: onnx.NodeProto) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from onnxgs_opt.ir import Tensor
 from onnxgs_opt.ir.exporter import to_onnx_type
+from onnxgs_opt.ir.traversal import bodies_of
 from onnxgs_opt.lowering.base import Tolerance
 
 
@@ -30,18 +32,16 @@ def with_moved(model: ModelProto, tensors: Mapping[str, Moved]) -> ModelProto | 
 
     They are named; names that the model does not compute are passed over. None where it computes none of them.
     """
-    copy = ModelProto()
-    copy.CopyFrom(model)
-    return copy if _move_in(copy.graph, tensors) else None
+    moved = deepcopy(model)
+    return moved if _move_in(moved.graph, tensors) else None
 
 
 def _move_in(graph: GraphProto, tensors: Mapping[str, Moved]) -> bool:
     nodes: list[NodeProto] = []
     found = False
     for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.type == AttributeProto.GRAPH:
-                found |= _move_in(attribute.g, tensors)
+        for body in bodies_of(node):
+            found |= _move_in(body, tensors)
         nodes.append(node)
         for place, name in enumerate(node.output):
             if name in tensors:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from copy import deepcopy
 
-from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper
+from onnx import ModelProto, NodeProto, TensorProto, helper
+
+from onnxgs_opt.ir.traversal import with_bodies
 
 PLAIN = {
     getattr(TensorProto, name): TensorProto.INT8 if name.startswith("INT") else TensorProto.UINT8
@@ -26,8 +28,7 @@ def readable(model: ModelProto) -> ModelProto:
     ends = [*model.graph.input, *model.graph.output]
     if not any(value.type.tensor_type.elem_type in PLAIN for value in ends):
         return model
-    copy = ModelProto()
-    copy.CopyFrom(model)
+    copy = deepcopy(model)
     stored = {tensor.name for tensor in copy.graph.initializer}
     first, last, renamed = [], [], {}
     for value in copy.graph.input:
@@ -42,18 +43,11 @@ def readable(model: ModelProto) -> ModelProto:
             name = f"{value.name} as {TensorProto.DataType.Name(PLAIN[code]).lower()}"
             last.append(helper.make_node("Cast", [renamed.get(value.name, value.name)], [name], to=PLAIN[code]))
             value.name, value.type.tensor_type.elem_type = name, PLAIN[code]
-    _rename(copy.graph.node, renamed)
+    for node in with_bodies(copy.graph.node):
+        for place, name in enumerate(node.input):
+            node.input[place] = renamed.get(name, name)
     nodes = [*first, *copy.graph.node, *last]
     copies = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del copy.graph.node[:]
     copy.graph.node.extend(copies)
     return copy
-
-
-def _rename(nodes: Iterable[NodeProto], renamed: dict[str, str]) -> None:
-    for node in nodes:
-        for place, name in enumerate(node.input):
-            node.input[place] = renamed.get(name, name)
-        for attribute in node.attribute:
-            if attribute.type == AttributeProto.GRAPH:
-                _rename(attribute.g.node, renamed)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
 
+from onnxgs_opt.ir.traversal import bodies_of
 from onnxgs_opt.samplers.op import is_own, is_plugin
 
 _END = np.iinfo(np.int64).max
@@ -20,8 +23,7 @@ def for_engine(model: ModelProto) -> tuple[ModelProto, int]:
 
     Shape's `start` and `end` become a Slice: TensorRT 8.6 ignores them, and the wrong shape broadcasts on.
     """
-    changed = ModelProto()
-    changed.CopyFrom(model)
+    changed = deepcopy(model)
     del changed.functions[:]
     changed.functions.extend(f for f in model.functions if not is_plugin(f.domain, f.name))
     _spell_out_shapes(changed.graph)
@@ -34,9 +36,8 @@ def for_engine(model: ModelProto) -> tuple[ModelProto, int]:
 def _spell_out_shapes(graph: GraphProto) -> None:
     nodes: list[NodeProto] = []
     for number, node in enumerate(graph.node):
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                _spell_out_shapes(attribute.g)
+        for body in bodies_of(node):
+            _spell_out_shapes(body)
         bounds = {a.name: a.i for a in node.attribute} if node.op_type == "Shape" and not node.domain else {}
         nodes += _sliced(graph, node, number, bounds) if bounds else [node]
     del graph.node[:]
