@@ -296,7 +296,10 @@ def _lines(axes: Sequence[Sequence[Cell]]) -> Iterator[list[Cell]]:
 
 
 class _Table:
-    """The polynomials of the root and of each border on every region, or up to the first difference where `brief`."""
+    """The polynomials of the root and of each border on every region.
+
+    Where `brief`, up to the first at which the root is none of them, nor 0 as behind a closed window.
+    """
 
     def __init__(
         self,
@@ -315,7 +318,7 @@ class _Table:
             actual = resolver.evaluate(root, region)
             wanted = {sides: resolver.evaluate(e, region) for sides, e in forms.items()}
             self._rows[place] = actual, wanted
-            if brief and actual not in wanted.values():
+            if brief and actual not in (ZERO, *wanted.values()):
                 break
 
     def _region(self, place: tuple[int, ...]) -> tuple[Cell, ...]:

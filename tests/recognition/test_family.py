@@ -13,7 +13,7 @@ from onnxgs_opt.recognition.match import Match, Miss
 from onnxgs_opt.recognition.matcher import recognise
 from onnxgs_opt.samplers.border import BORDERS
 from onnxgs_opt.samplers.kernel import KERNELS, Kernel, cubic
-from onnxgs_opt.samplers.policy import WINDOWS
+from onnxgs_opt.samplers.policy import WINDOWS, Window
 from onnxgs_opt.samplers.sampler import AxisSpec, Sampler, sample
 
 SIZES = (9, 11, 8)
@@ -197,6 +197,22 @@ def test_as_many_pixels_as_no_kernel_takes_are_counted() -> None:
     found = recognise_any(algebra, root)
     assert isinstance(found, Miss)
     assert found.condition.startswith("along axis 1 it reads 6 pixels of each point")
+
+
+@pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
+@pytest.mark.parametrize("border", ["zeros", "border"])
+def test_what_is_masked_is_proven_inside_too_where_it_is_known_of_other_sizes(border: str, window: Window) -> None:
+    """The proof ended where the mask is 0, at the first region: what is another function inside was taken for it."""
+    algebra, sampler, sizes = Algebra(), 2 * (AxisSpec(KERNELS["linear"], BORDERS[border], window),), (9, 11)
+    points = [algebra.elem(f"p{k}", (algebra.idx(1, 50),), sizes=(50,)) for k in range(2)]
+
+    def read(index: tuple[Expr, ...]) -> Expr:
+        return algebra.elem("image", (algebra.idx(0, 4), *index), sizes=(4, *sizes))
+
+    masked = sample(algebra, sampler, points, [algebra.num(size) for size in sizes], read)
+    below = algebra.ge(algebra.sub(points[0], algebra.num(5)))
+    assert isinstance(recognise(algebra, masked, like=sampler), Match)
+    assert isinstance(recognise(algebra, algebra.select(below, algebra.scale(masked, 3), masked), like=sampler), Miss)
 
 
 def test_of_two_rows_the_border_is_that_of_other_sizes() -> None:
