@@ -13,6 +13,7 @@ from onnxgs_opt.passes.infer_shapes import InferShapes
 from onnxgs_opt.passes.read_tables import ReadTables
 from onnxgs_opt.passes.simplify_operators import SimplifyOperators
 from onnxgs_opt.passes.sink_reshapes import SinkReshapes
+from onnxgs_opt.passes.sink_roundings import SinkRoundings
 from onnxgs_opt.passes.split_parts import SplitParts
 from onnxgs_opt.passes.take_parts import TakeParts
 
@@ -30,6 +31,7 @@ PASSES: Mapping[str, Pass] = {
     "eliminate-identity": EliminateIdentity(),
     "simplify-operators": SimplifyOperators(),
     "sink-reshapes": SinkReshapes(),
+    "sink-roundings": SinkRoundings(),
     "split-parts": SplitParts(),
     "take-parts": TakeParts(),
     "eliminate-common-subexpressions": EliminateCommonSubexpressions(),

@@ -10,9 +10,10 @@ from onnxgs_opt.recognition.grid_sample import has_grid_samples
 from onnxgs_opt.recognition.known_proofs import Proofs
 from onnxgs_opt.recognition.lifting.dynamic_dims import Box
 from onnxgs_opt.recognition.resizes import may_hold_resizes
-from onnxgs_opt.recognition.search import BOUND
+from onnxgs_opt.recognition.search import BOUND, PLACEMENT
 
-RELOOK = (PASSES["sink-reshapes"], PASSES["eliminate-common-subexpressions"], PASSES["eliminate-dead"])
+RESHAPES, ROUNDINGS = PASSES["sink-reshapes"], PASSES["sink-roundings"]
+CLEAN = (PASSES["eliminate-common-subexpressions"], PASSES["eliminate-dead"])
 
 
 def canonical(start: Graph) -> tuple[Graph, bool]:
@@ -30,7 +31,7 @@ def canonical(start: Graph) -> tuple[Graph, bool]:
 def surveyed(
     graph: Graph, has_sums: bool, ranges: Box | None = None, stated: Box | None = None
 ) -> tuple[Graph, Survey]:
-    """A canonical graph and what it holds, or a copy of it with Reshapes moved, and that, where it holds more samplers.
+    """A canonical graph and what it holds, or a copy of it with layouts moved, and that, where it holds more samplers.
 
     The moved ones make tensors that the model did not have, so that they are moved only for that. `ranges` and `stated`
     are those of `survey`.
@@ -40,9 +41,10 @@ def surveyed(
     if all(miss.code == BOUND for miss in found.near_misses):  # what took too long takes as long again
         return graph, found
     other = graph.copy()
-    if not RELOOK[0].run(other):
+    unplaced = any(miss.code == PLACEMENT for miss in found.near_misses)
+    if not any([moving.run(other) for moving in (RESHAPES, ROUNDINGS)[: 1 + unplaced]]):  # each of them
         return graph, found
-    for following in RELOOK[1:]:
+    for following in CLEAN:
         following.run(other)
     more = survey(other, has_sums, ranges, stated, proofs)
     return (other, more) if more.understood > found.understood else (graph, found)
