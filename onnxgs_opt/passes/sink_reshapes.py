@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onnxgs_opt.ir import Node, Tensor
+from onnxgs_opt.ir import Constant, Node, Tensor
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import ARITHMETIC, ROUNDS, operator
@@ -18,9 +18,10 @@ ROUNDINGS = ROUNDS | {"Mod"}
 class SinkReshapes:
     """Move a Reshape that merges axes behind the arithmetic with numbers that leads from it to a rounding.
 
-    Reshape(x) * s + t becomes Reshape(x * s + t), the same operations on the same elements. A sampler whose points are
-    in one axis with the batch computes pixels there; its output, and what it started from, mostly has the axes apart.
-    Where all sizes are known that axis can be split as it is.
+    Reshape(x) * s + t becomes Reshape(x * s + t), the same operations on the same elements; so does what is computed of
+    the x or the y in the last axis of Reshape(x). A sampler whose points are in one axis with the batch computes pixels
+    there; its output, and what it started from, mostly has the axes apart. Where all sizes are known that axis can be
+    split as it is.
     """
 
     name: str = "sink-reshapes"
@@ -62,13 +63,33 @@ def _chain_before(node: Node, local: set[int]) -> _Chain | None:
     while len(tensor.inputs) == 1 and id(tensor.inputs[0]) in local:
         maker = tensor.inputs[0]
         if operator(maker) in ("Reshape", "Flatten"):
-            return _Chain(maker, tuple(reversed(nodes))) if nodes and _merges(maker) else None
+            chain = _Chain(maker, tuple(reversed(nodes)))
+            return chain if nodes and _merges(maker) and (not _takes(nodes[-1]) or _keeps_last(maker)) else None
+        if _takes(maker):
+            nodes.append(maker)
+            tensor = maker.inputs[0]
+            if [operator(n) for n in tensor.inputs] != ["Reshape"]:
+                return None
+            continue
         varying = [t for t in maker.inputs if not t.is_empty() and not _is_single(t)]
         if operator(maker) not in ARITHMETIC or len(varying) != 1 or len(maker.outputs) != 1:
             return None
         nodes.append(maker)
         tensor = varying[0]
     return None
+
+
+def _takes(node: Node) -> bool:
+    """Whether it takes one place of the second axis of two, the x or the y of points in rows."""
+    axes = node.inputs[0].shape if operator(node) == "Gather" else None
+    index = node.inputs[1] if axes is not None and len(axes) == 2 else None
+    return isinstance(index, Constant) and index.shape in ((), []) and node.attrs.get("axis", 0) in (1, -1)
+
+
+def _keeps_last(node: Node) -> bool:
+    """Whether a Reshape leaves the last axis, of known size, as it is."""
+    before, after = node.inputs[0].shape, node.outputs[0].shape
+    return isinstance(after[-1], int) and before[-1] == after[-1]
 
 
 def _is_single(tensor: Tensor) -> bool:
@@ -89,10 +110,13 @@ def _move(graph: Graph, chain: _Chain) -> None:
     builder = Builder(graph, last.name)
     source = chain.reshape.inputs[0]
     moved, before = source, chain.reshape.outputs[0]
+    taken = _takes(chain.nodes[0])
+    dims = source.shape[:-1] if taken else source.shape
     for node in chain.nodes:
         operands = [moved if t is before else None if t.is_empty() else t for t in node.inputs]
+        attrs = {"axis": len(dims)} if taken and before is chain.reshape.outputs[0] else node.attrs
         before = node.outputs[0]
-        moved = builder.op(node.op, *operands, dtype=before.dtype, shape=source.shape, **node.attrs)
-    shape = chain.reshape.inputs[1:]
+        moved = builder.op(node.op, *operands, dtype=before.dtype, shape=dims, **attrs)
+    shape = [builder.const([-1])] if taken else chain.reshape.inputs[1:]
     flat = builder.op(chain.reshape.op, moved, *shape, dtype=last.dtype, shape=last.shape, **chain.reshape.attrs)
     graph.replace_all_uses(last, flat)

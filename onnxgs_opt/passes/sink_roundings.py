@@ -11,8 +11,13 @@ from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import ARITHMETIC, ORDERED, ROUNDS, operator
 
-LAYOUTS = ORDERED | {"Gather", "Slice", "Transpose"}
-"""What takes or moves elements of one tensor; of Gathers those at fixed places."""
+MIXES = frozenset(("Gather", "Slice", "Transpose"))
+"""What takes or moves elements of one tensor, of Gathers those at fixed places.
+
+Where there are only ORDERED ones, coordinates are found as they are.
+"""
+
+LAYOUTS = ORDERED | MIXES
 
 MOST_NODES = 16
 """Operators on whole numbers between the roundings and one layout."""
@@ -36,7 +41,10 @@ class SinkRoundings:
 
 def _sink(graph: Graph) -> bool:
     changed = False
-    for node in graph.topological():
+    nodes = list(graph.topological())
+    if not any(operator(node) in MIXES and _lays_out(node) and _cone(_laid_out(node)) for node in nodes):
+        return False
+    for node in nodes:
         cone = _cone(node.inputs[0]) if _lays_out(node) else None
         if cone:
             _move(graph, node, cone)
@@ -48,6 +56,14 @@ def _lays_out(node: Node) -> bool:
     if operator(node) not in LAYOUTS or len(node.outputs) != 1:
         return False
     return operator(node) != "Gather" or isinstance(node.inputs[1], Constant)
+
+
+def _laid_out(node: Node) -> Tensor:
+    """What a layout operator, and those before it, lay out."""
+    tensor = node.inputs[0]
+    while len(tensor.inputs) == 1 and _lays_out(tensor.inputs[0]):
+        tensor = tensor.inputs[0].inputs[0]
+    return tensor
 
 
 def _kind(tensor: Tensor) -> str:

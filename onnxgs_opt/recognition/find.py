@@ -10,10 +10,10 @@ from onnxgs_opt.recognition.grid_sample import has_grid_samples
 from onnxgs_opt.recognition.known_proofs import Proofs
 from onnxgs_opt.recognition.lifting.dynamic_dims import Box
 from onnxgs_opt.recognition.resizes import may_hold_resizes
-from onnxgs_opt.recognition.search import BOUND, PLACEMENT
+from onnxgs_opt.recognition.search import BOUND
 
-RESHAPES, ROUNDINGS = PASSES["sink-reshapes"], PASSES["sink-roundings"]
-CLEAN = (PASSES["eliminate-common-subexpressions"], PASSES["eliminate-dead"])
+MOVES = (PASSES["sink-reshapes"], PASSES["sink-roundings"])
+RELOOK = (*MOVES, PASSES["eliminate-common-subexpressions"], PASSES["eliminate-dead"])
 
 
 def canonical(start: Graph) -> tuple[Graph, bool]:
@@ -41,10 +41,9 @@ def surveyed(
     if all(miss.code == BOUND for miss in found.near_misses):  # what took too long takes as long again
         return graph, found
     other = graph.copy()
-    unplaced = any(miss.code == PLACEMENT for miss in found.near_misses)
-    if not any([moving.run(other) for moving in (RESHAPES, ROUNDINGS)[: 1 + unplaced]]):  # each of them
+    if not any([moving.run(other) for moving in MOVES]):  # each of them
         return graph, found
-    for following in CLEAN:
+    for following in RELOOK[len(MOVES) :]:
         following.run(other)
     more = survey(other, has_sums, ranges, stated, proofs)
     return (other, more) if more.understood > found.understood else (graph, found)

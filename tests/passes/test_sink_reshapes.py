@@ -18,8 +18,8 @@ MODEL = (
 <ir_version: 8, opset_import: ["" : 17]>
 g (float[BATCH,H,W,3] image, float[BATCH,POINTS,2] grid) => (float[BATCH,POINTS,3] out)
 <int64 first = {0}, int64 second = {1}, int64[1] whole = {-1}, int64[1] k0 = {0}, int64[1] k1 = {1}, int64[1] k2 = {2},
- int64[1] k3 = {3}, float one = {1}, float zero = {0}, float half = {0.5}, int64[2] table = {-1, 3}, int64 izero = {0},
- int64 ione = {1}>
+ int64[1] k3 = {3}, float one = {1}, float zero = {0}, float half = {0.5}, int64[2] table = {-1, 3},
+ int64[2] pairs = {-1, 2}, int64 izero = {0}, int64 ione = {1}>
 {
   imagesizes = Shape(image)
   h = Slice(imagesizes, k1, k2)
@@ -105,7 +105,20 @@ OUT = """
   outsizes = Concat<axis=0>(gridsizes, threes)
   out = Reshape(abcd, outsizes)
 """
-FORMS = {"scaled after it is flattened": AFTER, "clamped after it is flattened": CLAMPED}
+TAKEN_LAST = """
+  rows = Reshape(grid, pairs)
+  fx = Gather<axis=1>(rows, first)
+  fy = Gather<axis=1>(rows, second)
+  lx = Max(fx, zero)
+  ly = Max(fy, zero)
+  x = Min(lx, xl)
+  y = Min(ly, yl)
+"""
+FORMS = {
+    "scaled after it is flattened": AFTER,
+    "clamped after it is flattened": CLAMPED,
+    "taken after it is flattened": TAKEN_LAST.replace("rows", "points"),
+}
 MUTANTS = (
     ("starts0 = Mul(numbers, plane)", "starts0 = Mul(numbers, w)"),
     ("rb = Mul(yb, w)", "rb = Mul(yb, h)"),
@@ -160,8 +173,8 @@ def test_an_axis_of_all_points_is_split_where_the_output_has_more() -> None:
     source = model(AFTER, TWO_AXES)
     for node in source.graph.node:
         node.ClearField("name")  # the text has none then
-    merged = "  ex = Reshape(gx, pairs)\n  ey = Reshape(gy, pairs)\n  gu = Sin(ex)\n  gv = Sin(ey)\n"
-    text = onnx.printer.to_text(source).replace("int64 izero", "int64[2] pairs = {2, 20}, int64 izero")
+    merged = "  ex = Reshape(gx, apart)\n  ey = Reshape(gy, apart)\n  gu = Sin(ex)\n  gv = Sin(ey)\n"
+    text = onnx.printer.to_text(source).replace("int64 izero", "int64[2] apart = {2, 20}, int64 izero")
     text = text.replace("   fx = Reshape (gx", merged + "   fx = Reshape (gu").replace(
         "fy = Reshape (gy", "fy = Reshape (gv"
     )
@@ -175,8 +188,8 @@ def test_an_axis_of_all_points_is_split_where_the_output_has_more() -> None:
 @each_size
 @pytest.mark.parametrize("change", MUTANTS, ids=lambda c: c[1][:24])
 def test_its_mutants_are_none(sizes: dict[str, str], change: tuple[str, str]) -> None:
-    """Of one form and the other in turn."""
-    pixels = [*FORMS.values()][(MUTANTS.index(change) + ("n" in sizes.values())) % 2]
+    """Of each form in turn."""
+    pixels = [*FORMS.values()][(MUTANTS.index(change) + ("n" in sizes.values())) % len(FORMS)]
     found = find(model(pixels, sizes, change))
     assert not [site for site in found if site.rule == "GSO001"]
 
@@ -191,7 +204,11 @@ MOVED = {
     "{ t = Reshape(a, f) u = Mul(t, s) v = Floor(u) y = Add(v, t) }",
     "Flatten": "<float[1] s = {3}> { t = Flatten<axis=2>(a) u = Mul(t, s) v = Floor(u) y = Add(v, u) }",
 }
+TAKEN = "<float s = {3}, int64[2] f = {-1, N}, int64 k = {1}> "
+TAKEN += "{ t = Reshape(a, f) g = Gather<axis=1>(t, k) u = Mul(g, s) y = Floor(u) }"
+MOVED["one of the last axis"] = TAKEN.replace("N", "5")
 KEPT = {
+    "one of an axis that was cut": TAKEN.replace("N", "3"),
     "no number": "<int64[2] f = {10, 3}> { t = Reshape(a, f) u = Mul(t, b) y = Floor(u) }",
     "known sizes": "<float s = {3}, int64[3] e = {2, 3, 5}, int64[1] f = {-1}> "
     "{ b9 = Expand(b8, e) t = Reshape(b9, f) u = Mul(t, s) y = Floor(u) }",
