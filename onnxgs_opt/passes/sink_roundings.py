@@ -9,9 +9,9 @@ import numpy as np
 from onnxgs_opt.ir import Constant, Node, Tensor
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.ir.operators import ARITHMETIC, ORDERED, ROUNDS, operator
+from onnxgs_opt.ir.operators import ARITHMETIC, ORDERED, PARTS, ROUNDS, operator
 
-MIXES = frozenset(("Gather", "Slice", "Transpose"))
+MIXES = PARTS | {"Transpose"}
 """What takes or moves elements of one tensor, of Gathers those at fixed places.
 
 Where there are only ORDERED ones, coordinates are found as they are.

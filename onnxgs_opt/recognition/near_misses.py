@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import replace
 
+import numpy as np
+
 from onnxgs_opt.diagnostics import Remark
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Scope
@@ -27,6 +29,10 @@ UNKEPT = "an index into what was put into one axis may be any number: nothing ke
 """Told where the rows of an index that has no bounds cannot be told."""
 
 
+NO_NUMBER = "'{}', which tells where it is read, is no number (NaN), and what that is as an integer is not defined"
+"""Told of an index that no input decides: torch's linspace of one step is 0/0 in TorchScript."""
+
+
 NO_IMAGE = "where '{}' is read tells what is read, as of a tensor of one number: it is no image"
 """Told where all that is read at computed places is known from these, {} being what is read."""
 
@@ -46,6 +52,9 @@ def placed(lift: Lift | None, miss: Miss, scope: Scope, output: str) -> Miss:
         miss = replace(miss, condition=told, reported=UNSIZED, about=None) if told else miss
     if lift is not None and miss.code == "GSO111" and lift.levels and not lift.images:
         return replace(miss, condition=NO_IMAGE.format(next(reversed(lift.levels))), reported="GSO112")
+    undefined = next(_undefined(lift), None) if lift is not None else None
+    if undefined is not None:
+        return replace(miss, condition=NO_NUMBER.format(undefined), reported="GSO109", about=None, like="")
     if lift is None or miss.about is None:
         return miss
     about, miss = miss.about, replace(miss, condition=miss.condition + _rounded_up(lift, miss))
@@ -61,6 +70,15 @@ def placed(lift: Lift | None, miss: Miss, scope: Scope, output: str) -> Miss:
     if miss.condition == MIXED and operator(nodes[0]) in MOVES:
         return replace(miss, condition=PAST_A_ROW, node=nodes[0].name)
     return replace(miss, node=nodes[0].name)
+
+
+def _undefined(lift: Lift) -> Iterator[str]:
+    """The tables among what tells where reads are that hold something else than finite numbers."""
+    leaves = {leaf for value in lift.values.values() if value.is_read for leaf in value.leaves}
+    for name in sorted({str(leaf.args[0]) for leaf in leaves}):
+        value = lift.facts.get(name, UNKNOWN).value
+        if value is not None and value.dtype.kind == "f" and not np.isfinite(value).all():
+            yield name
 
 
 def _rounded_up(lift: Lift, miss: Miss) -> str:
