@@ -82,9 +82,20 @@ def prove(
     proof = _Proof(algebra, algebra.add(root, affine[0], -fill), kind, known, resolver, domains)
     known_ones = proof.of_several([kind.several]) if kind.several else None
     found = known_ones or proof.of_one_border()
-    if isinstance(found, Match) or kind.axes == 1:
-        return found
-    return proof.of_several() or found
+    if not isinstance(found, Match) and kind.axes > 1:
+        found = proof.of_several() or found
+    return _less_turns(algebra, found) if isinstance(found, Match) else found
+
+
+def _less_turns(algebra: Algebra, match: Match) -> Match:
+    """The same sampler of coordinates that no whole turn of a repeated or mirrored image is added to."""
+
+    def unturned(axis: Axis, turn: int) -> Axis:
+        whole = turn * round(axis.offset.constant / turn) if turn else 0
+        return replace(axis, offset=algebra.sub(axis.offset, algebra.num(whole))) if whole else axis
+
+    along = zip(match.sampler, match.axes, strict=True)
+    return replace(match, axes=tuple(unturned(axis, spec.turns(axis.size)) for spec, axis in along))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from onnxgs_opt.recognition.match import Axis, Match
 from onnxgs_opt.recognition.matcher import outside
 from onnxgs_opt.recognition.periods import reach_of
 from onnxgs_opt.samplers.border import BORDER, PERIODIC, ZEROS, Border
-from onnxgs_opt.samplers.kernel import HALF, Kernel, half_away, half_even
+from onnxgs_opt.samplers.kernel import HALF, Kernel
 from onnxgs_opt.samplers.sampler import AxisSpec, Sampler
 
 FIRST_TAPS = range(-3, 4)
@@ -124,12 +124,6 @@ def _far(steps: Steps) -> tuple[int, bool]:
     return abs(beyond), beyond < 0
 
 
-def _turns(kernel: Kernel, border: Border, size: int) -> int:
-    """How many pixels on a sample is the same; 0 where it never is, or that is not known."""
-    period = 0 if border.period is None or kernel.rounds is half_away else border.period(size)
-    return 2 * period if period % 2 and kernel.rounds is half_even else period
-
-
 def turned_along(
     algebra: Algebra,
     found: Sequence[Coordinate],
@@ -200,8 +194,7 @@ class Turning:
         if affine is None:
             return None
         sampler = tuple(map(AxisSpec, kernels, borders))
-        turns = [_turns(spec.kernel, spec.border, axis.size) for spec, axis in zip(sampler, axes, strict=True)]
-        axes = tuple(replace(axis, turns=own) for axis, own in zip(axes, turns, strict=True))
+        axes = tuple(replace(a, turns=spec.turns(a.size)) for spec, a in zip(sampler, axes, strict=True))
         return Match(sampler, self.image, axes, self.rest, self.sizes, *affine)
 
     def _symbol(self, algebra: Algebra, pixels: Sequence[Mapping[Expr, int] | None], indices: tuple[Expr, ...]) -> Expr:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from onnxgs_opt.samplers.arithmetic import Arithmetic, E
 from onnxgs_opt.samplers.border import ZEROS, Border
 from onnxgs_opt.samplers.coordinates import PIXEL, Coordinates
-from onnxgs_opt.samplers.kernel import LINEAR, Kernel
+from onnxgs_opt.samplers.kernel import LINEAR, Kernel, half_away, half_even
 from onnxgs_opt.samplers.policy import WINDOWS, Window
 
 
@@ -23,6 +23,12 @@ class AxisSpec:
     border: Border = ZEROS
     window: Window = WINDOWS["all"]
     coordinates: Coordinates = PIXEL
+
+    def turns(self, size: int) -> int:
+        """How many pixels on a sample is the same; 0 where it never is, or that is not known."""
+        ends = self.border.period is None or self.window is not WINDOWS["all"] or self.kernel.rounds is half_away
+        period = 0 if ends else self.border.period(size)  # type: ignore[misc]
+        return 2 * period if period % 2 and self.kernel.rounds is half_even else period
 
 
 Sampler: TypeAlias = tuple[AxisSpec, ...]

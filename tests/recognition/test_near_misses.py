@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+import onnx.numpy_helper
 import onnx.parser
 import pytest
 
@@ -118,3 +120,37 @@ def test_an_index_of_rows_that_nothing_keeps_is_told_as_such() -> None:
     assert not found.samplers
     (miss,) = found.near_misses
     assert (miss.code, "may be any number: nothing keeps it inside" in miss.condition) == ("GSO114", True)
+
+
+def test_an_index_that_is_no_number_is_told() -> None:
+    """Torch's linspace of one step is 0/0 in TorchScript, and its batch index that."""
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 17]>
+        g (float[1, 9] lines, float[5] x) => (float[5] out) <float zero = {0}, float last = {8}, int64 one = {1},
+         int64 end = {8}, float item = {0}, int64 nine = {9}, int64[1] flat = {-1}>
+        {
+          k = Cast <to = 7> (item)
+          base = Mul (k, nine)
+          q = Clip (x, zero, last)
+          low = Floor (q)
+          u = Sub (q, low)
+          i = Cast <to = 7> (low)
+          j0 = Add (i, one)
+          j = Min (j0, end)
+          row = Reshape (lines, flat)
+          ia = Add (base, i)
+          ja = Add (base, j)
+          a = Gather (row, ia)
+          b = Gather (row, ja)
+          d = Sub (b, a)
+          e = Mul (d, u)
+          out = Add (a, e)
+        }"""
+    )
+    (item,) = (t for t in model.graph.initializer if t.name == "item")
+    item.CopyFrom(onnx.numpy_helper.from_array(np.array(np.nan, np.float32), "item"))
+    _, found = look(load(model))
+    assert not found.samplers
+    (miss,) = found.near_misses
+    assert miss.code == "GSO109"
+    assert "is no number (NaN)" in miss.condition

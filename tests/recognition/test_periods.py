@@ -252,3 +252,46 @@ def test_what_is_another_function_somewhere_is_none(rule, change):
     whole = text(rule)
     assert whole.count(change[0]) == 1
     assert not find(onnx.parser.parse_model(whole.replace(*change)))
+
+
+REMAINDER = """
+<ir_version: 8, opset_import: ["" : 17]>
+g (float[W] line, float[P] x) => (float[P] out)
+<int64 zero = {0}, int64 one = {1}, float none = {0}>
+{
+  sizes = Shape (line)
+  w = Squeeze (sizes)
+  wf = Cast <to = 1> (w)
+  turns = Div (x, wf)
+  whole = Floor (turns)
+  full = Mul (whole, wf)
+  rest = Sub (x, full)
+  q = Clip (rest, none, wf)
+  low = Floor (q)
+  u = Sub (q, low)
+  i0 = Cast <to = 7> (low)
+  past = Less (i0, w)
+  less = Sub (i0, w)
+  i = Where (past, i0, less)
+  j0 = Add (i, one)
+  more = Less (j0, w)
+  j = Where (more, j0, zero)
+  a = Gather (line, i)
+  b = Gather (line, j)
+  d = Sub (b, a)
+  e = Mul (d, u)
+  out = Add (a, e)
+}
+"""
+
+
+@pytest.mark.parametrize("size", ["9", "w"])
+def test_a_remainder_that_floats_round_up_to_the_size_is_read_as_the_first_pixel(size: str) -> None:
+    """Its coordinate is the remainder, which at no size has a whole turn added."""
+    source = onnx.parser.parse_model(REMAINDER.replace("W]", f"{size}]").replace("P]", "p]"))
+    result = optimize(source, lowering="merged-gather", require_match=1, measure=False)
+    [site] = result.report.sites
+    assert (site.rule, site.policy.border) == ("GSO005", "wrap")
+    feeds = {"line": np.random.default_rng(0).normal(size=9).astype(np.float32)}
+    feeds["x"] = np.array([-1e-9, -0.25, -9, 0, 8, 8.5, 9, 17.75, 26.999998, -31.5], np.float32)
+    np.testing.assert_allclose(run(result.model, feeds), run(source, feeds), rtol=1e-5, atol=1e-5)
