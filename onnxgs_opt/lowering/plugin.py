@@ -93,7 +93,7 @@ class Plugin:
         batch, channels = (image.shape or [None] * 4)[:2]
         element = np.dtype(site.dtype if image.dtype is None else image.dtype)
         kernel = site.kernels[0]
-        result = builder.op(
+        result: Tensor = builder.op(
             name_for(kernel),
             image,
             grid,
@@ -110,7 +110,7 @@ class Plugin:
             plugin_version="1",
         )
         declare(builder.graph)
-        return Emitted(in_result_type(builder, site, result))
+        return Emitted(in_result_type(builder, site, result), give_mask(builder, site, result.inputs[0]))
 
 
 def _image(builder: Builder, site: Site) -> Tensor:

@@ -9,7 +9,6 @@ from onnxgs_opt.ir import Node, Tensor
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, emit
-from onnxgs_opt.lowering.base import Emitted
 from onnxgs_opt.lowering.emit.views import emit_output
 from onnxgs_opt.lowering.plugin import give_mask, operator_nodes, read_in_place
 from onnxgs_opt.passes.raise_bilinear import can_raise, raised_nodes
@@ -58,14 +57,6 @@ class LowerBilinear:
             for name in [name for name in NAMES if name not in called]:
                 graph.drop_function(DOMAIN, name)
         return changed
-
-
-def own_mask(builder: Builder, site: Site, lowering: str, emitted: Emitted) -> Tensor | None:
-    """The mask that a site has from what was just written for it; None where it gives none."""
-    if lowering != RAISED:
-        return emitted.mask
-    node = next(node for node in operator_nodes(builder.graph) if node.name.startswith(builder.prefix))
-    return give_mask(builder, site, node)
 
 
 def replace_mask(part: Graph, site: Site, mask: Tensor | None) -> bool:

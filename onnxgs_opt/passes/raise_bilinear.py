@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.builder import Builder
@@ -43,7 +43,7 @@ class RaiseBilinear:
                 continue
             part = graph.at(site.body)
             builder = Builder(part, prefix_of(site))
-            samples = emit(Plugin(), builder, site).samples
+            samples = emit(Plugin(), builder, replace(site, mask=None)).samples  # whichever lowering it gets gives one
             output = part.tensor(site.output)
             part.stand_in(output, emit_output(builder, site, samples))
             changed = True

@@ -15,7 +15,7 @@ from onnxgs_opt.ir.operators import SIZES, operator
 from onnxgs_opt.lowering import Lowering, emit
 from onnxgs_opt.lowering.emit.views import emit_output
 from onnxgs_opt.passes.infer_shapes import InferShapes
-from onnxgs_opt.passes.lower_bilinear import own_mask, replace_mask
+from onnxgs_opt.passes.lower_bilinear import replace_mask
 from onnxgs_opt.recognition.fixed_values import is_fixed
 from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
 from onnxgs_opt.samplers.site import AnySite, Site
@@ -102,7 +102,7 @@ def lowered_cone(cone: ModelProto, site: Site, lowering: Lowering) -> ModelProto
     InferShapes().run(graph)  # the types of what it computes, which the lowered model has too
     builder = Builder(graph, site.id)
     emitted = emit(lowering, builder, site)
-    replace_mask(graph, site, own_mask(builder, site, lowering.name, emitted))
+    replace_mask(graph, site, emitted.mask)
     graph.replace_all_uses(graph.tensor(site.output), emit_output(builder, site, emitted.samples))
     graph.remove_dead()
     return graph.to_proto()
