@@ -143,7 +143,7 @@ def _distance(sizes: Sequence[int | None], others: Sequence[int], least: Sequenc
 
 # -- measured here ----------------------------------------------------------------------------------
 
-VERSION = 6
+VERSION = 7
 """Raised when lowerings write something else or are run otherwise, which makes earlier measurements void."""
 
 
@@ -159,24 +159,26 @@ class Tuning:
 
 @dataclass(frozen=True)
 class Cache:
-    """A folder with a file for each signature that was measured on a target; without a folder it holds nothing."""
+    """A folder with a file for each signature that was measured on a target; without a folder it holds nothing.
+
+    What was measured of calls from `least_s` seconds on is kept apart for each such bound: of a short call it decides
+    nothing for a run that goes by the record there.
+    """
 
     folder: Path | None
     target: Target
+    least_s: float = 0.0
 
     def _path(self, own: str) -> Path | None:
         if self.folder is None:
             return None
         runtime, tolerances = runtime_of(self.target.runtime), (self.target.atol, self.target.rtol)
         limits = (tolerances, self.target.ops, *sorted(self.target.avoid))
-        key = (own, VERSION, runtime.version(), runtime.name, runtime.device(), *limits)
+        key = (own, VERSION, runtime.version(), runtime.name, runtime.device(), self.least_s, *limits)
         return self.folder / f"{sha256(repr(key).encode()).hexdigest()[:32]}.json"
 
-    def recall(self, own: str, least_ms: float = 0.0) -> Tuning | None:
-        """What an earlier run measured of a signature; a file that is no such record is as none.
-
-        Nor is one whose exported form took less than `least_ms`, which --compare-targets measures for its table alone.
-        """
+    def recall(self, own: str) -> Tuning | None:
+        """What an earlier run measured of a signature; a file that is no such record is as none."""
         path = self._path(own)
         with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
             if path is None:
@@ -184,8 +186,7 @@ class Cache:
             stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             rows = tuple(Measurement(**row) for row in stored.pop("measurements"))
             known = Tuning(**stored, measurements=rows)
-            took = (row.median_ms for row in rows if row.lowering == KEEP and row.median_ms is not None)
-            if known.signature == own and known.lowering in LOWERINGS and next(took, least_ms) >= least_ms:
+            if known.signature == own and known.lowering in LOWERINGS:
                 return replace(known, reason=f"{known.reason} (measured earlier)")
         return None
 

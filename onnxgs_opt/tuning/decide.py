@@ -31,9 +31,6 @@ UNMEASURED = ("plugin",)
 Check = Callable[[AnySite], Callable[[str], Comparison]]
 """From a site to the function that checks one of its lowerings, given by name."""
 
-NEARLY = 0.5
-"""A call of so much of the least time that is timed may have taken longer when it was."""
-
 SPENT = "--time-budget was spent"
 Checks = dict[str, Comparison]
 """What checking a site's lowerings found, by the lowering's name."""
@@ -89,6 +86,10 @@ class Tuner:
         return runtime_of(self.target.runtime).least_call_s if self.least_call_s is None else self.least_call_s
 
     @property
+    def _cache(self) -> Cache:
+        return Cache(self.cache, self.target, self._least_s)
+
+    @property
     def _unmeasured(self) -> tuple[str, ...]:
         return () if self.target.ops else UNMEASURED
 
@@ -102,7 +103,7 @@ class Tuner:
         """What needs no measuring, or cannot be measured."""
         if refusals.keys() >= set(LOWERINGS) - {KEEP}:
             return Tuning(trial.signature, KEEP, "every other form is refused, as -v says", ()), {}
-        known = Cache(self.cache, self.target).recall(trial.signature, 1e3 * NEARLY * self._least_s)
+        known = self._cache.recall(trial.signature)
         if known is not None:
             return known, {}
         why = None
@@ -148,7 +149,7 @@ class Tuner:
         why = f"{reason} on {self.target.runtime}{where}"
         result = Tuning(trial.signature, winner, why, tuple(rows[name] for name in order))
         if len(checks) == len(names):
-            Cache(self.cache, self.target).remember(result)
+            self._cache.remember(result)
         return result, checks
 
     def _chosen(self) -> str:
