@@ -37,7 +37,7 @@ from onnxgs_opt.runtime.tensorrt.engine import Engine
 from onnxgs_opt.runtime.timing import Race
 from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.tuning.plan import Plan, write_plan
-from onnxgs_opt.tuning.propose import checked, propose
+from onnxgs_opt.tuning.propose import checked, propose, timed_after_all
 from onnxgs_opt.tuning.propose import measure as measured
 from onnxgs_opt.validation.check_engine import Task, checked_engine
 from onnxgs_opt.validation.proofs import SiteProofs
@@ -206,13 +206,16 @@ def run(options: Options) -> Result:
         plan = measured(graph, found.sites, plan, job, proofs) if job.may_measure else plan
         plan = checked(found.sites, plan, job, proofs)
     race = None
-    while True:  # ends: each turn keeps more sites as exported
+    while True:  # ends: each turn refuses a form of a site for good
         lowered = _lowered(job, graph, found, plan.lowerings)
         verdict = judge(job, lowered, found, plan, proofs, gates)
         race = verdict.race or race
         if not verdict.keep:
             break
         plan = plan.keeping(verdict.keep)
+        if verdict.race is not None:
+            refuted = [site for site in found.sites if site.id in verdict.keep]
+            plan = timed_after_all(graph, refuted, plan, job, proofs)
     if options.accept is not None and verdict.lets_write:
         options.accept(lowered.to_proto())
     try:

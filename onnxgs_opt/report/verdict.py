@@ -100,14 +100,24 @@ def judge(job: Job, lowered: Graph, found: Survey, plan: Plan, proofs: SiteProof
     if there is not None and not there.is_right:
         return Verdict(keep=dict.fromkeys(lowerings, there.words))
     race = _race(job, lowered, found) if job.may_measure or job.options.is_timed else None
-    if race is not None and job.may_measure and (speed := race.ratio("before", "after")) < CLEAR:
-        reason = f"the whole model ran at {speed:.2f} of its speed with "
-        if slower := {key: reason + name for key, name in lowerings.items() if key not in plan.required}:
-            return Verdict(keep=slower, race=race)
+    if slower := _no_faster(job, plan, race):
+        return Verdict(keep=slower, race=race)
     made = hazards(job, found, lowerings, lowered, proofs.comparisons)
     return gated(
         Verdict("optimised", whole=whole, elsewhere=there, race=race), gates, tuple(gates.remarked(job.name, made))
     )
+
+
+def _no_faster(job: Job, plan: Plan, race: Race | None) -> dict[str, str]:
+    """By id the sites that stay as exported because the whole model is no faster, or may not be, and why."""
+    free = {key: name for key, name in plan.lowerings.items() if key not in plan.required}
+    if race is None:
+        unclear = [key for key in free if plan.choices[key].is_unclear]
+        return dict.fromkeys(unclear, "its reads alone are no faster, and the whole model was not timed")
+    speed = race.ratio("before", "after")
+    if not job.may_measure or speed >= CLEAR:
+        return {}
+    return {key: f"the whole model ran at {speed:.2f} of its speed with {name}" for key, name in free.items()}
 
 
 def gated(verdict: Verdict, gates: Gates, remarked: tuple[Failure, ...]) -> Verdict:

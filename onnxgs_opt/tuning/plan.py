@@ -14,6 +14,7 @@ from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.lowering.keep import KEEP
 from onnxgs_opt.options import AUTO
 from onnxgs_opt.recognition import KINDS
+from onnxgs_opt.runtime.timing import CLEAR
 from onnxgs_opt.samplers.op import is_ours
 from onnxgs_opt.samplers.site import AnySite
 from onnxgs_opt.tuning.database import recorded
@@ -54,6 +55,19 @@ class Choice:
         """Whether the lowering was timed here."""
         return any(row.lowering == self.lowering for row in self.measurements)
 
+    @property
+    def is_unclear(self) -> bool:
+        """Whether only the whole model can tell that it is faster: by itself, the site was not."""
+        return any(row.lowering == self.lowering != KEEP and (row.ratio or 0.0) < CLEAR for row in self.measurements)
+
+    def tried(self) -> Choice:
+        """The same, with the fastest of the forms that were measured where none is clearly faster."""
+        rows = [row for row in self.measurements if row.status == "ok" and row.lowering not in (KEEP, *self.refusals)]
+        if self.lowering != KEEP or not rows:
+            return self
+        best = max(rows, key=lambda row: row.ratio or 0.0)
+        return replace(self, lowering=best.lowering, reason="its reads alone are no faster, the whole model is")
+
     def by_record(self, site: AnySite, target: Target) -> Choice:
         """The one that was fastest in recorded runs and is not refused; as it is where there is none."""
         name, reason = by_record(site, target, self.refusals)
@@ -83,6 +97,10 @@ class Plan:
     def changed(self) -> Plan:
         """The plan with another form for each site that cannot stay as it is."""
         return Plan({name: choice.changed() for name, choice in self.choices.items()})
+
+    def trying(self, names: Sequence[str]) -> Plan:
+        """The plan with a form for some sites that are measured by a part of them: the whole model has to be timed."""
+        return Plan({**self.choices, **{name: self.choices[name].tried() for name in names}})
 
     def keeping(self, reasons: Mapping[str, str]) -> Plan:
         """The plan with some sites left as exported, each with its reason."""

@@ -17,6 +17,9 @@ from onnxgs_opt.tuning.plan import Plan, choose, load_plan, replay
 from onnxgs_opt.tuning.trial import image_sizes
 from onnxgs_opt.validation.proofs import SiteProofs
 
+SUM = "structural"
+"""The kind of sums of reads."""
+
 
 def propose(graph: Graph, found: Survey, job: Job) -> Plan:
     """The forced lowering of every site, the one of a saved plan, or the one that was fastest in recorded runs.
@@ -32,8 +35,10 @@ def propose(graph: Graph, found: Survey, job: Job) -> Plan:
     return Plan(choices).changed() if job.options.lowering == AUTO else Plan(choices)
 
 
-def measure(graph: Graph, sites: Sequence[AnySite], plan: Plan, job: Job, proofs: SiteProofs) -> Plan:
-    """The plan with what measurements choose for every site that is not this tool's own."""
+def measure(
+    graph: Graph, sites: Sequence[AnySite], plan: Plan, job: Job, proofs: SiteProofs, *, short: bool = False
+) -> Plan:
+    """The plan with what measurements choose for every site that is not this tool's own, be its calls `short`."""
     options = job.options
     others = [site for site in sites if not is_ours(site)]
     if not others:
@@ -42,10 +47,24 @@ def measure(graph: Graph, sites: Sequence[AnySite], plan: Plan, job: Job, proofs
     shapes = {**{name: value.shape for name, value in (job.inputs or {}).items()}, **job.shapes}
     how = graph, job.target, proofs.checker, shapes, cache, options.progress, options.seed
     with job.clock.stage("tune"):
-        least = 0.0 if options.compare_targets else None
-        tuner = Tuner(*how, least, job.libraries, options.time_budget)
+        least = 0.0 if options.compare_targets or short else None
+        budget = options.time_budget
+        left = None if budget is None else budget - job.clock.seconds.get("tune", 0.0)
+        tuner = Tuner(*how, least, job.libraries, left)
         choices, _ = tuner.tune(others, plan.choices)
-    return Plan(choices).changed()
+    chosen = Plan(choices).changed()
+    return chosen if chosen.lowerings else chosen.trying([site.id for site in others if site.kind == SUM])
+
+
+def timed_after_all(graph: Graph, sites: Sequence[AnySite], plan: Plan, job: Job, proofs: SiteProofs) -> Plan:
+    """The plan with what is measured of sites whose form by the record made the whole model slower, and was taken back.
+
+    They were too short for it to be worth it; where the record is wrong it is. What cannot be measured is left.
+    """
+    again = [site for site in sites if not plan.choices[site.id].measurements]
+    timed = measure(graph, again, plan, job, proofs, short=True)
+    found = {site.id: timed.choices[site.id] for site in again if timed.choices[site.id].measurements}
+    return checked(again, Plan({**plan.choices, **found}), job, proofs)
 
 
 def checked(sites: Sequence[AnySite], plan: Plan, job: Job, proofs: SiteProofs) -> Plan:

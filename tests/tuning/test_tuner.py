@@ -21,6 +21,7 @@ from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.job import load
 from onnxgs_opt.lowering import LOWERINGS, Target, tolerance_of
 from onnxgs_opt.lowering.keep import KEEP
+from onnxgs_opt.report import verdict
 from onnxgs_opt.report.model import Latency
 from onnxgs_opt.runtime.ort import OnnxRuntime, open_session
 from onnxgs_opt.runtime.timing import Race, SlowError, race, run_within
@@ -34,6 +35,7 @@ from onnxgs_opt.tuning.plan import Choice, choose
 from onnxgs_opt.validation.check import SiteCheck
 from onnxgs_opt.validation.check_gather_sum import check_reads
 from onnxgs_opt.validation.compare import Comparison
+from onnxgs_opt.validation.extract import NotRunnableError
 from tests.fixtures.text import ADDED, WEIGHTS, four
 
 MODELS = Path(__file__).parents[1] / "fixtures/models"
@@ -404,6 +406,47 @@ def test_a_model_that_is_no_faster_is_left_alone(monkeypatch: pytest.MonkeyPatch
     (site,) = report.sites
     assert site.lowering == KEEP
     assert f"{speed:.2f} of its speed with lerp-gather" in site.reason
+
+
+def test_what_the_record_is_wrong_about_is_timed_however_short_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recorded form made the whole model slower: the others are measured, and what wins is taken."""
+    speeds = iter((1.1, 0.5))
+
+    def run(calls: Mapping[str, Any], *given: Any) -> Race:
+        return steady({"row-gather": 0.5, "after": next(speeds) if "after" in calls else 1.0})(calls, *given)
+
+    monkeypatch.setattr(tune, "race", run)
+    monkeypatch.setattr(tune, "RIVAL", 1e9)
+    monkeypatch.setattr(tune.Contest, "kept_s", 0.0)
+    report = optimize(DYNAMIC, shapes={"img": (2, 3, 24, 40)}).report
+    (site,) = report.sites
+    assert (report.status, site.lowering) == ("optimised", "row-gather")
+    assert "measured 2.00 times" in site.reason
+    assert [why for why in site.refusals.values() if "0.91 of its speed" in why]
+
+
+@pytest.mark.parametrize(("seconds", "lowering"), [(0.5, "merged-gather"), (1.0, KEEP)])
+def test_of_a_sum_whose_reads_alone_are_no_faster_the_whole_model_tells(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, lowering: str
+) -> None:
+    monkeypatch.setattr(tune, "race", steady({"merged-gather": 2.0, "after": seconds}))
+    monkeypatch.setattr(tune, "RIVAL", 1e9)
+    (site,) = optimize(sum_of_reads(300_000)).report.sites
+    assert site.lowering == lowering
+    assert ("the whole model is" if lowering != KEEP else "1.00 of its speed with merged-gather") in site.reason
+
+
+def test_a_sum_whose_reads_alone_are_no_faster_stays_where_the_whole_model_is_not_timed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: Any) -> Race:
+        raise NotRunnableError("it does not run alone")
+
+    monkeypatch.setattr(tune, "race", steady({"merged-gather": 2.0}))
+    monkeypatch.setattr(tune, "RIVAL", 1e9)
+    monkeypatch.setattr(verdict, "race_models", fail)
+    (site,) = optimize(sum_of_reads(300_000)).report.sites
+    assert (site.lowering, "was not timed" in site.reason) == (KEEP, True)
 
 
 def test_a_forced_lowering_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
