@@ -18,7 +18,7 @@ def alone(function: Callable[..., Any], *arguments: Any) -> Any:
 
 def measure(case: str, target: str, budget_s: float, rows: list[str], clock: str) -> dict[str, Any]:
     """`bench.measure.measure`, which says on standard error what it has."""
-    _find_cuda()
+    find_cuda()
     from bench.measure import measure as found
 
     return found(case, target, budget_s, _say, rows, clock)
@@ -26,13 +26,13 @@ def measure(case: str, target: str, budget_s: float, rows: list[str], clock: str
 
 def header(target: str, machine: str, command: list[str]) -> dict[str, Any]:
     """`bench.measure.header`."""
-    _find_cuda()
+    find_cuda()
     from bench.measure import header as found
 
     return found(target, machine, command)
 
 
-def _find_cuda() -> None:
+def find_cuda() -> None:
     """Torch, where there is one, loads the CUDA libraries that onnxruntime-gpu then finds."""
     with contextlib.suppress(ImportError):
         import torch  # noqa: F401

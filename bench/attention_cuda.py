@@ -113,13 +113,15 @@ def outputs(model: onnx.ModelProto, feeds: Feeds, library: str | None, providers
     return found
 
 
-def provider_of(model: onnx.ModelProto, feeds: Feeds, library: str, providers: list[str]) -> list[str]:
+def provider_of(
+    model: onnx.ModelProto, feeds: Feeds, library: str, providers: list[str], operator: str = ATTENTION
+) -> list[str]:
     """The providers that ran the operator's nodes."""
     with tempfile.TemporaryDirectory() as folder:
         own = session(model, library, providers, f"{folder}/run")
         own.run(None, feeds)
         events = json.loads(Path(own.end_profiling()).read_text(encoding="utf-8"))
-    ran = [event["args"] for event in events if event.get("args", {}).get("op_name") == ATTENTION]
+    ran = [event["args"] for event in events if event.get("args", {}).get("op_name") == operator]
     return sorted({args["provider"] for args in ran if "provider" in args})
 
 

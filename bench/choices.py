@@ -7,10 +7,11 @@ table into bench/results: the whole model as exported against each form, in turn
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 from onnx import ModelProto
 
@@ -19,11 +20,10 @@ from onnxgs_opt.api import look, optimize
 from onnxgs_opt.errors import OptError
 from onnxgs_opt.job import load
 from onnxgs_opt.lowering import LOWERINGS
+from onnxgs_opt.lowering.keep import KEEP
 from onnxgs_opt.runtime import RUNTIMES
 from onnxgs_opt.runtime.timing import race
 from onnxgs_opt.validation.inputs import ModelInputs
-
-BUDGET_S = 3.0
 
 
 def shapes_at(model: ModelProto, sizes: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
@@ -32,13 +32,14 @@ def shapes_at(model: ModelProto, sizes: Mapping[str, int]) -> dict[str, tuple[in
     return {name: tuple(sizes.get(d.dim_param, d.dim_value) for d in own) for name, own in dims.items()}
 
 
-def measure(path: Path, sizes: Mapping[str, int], target: str) -> dict[str, Any]:
-    """How many times as fast each form is in the whole model, and which of them `auto` took."""
+def measure(path: Path, sizes: Mapping[str, int], forms: Sequence[str], target: str, budget_s: float) -> dict[str, Any]:
+    """How many times as fast each form is in the whole model, and which of them `auto` took; how far that is off."""
     model = onnx.load(path)
     shapes = shapes_at(model, sizes)
     auto = optimize(model, target=target, shapes=shapes)
-    models = {"exported": model}
-    for name in LOWERINGS:
+    changed = auto.report.status == "optimised"
+    models = {"exported": model, **({"auto": auto.model} if changed else {})}
+    for name in forms:
         try:
             found = optimize(model, target=target, shapes=shapes, lowering=name, validate=False)
         except OptError:
@@ -49,11 +50,31 @@ def measure(path: Path, sizes: Mapping[str, int], target: str) -> dict[str, Any]
     inputs = ModelInputs(shapes=shapes, sites=found_there.every_sampler)
     feeds = next(iter(inputs.runs(model))).feeds
     calls = {name: RUNTIMES[target].prepare(own, feeds) for name, own in models.items()}
-    times = race(calls, BUDGET_S)
+    for call in calls.values():
+        call(), call()
+    times = race(calls, budget_s)
     ratios = {name: round(times.ratio("exported", name), 2) for name in models}
-    chosen = "+".join(dict.fromkeys(site.lowering for site in auto.report.sites))
-    lost = round(1 - ratios.get(chosen, 1.0) / max(ratios.values()), 3)
-    return {"model": path.name, "shapes": list(shapes.values()), "ratios": ratios, "auto": chosen, "lost": lost}
+    chosen = "+".join(dict.fromkeys(site.lowering for site in auto.report.sites)) if changed else KEEP
+    lost = round(1 - ratios.get("auto", 1.0) / max(ratios.values()), 3)
+    row = {"model": path.name, "shapes": list(shapes.values()), "ratios": ratios, "auto": chosen, "lost": lost}
+    wanted = RUNTIMES["ort-cpu"].load(model).run(None, feeds)
+    errors = {
+        name: apart(wanted, RUNTIMES[target].load(models[name]).run(None, feeds))
+        for name in ("exported", "auto")
+        if name in models
+    }
+    reasons = [site.reason for site in auto.report.sites]
+    return {**row, "keep_ms": round(times.median_ms("exported"), 4), "errors": errors, "reasons": reasons}
+
+
+def apart(wanted: Sequence[Any], found: Sequence[Any]) -> float:
+    """The largest difference between outputs, of numbers above 1 as a part of them."""
+    worst = 0.0
+    for a, b in zip(wanted, found, strict=True):
+        a, b = np.asarray(a, float), np.asarray(b, float)
+        gap = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0, np.abs(a - b) / np.maximum(np.abs(a), 1))
+        worst = max(worst, float(gap.max(initial=0)))
+    return float(f"{worst:.1e}")
 
 
 def main() -> int:
@@ -61,10 +82,14 @@ def main() -> int:
     parser = arguments("choices", __doc__)
     parser.add_argument("models", nargs="+", type=Path)
     parser.add_argument("--sizes", nargs="+", default=[], metavar="DIM=SIZE")
+    parser.add_argument("--forms", nargs="*", choices=LOWERINGS, default=list(LOWERINGS), help="beside auto; all")
+    parser.add_argument("--budget", type=float, default=3.0, help="seconds for the rounds of a model")
     options = parser.parse_args()
     sizes = {name: int(size) for name, _, size in (pair.partition("=") for pair in options.sizes)}
-    rows = (measure(path, sizes, options.target) for path in options.models)
+    rows = (measure(path, sizes, options.forms, options.target, options.budget) for path in options.models)
     given = " ".join(["MODELS", "--sizes", *options.sizes])
+    if options.forms != list(LOWERINGS):
+        given += " --forms " + " ".join(options.forms)
     return recorded(options, "choices", rows, to_markdown, given)
 
 
@@ -76,13 +101,23 @@ def to_markdown(result: dict[str, Any]) -> str:
         "",
         f"`{run['command']}`; onnxruntime {run['versions']['onnxruntime']}. The whole model as exported / so.",
         "",
-        "| model | auto | its ratio | of the best | all |",
-        "|---|---|---|---|---|",
+        "| model | auto | its ratio | of the best | error | all |",
+        "|---|---|---|---|---|---|",
     ]
     for row in result["choices"]:
-        shown = ", ".join(f"{name} {ratio}" for name, ratio in row["ratios"].items() if name != "exported")
-        own = row["ratios"].get(row["auto"], 1.0)
-        lines.append(f"| {row['model']} | {row['auto']} | {own} | {100 * (1 - row['lost']):.0f} % | {shown} |")
+        shown = ", ".join(
+            f"{name} {ratio}" for name, ratio in row["ratios"].items() if name not in ("exported", "auto")
+        )
+        own = row["ratios"].get("auto", 1.0)
+        cells = [
+            row["model"],
+            row["auto"],
+            str(own),
+            f"{100 * (1 - row['lost']):.0f} %",
+            f"{max(row['errors'].values()):.0e}",
+            shown,
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

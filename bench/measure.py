@@ -129,12 +129,13 @@ def _add_errors(record: dict[str, Any], found: Sequence[Row], inputs: dict[str, 
     for row in found:
         if row.model is None or row.normalised or "does not run" in record[row.name]["note"]:
             continue
-        result = _result(row.model, inputs, target, row.libraries)
+        result = result_of(row.model, inputs, target, row.libraries)
         if reference is None:  # the first row is the exported model
-            reference = result if target == "ort-cpu" else _result(row.model, inputs, "ort-cpu")
+            reference = result if target == "ort-cpu" else result_of(row.model, inputs, "ort-cpu")
         record[row.name][f"error_{kind}"] = float(np.abs(result - reference).max())
 
 
-def _result(model: ModelProto, inputs: dict[str, Any], target: str, libraries: Sequence[str] = ()) -> Any:
+def result_of(model: ModelProto, inputs: dict[str, Any], target: str, libraries: Sequence[str] = ()) -> Any:
+    """The first output of a model in a target."""
     loaded = runtime_of(target).load(model, custom_ops=libraries)
     return loaded.run([model.graph.output[0].name], inputs)[0]

@@ -12,6 +12,7 @@ from typing import Any
 from onnx import ModelProto
 from onnx.helper import make_node, make_tensor_value_info
 
+from bench.alone import find_cuda
 from bench.measure import header
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.runtime import RUNTIMES
@@ -80,6 +81,8 @@ def recorded(
 
     `given` is what the command was given, where that is not for others to read as it stands.
     """
+    if options.target == "ort-cuda":
+        find_cuda()
     command = [f"python -m bench.{options.bench}", *([given] if given else sys.argv[1:])]
     result: dict[str, Any] = {"run": header(options.target, options.machine, command), key: []}
     for row in rows:

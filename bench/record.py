@@ -1,9 +1,9 @@
 """`python -m bench.record RESULT.json...`: put results into the table that `auto` goes by where it cannot measure.
 
-Results of `bench` make a target's record, those of `bench.reads` the sums of reads in it, those of
-`bench.resizes` the resamplings, those of `bench.roi_aligns` RoIAlign by hand, those of `bench.deforms` the deformable
-convolutions, those of `bench.attentions` deformable attention by hand; those of `bench.tensorrt.engines`, in the folder
-tensorrt, add their cases to what is there.
+Results of `bench` make a target's record, those of `bench.reads` the sums of reads in it, those of `bench.kernels` the
+samplers of other kernels, those of `bench.resizes` the resamplings, those of `bench.roi_aligns` RoIAlign by hand, those
+of `bench.deforms` the deformable convolutions, those of `bench.attentions` deformable attention by hand; those of
+`bench.tensorrt.engines`, in the folder tensorrt, add their cases to what is there.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import onnxgs_opt
 from bench.cases import NORMALISED, shape_of
 from onnxgs_opt.lowering import LOWERINGS
+from onnxgs_opt.tuning.database import COORDINATES
 
 TABLE = Path(onnxgs_opt.__file__).parent / "data/recorded.json"
 RUNTIMES = {"ort-cpu": "onnxruntime", "ort-cuda": "onnxruntime-gpu", "openvino": "openvino", "mnn": "MNN"}
@@ -103,8 +104,10 @@ def least(path: Path, table: str, own: tuple[str, ...]) -> dict[str, Any]:
         size = {key: row[key] for key in own}
         if row.get("read_op") == "GridSample":  # what nodes gain has nothing to do with what their spellings do
             size |= {"read_op": "GridSample"}
-        ratios = cases.setdefault(json.dumps(size), size).setdefault("ratios", {})
-        ratios |= {form: min(ratio, ratios.get(form, ratio)) for form, ratio in row["ratios"].items()}
+        case = cases.setdefault(json.dumps(size), size)
+        for key in (key for key in COORDINATES if key in row):
+            ratios = case.setdefault(key, {})
+            ratios |= {form: min(ratio, ratios.get(form, ratio)) for form, ratio in row[key].items()}
     said = {"date": result["run"]["date"], "source": f"bench/results/{path.name}"}
     return {"target": result["run"]["target"], table: [{**case, **said} for case in cases.values()]}
 
@@ -116,6 +119,8 @@ def _record(path: Path) -> dict[str, Any]:
         return least(path, "attentions", ("value", "samples"))
     if path.name.startswith("deforms-"):
         return least(path, "deforms", ("image", "products"))
+    if path.name.startswith("kernels-"):
+        return least(path, "kernels", ("read_op", "image", "points"))
     if path.name.startswith("resizes-"):
         return least(path, "resizes", ("read_op", "image", "elements"))
     if path.name.startswith("roi-aligns-"):

@@ -138,10 +138,12 @@ ONNXGS_BOTH Window window_of(int code) {
     return kTable[code];
 }
 
-// A window within the image leaves nothing to the border: the cheapest serves.
+// A window within the image leaves nothing to the border, and the cheapest serves; but one that is mirrored about its edges
+// rounds what is inside too.
 ONNXGS_BOTH int border_of(const Codes& codes) {
     Window window = window_of(codes.window);
-    return window.bounded && window.lo >= 0 && window.hi < 0 ? kBorder : codes.border;
+    bool within = window.bounded && window.lo >= 0 && window.hi < 0;
+    return within && codes.border != kReflectEdges ? kBorder : codes.border;
 }
 
 ONNXGS_BOTH Axis axis_of(int size, const Codes& codes) {

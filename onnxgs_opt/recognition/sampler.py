@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.lowering import LOWERINGS, Target, refusal_of
 from onnxgs_opt.recognition.kind import Record, digest_of
+from onnxgs_opt.samplers.kernel import KERNELS
 from onnxgs_opt.samplers.site import BILINEAR, Site
 from onnxgs_opt.samplers.view import Layout, by
 
@@ -38,14 +39,21 @@ class Sampler:
         return " ".join(words)
 
     def record(self, site: Site) -> Record:
-        """Channels and the number of points."""
-        return Record("cases", (site.channels, site.points), "" if site.kernels == BILINEAR else site.interpolation)
+        """Channels and the number of points; other kernels than the bilinear one have cases of their own."""
+        sizes = site.channels, site.points
+        return Record("cases", sizes) if site.kernels == BILINEAR else Record("kernels", sizes, _family(site))
 
     def operands(self, site: Site) -> tuple[str, str | tuple[str, ...]]:
         """The image, and the grid where the model has one."""
         if site.grid is not None:
             return site.image.tensor, site.grid.tensor
         return site.image.tensor, site.coordinate_tensors
+
+
+def _family(site: Site) -> str:
+    """The kernels whose samplers cost alike: how halves are rounded, and the parameter of a cubic one, cost nothing."""
+    words = {"nearest" if KERNELS[name].taps == 1 else name.partition("(")[0] for name in site.kernels}
+    return f"{' x '.join(sorted(words))} {len(site.kernels)}-D"
 
 
 def _coordinates(site: Site) -> str:

@@ -26,6 +26,9 @@ from onnxgs_opt.tuning.measurement import Measurement
 GAIN = 1.05
 """A recorded ratio below this is not worth a change on a machine where it cannot be measured."""
 
+OF_KERNELS = 1.2
+"""The same of samplers that are no bilinear ones: what spellings gain that are not on record is up to a fifth less."""
+
 LOSS = 0.9
 """A lowering counts only where its recorded ratios, for scattered and for smooth coordinates, are at least this."""
 
@@ -58,7 +61,7 @@ def recorded(site: AnySite, runtime: str, refusals: Mapping[str, str]) -> tuple[
     case = min(cases, key=lambda case: _distance(own.sizes, table.sizes(case), table.least))
     case = case if leaves else _beside(case, site)
     gains = {name: _gain(case, name, 0.0 if leaves else LOSS) for name in case["ratios"] if name not in refusals}
-    possible = {name: gain for name, gain in gains.items() if leaves or gain >= GAIN}
+    possible = {name: gain for name, gain in gains.items() if leaves or gain >= table.gain}
     size = by(case[table.shape])
     where = f"{record['runtime']} on {record['machine']}, {case.get('date', record['date'])}"
     source = f"by our benchmark at {size} ({where}), not timed here"
@@ -105,6 +108,7 @@ class _Table(NamedTuple):
     """How to read the cases of a table: the key of the shape that reasons name, the sizes, whether lowerings differ.
 
     `words` are what it has cases of. A dynamic size is taken to be at least the one of `least`, where there are any.
+    `gain` is the least ratio that is worth a change.
     """
 
     shape: str
@@ -112,11 +116,15 @@ class _Table(NamedTuple):
     has_choice: bool
     words: str = ""
     least: tuple[int, ...] = ()
+    gain: float = GAIN
 
 
 _TABLES = {
     "cases": _Table(
         "image", lambda case: (case["image"][1], case["image"][0] * prod(case["points"])), True, "samplers", (1, 4096)
+    ),
+    "kernels": _Table(
+        "image", lambda case: (case["image"][1], prod(case["points"])), True, "samplers", (1, 4096), OF_KERNELS
     ),
     "resizes": _Table("image", lambda case: (case["elements"],), True, "resamplings"),
     "boxes": _Table(

@@ -10,6 +10,7 @@ import onnxruntime as ort
 import pytest
 
 from tests.native import ops
+from tests.native.devices import check_on_both, every_attribute
 from tests.native.sampling import Case, other_kernels
 
 ON_DEVICE = shutil.which("nvidia-smi") is not None and "CUDAExecutionProvider" in ort.get_available_providers()
@@ -42,3 +43,16 @@ def test_a_device_computes_what_the_body_does(library: Path) -> None:
     cases = [Case((2, 3, 7, 4, 5, 9), "zeros", "interior"), Case((1, 1, 90, 70, 80, 60), "border", "reach")]
     for case in (*cases, *other_kernels()):
         ops.check(library, case, providers=("CUDAExecutionProvider", *ops.CPU))
+
+
+def test_every_attribute_has_cases() -> None:
+    """The processor against itself: what is left of these cases where there is no device."""
+    cases = list(every_attribute())
+    assert len({(case.kernel, case.border, case.window, case.coordinates) for case in cases}) == len(cases) == 936
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not ON_DEVICE, reason="needs onnxruntime's CUDA provider and a GPU")
+def test_a_device_computes_what_the_processor_does(library: Path) -> None:
+    for case in every_attribute():
+        check_on_both(library, case)

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.native.sampling import Case, Library, cases, check
+from onnxgs_opt.samplers.op import COORDINATE_CODES
+from tests.native import ops
+from tests.native.sampling import Case, Library, cases, check, inputs
 from tests.native.test_attention import CASES as ATTENTION
 from tests.native.test_attention import TYPES, assert_true, feeds_of
 
@@ -42,6 +44,17 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Library:
 @pytest.mark.parametrize("case", list(cases()), ids=str)
 def test_on_the_host(host: Library, case: Case) -> None:
     check(host, case)
+
+
+@pytest.mark.parametrize("unit", COORDINATE_CODES)
+def test_points_inside_of_an_image_mirrored_about_its_edges_are_rounded_as_on_processors(
+    host: Library, library: Path, unit: str
+) -> None:
+    """To and from the edge, which is half a pixel outside, although no window lets a point be mirrored."""
+    case = Case((2, 13, 9, 13, 33, 35), "reflect-edges", "interior-open-low", unit, "NHWC")
+    image, grid = inputs(case, np.random.default_rng(0))
+    wanted, _ = ops.session(library, ops.model(case)).run(None, {"image": image, "grid": grid})
+    np.testing.assert_allclose(host(case, image, grid), wanted, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", TYPES)

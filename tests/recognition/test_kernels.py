@@ -15,7 +15,6 @@ from onnxgs_opt.lowering import LOWERINGS
 from onnxgs_opt.lowering.blocked_gather import BlockedGather
 from onnxgs_opt.runtime.ort import open_session
 from tests.campaigns.soundness.kernels import judge
-from tests.fixtures import kernels
 from tests.fixtures.kernels import CHANNELS, POINTS, TAPS, Spelling, build, mutants, spellings
 
 AS_GRID_SAMPLE = {
@@ -161,8 +160,7 @@ IN_BLOCKS = [
 def test_blocks_of_points_are_equal(spelling: Spelling, channels: int, monkeypatch) -> None:
     """Of many channels the points have to be a known number: 360 here."""
     monkeypatch.setitem(LOWERINGS, "blocked-gather", BlockedGather(elements=10 * 16))
-    monkeypatch.setattr(kernels, "CHANNELS", channels)
-    assert judge(spelling, "blocked-gather") == "found"
+    assert judge(replace(spelling, channels=channels), "blocked-gather") == "found"
 
 
 def test_blocks_of_one_pixel_are_not_written() -> None:

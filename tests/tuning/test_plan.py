@@ -30,7 +30,7 @@ MODEL = Path(__file__).parents[1] / "fixtures/models/masked_interior.ts17.dyn.on
 def test_what_is_recorded_decides_where_nothing_is_measured() -> None:
     graph, site = graph_and_site(Case(channels=1, image=(1080, 1920), samples=(1080, 1920), batch=1))
     (choice,) = choose([replace(site, reads=("Gather_1",))], Target(graph.opset), "auto").values()
-    assert choice.lowering == "lerp-gather"
+    assert choice.lowering == "blocked-gather"
     assert "not timed here" in choice.reason
     assert "20" in choice.reason  # the date
 
@@ -40,7 +40,8 @@ def test_the_nearest_case_counts() -> None:
     assert recorded(wide, "ort-cpu", {})[0] == "blocked-gather"
     assert recorded(wide, "ort-cpu", {"blocked-gather": "no"})[0] == "merged-gather"
     _, narrow = graph_and_site(Case(channels=1, batch=1, image=(1080, 1920), samples=(1080, 1920)))
-    assert recorded(narrow, "ort-cpu", {})[0] == "lerp-gather"
+    assert recorded(narrow, "ort-cpu", {})[0] == "blocked-gather"
+    assert recorded(narrow, "ort-cpu", {"blocked-gather": "no"})[0] == "lerp-gather"
 
 
 def test_small_samplers_have_records_of_their_own_and_a_dynamic_size_is_not_taken_for_small() -> None:
@@ -49,7 +50,7 @@ def test_small_samplers_have_records_of_their_own_and_a_dynamic_size_is_not_take
     name, reason = recorded(site, "ort-cpu", {"grid-sample": "no"})
     assert (name, "1x3x8x8" in reason) == ("roi-align", True)
     name, reason = recorded(replace(site, sample_size=(None, None)), "ort-cpu", {"grid-sample": "no"})
-    assert (name, "1x1x1080x1920" in reason) == ("lerp-gather", True)
+    assert (name, "1x3x1080x1920" in reason) == ("blocked-gather", True)
 
 
 def test_normalised_coordinates_have_records_of_their_own_where_there_are_any() -> None:
@@ -58,6 +59,29 @@ def test_normalised_coordinates_have_records_of_their_own_where_there_are_any() 
     normalised = replace(site, coordinates="normalised", align_corners=False)
     assert recorded(normalised, "ort-cpu", {})[0] == "grid-sample"
     assert recorded(normalised, "openvino", {}) == recorded(site, "openvino", {})
+
+
+@pytest.mark.parametrize(
+    ("target", "kernels", "refused", "name"),
+    [
+        ("ort-cpu", ("cubic", "cubic"), "grid-sample", "blocked-gather"),
+        ("ort-cpu", ("cubic(-1/2)", "cubic(-1/2)"), "grid-sample", "blocked-gather"),
+        ("ort-cpu", ("linear",) * 3, "", "blocked-gather"),
+        ("ort-cuda", ("linear",) * 3, "", "grid-sample"),
+        ("ort-cuda", ("cubic", "cubic"), "", "grid-sample"),
+        *((target, ("nearest-even",) * axes, "", KEEP) for target in ("ort-cpu", "ort-cuda") for axes in (2, 3)),
+        *((target, ("linear",), "", KEEP) for target in ("ort-cpu", "ort-cuda")),
+        ("ort-cpu", ("linear", "nearest"), "", KEEP),
+    ],
+)
+def test_other_kernels_have_records_of_their_own(
+    target: str, kernels: tuple[str, ...], refused: str, name: str
+) -> None:
+    """Of a single pixel, and of two along one axis, no form is faster whatever the spelling."""
+    _, site = graph_and_site(Case(channels=3, batch=1, image=(540, 960), samples=(540, 960)))
+    found, reason = recorded(replace(site, kernels=kernels), target, {refused: "no", "plugin": "no library"})
+    assert found == name
+    assert "2026-11-30" in reason or "nothing is recorded for linear x nearest 2-D samplers" in reason
 
 
 def test_no_record_is_no_change() -> None:

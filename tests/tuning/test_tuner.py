@@ -400,12 +400,12 @@ def test_every_input_has_the_users_size(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize(("seconds", "speed"), [(1.1, 0.91), (1.0, 1.0), (0.99, 1.01)])
 def test_a_model_that_is_no_faster_is_left_alone(monkeypatch: pytest.MonkeyPatch, seconds: float, speed: float) -> None:
-    monkeypatch.setattr(tune, "race", steady({"lerp-gather": 0.5, "before": 1.0, "after": seconds}))
+    monkeypatch.setattr(tune, "race", steady({"blocked-gather": 0.5, "before": 1.0, "after": seconds}))
     report = optimize(DYNAMIC).report
     assert report.status == "nothing-to-do"
     (site,) = report.sites
     assert site.lowering == KEEP
-    assert f"{speed:.2f} of its speed with lerp-gather" in site.reason
+    assert f"{speed:.2f} of its speed with blocked-gather" in site.reason
 
 
 def test_what_the_record_is_wrong_about_is_timed_however_short_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
