@@ -71,6 +71,15 @@ def test_a_baseline_knows_what_was_there(capsys: pytest.CaptureFixture[str]) -> 
     assert {failure["place"] for failure in report["failures"]} == {site["id"] for site in report["sites"]}
 
 
+@pytest.mark.parametrize("asked", [[], ["--fail-on", "GSO207"]], ids=["passed", "failed"])
+def test_a_baseline_knows_what_lowering_brings(capsys: pytest.CaptureFixture[str], asked: list[str]) -> None:
+    """Whether the run that wrote it passed, or failed for the very hazard."""
+    assert cli.main(["found.onnx", "out.onnx", *FAST, *asked, "--report", "known.json"]) == bool(asked)
+    capsys.readouterr()
+    code, report = run(capsys, "found.onnx", "new.onnx", *FAST, "--fail-on", "GSO207", "--baseline", "known.json")
+    assert (code, report["failures"]) == (0, [])
+
+
 def test_a_baseline_of_many_models(capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copy(FOUND, "other.onnx")
     _, document = run(capsys, "found.onnx", "other.onnx", "--check")

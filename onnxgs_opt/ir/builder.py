@@ -29,6 +29,8 @@ _ZERO_IS_ZERO_SINCE = 14
 """Reshape's allowzero: a 0 among the dims, which may be computed, is no longer "as before"."""
 _SPLIT_INPUT_SINCE = 13
 _INTEGER_MIN_MAX_SINCE = 12
+_END = 2**31 - 1
+"""For Slice: to the end of an axis, however long."""
 
 
 class Builder:
@@ -184,7 +186,7 @@ class Builder:
             return self.op(op_type, t, axes=axes, **attrs)
         return self.op(op_type, t, self.const(axes, np.int64), **attrs)
 
-    def slice(self, t: gs.Tensor, axis: int, start: Dim, stop: int) -> gs.Tensor:
+    def slice(self, t: gs.Tensor, axis: int, start: Dim, stop: int = _END) -> gs.Tensor:
         """Elements ``start`` to ``stop`` (exclusive) of one axis; ``t`` itself when that is all of it."""
         if not isinstance(start, int):
             ends, axes = (self.const([value], np.int64) for value in (stop, axis))

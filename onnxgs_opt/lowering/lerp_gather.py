@@ -16,9 +16,6 @@ from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.runtime.target import Target
 from onnxgs_opt.samplers.site import Site
 
-END = 2**31 - 1
-"""For Slice: to the end."""
-
 THREADS = 2
 """Threads that can read a single plane at once, each from a copy of its own."""
 
@@ -46,7 +43,7 @@ class LerpGather:
     def emit(self, builder: Builder, site: Site) -> Emitted:
         """Write the sampler; see `Lowering.emit`."""
         image = emit_view(builder, site.image)
-        cells = emit_cells(builder, site, (builder.dim(image, 2), builder.dim(image, 3)))
+        cells = emit_cells(builder, site, image)
         write = _single_plane if (site.batch, site.channels) == (1, 1) else _planes
         return Emitted(write(builder, site, image, cells), cells.mask)
 
@@ -70,10 +67,10 @@ def _single_plane(builder: Builder, site: Site, image: Tensor, cells: Cells) -> 
 
 def _planes(builder: Builder, site: Site, image: Tensor, cells: Cells) -> Tensor:
     index = spread(builder, site, image, cells.index)
-    rows = [emit_planes(builder, t) for t in (image, builder.slice(image, 2, cells.next_row, END))]
+    rows = [emit_planes(builder, t) for t in (image, builder.slice(image, 2, cells.next_row))]
     mixed = []
     for row in rows:
-        pair = (row, builder.slice(row, 2, cells.right, END))
+        pair = (row, builder.slice(row, 2, cells.right))
         left, right = (_read(builder, site, t, index, cells) for t in pair)
         mixed.append(_mix(builder, site, (left, right), cells.columns))
     return _mix(builder, site, (mixed[0], mixed[1]), cells.rows)

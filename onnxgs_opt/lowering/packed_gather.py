@@ -13,9 +13,6 @@ from onnxgs_opt.lowering.emit.views import emit_view
 from onnxgs_opt.runtime.target import Target
 from onnxgs_opt.samplers.site import Site
 
-END = 2**31 - 1
-"""For Slice: to the end."""
-
 
 @dataclass(frozen=True)
 class PackedGather:
@@ -38,12 +35,12 @@ class PackedGather:
     def emit(self, builder: Builder, site: Site) -> Emitted:
         """Write the sampler; see `Lowering.emit`."""
         image = emit_view(builder, site.image)
-        cells = emit_cells(builder, site, (builder.dim(image, 2), builder.dim(image, 3)))
+        cells = emit_cells(builder, site, image)
         width, channels = cast(int, site.image_size[1]), cast(int, site.channels)
         rows = emit_rows(builder, image)
         steps = (0, 1, width, width + 1)
         last = steps[-1]
-        shifted = [builder.slice(rows, 0, step, step - last if step < last else END) for step in steps]
+        shifted = [*(builder.slice(rows, 0, step, step - last) for step in steps[:-1]), builder.slice(rows, 0, last)]
         packed = builder.concat(shifted, 1)
         read = builder.op("Gather", packed, emit_points(builder, site, image, cells), axis=0)
         corners = builder.split(in_result_type(builder, site, read), 3, [channels] * 4)

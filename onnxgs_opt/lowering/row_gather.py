@@ -27,7 +27,7 @@ class RowGather:
     def emit(self, builder: Builder, site: Site) -> Emitted:
         """Write the sampler; see `Lowering.emit`."""
         image = emit_view(builder, site.image)
-        cells = emit_cells(builder, site, (builder.dim(image, 2), builder.dim(image, 3)))
+        cells = emit_cells(builder, site, image)
         rows, first = emit_rows(builder, image), emit_points(builder, site, image, cells)
         below = builder.op("Add", first, cells.down)
         corners = (first, builder.op("Add", first, cells.right), below, builder.op("Add", below, cells.right))

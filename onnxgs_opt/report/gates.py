@@ -111,6 +111,8 @@ def _found_in(report: Mapping[str, Any]) -> Iterator[Fingerprint]:
         yield fingerprint(report["input"], site["rule"], site["reads"])
     for remark in (*report["near_misses"], *report["hazards"]):
         yield fingerprint(report["input"], remark["code"], (remark["node"],))
+    for failure in report.get("failures", ()):  # a run that fails for what lowering brings writes no hazard of it
+        yield fingerprint(report["input"], failure["code"], (failure["place"],))
 
 
 def _of_site(gate: Any, site: AnySite) -> Failure:

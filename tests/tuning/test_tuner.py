@@ -271,6 +271,32 @@ def test_a_merged_sum_of_reads_goes_through_the_whole_tool(monkeypatch: pytest.M
     assert [node.op_type for node in result.model.graph.node].count("Gather") == 1
 
 
+@pytest.mark.parametrize(
+    "name", ["attention/listed.ts17.st", "deform_exports/hand.dy18.st", "resizes/bicubic.st", "rois/grid.ts.st"]
+)
+def test_sites_that_are_no_samplers_are_measured_whole(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Every form runs, on inputs that the kind has made for it."""
+    ran: list[str] = []
+
+    def run(calls: Mapping[str, Callable[[], object]], budget_s: float, once: Pace | None = None) -> Race:
+        for form, call in calls.items():
+            call()
+            ran.append(form)
+        return steady({})(calls, budget_s, once)
+
+    monkeypatch.setattr(tune, "race", run)
+    monkeypatch.setattr(tune, "RIVAL", 1e9)
+    graph, found = look(load(MODELS.parent / f"{name}.onnx"))
+    sites, right = found.sites, Comparison("ok")
+    measured = tuner(graph, shapes={}, check=lambda _: lambda _: right)
+    choices, _ = measured.tune(sites, choose(sites, Target(graph.opset), "auto"))
+    for site in sites:
+        forms = [row.lowering for row in choices[site.id].measurements if row.status == "ok"]
+        assert KEEP in forms
+        assert len(forms) > 1
+        assert set(forms) <= set(ran)
+
+
 def test_one_call_that_was_held_up_puts_no_form_out_of_the_race() -> None:
     """Of three forms, two of which took long in their first call, and one of those in its second, too."""
 

@@ -64,12 +64,13 @@ class Cells:
         return tuple(builder.op("Mul", column, row) for row in self.rows for column in self.columns)
 
 
-def emit_cells(builder: Builder, site: Site, sizes: tuple[Dim, Dim]) -> Cells:
-    """Write index and weights for an image of sizes (H, W); the index is as `index_type` has it.
+def emit_cells(builder: Builder, site: Site, image: Tensor) -> Cells:
+    """Write index and weights for image [N, C, H, W]; the index is as `index_type` has it.
 
     The innermost axis stays Wo: onnxruntime takes 15 times as long for [N, Ho, Wo, 1] against a scalar.
     """
     # A Reshape may tell sizes that the file leaves open: they decide the type of the index, to which no int64 is added.
+    sizes = builder.dim(image, 2), builder.dim(image, 3)
     height, width = (own or size for own, size in zip(site.image_size, sizes, strict=True))
     x, y = emit_pixels(builder, site, (height, width), 1)
     across, down = (axis_cell(builder, p, size, site.policy) for p, size in ((x, width), (y, height)))
@@ -109,7 +110,7 @@ class Corners:
 
 def emit_corners(builder: Builder, site: Site, image: Tensor) -> Corners:
     """Write index and weights with the four corners stacked along axis 1."""
-    cells = emit_cells(builder, site, (builder.dim(image, 2), builder.dim(image, 3)))
+    cells = emit_cells(builder, site, image)
     (left, right), (upper, lower) = cells.columns, cells.rows
     stacked = (builder.concat([left, right, left, right], 1), builder.concat([upper, upper, lower, lower], 1))
     index = builder.op("Add", cells.index, emit_steps(builder, (cells.down, cells.right), index_type(site)))

@@ -25,7 +25,7 @@ def _lines(report: Report) -> Iterator[str]:
     if report.exit_code and report.status != "findings":
         yield f"::error file={_property(report.input)},title=onnxgs-opt::{_data(verdict(report))}"
     if report.latency is not None:
-        yield f"the whole model: {speed(report)}"
+        yield f"the whole model: {speed(report.latency)}"
     yield f"onnxgs-opt: {outcome(report)} {verdict(report)}"
 
 

@@ -41,7 +41,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield ""
     yield f"{prose(verdict(report))}. Target {code(report.target)}, onnxgs-opt {report.tool.version}."
     if report.latency is not None:
-        yield from ("", f"The whole model: {prose(speed(report))}.")
+        yield from ("", f"The whole model: {prose(speed(report.latency))}.")
     failed = [(code(f"--{f.gate}"), prose(f.message), code(f.place) if f.place else "") for f in report.failures]
     yield from _section("What failed", ("asked for by", "what", "where"), failed)
     changed = [(name, str(count.before), str(count.after)) for name, count in report.changed]

@@ -17,7 +17,7 @@ def to_notebook(report: Report) -> str:
 def _parts(report: Report) -> Iterator[str]:
     yield f"<p><b>onnxgs-opt: {outcome(report)}</b> {_text(verdict(report))}</p>"
     if report.latency is not None:
-        yield f"<p>The whole model: {_text(speed(report))}</p>"
+        yield f"<p>The whole model: {_text(speed(report.latency))}</p>"
     if report.sites:
         yield "<table><tr><th></th><th>what</th><th>becomes</th><th>why</th></tr>"
         for site in report.sites:

@@ -80,7 +80,7 @@ def _body(report: Report, verbosity: int) -> Iterator[Text | Table]:
             yield from _remark(label, several, verbosity)
     yield from _table(report)
     if report.latency is not None:
-        yield Text(f"the whole model: {speed(report)}", style="bold")
+        yield Text(f"the whole model: {speed(report.latency)}", style="bold")
     yield from _engine(report)
     if verbosity > 0 and report.timings:
         times = ", ".join(f"{printable(stage)} {seconds:.2f} s" for stage, seconds in report.timings.items())

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterator
 
-from onnxgs_opt.report.model import Report, SitePolicy, SiteReport, TargetCheck
+from onnxgs_opt.report.model import Latency, Report, SitePolicy, SiteReport, TargetCheck
 from onnxgs_opt.samplers.border import BESIDE
 from onnxgs_opt.samplers.policy import ATTENTION, DEFORMABLE
 from onnxgs_opt.tuning.measurement import Measurement
@@ -190,11 +190,8 @@ def _findings(report: Report) -> Iterator[str]:
         yield f"--fail-on: {named}{more}; nothing was written"
 
 
-def speed(report: Report) -> str:
-    """How long the whole model takes before and after, in one line; nothing where it was not timed."""
-    times = report.latency
-    if times is None:
-        return ""
+def speed(times: Latency) -> str:
+    """How long the whole model takes before and after, in one line."""
     noise = "" if times.is_clear else ", within the noise"
     return (
         f"{times.before_ms:.3g} ms before, {times.after_ms:.3g} ms after: {times.ratio:.2f} times as fast "

@@ -1,7 +1,7 @@
-"""One engine build, in a process of its own: `python -m onnxgs_opt.engine_worker REQUEST.json RESULT.json`.
+"""One engine build, in a process of its own: `python -m onnxgs_opt.runtime.tensorrt.worker REQUEST.json RESULT.json`.
 
 A builder can end its process without an exception, and TensorRT-RTX wants a library path that is read when a
-process starts. `engine` writes the request and reads the result: {"error", "hint", "exit_code"}, or what was built.
+process starts. `build` writes the request and reads the result: {"error", "hint", "exit_code"}, or what was built.
 """
 
 from __future__ import annotations

@@ -14,10 +14,12 @@ from markdown_it import MarkdownIt
 
 from onnxgs_opt import options
 from onnxgs_opt.diagnostics import CODES
-from onnxgs_opt.report.model import Failure, Report, schema
+from onnxgs_opt.report.model import Failure, Report, TargetCheck, Validation, schema
 from onnxgs_opt.report.rendering import ENDINGS, FORMATS, render
 from onnxgs_opt.report.rendering.markdown import code
+from onnxgs_opt.report.rendering.notebook import to_notebook
 from onnxgs_opt.report.rendering.sarif import uri
+from onnxgs_opt.report.rendering.words import number, verdict
 from tests.report.rendering.samples import FINDING, FULL, NASTY, hostile
 from tests.report.rendering.schemas import sarif_schema
 
@@ -202,3 +204,40 @@ def test_junit_fails_for_what_the_run_fails_for(report: Report, failed: dict[str
 def test_junit_of_hostile_names_holds_them_as_text() -> None:
     tags = {element.tag for element in ET.fromstring(render("junit", hostile())).iter()}
     assert tags == {"testsuites", "testsuite", "properties", "property", "testcase", "failure", "system-out"}
+
+
+def test_a_notebook_has_a_row_a_site_and_a_line_a_near_miss() -> None:
+    html = to_notebook(FULL)
+    assert (
+        "<p>The whole model: 41 ms before, 14 ms after: 2.90 times as fast (2.70 to 3.10; 25 rounds in turn)</p>"
+        in html
+    )
+    assert html.count("<tr><td>") == len(FULL.sites)
+    assert "<td>as it is</td>" in html
+    assert "<p>looks like one: one weight is 2uv: node /Add_3 [GSO101]</p>" in html
+
+
+@pytest.mark.parametrize(
+    ("report", "said"),
+    [
+        (
+            replace(FULL, status="mismatch", validation=Validation("mismatch", reason="it does not load:\nno kernel")),
+            "an internal failure: it does not load:",
+        ),
+        (
+            replace(FULL, validation=replace(FULL.validation, target=TargetCheck("mnn", reason="it ends the process"))),
+            "; not checked on mnn: it ends the process; wrote out.onnx",
+        ),
+        (
+            replace(FULL, validation=replace(FULL.validation, target=TargetCheck("openvino", 0.01, 0.02))),
+            "; on openvino max |error| 0.01, 0.02 of the exported model (GSO209); wrote out.onnx",
+        ),
+        (
+            replace(FULL, validation=replace(FULL.validation, from_double=(1e-6, 1e-6))),
+            f"max |error| {number(2.4e-7)}; wrote out.onnx",
+        ),
+    ],
+    ids=["internal", "not on target", "both off", "as near"],
+)
+def test_the_verdict_says_what_came_of_the_check(report: Report, said: str) -> None:
+    assert said in verdict(report)
