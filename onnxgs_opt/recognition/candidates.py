@@ -25,7 +25,7 @@ Part = tuple[str, str]
 
 def has_reads(nodes: Iterable[Node]) -> bool:
     """Whether any node may read an image; this is cheap, and False for most models."""
-    return any(operator(node) in READS and not _is_lookup(node) for node in nodes)
+    return any(operator(node) in READS and (not _is_lookup(node) or reads_labels(node)) for node in nodes)
 
 
 def _is_lookup(node: Node) -> bool:
@@ -42,6 +42,13 @@ def _is_sample(node: Node, facts: Mapping[str, Fact]) -> bool:
     if str(data.dtype) in NO_PIXELS or index.shape == ():
         return False
     return index.value is None or index.value.size > TAPS
+
+
+def reads_labels(node: Node) -> bool:
+    """Whether a node may read an image of whole numbers, such as classes: it has rows, which shapes have not."""
+    data, index = node.inputs[:2]
+    labels = str(data.dtype) in NO_PIXELS and str(data.dtype) != "bool" and not isinstance(index, Constant)
+    return labels and data.shape is not None and len(data.shape) > 1
 
 
 @dataclass(frozen=True)
@@ -119,7 +126,8 @@ def _sums_blocks(node: Node) -> bool:
 def single_reads(scope: Scope, facts: Mapping[str, Fact]) -> Iterator[Join]:
     """Each read whose index may come from floats, by itself: the pixel that is nearest to a point is one."""
     for node in scope.own:
-        if operator(node) in READS and _is_sample(node, facts) and is_rounded(scope, node.inputs[1].name):
+        reads = operator(node) in READS and (_is_sample(node, facts) or reads_labels(node))
+        if reads and is_rounded(scope, node.inputs[1].name):
             yield Join(node, frozenset((node.outputs[0].name,)), whole=True)
 
 
@@ -170,7 +178,8 @@ def may_hold_sums(graph: Graph) -> bool:
 
 
 def _may_hold_sums(graph: Graph, scopes: dict[str, Scope]) -> bool:
-    if not any(operator(node) in READS and _may_read(node, {}) for node in graph.nodes):
+    reads = [node for node in graph.nodes if operator(node) in READS]
+    if not any(_may_read(node, {}) or (len(node.inputs) > 1 and reads_labels(node)) for node in reads):
         return False
     scope = Scope.at(graph, scopes)
     if any(True for _ in single_reads(scope, {})):

@@ -15,7 +15,7 @@ from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import READS, operator
 from onnxgs_opt.recognition.attention.search import find_attentions
 from onnxgs_opt.recognition.boxes.search import find_roi_aligns
-from onnxgs_opt.recognition.candidates import NO_PIXELS
+from onnxgs_opt.recognition.candidates import NO_PIXELS, reads_labels
 from onnxgs_opt.recognition.deform.search import find_deform_convs
 from onnxgs_opt.recognition.fixed_values import is_fixed
 from onnxgs_opt.recognition.gather_sums import structural_sites, sums_of_fixed_parts
@@ -205,7 +205,7 @@ def _is_vast(scope: Scope, site: Site) -> bool:
 
 def _reads_pixels(node: Node) -> bool:
     """Whether a node may read something else than sizes, which bodies are full of; images may be bytes."""
-    return operator(node) in READS and str(node.inputs[0].dtype) not in NO_PIXELS
+    return operator(node) in READS and (str(node.inputs[0].dtype) not in NO_PIXELS or reads_labels(node))
 
 
 def _unanswered(

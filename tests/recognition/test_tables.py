@@ -86,6 +86,44 @@ def test_an_image_of_bytes_is_sampled():
     assert (report.status, report.validation.status) == ("optimised", "ok")
 
 
+LABELS = """
+<ir_version: 8, opset_import: ["" : 17]>
+sampler (int64[H,W] labels, float[9] x, float[9] y) => (int64[9] out)
+<int64 none = {0}, int64 one = {1}, int64[2] line = {1, -1}, int64[2] sides = {1, 1}, int64[1] k0 = {0}>
+{
+  sizes = Shape(labels)
+  h1, w1 = Split(sizes, sides)
+  h = Squeeze(h1, k0)
+  w = Squeeze(w1, k0)
+  yl = Sub(h, one)
+  xl = Sub(w, one)
+  xr = Round(x)
+  yr = Round(y)
+  xi = Cast<to=7>(xr)
+  yi = Cast<to=7>(yr)
+  xa = Max(xi, none)
+  ya = Max(yi, none)
+  xb = Min(xa, xl)
+  yb = Min(ya, yl)
+  r = Mul(yb, w)
+  i = Add(r, xb)
+  row = Reshape(labels, line)
+  read = Gather<axis=1>(row, i)
+  out = Squeeze(read, k0)
+}
+"""
+
+
+@pytest.mark.parametrize("sizes", ["6,7", "h,w"])
+def test_an_image_of_whole_numbers_is_sampled(sizes):
+    """Classes of pixels, of any number of bytes: what has rows is no shape."""
+    source = onnx.parser.parse_model(LABELS.replace("H,W", sizes))
+    result = optimize(source, lowering="merged-gather", require_match=1, measure=False)
+    [site] = result.report.sites
+    assert (site.rule, site.policy.border) == ("GSO005", "border")
+    assert (result.report.status, result.report.validation.status) == ("optimised", "ok")
+
+
 @pytest.fixture
 def beside(tmp_path):
     """The model with all of its constants in a file beside it."""
