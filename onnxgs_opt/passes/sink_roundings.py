@@ -9,15 +9,12 @@ import numpy as np
 from onnxgs_opt.ir import Constant, Node, Tensor
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.graph import Graph
-from onnxgs_opt.ir.operators import ARITHMETIC, ORDERED, PARTS, ROUNDS, operator
+from onnxgs_opt.ir.operators import ARITHMETIC, ORDERED, PARTS, READS, ROUNDS, operator
 
-MIXES = PARTS | {"Transpose"}
-"""What takes or moves elements of one tensor, of Gathers those at fixed places.
+MIXES = (READS & PARTS) | {"Transpose"}
+"""What takes an item at a fixed place, or turns axes: without them coordinates are found as they are, if at all."""
 
-Where there are only ORDERED ones, coordinates are found as they are.
-"""
-
-LAYOUTS = ORDERED | MIXES
+LAYOUTS = ORDERED | PARTS | MIXES
 
 MOST_NODES = 16
 """Operators on whole numbers between the roundings and one layout."""
