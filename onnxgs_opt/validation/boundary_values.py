@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -74,7 +75,7 @@ def beside_ties(p: Array, rng: np.random.Generator) -> Array:
 
 def _repeated(values: Array, count: int, rng: np.random.Generator) -> Array:
     """The first `count` of the values; where there are fewer, all of them and more at random."""
-    return np.concatenate([values[:count], rng.choice(values, max(0, count - len(values)))]) if count else values[:0]
+    return np.concatenate([values, rng.choice(values, count - len(values))]) if count > len(values) else values[:count]
 
 
 def pixels_of_items(size: int, layout: Layout, rng: np.random.Generator, dtype: Any = np.float32) -> Array:
@@ -83,8 +84,9 @@ def pixels_of_items(size: int, layout: Layout, rng: np.random.Generator, dtype: 
     return np.asarray(np.concatenate([np.empty(0, dtype), *items]).reshape(layout.of_samples()), dtype)
 
 
+@cache
 def edge_pixels(size: int, dtype: Any = np.float32) -> Array:
-    """The coordinates at which a sampler's formula changes, and their neighbours in floating point."""
+    """The coordinates at which a sampler's formula changes, and their neighbours in floating point; read-only."""
     marks = np.array([-1.5, -1, -0.5, 0, 0.5, 1, size // 2, size - 2, size - 1.5, size - 1, size - 0.5, size], dtype)
     ulps = [np.nextafter(marks, np.array(to, dtype)) for to in (-np.inf, np.inf)]
     tiny = np.finfo(dtype).tiny
@@ -92,7 +94,9 @@ def edge_pixels(size: int, dtype: Any = np.float32) -> Array:
     values = np.sort(np.concatenate([marks, *ulps, others]))
     new = np.concatenate([[True], values[1:] != values[:-1]])  # np.unique would import masked arrays: 40 ms
     values = values[new]
-    return np.insert(values, int(np.searchsorted(values, 0)), -0.0)  # which equals 0, so that sorting may lose it
+    both = np.insert(values, int(np.searchsorted(values, 0)), -0.0)  # which equals 0, so that sorting may lose it
+    both.flags.writeable = False
+    return both
 
 
 def normalised(p: Array, size: int, align_corners: bool) -> Array:
