@@ -175,14 +175,14 @@ class Resolver:
 
     def _compute(self, expr: Expr) -> Poly:
         self._effort.spend(1)
-        if expr.op in DECISIONS and not self._axes[expr.leaves]:
-            return self._as_atom(expr, expr)
         if expr.op == "lin":
             return Poly.sum(expr.constant, [(self._value(term), coefficient) for term, coefficient in expr.terms])
         if expr.op == "mul":
             left, right = self._value(expr.args[0]), self._value(expr.args[1])  # type: ignore[arg-type]
             self._effort.spend(len(left.terms) * len(right.terms) * (1 + (left.degree + right.degree) // USUAL_DEGREE))
             return left * right
+        if expr.op in DECISIONS and not self._axes[expr.leaves]:
+            return self._as_atom(expr, expr)
         if expr.op == "select":
             condition, a, b = expr.args
             chosen = self._value(condition)  # type: ignore[arg-type]

@@ -41,14 +41,17 @@ class Poly:
         """A number and multiples of polynomials, added up."""
         out: dict[Monomial, Number] = {(): constant} if constant else {}
         for part, factor in parts:
+            if factor is _UNIT and not out:
+                out = dict(part.terms)
+                continue
             for monomial, coefficient in part.terms.items():
                 more = coefficient if factor is _UNIT else coefficient * factor  # a fraction times 1 costs as any
-                if monomial not in out:
-                    out[monomial] = more if type(more) is int else tidy(more)
-                elif total := out[monomial] + more:
+                known = out.get(monomial)
+                total = more if known is None else known + more
+                if total:
                     out[monomial] = total if type(total) is int else tidy(total)
                 else:
-                    del out[monomial]
+                    out.pop(monomial, None)
         return Poly(out)
 
     @property
