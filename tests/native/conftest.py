@@ -13,5 +13,5 @@ VECTORS = {"baseline": False, "avx2": True} if platform.machine() in ("x86_64", 
 
 
 @pytest.fixture(scope="session", params=VECTORS)
-def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return ops.built_once(tmp_path_factory, avx2=VECTORS[request.param])
+def library(request: pytest.FixtureRequest, objects: Path) -> Path:
+    return ops.built_once(objects, avx2=VECTORS[request.param])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import fcntl
-import os
+import hashlib
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,9 @@ from onnxgs_opt.runtime.ort import NO_SPINNING
 from onnxgs_opt.samplers.op import DOMAIN, KERNEL_CODES, MASK_CODES, VERSION, name_for
 from tests.native.sampling import Case, inputs, mask_of, reference
 
-SOURCES = Path(__file__).parents[2] / "ops" / "src"
+HERE = Path(__file__).parent
+SOURCES, NATIVE = HERE.parents[1] / "ops" / "src", HERE.parents[1] / "native"
+SUFFIXES = (".cpp", ".h", ".cu", ".cuh")
 FLAGS = ("-std=c++17", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")
 TYPES = {"float16": TensorProto.FLOAT16, "float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
 CPU = ("CPUExecutionProvider",)
@@ -35,38 +37,52 @@ def compiler() -> str:
     return found
 
 
-def compiled(part: str, folder: Path, *options: str) -> Path:
-    """A source of the package as an object in a folder, where it may lie already."""
-    made = folder / f"{part}.o"
-    if not made.exists():
-        source = str(SOURCES / f"{part}.cpp")
-        flags = [compiler(), *FLAGS, "-O2", "-ftree-vectorize", *options]
-        subprocess.run([*flags, "-c", source, "-o", str(made)], check=True)
-    return made
+def kept(objects: Path, name: str, *command: str) -> Path:
+    """What a compiler's command makes, which lies in `objects` if it was made before: of the same sources, by the same.
 
-
-@contextmanager
-def shared(factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder of all of a run's processes, for one at a time: what the first of them compiles serves the others."""
-    own = factory.getbasetemp()
-    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "ops"
-    folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
+    One process at a time makes any; what was made of other sources goes.
+    """
+    told = repr((command, _version(command[0]), _sources()))
+    place = objects / name
+    place.mkdir(exist_ok=True)
+    file = place / hashlib.sha256(told.encode()).hexdigest()[:16] / name
+    with (place / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield folder
+        if not file.exists():
+            for other in [path for path in place.iterdir() if path.is_dir()]:
+                shutil.rmtree(other)
+            file.parent.mkdir()
+            unfinished = file.parent / "unfinished"
+            subprocess.run([*command, "-o", str(unfinished)], check=True)
+            unfinished.replace(file)
+    return file
 
 
-def built_once(factory: pytest.TempPathFactory, *, avx2: bool) -> Path:
-    """The library, of the package's sources."""
-    with shared(factory) as folder:
-        own = folder / ("avx2" if avx2 else "baseline")
-        library = own / "libonnxgs_ops.so"
-        if not library.exists():
-            own.mkdir(exist_ok=True)
-            parts = [compiled("baseline", folder), compiled("library", own, *["-DONNXGS_AVX2"] * avx2)]
-            parts += [compiled("avx2", own, "-mavx2")] if avx2 else []
-            subprocess.run([compiler(), "-shared", "-o", str(library), *map(str, parts)], check=True)
-    return library
+@cache
+def _version(compiler: str) -> str:
+    return subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
+
+
+@cache
+def _sources() -> str:
+    """Of all that is compiled, one digest: which file includes which others is the compilers' affair."""
+    files = sorted(path for folder in (SOURCES, NATIVE, HERE) for path in folder.iterdir() if path.suffix in SUFFIXES)
+    return hashlib.sha256(b"\0".join(path.name.encode() + b"\0" + path.read_bytes() for path in files)).hexdigest()
+
+
+def compiled(objects: Path, part: str, *options: str) -> Path:
+    """A source of the package as an object."""
+    flags = [compiler(), *FLAGS, "-O2", "-ftree-vectorize", *options]
+    return kept(objects, f"{part}.o", *flags, "-c", str(SOURCES / f"{part}.cpp"))
+
+
+def built_once(objects: Path, *, avx2: bool) -> Path:
+    """The library, of the package's sources, in a folder of its own."""
+    own = objects / ("avx2" if avx2 else "baseline")
+    own.mkdir(exist_ok=True)
+    parts = [compiled(objects, "baseline"), compiled(own, "library", *["-DONNXGS_AVX2"] * avx2)]
+    parts += [compiled(own, "avx2", "-mavx2")] if avx2 else []
+    return kept(own, "libonnxgs_ops.so", compiler(), "-shared", *map(str, parts))
 
 
 def model(case: Case, *, form: str | None = "NHW", **codes: int) -> bytes:

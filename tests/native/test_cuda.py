@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import onnxruntime as ort
@@ -17,19 +16,18 @@ ON_DEVICE = shutil.which("nvidia-smi") is not None and "CUDAExecutionProvider" i
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def library(objects: Path) -> Path:
     """Built by nvcc, which hands all but the kernels to the host's compiler; of the baseline it knows nothing."""
-    nvcc, built = shutil.which("nvcc"), tmp_path_factory.mktemp("cuda") / "libonnxgs_ops.so"
+    nvcc = shutil.which("nvcc")
     if nvcc is None:
         pytest.skip("no nvcc on the PATH")
-    with ops.shared(tmp_path_factory) as folder:
-        baseline = str(ops.compiled("baseline", folder))
+    baseline = str(ops.compiled(objects, "baseline"))
     sources = [baseline, *(str(ops.SOURCES / name) for name in ("library.cpp", "cuda.cpp", "cuda_kernels.cu"))]
     flags = ["-std=c++17", "-arch=sm_90", "-O2", "-shared", "-Xcompiler", "-fPIC,-ffp-contract=off", "-DONNXGS_CUDA"]
     if not ON_DEVICE:  # nothing runs its kernels
         flags += ["-Xcicc", "-O0", "-Xptxas", "-O0"]
-    subprocess.run([nvcc, *flags, "-o", str(built), *sources], check=True)
-    return built
+    (own := objects / "cuda").mkdir(exist_ok=True)
+    return ops.kept(own, "libonnxgs_ops.so", nvcc, *flags, *sources)
 
 
 def test_without_a_device_the_processor_computes(library: Path) -> None:

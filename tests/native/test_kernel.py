@@ -21,15 +21,13 @@ GPU = shutil.which("nvidia-smi") is not None and shutil.which("nvcc") is not Non
 
 
 @pytest.fixture(scope="session")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Library:
+def host(objects: Path) -> Library:
     """The kernels compiled for this machine's processor: threads are fibres."""
     compiler = shutil.which("g++") or shutil.which("c++")
     if compiler is None:
         pytest.skip("no C++ compiler on the PATH")
-    built = tmp_path_factory.mktemp("host") / "harness.so"
     flags = ["-std=c++17", "-O1", "-ffp-contract=off", "-shared", "-fPIC", "-x", "c++", f"-I{NATIVE}"]
-    subprocess.run([compiler, *flags, "-o", str(built), str(HERE / "harness.cu")], check=True)
-    return Library(built)
+    return Library(ops.kept(objects, "harness.so", compiler, *flags, str(HERE / "harness.cu")))
 
 
 @pytest.fixture(scope="session")

@@ -27,11 +27,11 @@ ATTENTION = FIXTURES / "attention" / "listed.ts17.st.onnx"
 
 
 @pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def package(tmp_path_factory: pytest.TempPathFactory, objects: Path) -> Path:
     """A folder with the package, as pip would install it."""
     folder = tmp_path_factory.mktemp("site")
     shutil.copytree(REPOSITORY / "ops" / "onnxgs_ops", folder / "onnxgs_ops")
-    shutil.copy(built_once(tmp_path_factory, avx2=False), folder / "onnxgs_ops")
+    shutil.copy(built_once(objects, avx2=False), folder / "onnxgs_ops")
     return folder
 
 
