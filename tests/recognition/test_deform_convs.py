@@ -53,6 +53,7 @@ SPELLINGS = {
     "einsum": Spelling(fold="einsum", batch=2, masked=False),
     "gemm": Spelling(fold="gemm", bias="own"),
     "gemm of items": Spelling(fold="gemm", bias="own", batch=3, stride=(2, 1), offset_groups=2),
+    "item": Spelling(fold="item", stride=(1, 2), offsets="halves"),
     "masked weights": Spelling(read="gather", mask_at="weights", offset_groups=2, fold="conv3d"),
     "one row": Spelling(kernel=(1, 3), pad=(0, 1), size=(5, 6)),
     "one position": Spelling(size=(3, 3), pad=(0, 0), fold="conv3d"),

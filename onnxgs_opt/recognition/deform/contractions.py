@@ -71,6 +71,15 @@ class Contraction:
         groups = tuple((0, *own) if PLANE in own else own for own in self.output_groups)
         return replace(self, items=items, positions=index.shape[1:], steps=tuple(steps), output_groups=groups)
 
+    def of_one_item(self) -> Contraction:
+        """The same of one item, whose rows were taken for items."""
+        last = len(self.shape) - 1
+        moved = {(0,): (last,), (last,): (last + 1,)}
+        steps = (Step(moved.get(step.places, step.places), step.index) for step in self.steps)
+        groups = tuple({(0,): (2,), (2, 3): (3,)}.get(own, own) for own in self.output_groups)
+        positions = (self.items, *self.positions)
+        return replace(self, items=1, positions=positions, steps=tuple(steps), output_groups=groups)
+
     def spread(self, array: Array) -> Array:
         """What broadcasts to the data as what broadcasts to `shape`."""
         array = wide(array, len(self.steps))

@@ -92,8 +92,8 @@ def proven(scope: Scope, values: FixedValues, site: Site, way: Way) -> Found | N
     if contraction is None:
         raise NoForm(f"what {way.node.op} makes of the samples has no rule")
     traced = _Samples(scope, values, site, way, contraction)
-    if (items := traced.items) > 1:
-        traced = _Samples(scope, values, site, way, contraction.of_items(items))
+    if (other := traced.other) is not None:
+        traced = _Samples(scope, values, site, way, other)
     both = points_of(scope, values, site)
     return first_of(lambda points: _Proof(traced, *points).found(), both, "nothing is known of its points")
 
@@ -128,14 +128,19 @@ class _Samples:
             self._mask_index = [taken(canonical(view, array, forms.shape(view.tensor)), made) for array in own]
 
     @property
-    def items(self) -> int:
-        """How many items stand one after the other along an axis of positions; 1 where not."""
+    def other(self) -> Contraction | None:
+        """The contraction with its items where the samples have them; None where they are there.
+
+        They may stand in one axis with the positions; what was taken for them are rows where all are of one image.
+        """
         own, place = self.contraction, self.places[0]
-        if own.items > 1 or len(own.positions) > 1 or place.shape[-1] == 1:
-            return 1
+        if len(own.positions) > 1:
+            return None
+        if own.items > 1:
+            return own.of_one_item() if place.size == 1 else None
         row = place[(0,) * (place.ndim - 1)]
         width = int(np.argmax(row != row[0]))
-        return len(row) // width if width and len(row) % width == 0 else 1
+        return own.of_items(len(row) // width) if width and len(row) % width == 0 else None
 
     def _index(self, forms: Forms, name: str) -> list[Array]:
         form, factor = elements(forms, name)
