@@ -74,7 +74,7 @@ class Contraction:
     def of_one_item(self) -> Contraction:
         """The same of one item, whose rows were taken for items."""
         last = len(self.shape) - 1
-        moved = {(0,): (last,), (last,): (last + 1,)}
+        moved: dict[tuple[int, ...], tuple[int, ...]] = {(0,): (last,), (last,): (last + 1,)}
         steps = (Step(moved.get(step.places, step.places), step.index) for step in self.steps)
         groups = tuple({(0,): (2,), (2, 3): (3,)}.get(own, own) for own in self.output_groups)
         positions = (self.items, *self.positions)

@@ -104,32 +104,51 @@ class _Search:
         self._values: dict[int, FixedValues] = {}
 
     def run(self, seeds: Sequence[Node]) -> FoundResizes:
-        """Look at what is made of every read that is not a part of an earlier site."""
+        """Look at what is made of every read that is not a part of an earlier site.
+
+        What is made of that by further reads may be another one, as of images that are made twice as large twice.
+        """
         sites: list[ResizeSite] = []
         misses: dict[str, str] = {}
-        waiting = {seed.name for seed in seeds}
+        bases = {seed.name: self._base_of(seed.inputs[0].name) for seed in seeds}
+        waiting = set(bases)
         for seed in seeds:
             if seed.name in waiting:
-                made, forms = self._made_of(self._base_of(seed.inputs[0].name), seed, waiting)
-                sites += self._sites(made, forms, misses) if forms is not None else []
-                waiting -= {seed.name}.union(*made.values())
+                base = bases[seed.name]
+                made, forms = self._made_of(base, seed, waiting)
+                found = self._sites(made, forms, misses, bases) if forms is not None else []
+                sites += found
+                waiting -= {read for site in found for read in site.reads}
+                every = frozenset[str]().union(*made.values())
+                first = {read for read in every if bases[read] == base}
+                waiting -= {seed.name} | {read for read in every if not first <= made.get(bases[read], frozenset())}
         sites.sort(key=lambda site: self._scope.order[site.output])
         return FoundResizes(tuple(sites), misses, self._sizes.shapes(()) if sites else ())
 
-    def _sites(self, made: Mapping[str, frozenset[str]], forms: Forms, misses: dict[str, str]) -> list[ResizeSite]:
+    def _sites(
+        self, made: Mapping[str, frozenset[str]], forms: Forms, misses: dict[str, str], bases: Mapping[str, str]
+    ) -> list[ResizeSite]:
         """The resamplings among tensors that are made of one, those of the most reads first, each read in one only.
 
         Of several of the same reads it is the first whose axes stand as those of what is read, or, where the
-        last that is made of all of them is none, as what is scaled or added to, one of the first.
+        last that is made of all of them is none, as what is scaled or added to, one of the first, or what all other
+        reads are of: `bases` says that of each. Of one inside which something else is needed, such parts are, if any.
         """
         taken: set[str] = set()
-        sites = []
+        sites: list[ResizeSite] = []
+        needed: list[ResizeSite] = []
         tapped = self._tapped(made, forms)
-        last = sorted(made, key=lambda name: (-len(made[name]), self._turns(forms, name)))
+        between = set(bases.values())
+        last = sorted(made, key=lambda name: (-len(made[name]), name not in between, self._turns(forms, name)))
         missed: Counter[frozenset[str]] = Counter()
-        for name in (*(name for name in last if name not in tapped), *(name for name in made if name in tapped)):
+        within = [name for name in last if name in between]
+        first = {read for read, base in bases.items() if base == forms.base}
+        whole = [name for name in last if name not in tapped]
+        for k, name in enumerate((*whole, *(name for name in made if name in tapped), *within)):
             reads = made[name]
-            if (name in tapped and not 0 < missed[reads] < MOST_TRIED) or reads & taken:
+            is_part = not missed[reads] and any(more & first <= reads < more for more in missed)
+            may_be = is_part if k >= len(made) else name not in tapped or 0 < missed[reads] < MOST_TRIED
+            if reads & taken or not may_be:
                 continue
             try:
                 found = self._proven(self._root(forms, name, made))
@@ -139,9 +158,27 @@ class _Search:
                 misses[self._scope.producer[name][0].name] = found.condition
                 missed[reads] += 1
                 continue
+            if within and self._is_needed_inside(found, made):
+                missed[reads] += 1
+                needed.append(found)
+                continue
             sites.append(found)
             taken |= reads
-        return sites
+        return [*sites, *(site for site in needed if taken.isdisjoint(site.reads))]
+
+    def _is_needed_inside(self, site: ResizeSite, made: Collection[str]) -> bool:
+        """Whether what is made on the way to a site is an output, or something else reads it."""
+        cone = set(site.cone)
+        inside = [t.name for name in cone for t in self._by_name[name].outputs if t.name in made]
+        return any(
+            name in self._scope.outputs or any(node.name not in cone for node in self._scope.consumers.get(name, ()))
+            for name in inside
+            if name != site.output
+        )
+
+    @cached_property
+    def _by_name(self) -> dict[str, Node]:
+        return {node.name: node for node in self._scope.nodes}
 
     def _turns(self, forms: Forms, name: str) -> bool:
         """Whether the axes of a tensor stand in another order than those of what is read."""
