@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple
 
@@ -54,11 +55,14 @@ def own_layouts(
     """The sizes of `picks` that a site's cone can have, whose sizes in the analysis were `analysed`.
 
     Axes that were alike in every analysis are one and the same dim, and stay alike; one that never changed is no free
-    dim. There are none where a dim of the cone is computed from other sizes, which might not fit.
+    dim. There are none where a dim of the cone is computed from other sizes, which might not fit, nor where a point for
+    each pixel makes one axis of samples.
     """
     if not analysed or not _is_free(graph, cone):
         return
     dims, count = list(zip(*map(_sizes, analysed), strict=True)), len(analysed[0].image)
+    if count > 1 and tuple(math.prod(one.image) for one in analysed) in dims[-count:]:
+        return
     given: list[Layout] = []
     for pick in picks:
         wanted: dict[tuple[int, ...], int] = {}

@@ -289,6 +289,13 @@ def test_dims_that_are_one_stay_one() -> None:
     assert all(layout.image == layout.samples and layout.batch == 2 for layout in own)
 
 
+def test_points_of_all_pixels_in_one_axis_have_the_sizes_of_the_analysis() -> None:
+    """Of a tensor with axes for rows and columns, as many as the image has, which are other names of them."""
+    graph, _ = sampler(Case(dynamic=True))
+    every = [Layout(2, 3, (7, 12), (84, 9)), Layout(2, 5, (13, 6), (78, 9)), Layout(2, 2, (2, 3), (6, 9))]
+    assert not list(own_layouts(graph, graph.to_proto(), every))
+
+
 @pytest.mark.parametrize(
     ("domain", "widest"),
     [
