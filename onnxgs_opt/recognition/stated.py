@@ -18,6 +18,8 @@ HINT = "Ask for sizes that it is proven for, by --shape or --inputs, if the mode
 
 def excluded(sizes: SizeSets, domain: Domain, image: View) -> Miss | None:
     """Why no size that the user says is in a claim's domain; None where some is, or none is said."""
+    if apart := " and ".join(SizeRange(name, *ends).words for name, ends in sizes.contradicted.items()):
+        return Miss(f"{apart} are asked for, and it is proven where these are one size", 4, TOO_SMALL, hint=HINT)
     for size in domain.sizes:
         said = SizeRange(size.name, *sizes.stated.get(size.name, (size.at_least, None)))
         if size.at_most is not None and said.at_least > size.at_most:

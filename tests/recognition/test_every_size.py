@@ -304,6 +304,54 @@ def test_what_no_stated_size_is_proven_for_is_no_sampler(name: str) -> None:
         assert words in condition
 
 
+def lines_of_images() -> onnx.ModelProto:
+    """GatherElements reads the first M of N images: an index may have fewer rows than the image."""
+    head = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[N, 3, H, W] img, float[M, P] x, float[M, P] y) => (float[M, 3, P] out) {
+ one = Constant<value_float=1.0>()
+ zero = Constant<value_float=0.0>()
+ across = Constant<value_ints=[1]>()
+ three = Constant<value_ints=[1, 3, 1]>()
+ lines = Constant<value_ints=[0, 3, -1]>()
+ flat = Reshape(img, lines)
+"""
+    axis = """ s_{p} = Shape<start={k}, end={end}>(img)
+ n_{p} = Squeeze(s_{p})
+ size_{p} = Cast<to=1>(n_{p})
+ last_{p} = Sub(size_{p}, one)
+ c_{p} = Clip({p}, zero, last_{p})
+ {p}0 = Floor(c_{p})
+ next_{p} = Add({p}0, one)
+ {p}1 = Min(next_{p}, last_{p})
+ d_{p} = Sub(c_{p}, {p}0)
+ {p}w1 = Unsqueeze(d_{p}, across)
+ {p}w0 = Sub(one, {p}w1)
+"""
+    corner = """ r{j}{i} = Mul(y{j}, size_x)
+ f{j}{i} = Add(r{j}{i}, x{i})
+ t{j}{i} = Cast<to=7>(f{j}{i})
+ u{j}{i} = Unsqueeze(t{j}{i}, across)
+ e{j}{i} = Expand(u{j}{i}, three)
+ g{j}{i} = GatherElements<axis=2>(flat, e{j}{i})
+ m{j}{i} = Mul(g{j}{i}, xw{i})
+ p{j}{i} = Mul(m{j}{i}, yw{j})
+"""
+    axes = "".join(axis.format(p=p, k=k, end=k + 1) for p, k in (("y", 2), ("x", 3)))
+    corners = "".join(corner.format(j=j, i=i) for j in (0, 1) for i in (0, 1))
+    return onnx.parser.parse_model(f"{head}{axes}{corners} out = Sum(p00, p01, p10, p11)\n}}")
+
+
+@pytest.mark.parametrize(("images", "points", "found"), [(9, 7, False), (7, 7, True)])
+def test_names_of_one_size_are_not_asked_for_apart(images: int, points: int, found: bool) -> None:
+    """Sizes of which the model runs, and row-gather did not: an internal failure."""
+    shapes = {"img": (images, 3, 9, 11), "x": (points, 6), "y": (points, 6)}
+    report = optimize(lines_of_images(), lowering="row-gather", shapes=shapes).report
+    assert report.status == ("optimised" if found else "nothing-to-do")
+    assert [site.rule for site in report.sites] == ["GSO001" if found else "GSO003"]
+    said = "N = 9 and M = 7 are asked for, and it is proven where these are one size"
+    assert [(miss.code, miss.condition) for miss in report.near_misses] == ([] if found else [("GSO113", said)])
+
+
 def test_a_model_that_is_run_at_one_column_is_left_as_it_is() -> None:
     """It was lowered for widths from 2 on, tried at the one that was asked for, and ended in a mismatch."""
     limits = Limits(

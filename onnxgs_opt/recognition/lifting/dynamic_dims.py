@@ -300,8 +300,17 @@ class SizeSets:
     @cached_property
     def stated(self) -> Box:
         """What the user says of each size that changes, as long as its names do not contradict each other."""
-        said = self._of_alike(self._stated) if self._stated and self.are_dynamic else {}
-        return {name: (lo, hi) for name, (lo, hi) in said.items() if lo <= hi}
+        return {name: (lo, hi) for name, (lo, hi) in self._said.items() if lo <= hi}
+
+    @property
+    def contradicted(self) -> Box:
+        """What the user says of names that are one size here, where it cannot hold for that; else empty."""
+        apart = [name for name, (lo, hi) in self._said.items() if lo > hi and name in self._stated]
+        return {name: self._stated[name] for name in apart if self.at(0)[name] == self.at(0)[apart[0]]}
+
+    @cached_property
+    def _said(self) -> Box:
+        return self._of_alike(self._stated) if self._stated and self.are_dynamic else {}
 
     @property
     def ranges(self) -> Mapping[str, tuple[int, int]]:
