@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Generic, TypeVar
 
@@ -106,4 +106,4 @@ def of_all(sets: Iterable[Iterable[int]]) -> tuple[int | None, ...]:
 def _both(one: SizeRange, other: SizeRange) -> SizeRange:
     """The sizes that are in two ranges."""
     ends = [size.at_most for size in (one, other) if size.at_most is not None]
-    return SizeRange(one.name, max(one.at_least, other.at_least), min(ends, default=None))
+    return replace(one, at_least=max(one.at_least, other.at_least), at_most=min(ends, default=None))

@@ -187,5 +187,7 @@ class EverySize:
         ranges = []
         for atom in sorted(self._sizes.atoms(dims)):
             least, largest = self._sizes.range_of(atom)
-            ranges.append(SizeRange(self._sizes.names[atom], least, most if largest == MOST else largest))
+            name = self._sizes.names[atom]
+            also = self._sizes.aliases.get(name, ())
+            ranges.append(SizeRange(name, least, most if largest == MOST else largest, also))
         return Domain(tuple(ranges), exact_below if exact_below < EXACT_BELOW[8] else None)

@@ -65,8 +65,8 @@ class SizeClaims:
         proven = self._whole.every.domain(*views, claim.exact_below)
         named = {size.name: size for size in proven.sizes}
         for name, (lo, hi) in self._box.items():
-            most = named[name].at_most if name in named else None
-            named[name] = SizeRange(name, lo, hi if most is None else min(hi, most))
+            own = named.get(name, SizeRange(name))
+            named[name] = replace(own, at_least=lo, at_most=hi if own.at_most is None else min(hi, own.at_most))
         return replace(proven, sizes=tuple(named.values()))
 
     @cached_property

@@ -40,20 +40,29 @@ BILINEAR = ("linear", "linear")
 
 @dataclass(frozen=True)
 class SizeRange:
-    """A dynamic size by name, with the least and, where one is known, the largest value that a proof covers."""
+    """A dynamic size by name, with the least and, where one is known, the largest value that a proof covers.
+
+    `also` are other names that the model has for what the proof takes to be this size.
+    """
 
     name: str
     at_least: int = 2
     at_most: int | None = None
+    also: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> str:
+        """The name, and what has to be equal to it."""
+        return " = ".join((self.name, *self.also))
 
     @property
     def words(self) -> str:
         """As a sentence has it."""
         if self.at_most is None:
-            return f"{self.name} >= {self.at_least}"
+            return f"{self.names} >= {self.at_least}"
         if self.at_most == self.at_least:
-            return f"{self.name} = {self.at_least}"
-        return f"{self.at_least} <= {self.name} <= {self.at_most}"
+            return f"{self.names} = {self.at_least}"
+        return f"{self.at_least} <= {self.names} <= {self.at_most}"
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,8 @@ class Domain:
         known = [(size, sizes[size.name]) for size in self.sizes if size.name in sizes]
         if any(size.at_least > max(2, have) or have > (size.at_most or have) for size, have in known):
             return False
+        if any(sizes.get(other, have) != have for size, have in known for other in size.also):
+            return False
         return self.pixels is None or math.prod(image) <= self.pixels
 
     @property
@@ -87,7 +98,7 @@ class Domain:
         open_ended: dict[int, list[str]] = {}
         for size in self.sizes:
             if size.at_most is None:
-                open_ended.setdefault(size.at_least, []).append(size.name)
+                open_ended.setdefault(size.at_least, []).append(size.names)
         rest = " and ".join(f"every {', '.join(names)} >= {least}" for least, names in open_ended.items())
         text = " and ".join(part for part in (bounded, rest) if part)
         return text if self.pixels is None else f"{text} with at most {self.pixels} pixels"

@@ -348,6 +348,10 @@ def test_names_of_one_size_are_not_asked_for_apart(images: int, points: int, fou
     report = optimize(lines_of_images(), lowering="row-gather", shapes=shapes).report
     assert report.status == ("optimised" if found else "nothing-to-do")
     assert [site.rule for site in report.sites] == ["GSO001" if found else "GSO003"]
+    at_any = look(Graph.from_proto(lines_of_images()))[1].samplers[0].domain
+    assert at_any is not None
+    assert at_any.words == "every N = M, H, W, P >= 2 with at most 16777216 pixels"
+    assert not at_any.covers({"N": 9, "M": 7}, (9, 11))
     said = "N = 9 and M = 7 are asked for, and it is proven where these are one size"
     assert [(miss.code, miss.condition) for miss in report.near_misses] == ([] if found else [("GSO113", said)])
 

@@ -40,8 +40,8 @@ class Sizes:
     """What is known of every tensor of one graph in terms of its dynamic sizes.
 
     `names` are those of the sizes, the model's own first; others are of results whose size is no formula here, as
-    that of a convolution is. `facts` are the numbers at each analysed set of sizes, `given` those sets, `following` the
-    names of sizes that the others leave no choice of.
+    that of a convolution is. `aliases` are, by name, what the model calls that size besides. `facts` are the numbers at
+    each analysed set of sizes, `given` those sets, `following` the names of sizes that the others leave no choice of.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Sizes:
         following: Collection[str] = (),
     ) -> None:
         self.names: list[str] = []
+        self.aliases: dict[str, tuple[str, ...]] = {}
         self.states: dict[str, State] = {}
         self.halves: set[str] = set()
         self.sources: dict[int, frozenset[int]] = {}
@@ -75,14 +76,12 @@ class Sizes:
 
     def _symbols(self, given: Sequence[Mapping[str, int]]) -> dict[str, Quantity]:
         """A size by name: names that have one value at every set are one size, one that never changes is a number."""
-        known: dict[tuple[int, ...], Quantity] = {}
-        out = {}
+        names: dict[tuple[int, ...], list[str]] = {}
         for name in given[0]:
-            values = tuple(sizes[name] for sizes in given)
-            if values not in known:
-                known[values] = self._symbol(name, values)
-            out[name] = known[values]
-        return out
+            names.setdefault(tuple(sizes[name] for sizes in given), []).append(name)
+        self.aliases = {own[0]: tuple(own[1:]) for own in names.values()}
+        known = {values: self._symbol(own[0], values) for values, own in names.items()}
+        return {name: known[values] for values, own in names.items() for name in own}
 
     def _symbol(self, name: str, values: Sequence[int]) -> Quantity:
         if len(set(values)) == 1:
