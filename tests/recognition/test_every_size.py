@@ -273,6 +273,25 @@ def test_what_changes_between_stated_sizes_is_no_sampler(name: str) -> None:
 NOT_ALONE = Limits("k = Constant<value_int=1>()\n b = Greater(Ni, k)\n W2 = Where(b, Lw, zero)\n H2 = Identity(Lh)\n")
 """A sampler of two images or more; of one alone the first column is read."""
 
+
+@pytest.mark.parametrize("rows", [(54, 55), (54, 56), (55, 55), (11, 12), (11, 11)])
+def test_a_size_of_a_few_stated_values_is_no_number(rows: tuple[int, int]) -> None:
+    """Of 54 and 55 rows all small sets of sizes had 54, and lowerings took that for the image's own."""
+    stated = {"H": rows, "W": (33, 40)}
+    assert look(Graph.from_proto(LIMIT.model()))[1].samplers == ()
+    (site,) = look(Graph.from_proto(LIMIT.model()), ranges=stated)[1].samplers
+    assert site.image_size == (None, None)
+
+
+def test_each_of_two_stated_values_is_looked_at() -> None:
+    """A width of 9 was analysed at no set, as nine items were: of 8 and 9 the width in whole eights was the width."""
+    eights = "k = Constant<value_int=8>()\n m = Mod(Wi, k)\n d = Sub(Wi, m)\n f = Cast<to=1>(d)\n W2 = Sub(f, one)\n"
+    model = Graph.from_proto(Limits(eights + H_AS_IT_IS).model())
+    assert look(model, ranges={"W": (8, 8)})[1].samplers
+    for more in ({}, {"H": (4, 5), "N": (2, 9)}):
+        assert look(model, ranges={"W": (8, 9), **more})[1].samplers == ()
+
+
 OUTSIDE = {
     "one column": (Limits(), {"W": (1, 1)}, "GSO113", "(W = 1) 'img' has an axis of 1 pixel, and a sampler needs 2"),
     "one row of several widths": (

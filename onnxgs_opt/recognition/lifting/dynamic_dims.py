@@ -48,7 +48,8 @@ def _within(sizes: Mapping[str, int], box: Box, share: float, small: Mapping[str
     With `small`, the least of each: no number but 1 divides its distances from that and from the largest.
     """
     out: dict[str, int] = {}
-    for name in sorted(sizes, key=lambda name: name not in box):
+    widths = {name: hi - lo for name, (lo, hi) in box.items()}
+    for name in sorted(sizes, key=lambda name: widths.get(name, MOST)):  # a narrow range has the fewest to choose from
         lo, hi = box.get(name, (2, MOST))
         wanted = int(lo + (hi - lo) * share) if name in box else sizes[name]
         near = (wanted + step for k in range(max(len(sizes), FURTHEST) + 1) for step in (k, -k))
@@ -268,7 +269,7 @@ class SizeSets:
     def is_apart(self, other: SizeSets) -> bool:
         """Whether each two sizes that differ at some of the other's sets differ at one of these, unless all are fixed.
 
-        And whether all of these are of the box.
+        And whether all of these are of the box, and none that has several values there is one number at all of them.
         """
         mine, theirs = ([sets.at(k) for k in range(sets._count + 1)] for sets in (self, other))
         names = list(mine[0])
@@ -279,7 +280,8 @@ class SizeSets:
             for a, b in combinations(names, 2)
         )
         inside = all(lo <= size <= hi for name, (lo, hi) in self._box.items() for size in values.get(name, ()))
-        return inside and not merged
+        changing = all(lo == hi or len(set(values[name])) > 1 for name, (lo, hi) in self._box.items() if name in values)
+        return inside and changing and not merged
 
     def shared(self, ranges: Box) -> dict[str, tuple[int, int]]:
         """Ranges of sizes, which names that are one and the same size share; none that leave no size of 2 or more."""
@@ -330,11 +332,13 @@ class SizeSets:
 
     @cached_property
     def _without_box(self) -> list[Mapping[str, Fact]]:
-        """Facts where sizes that have a single value in the box have another one."""
-        if not any(lo == hi for lo, hi in self._box.values()):
+        """Facts where sizes that have a single value at the small sets, for the box has few, have another one."""
+        sets = [self.at(k) for k in range(self._count)]
+        if all(len({sizes[name] for sizes in sets}) > 1 for name in self._box):
             return []
-        sizes = tied(self._asked, self.at(0), assignments(list(self._asked))[0])
-        return [settle(self._scope, sizes)[1]]
+        usual, own = assignments(list(self._asked))[0], self.at(0)
+        others = {name: size + (size == own[name]) for name, size in usual.items()}  # usual ones are odd
+        return [settle(self._scope, tied(self._asked, own, others))[1]]
 
     def static_dims(self, tensor: str) -> list[int | None]:
         """Dims that are the same at every small set; None for a dynamic one, which may have one value in the box."""

@@ -12,6 +12,8 @@ Sizes = dict[str, int]
 USUAL: Sizes = {"N": 2, "C": 2, "H": 6, "W": 5, "P": 4, "Q": 9}
 LARGEST = 3000
 """Of what a size is compared with: models are run beyond it."""
+MASKED = 0.3
+"""Of all models, so many are 0 outside of the image."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,22 @@ BATCHES_SAME = {
     "not below 0": " n2 = Max(n, i0)\n",
     "to the last": " n1 = Sub(Ni, i1)\n n2 = Min(n, n1)\n",
 }
+INSIDE = """ xl = GreaterOrEqual(x, zero)
+ xh = LessOrEqual(x, Lw)
+ yl = GreaterOrEqual(y, zero)
+ yh = LessOrEqual(y, Lh)
+ xi = And(xl, xh)
+ yi = And(yl, yh)
+ xy = And(xi, yi)
+ inside = Unsqueeze(xy, last)
+ o = Where(inside, s, zero)
+"""
+PAST = """ mk = Constant<value_float={mark}>()
+ pk = {op}({axis}, mk)
+ more = Constant<value_float={factor}>()
+ um = Mul(u0, more)
+ u = Where(pk, um, u0)
+"""
 SHARED = """i1 = Constant<value_int=1>()
  at_0 = Constant<value_ints=[0]>()
  half = Constant<value_float=0.5>()
@@ -134,8 +152,13 @@ def generated(number: int) -> Generated:
     cast, batch_name = CASTS_SAME[cast_name], rng.choice(["", "", *sorted(BATCHES_SAME)])
     batch = BATCHES_SAME.get(batch_name, "")
     shows: tuple[Sizes, ...] = ()
-    told = f"{cast_name} {batch_name}"
-    if number % 2:
+    told, weight = f"{cast_name} {batch_name}", ""
+    own = random.Random(f"{number} mask")
+    mask = INSIDE if own.random() < MASKED else ""
+    if number % 2 and own.random() < MASKED:
+        past, weight, shows = _weight(own)
+        told = f"{told} {past}"
+    elif number % 2:
         where = rng.choice("WWWHHHIB")
         if where in "WH":
             step = _other(rng)
@@ -147,7 +170,8 @@ def generated(number: int) -> Generated:
             told, batch, shows = _batch(rng)
     text = SHARED + "".join(_axis(axis, steps[axis]) for axis in "WH")
     names = " ".join(f"{axis}:{'>'.join(step.name for step in steps[axis])}" for axis in "WH")
-    return Generated(f"{number} {names} {told}", Limits(text, cast, batch), shows)
+    told = f"{told} masked" if mask else told
+    return Generated(f"{number} {names} {told}", Limits(text, cast, batch, weight, mask), shows)
 
 
 def _sizes(axis: str, size: int, step: Step) -> Sizes:
@@ -172,6 +196,18 @@ def _axis(axis: str, steps: list[Step]) -> str:
         text += f" {own}\n"
         value = made
     return text + f" {axis}g = Cast<to=1>({value})\n {axis}2 = Sub({axis}g, one)\n"
+
+
+def _weight(rng: random.Random) -> tuple[str, str, tuple[Sizes, ...]]:
+    """A pixel that counts for more past a place, which larger images hold."""
+    axis, mark = rng.choice("xy"), rng.choice([rng.randint(3, 40), rng.randint(41, LARGEST)])
+    op, factor = rng.choice(("Greater", "GreaterOrEqual")), rng.choice((0.0, 3.0, -1.0))
+    size = _sizes({"x": "W", "y": "H"}[axis], mark + 6, Step("past", ""))
+    return (
+        f"{axis} past {mark} times {factor:g}",
+        PAST.format(mark=float(mark), op=op, axis=axis, factor=factor),
+        (size,),
+    )
 
 
 def _index(rng: random.Random) -> tuple[str, str, tuple[Sizes, ...]]:
