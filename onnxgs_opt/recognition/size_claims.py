@@ -64,7 +64,10 @@ class SizeClaims:
         views = claim.placement.image, claim.placement.operands
         proven = self._whole.every.domain(*views, claim.exact_below)
         named = {size.name: size for size in proven.sizes}
+        aliases = {name for size in proven.sizes for name in size.also}  # of which the box says the same
         for name, (lo, hi) in self._box.items():
+            if name in aliases:
+                continue
             own = named.get(name, SizeRange(name))
             named[name] = replace(own, at_least=lo, at_most=hi if own.at_most is None else min(hi, own.at_most))
         return replace(proven, sizes=tuple(named.values()))

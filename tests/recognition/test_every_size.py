@@ -360,6 +360,17 @@ g (float[N, 3, H, W] img, float[M, P] x, float[M, P] y) => (float[M, 3, P] out) 
     return onnx.parser.parse_model(f"{head}{axes}{corners} out = Sum(p00, p01, p10, p11)\n}}")
 
 
+def test_what_is_stated_of_names_of_one_size_is_said_once() -> None:
+    text = onnx.printer.to_text(lines_of_images())
+    capped = "cap = Constant <value_int: int = 100> ()\n n_c = Min (n_x, cap)\n last_c = Cast <to: int = 1> (n_c)\n"
+    text = text.replace("last_x = Sub (size_x", f"{capped} last_x = Sub (last_c")
+    ranges = {"W": (20, 90), "N": (2, 8), "M": (3, 9)}
+    (site,) = look(Graph.from_proto(onnx.parser.parse_model(text)), ranges=ranges)[1].samplers
+    said = "3 <= N = M <= 8, 20 <= W <= 90 and every H, P >= 2 with at most 16777216 pixels"
+    assert site.domain is not None
+    assert site.domain.words == said
+
+
 @pytest.mark.parametrize(("images", "points", "found"), [(9, 7, False), (7, 7, True)])
 def test_names_of_one_size_are_not_asked_for_apart(images: int, points: int, found: bool) -> None:
     """Sizes of which the model runs, and row-gather did not: an internal failure."""
