@@ -71,7 +71,7 @@ def _chain_before(node: Node, local: set[int]) -> _Chain | None:
             if [operator(n) for n in tensor.inputs] != ["Reshape"]:
                 return None
             continue
-        varying = [t for t in maker.inputs if not t.is_empty() and not _is_single(t)]
+        varying = [t for t in maker.inputs if varies(t)]
         if operator(maker) not in ARITHMETIC or len(varying) != 1 or len(maker.outputs) != 1:
             return None
         nodes.append(maker)
@@ -92,9 +92,9 @@ def _keeps_last(node: Node) -> bool:
     return isinstance(after[-1], int) and before[-1] == after[-1]
 
 
-def _is_single(tensor: Tensor) -> bool:
-    """Whether it is one number that adds no axis to what it meets."""
-    return tensor.shape is not None and len(tensor.shape) <= 1 and all(size == 1 for size in tensor.shape)
+def varies(tensor: Tensor) -> bool:
+    """Whether it is there, and more than a single number, which adds no axis to what it meets."""
+    return not tensor.is_empty() and (tensor.shape is None or list(tensor.shape) not in ([], [1]))
 
 
 def _merges(node: Node) -> bool:

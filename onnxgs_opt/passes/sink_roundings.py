@@ -10,6 +10,7 @@ from onnxgs_opt.ir import Constant, Node, Tensor
 from onnxgs_opt.ir.builder import Builder
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.ir.operators import ARITHMETIC, ORDERED, PARTS, READS, ROUNDS, operator
+from onnxgs_opt.passes.sink_reshapes import varies
 
 MIXES = (READS & PARTS) | {"Transpose"}
 """What takes an item at a fixed place, or turns axes: without them coordinates are found as they are, if at all."""
@@ -85,7 +86,7 @@ def _collect(tensor: Tensor, nodes: dict[int, Node]) -> bool:
         return False
     if id(node) in nodes:
         return True
-    operands = [t for t in node.inputs if _varies(t)]
+    operands = [t for t in node.inputs if varies(t)]
     if any(t.shape is None or list(t.shape) != list(tensor.shape) for t in operands):
         return False
     whole = all([_collect(t, nodes) for t in operands])  # of each of them: a rounded number may be rounded again
@@ -93,11 +94,6 @@ def _collect(tensor: Tensor, nodes: dict[int, Node]) -> bool:
     if moves:
         nodes[id(node)] = node
     return moves
-
-
-def _varies(tensor: Tensor) -> bool:
-    """Whether it is more than a single number, which adds no axis to what it meets."""
-    return not tensor.is_empty() and (tensor.shape is None or list(tensor.shape) not in ([], [1]))
 
 
 def _move(graph: Graph, layout: Node, cone: list[Node]) -> None:
@@ -108,7 +104,7 @@ def _move(graph: Graph, layout: Node, cone: list[Node]) -> None:
     def placed(tensor: Tensor) -> Tensor | None:
         if tensor.is_empty():
             return None
-        if not _varies(tensor):
+        if not varies(tensor):
             return tensor
         if id(tensor) not in laid:
             laid[id(tensor)] = builder.op(

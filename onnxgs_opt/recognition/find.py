@@ -13,7 +13,7 @@ from onnxgs_opt.recognition.resizes import may_hold_resizes
 from onnxgs_opt.recognition.search import BOUND
 
 MOVES = (PASSES["sink-reshapes"], PASSES["sink-roundings"])
-RELOOK = (*MOVES, PASSES["eliminate-common-subexpressions"], PASSES["eliminate-dead"])
+CLEANS = (PASSES["eliminate-common-subexpressions"], PASSES["eliminate-dead"])
 
 
 def canonical(start: Graph) -> tuple[Graph, bool]:
@@ -43,7 +43,7 @@ def surveyed(
     other = graph.copy()
     if not any([moving.run(other) for moving in MOVES]):  # each of them
         return graph, found
-    for following in RELOOK[len(MOVES) :]:
+    for following in CLEANS:
         following.run(other)
     more = survey(other, has_sums, ranges, stated, proofs)
     return (other, more) if more.understood > found.understood else (graph, found)

@@ -10,15 +10,12 @@ from onnxgs_opt.job import Job
 from onnxgs_opt.options import AUTO
 from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.samplers.op import is_ours
-from onnxgs_opt.samplers.site import AnySite
+from onnxgs_opt.samplers.site import AnySite, StructuralSite
 from onnxgs_opt.tuning.avoid import avoided_forms
 from onnxgs_opt.tuning.decide import Tuner
 from onnxgs_opt.tuning.plan import Plan, choose, load_plan, replay
 from onnxgs_opt.tuning.trial import image_sizes
 from onnxgs_opt.validation.proofs import SiteProofs
-
-SUM = "structural"
-"""The kind of sums of reads."""
 
 
 def propose(graph: Graph, found: Survey, job: Job) -> Plan:
@@ -53,7 +50,9 @@ def measure(
         tuner = Tuner(*how, least, job.libraries, left)
         choices, _ = tuner.tune(others, plan.choices)
     chosen = Plan(choices).changed()
-    return chosen if chosen.lowerings else chosen.trying([site.id for site in others if site.kind == SUM])
+    return (
+        chosen if chosen.lowerings else chosen.trying([site.id for site in others if site.kind == StructuralSite.kind])
+    )
 
 
 def timed_after_all(graph: Graph, sites: Sequence[AnySite], plan: Plan, job: Job, proofs: SiteProofs) -> Plan:
