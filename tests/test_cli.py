@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -423,6 +425,30 @@ def test_interrupt(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
     api.answer = KeyboardInterrupt()
     assert cli.main(["in.onnx", "out.onnx"]) == 130
     assert error_lines(capsys)[-1] == "error: interrupted"
+
+
+@pytest.mark.parametrize("models", [["in.onnx", "out.onnx"], ["in.onnx", "other.onnx", "--check"]])
+@pytest.mark.parametrize("made", [ImportError("initialization failed"), ModelError("openvino does not load")])
+def test_interrupt_of_which_a_library_makes_an_error(
+    api: Api, capsys: pytest.CaptureFixture[str], made: Exception, models: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As pybind11 and numpy do where Ctrl-C is pressed while they are being loaded."""
+
+    def load(options: Options) -> None:
+        api.calls.append(options)
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise made
+
+    monkeypatch.setattr(api, "run", load)
+    assert cli.main(models) == 130
+    assert error_lines(capsys)[-1] == "error: interrupted"
+    assert len(api.calls) == 1  # no other model is begun
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    api.answer = made
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "onnxgs_opt.api", api)
+    assert cli.main(models) == 2  # that it was pressed once is forgotten
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ import cloup
 from onnxgs_opt._version import __version__
 from onnxgs_opt.cli.config import read_config
 from onnxgs_opt.cli.given import Command, explicit, options_given, with_options
+from onnxgs_opt.cli.interrupts import raise_if_pressed, remembered, was_pressed
 from onnxgs_opt.cli.mistakes import said_of
 from onnxgs_opt.errors import OptError, UsageError
 from onnxgs_opt.files.atomic import is_stdout
@@ -74,6 +75,7 @@ def command(context: click.Context, /, **given: Any) -> int:
             return _compare(each, voice)
         return _one(each[0], voice) if len(each) == 1 else _several(each, voice)
     except OptError as error:
+        raise_if_pressed()
         if verbosity > 1:
             traceback.print_exc()
         return _fail(str(error), error.hint, error.exit_code)
@@ -158,12 +160,13 @@ def main(args: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code: int = command.main(args, prog_name="onnxgs-opt", standalone_mode=False)
+        with remembered():
+            code: int = command.main(args, prog_name="onnxgs-opt", standalone_mode=False)
     except click.ClickException as error:
         return _fail(*said_of(error), UsageError.exit_code)
-    except click.Abort:
-        return _fail("interrupted", "", INTERRUPTED)
     except Exception as error:
+        if isinstance(error, click.Abort) or was_pressed():
+            return _fail("interrupted", "", INTERRUPTED)
         # A bug, and never 1: that code means findings.
         traceback.print_exc()
         message = f"internal error: {type(error).__name__}"

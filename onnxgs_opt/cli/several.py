@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
+from onnxgs_opt.cli.interrupts import raise_if_pressed
 from onnxgs_opt.errors import OptError
 from onnxgs_opt.options import Options
 from onnxgs_opt.report.files import report_path, write_report
@@ -69,8 +70,10 @@ def carried_out(options: Options) -> Done:
             write_report(result.report, result.evidence, path)
         return Done(name, result.report.exit_code, result.report)
     except OptError as error:
+        raise_if_pressed()
         return Done(name, error.exit_code, None, str(error), error.hint)
     except Exception as error:  # a bug, which is no reason to leave the other models out
+        raise_if_pressed()
         traceback.print_exc()
         hint = "please report the lines above, with the model"
         return Done(name, OptError.exit_code, None, f"internal error: {type(error).__name__}", hint)
