@@ -1,8 +1,6 @@
 """`python -m onnxgs_opt`: the command line, where its script is not on the path."""
 
-import sys
-
-from onnxgs_opt.cli import main
+from onnxgs_opt.cli import script
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script()

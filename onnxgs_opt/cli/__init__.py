@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 import cloup
@@ -149,8 +149,19 @@ def _warnings() -> Iterator[None]:
         logger.removeHandler(handler)
 
 
+def script() -> NoReturn:
+    """The console script: run the command and end the process with its exit code."""
+    code = main()
+    timing = sys.modules.get("onnxgs_opt.runtime.timing")
+    if timing is not None and timing.is_running():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 def main(args: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code; the console script's entry point."""
+    """Run the command and return its exit code."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime would keep an id and events, and send them
     gc.set_threshold(100_000, 50, 50)  # nodes and expressions live to the end: looking for garbage took 8 % of a run
     for name in ("stdout", "stderr"):

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from importlib import metadata, util
 from pathlib import Path
 from typing import Any
@@ -104,15 +104,26 @@ class Compiled:
             with _errors_as_ours():
                 given.append(np.asarray(feeds[name], order="C"))
                 request.set_tensor(port, Tensor(given[-1], shared_memory=True))
-        return partial(_infer, request, given)
+        return Inference(request, given)
 
 
-def _infer(request: Any, given: Sequence[Array]) -> Any:
-    """Run once; tensors do not hold the memory of the arrays `given`, which they share."""
-    with _errors_as_ours():
-        request.start_async()
-        request.wait()
-    return request.output_tensors
+@dataclass(frozen=True)
+class Inference:
+    """A run that is ready. Tensors of its `request` do not hold the memory of the arrays `given`, which they share."""
+
+    request: Any
+    given: Sequence[Array]
+
+    def __call__(self) -> Any:
+        """Run once, and return the outputs' tensors; RunError where it fails, or was stopped."""
+        with _errors_as_ours():
+            self.request.start_async()
+            self.request.wait()
+        return self.request.output_tensors
+
+    def stop(self) -> None:
+        """Cancel it."""
+        self.request.cancel()
 
 
 @contextmanager

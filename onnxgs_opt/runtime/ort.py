@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -186,12 +187,34 @@ class OnnxRuntime:
         session = self.load(model, folder, custom_ops)
         known = {i.name for i in session.raw.get_inputs()}
         given = {name: value for name, value in feeds.items() if name in known}
+        import onnxruntime as ort
+
+        options = ort.RunOptions()
+        options.log_severity_level = FATAL_ONLY
         if self.name == "ort-cpu":
-            return lambda: session.run(None, given)
-        return _on_device(session.raw, given)
+            return StoppableCall(partial(session.raw.run, None, given, options), options)
+        return StoppableCall(partial(session.raw.run_with_iobinding, _bound(session.raw, given), options), options)
 
 
-def _on_device(session: Any, feeds: Feeds) -> Call:
+@dataclass(frozen=True)
+class StoppableCall:
+    """A run that is ready to be timed, and the options that it runs with: they can end it."""
+
+    run: Call
+    options: Any
+
+    def __call__(self) -> object:
+        """Run once; RunError where it does not run on its inputs, or was stopped."""
+        with _errors_as_ours():
+            return self.run()
+
+    def stop(self) -> None:
+        """End it before its next node."""
+        self.options.terminate = True
+
+
+def _bound(session: Any, feeds: Feeds) -> Any:
+    """Inputs and outputs on the device."""
     import onnxruntime as ort
 
     binding = session.io_binding()
@@ -199,4 +222,4 @@ def _on_device(session: Any, feeds: Feeds) -> Call:
         binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(value, "cuda", 0))
     for output in session.get_outputs():
         binding.bind_output(output.name, "cuda")
-    return lambda: session.run_with_iobinding(binding)
+    return binding

@@ -27,11 +27,28 @@ class TimesItself(Protocol):
         """The mean time of one of some calls, which are made."""
 
 
+@runtime_checkable
+class Stops(Protocol):
+    """A call that another thread can end early."""
+
+    def __call__(self) -> object:
+        """Run once; an error where it was stopped."""
+
+    def stop(self) -> None:
+        """Have it end as soon as it can."""
+
+
 MIN_ROUNDS, MAX_ROUNDS = 5, 25
 SAMPLE_S = 5e-4
 """A sample is as many calls as take this long."""
 
 MAX_CALLS = 20
+STOPPING_S = 10.0
+"""How long a call that was stopped is waited for: it ends its node first."""
+
+CALLS = "onnxgs-opt call"
+"""The name of the threads of calls."""
+
 CLEAR = 1.02
 """A ratio of medians below this is no gain, however steady."""
 
@@ -92,26 +109,40 @@ def settled(call: Call) -> float:
 def run_within(call: Call, seconds: float) -> float:
     """Seconds that one call took in a thread of its own, in which a GPU's libraries are set up first.
 
+    What is not done by then, or when Ctrl-C is pressed, is stopped; a call that does not stop finishes by itself.
+
     Raises:
-        SlowError: It is not done by then; it is left to finish by itself.
+        SlowError: It is not done by then.
     """
     taken: list[float] = []
     failed: list[Exception] = []
+    done = threading.Event()
 
     def attempt() -> None:
         try:
             taken.append(timed(call))
         except Exception as reason:  # onnxruntime's errors have no other base; raised again below
             failed.append(reason)
+        finally:
+            done.set()
 
-    thread = threading.Thread(target=attempt, daemon=True)
-    thread.start()
-    thread.join(seconds)
+    threading.Thread(target=attempt, name=CALLS, daemon=True).start()
+    try:
+        is_in_time = done.wait(seconds)
+    finally:
+        if not done.is_set() and isinstance(call, Stops):
+            call.stop()
+            done.wait(STOPPING_S)
+    if not is_in_time:
+        raise SlowError(f"it took longer than {seconds:.1f} s")
     if failed:
         raise failed[0]
-    if not taken:
-        raise SlowError(f"it took longer than {seconds:.1f} s")
     return taken[0]
+
+
+def is_running() -> bool:
+    """Whether a call that was given up still runs: it aborts a Python that ends by itself while it comes back."""
+    return any(thread.name == CALLS for thread in threading.enumerate())
 
 
 def race(calls: Mapping[str, Call], budget_s: float, once: Mapping[str, float] | None = None, seed: int = 0) -> Race:

@@ -400,7 +400,7 @@ def _started(arguments: list[str]) -> int:
 def interrupts(count: int, seed: int = 0) -> Tally:
     """SIGINT at random moments of the whole command, from its start to its end."""
     tally, rng = Tally(), random.Random(seed)
-    command = [sys.executable, "-c", "import sys; from onnxgs_opt.cli import main; sys.exit(main(sys.argv[1:]))"]
+    command = [sys.executable, "-m", "onnxgs_opt"]
     longest = 0.0
     while sum(tally.outcomes.values()) < count:
         with scene() as made:
