@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from onnxgs_opt.recognition.algebra.effort import Exhausted
 from onnxgs_opt.recognition.algebra.expression import Algebra, Expr, children, walk
 from onnxgs_opt.recognition.family import recognise_any
 from onnxgs_opt.recognition.match import Match, Miss
 from onnxgs_opt.recognition.matcher import recognise
+from onnxgs_opt.recognition.ties import whatever_the_ties
 from onnxgs_opt.samplers.sampler import Sampler
 
 NUMBERED = re.compile("\0(\\d+)\0")
@@ -42,11 +44,13 @@ class Proofs:
         form = _form(order, names), grids, whole_family, like
         if form not in self._known:
             copies = _copied(order, names)
+            ask = partial(recognise_any if whole_family else recognise, copies[1], grids=grids, like=like)
             try:
-                ask = recognise_any if whole_family else recognise
-                found = ask(copies[1], copies[0][-1], grids=grids, like=like)
+                found = ask(copies[0][-1])
             except Exhausted:
                 found = None
+            if isinstance(found, Miss):
+                found = whatever_the_ties(copies[1], copies[0][-1], ask) or found
             self._known[form] = found, copies[0]
         found, copied = self._known[form]
         if found is None:

@@ -189,8 +189,10 @@ class Algebra:
         if lo is not None and lo == hi:
             return self.add(outside, self.num(lo))
         made, new = self._make("round", rest)
-        if new:
-            made.lo, made.hi, made.integral = lo, hi, True
+        if new:  # halves may as well go the other way: what is clamped behind stays clamped
+            made.lo = None if rest.lo is None else math.ceil(rest.lo - Fraction(1, 2))
+            made.hi = None if rest.hi is None else math.floor(rest.hi + Fraction(1, 2))
+            made.integral = True
             _inherit(made, (rest,))
             made.floored = True
         return self.add(outside, made)
