@@ -227,7 +227,7 @@ def run(options: Options) -> Result:
         plan, lowered = plan.keeping(dict.fromkeys(plan.lowerings, slower)), job.source
         verdict = gated(Verdict(), gates, ())
     _write(job, graph, found, plan, lowered, verdict)
-    report = replace(collect(job, found, plan, proofs.comparisons, lowered, verdict), engine=engine)
+    report = replace(collect(job, found, plan, proofs, lowered, verdict), engine=engine)
     if options.raise_on_mismatch and verdict.status == "mismatch":
         raise MismatchError(said_of(report), "the report of a run without raise_on_mismatch has the details")
     evidence = evidence_of(graph, lowered, found.sites, proofs.comparisons)

@@ -295,6 +295,16 @@ _ALL = (
         "--shape NAME=MIN,OPT,MAX, or beyond what a type holds. What was lowered is right at the sizes that are told.",
         "Run the result at those sizes only, or state a wider range.",
     ),
+    Code(
+        "GSO212",
+        "samples at a step may come out on its other side",
+        "What rounds, compares or ranks samples (a Cast to integers, Floor, Greater, ArgMax, TopK, QuantizeLinear) "
+        "makes a whole step of any difference. A lowered sampler rounds otherwise than the export, mostly in the last "
+        "place: a sample exactly at a step, as those of flat areas and of whole pixels are, may be the next number "
+        "behind it, such as a byte that is one off.",
+        "Nothing where one step at a tie does not count. Else --rtol 0 --atol 0 allows only forms whose checks show no "
+        "difference, and --lowering keep none.",
+    ),
 )
 CODES: dict[str, Code] = {entry.code: entry for entry in _ALL}
 """Every code by name, rules first."""

@@ -176,7 +176,7 @@ class Job:
         if rtol is None and atol is None:
             return own
         given = (own.rtol if rtol is None else rtol, own.atol if atol is None else atol)
-        return Tolerance(*given, "given by the user")
+        return Tolerance(*given, "given by the user", strict=not any(given))
 
     def engine_options(self) -> EngineOptions:
         """How the engine is to be built."""

@@ -51,6 +51,8 @@ class Trait(Flag):
     """The first result has the shape and the type of the first input."""
     MULTIPLIES_MATRICES = auto()
     """Products of matrices: what hardware has units of shorter floats for."""
+    STEPS = auto()
+    """Beside some numbers the result is another one, however near they are: it rounds, compares or ranks."""
     RANDOM = auto()
     """Twice the same inputs do not give the same."""
 
@@ -58,7 +60,8 @@ class Trait(Flag):
 _ELEMENTWISE, _BOUNDED = Trait.ELEMENTWISE, Trait.ELEMENTWISE | Trait.BOUNDED
 _ARITHMETIC = Trait.ELEMENTWISE | Trait.ARITHMETIC
 _BOOLEAN = Trait.ELEMENTWISE | Trait.BOOLEAN | Trait.BOUNDED
-_ROUNDS = Trait.ELEMENTWISE | Trait.ROUNDS
+_COMPARES = _BOOLEAN | Trait.STEPS
+_ROUNDS = Trait.ELEMENTWISE | Trait.ROUNDS | Trait.STEPS
 _INTEGER = Trait.INTEGER | Trait.BOUNDED
 _MOVES = Trait.MOVES | Trait.COPIES | Trait.CARRIES
 _READS = Trait.READS | Trait.COPIES
@@ -68,8 +71,8 @@ TRAITS: Mapping[str, Trait] = {
     "Abs": _ARITHMETIC | Trait.BOUNDED,
     "Add": _ARITHMETIC | Trait.SUMS | Trait.CARRIES,
     "And": _BOOLEAN,
-    "ArgMax": _INTEGER,
-    "ArgMin": _INTEGER,
+    "ArgMax": _INTEGER | Trait.STEPS,
+    "ArgMin": _INTEGER | Trait.STEPS,
     "AveragePool": _CONTRACTS,
     "BatchNormalization": Trait.SAME_SHAPE,
     "Bernoulli": Trait.RANDOM,
@@ -89,8 +92,9 @@ TRAITS: Mapping[str, Trait] = {
     "Cos": _BOUNDED,
     "Div": _ARITHMETIC | Trait.CARRIES,
     "Dropout": Trait.RANDOM | Trait.SAME_SHAPE,
+    "DynamicQuantizeLinear": Trait.STEPS,
     "Einsum": _CONTRACTS | Trait.MULTIPLIES_MATRICES,
-    "Equal": _BOOLEAN,
+    "Equal": _COMPARES,
     "Erf": _BOUNDED,
     "Exp": _ELEMENTWISE,
     "Expand": _MOVES,
@@ -103,9 +107,10 @@ TRAITS: Mapping[str, Trait] = {
     "Gelu": _ELEMENTWISE,
     "Gemm": Trait.MULTIPLIES_MATRICES,
     "GlobalAveragePool": _CONTRACTS,
-    "Greater": _BOOLEAN,
-    "GreaterOrEqual": _BOOLEAN,
+    "Greater": _COMPARES,
+    "GreaterOrEqual": _COMPARES,
     "HardSigmoid": _BOUNDED,
+    "Hardmax": Trait.STEPS,
     "Identity": _ELEMENTWISE | _MOVES,
     "If": Trait.CARRIES,
     "IsInf": _BOOLEAN,
@@ -113,23 +118,25 @@ TRAITS: Mapping[str, Trait] = {
     "LSTM": Trait.MULTIPLIES_MATRICES,
     "LayerNormalization": Trait.SAME_SHAPE,
     "LeakyRelu": _ELEMENTWISE,
-    "Less": _BOOLEAN,
-    "LessOrEqual": _BOOLEAN,
+    "Less": _COMPARES,
+    "LessOrEqual": _COMPARES,
     "Log": _ELEMENTWISE,
     "LogSoftmax": Trait.SAME_SHAPE,
     "MatMul": _CONTRACTS | Trait.MULTIPLIES_MATRICES,
     "Max": _ARITHMETIC | Trait.BOUNDED,
     "Mean": _ARITHMETIC | Trait.SUMS | Trait.CARRIES,
     "Min": _ARITHMETIC | Trait.BOUNDED,
-    "Mod": _BOUNDED,
+    "Mod": _BOUNDED | Trait.STEPS,
     "Mul": _ARITHMETIC | Trait.CARRIES,
     "Multinomial": Trait.RANDOM,
     "Neg": _ARITHMETIC | Trait.CARRIES,
-    "NonZero": _INTEGER,
+    "NonMaxSuppression": Trait.STEPS,
+    "NonZero": _INTEGER | Trait.STEPS,
     "Not": _BOOLEAN,
     "Or": _BOOLEAN,
     "Pad": Trait.COPIES,
     "Pow": _ELEMENTWISE,
+    "QuantizeLinear": Trait.STEPS,
     "RNN": Trait.MULTIPLIES_MATRICES,
     "RandomNormal": Trait.RANDOM,
     "RandomNormalLike": Trait.RANDOM,
@@ -151,8 +158,9 @@ TRAITS: Mapping[str, Trait] = {
     "SequenceConstruct": Trait.CARRIES,
     "SequenceInsert": Trait.CARRIES,
     "Shape": _INTEGER,
+    "Shrink": Trait.STEPS,
     "Sigmoid": _BOUNDED,
-    "Sign": _BOUNDED,
+    "Sign": _BOUNDED | Trait.STEPS,
     "Sin": _BOUNDED,
     "Size": _INTEGER,
     "Slice": _MOVES | Trait.PART,
@@ -165,8 +173,11 @@ TRAITS: Mapping[str, Trait] = {
     "Sub": _ARITHMETIC | Trait.SUMS | Trait.CARRIES,
     "Sum": _ARITHMETIC | Trait.SUMS | Trait.CARRIES,
     "Tanh": _BOUNDED,
+    "ThresholdedRelu": Trait.STEPS,
     "Tile": _MOVES,
+    "TopK": Trait.STEPS,
     "Transpose": _MOVES,
+    "Unique": Trait.STEPS,
     "Unsqueeze": _MOVES | Trait.ORDERED,
     "Where": _BOUNDED | Trait.CARRIES,
     "Xor": _BOOLEAN,
@@ -195,6 +206,7 @@ CARRIES = with_trait(Trait.CARRIES)
 REDUCTIONS = with_trait(Trait.REDUCES)
 SAME_SHAPE = with_trait(Trait.SAME_SHAPE)
 PRODUCTS = with_trait(Trait.MULTIPLIES_MATRICES)
+STEPS = with_trait(Trait.STEPS)
 RANDOM = with_trait(Trait.RANDOM)
 SIZES = ("Shape", "Size")
 """What makes numbers of the sizes of its input, whose elements do not count."""

@@ -21,13 +21,14 @@ class Tolerance:
 
     It is meant for images of unit-normal values; `rtol` makes it follow images of another scale. Where samplers read
     what others make, `carried` is what one of them may be off by, relatively and absolutely: the next ones multiply it
-    by the slope of their image.
+    by the slope of their image. Under a `strict` one the errors of the original itself allow for nothing.
     """
 
     rtol: float
     atol: float
     reason: str
     carried: float = 0.0
+    strict: bool = False
 
 
 EXACT = Tolerance(rtol=0.0, atol=0.0, reason="the same elements, of which nothing is computed anew")

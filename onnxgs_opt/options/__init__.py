@@ -176,6 +176,7 @@ class Options:
     ))
     atol: float | None = field(default=None, metadata=_said(
         "Validation", "--atol", "Absolute tolerance, else each lowering's own.", metavar="X", least=0,
+        more="With --rtol 0 as well no form may show a difference, whatever the model's own roundings are.",
     ))
     seed: int = field(default=0, metadata=_said(
         "Validation", "--seed", "Seed of generated inputs, 0 by default.", metavar="N", least=0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from onnxgs_opt.ir import Constant, Node
 from onnxgs_opt.ir.graph import Graph
@@ -30,14 +30,13 @@ from onnxgs_opt.samplers.site import AnySite
 from onnxgs_opt.tuning.plan import Choice, Plan
 from onnxgs_opt.validation.compare import BROKEN, Comparison
 from onnxgs_opt.validation.elsewhere import Elsewhere
+from onnxgs_opt.validation.proofs import SiteProofs
 
 READ_OPS = READS | {"GridSample"}
 
 
-def collect(
-    job: Job, found: Survey, plan: Plan, checks: Mapping[str, Comparison], result: Graph, verdict: Verdict
-) -> Report:
-    """The report of a run whose result is `result`; `checks` are those of the sites, by id."""
+def collect(job: Job, found: Survey, plan: Plan, proofs: SiteProofs, result: Graph, verdict: Verdict) -> Report:
+    """The report of a run whose result is `result`; `proofs` are those of the sites."""
     before = job.source if result is job.source else job.start
     reads = sum(len(site.reads) for site in found.sites)
     written = job.options.output if verdict.lets_write else None
@@ -48,9 +47,9 @@ def collect(
         status=verdict.status,
         nodes=Count(before.size, result.size),
         reads=Count(reads, reads if result is job.source else image_reads(result, found.sites)),
-        sites=tuple(site_record(site, plan.choices[site.id], checks.get(site.id)) for site in found.sites),
+        sites=tuple(site_record(site, plan.choices[site.id], proofs.comparisons.get(site.id)) for site in found.sites),
         near_misses=tuple(NearMiss(m.code, m.node, m.condition, advice(m)) for m in found.near_misses),
-        hazards=hazards(job, found, plan.lowerings, result, checks if verdict.status == "optimised" else None),
+        hazards=hazards(job, found, plan.lowerings, result, proofs if verdict.status == "optimised" else None),
         validation=validation_record(verdict.whole, job.source, verdict.elsewhere),
         latency=None if verdict.race is None else Latency.of(verdict.race),
         failures=verdict.failures,

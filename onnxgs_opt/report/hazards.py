@@ -15,7 +15,9 @@ from onnxgs_opt.recognition.grid_sample import OP, unknown_of
 from onnxgs_opt.report.model import Hazard
 from onnxgs_opt.runtime import Quirk
 from onnxgs_opt.samplers.op import has_kernel
+from onnxgs_opt.samplers.site import AnySite
 from onnxgs_opt.validation.compare import Comparison
+from onnxgs_opt.validation.proofs import SiteProofs
 
 NEEDS_LIBRARY = "GSO206"
 NOT_FINITE = "GSO207"
@@ -23,18 +25,20 @@ SMALL = "GSO208"
 SHORT_FLOATS = "GSO209"
 KEEP = "Nothing where no axis is that small at run time; else keep it by --lowering keep."
 """What to do about it where there is no other lowering."""
+STEPS = "GSO212"
 AVOIDED = "GSO210"
 SOME_SIZES = "GSO211"
 
 
 def hazards(
-    job: Job, found: Survey, lowerings: Mapping[str, str], result: Graph, checks: Mapping[str, Comparison] | None
+    job: Job, found: Survey, lowerings: Mapping[str, str], result: Graph, proofs: SiteProofs | None
 ) -> tuple[Hazard, ...]:
-    """All of a run whose sites become `lowerings` in `result`; `checks` by site's id, None where nothing is written."""
+    """All of a run whose sites become `lowerings` in `result`; `proofs` are None where nothing is written."""
     own = tuple(Hazard(remark.code, remark.node, advice(remark)) for remark in found.hazards)
     made = [*_short_floats(job, found), *_needs(job, lowerings, result), *_avoided(job, result)]
-    if checks is not None:
-        made += (*_not_finite(found, lowerings), *_beyond(found, lowerings, checks), *_at_some_sizes(found, lowerings))
+    if proofs is not None:
+        made += (*_not_finite(found, lowerings), *_beyond(found, lowerings, proofs.comparisons))
+        made += (*_at_some_sizes(found, lowerings), *_steps(found, lowerings, proofs))
     return (*own, *(each for each in made if not job.options.hides(each.code)))
 
 
@@ -72,10 +76,31 @@ def _avoided(job: Job, result: Graph) -> Iterator[Hazard]:
 
 def _not_finite(found: Survey, lowerings: Mapping[str, str]) -> Iterator[Hazard]:
     """One at the first site that was lowered and has weights: no lowering promises what comes of infinities and NaN."""
-    weighed = (site for site in found.resizes if site.resampling.mode != "nearest")
-    every = (*found.every_sampler, *found.roi_aligns, *found.attentions, *weighed)
-    for site in [site for site in every if site.id in lowerings][:1]:
+    for site in [site for site in (*found.every_sampler, *_weighed(found)) if site.id in lowerings][:1]:
         yield Hazard(NOT_FINITE, site.reads[0], CODES[NOT_FINITE].action)
+
+
+def _weighed(found: Survey) -> tuple[AnySite, ...]:
+    """The sites beside samplers that weigh pixels."""
+    resizes = (site for site in found.resizes if site.resampling.mode != "nearest")
+    return (*found.roi_aligns, *found.attentions, *resizes)
+
+
+def _steps(found: Survey, lowerings: Mapping[str, str], proofs: SiteProofs) -> Iterator[Hazard]:
+    """One at the first node that rounds, compares or ranks what a lowered site sums otherwise than the model did."""
+    samplers = (site for site in found.samplers if site.taps > 1)
+    halves = (site for site in found.sums if site.dtype == "float16")
+    every = (*samplers, *halves, *found.deforms, *_weighed(found))
+    rounded = [site for site in every if site.id in lowerings]
+    nodes = proofs.steps(rounded) if rounded else []
+    for node in nodes[:1]:
+        others = f", and at {len(nodes) - 1} more nodes" if len(nodes) > 1 else ""
+        checks = [proofs.comparisons[site.id] for site in rounded if site.id in proofs.comparisons]
+        most = max((check.max_abs for check in checks), default=0)
+        seen = f"the samples differ by {most:.2g} at most where" if most else "the samples are equal where"
+        said = f"{seen} they were checked" if checks else "nothing was checked"
+        hint = f"At this {node.op}{others}; {said}. {CODES[STEPS].action}"
+        yield Hazard(STEPS, node.name, hint)
 
 
 def _at_some_sizes(found: Survey, lowerings: Mapping[str, str]) -> Iterator[Hazard]:

@@ -102,7 +102,7 @@ def judge(job: Job, lowered: Graph, found: Survey, plan: Plan, proofs: SiteProof
     race = _race(job, lowered, found) if job.may_measure or job.options.is_timed else None
     if slower := _no_faster(job, plan, race):
         return Verdict(keep=slower, race=race)
-    made = hazards(job, found, lowerings, lowered, proofs.comparisons)
+    made = hazards(job, found, lowerings, lowered, proofs)
     return gated(
         Verdict("optimised", whole=whole, elsewhere=there, race=race), gates, tuple(gates.remarked(job.name, made))
     )

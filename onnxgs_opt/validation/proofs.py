@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from itertools import chain
 
+from onnxgs_opt.ir import Node
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.ir.graph import Graph
 from onnxgs_opt.job import Job
 from onnxgs_opt.passes.lower_bilinear import RAISED
 from onnxgs_opt.recognition.cone import made_of
 from onnxgs_opt.recognition.findings import Survey
+from onnxgs_opt.recognition.steps import steps_behind
 from onnxgs_opt.samplers.attention import AttentionSite
 from onnxgs_opt.samplers.deform import DeformSite
 from onnxgs_opt.samplers.site import AnySite, Site
@@ -66,6 +68,10 @@ class SiteProofs:
             if any(made & site.operands for site in own):
                 return True
         return False
+
+    def steps(self, sites: Iterable[AnySite]) -> list[Node]:
+        """What rounds, compares or ranks the numbers of some sites."""
+        return steps_behind(self._graph, ((site.body, site.output) for site in sites), self._found.sites)
 
     def checker(self, site: AnySite) -> Check:
         """The check of one site; what its lowerings are compared with is made once, and goes with the check."""

@@ -61,6 +61,7 @@ WINDOW = """ low = GreaterOrEqual(x, zero)
 """
 CLAMPS = "".join(f" {p}c = Clip({p}, zero, l{p[0]})\n" for p in ("x0", "x1", "y0", "y1"))
 MASK = (CLAMPS, WINDOW), (" out = Add(abc, td)", " sum = Add(abc, td)\n out = Mul(sum, mask)")
+BYTES = ("(float[20] out)", "(uint8[20] out)"), ("out = Add(abc, td)", "sum = Add(abc, td)\n out = Cast<to=2>(sum)")
 IN_FLOATS = " r0f = Mul(y0c, widthf)\n r1f = Mul(y1c, widthf)\n"
 GRID_SAMPLE = """<ir_version: 8, opset_import: ["" : 17]>
 g (float[1,3,6,7] image, float[1,4,5,2] grid) => (float[1,3,4,5] out) {
@@ -199,6 +200,7 @@ CASES: dict[str, Case] = {
     "GSO204": Case(edited(CLIPPED), edited(CLIPPED, ("11", "12"))),
     "GSO205": Case(edited(SHAPE)),
     "GSO207": Case(sound, sound, WRITTEN, {**WRITTEN, "lowering": "keep"}),
+    "GSO212": Case(edited(SAMPLER, *BYTES), edited(SAMPLER, *BYTES), WRITTEN, {**WRITTEN, "lowering": "keep"}),
     "GSO210": Case(sound, sound, {**WRITTEN, "avoid": ("Floor",)}, WRITTEN),
 }
 ELSEWHERE = {

@@ -46,6 +46,26 @@ def test_what_is_expected_may_itself_be_off() -> None:
     assert told([1.0, 1.0], [4.0, 1.0], TIGHT, np.array([0.0, 3.0]))[:1] == (False,)
 
 
+def test_whole_numbers_are_equal_but_for_what_allows_for_others() -> None:
+    """Of a million, ten are no rounding: it may be a name. What a user allows for absolutely is allowed for."""
+    names, one, nine = np.array([10**6, 2**53]), np.array([0, 1]), np.array([9, 0])
+    rough = Tolerance(1e-5, 1e-5, "test")
+    assert told(names, names + one, rough)[:2] == (False, 1.0)
+    assert told(names, names + nine, rough)[:2] == (False, 9.0)
+    assert told(names, names + nine, Tolerance(0, 9, "test"))[0] is True
+    assert told(names, names + nine, rough, np.array([1.0, 0.0]))[0] is True
+    assert told(names.astype(np.float64), names + 9.0, rough)[0] is True
+    assert told([1 + 1j], [1 + 2j], rough)[0] is False
+
+
+def test_under_a_strict_tolerance_the_original_may_be_as_wrong_as_it_is() -> None:
+    steps = "big = Constant<value_float=65536.0>() s = Add(a, big) out = Sub(s, big)"
+    inputs, none = ModelInputs({"a": np.full(3, 1 / 512, F32)}), Tolerance(0, 0, "test", strict=True)
+    assert check_model(model(steps), SAME, inputs, replace(none, strict=False)).status == "ok"
+    assert check_model(model(steps), SAME, inputs, none).status == "mismatch"
+    assert check_model(model(steps), model(steps), inputs, none).status == "ok"
+
+
 def test_infinite_pixels_allow_for_nothing_beside_them() -> None:
     found = compare(np.array([inf, 1.0]), np.array([inf, 1.0]), TIGHT)
     assert (found.within, found.max_abs, found.max_rel) == (True, 0.0, 0.0)
