@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from onnx import ModelProto
 
 from onnxgs_opt.errors import RunError, UsageError
@@ -50,7 +51,15 @@ class Session:
     def run(self, names: Sequence[str] | None, feeds: Feeds) -> list[Array]:
         """The outputs of these names, or all; RunError where the model does not run on these inputs."""
         with _errors_as_ours():
-            return self.raw.run(names, dict(feeds))  # type: ignore[no-any-return]
+            return [_as_array(value) for value in self.raw.run(names, dict(feeds))]
+
+
+def _as_array(value: Any) -> Array:
+    """An output as one array: a sequence of tensors of several shapes as the shape of each before its elements."""
+    if not isinstance(value, list) or len({np.shape(each) for each in value}) < 2:
+        return np.asarray(value)
+    parts = (part for each in value for part in ((np.ndim(each), *np.shape(each)), np.ravel(each)))
+    return np.concatenate([*parts])
 
 
 @contextmanager

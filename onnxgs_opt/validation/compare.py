@@ -26,6 +26,7 @@ from onnxgs_opt.samplers.site import Site
 from onnxgs_opt.samplers.view import Array
 from onnxgs_opt.validation.boundary_values import describe
 from onnxgs_opt.validation.error_map import Points, points_of
+from onnxgs_opt.validation.extract import NotRunnableError
 from onnxgs_opt.validation.inputs import Run
 from onnxgs_opt.validation.original import Original
 
@@ -161,7 +162,7 @@ def compare_runs(
         for run in runs:
             allowed = tolerance if isinstance(tolerance, Tolerance) else tolerance(run)
             seen = _add_run(seen, original, checked, run, allowed, site)
-    except TooLargeError as reason:  # the inputs of the next run
+    except (TooLargeError, NotRunnableError) as reason:  # the inputs of the next run
         return replace(seen, worst=str(reason)) if seen.status == "not-run" else seen
     return seen
 

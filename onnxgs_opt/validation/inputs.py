@@ -32,6 +32,7 @@ from onnxgs_opt.validation.boundary_values import (
     words_of,
 )
 from onnxgs_opt.validation.box_values import with_boxes
+from onnxgs_opt.validation.extract import NotRunnableError
 
 POINTS = 2000
 MAX_ROUNDS = 6
@@ -199,6 +200,9 @@ def model_runs(
     """Inputs for a whole model: two runs at each of three sets of sizes; one set where all are static.
 
     `shapes` are the user's, `fitting` sets of shapes that the model is known to be consistent at.
+
+    Raises:
+        NotRunnableError: No values can be made for an input.
     """
     rng = np.random.default_rng(seed)
     stored = {t.name for t in model.graph.initializer}
@@ -366,7 +370,14 @@ def _to_integer(node: onnx.NodeProto) -> bool:
 
 
 def _type_of(value: onnx.ValueInfoProto) -> tuple[Any, list[Size]]:
+    """The element type and the dims of an input.
+
+    Raises:
+        NotRunnableError: It is a sequence or an optional, or has no type.
+    """
     tensor = value.type.tensor_type
+    if tensor.elem_type not in onnx.helper.get_all_tensor_dtypes():
+        raise NotRunnableError(f"no values are made for its input '{value.name}', which is no tensor")
     dims: list[Size] = [
         d.dim_value if d.HasField("dim_value") and d.dim_value >= 0 else (d.dim_param or None) for d in tensor.shape.dim
     ]
