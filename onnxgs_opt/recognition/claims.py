@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from onnxgs_opt.diagnostics import Remark
 from onnxgs_opt.ir import Constant, Node
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.recognition.algebra.polynomial import Number
@@ -12,7 +13,7 @@ from onnxgs_opt.recognition.candidates import Join
 from onnxgs_opt.recognition.cone import escape
 from onnxgs_opt.recognition.cut_points import Cuts
 from onnxgs_opt.recognition.lifting.dynamic_dims import SizeSets
-from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, float_types
+from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Shape, float_types
 from onnxgs_opt.recognition.match import Match, Miss
 from onnxgs_opt.recognition.operands import Placement
 from onnxgs_opt.samplers.kernel import FLOOR, KERNELS
@@ -36,6 +37,27 @@ class Claim:
         """The claim that its coordinates are pixels, whatever units these are made of; None where it is that."""
         plain = self.placement.in_pixels()
         return None if plain is None else replace(self, placement=plain)
+
+
+@dataclass(frozen=True)
+class FoundSites:
+    """The sites of a graph, and its near-misses: what looks like a site and is not, each with its reason.
+
+    `sizes` are those that it was looked at, None where it was not. `shapes` has every tensor's shape at the small ones,
+    and perhaps at one more set of sizes; it is empty where nothing is dynamic.
+    """
+
+    sites: tuple[Site, ...]
+    near_misses: tuple[Remark, ...]
+    sizes: SizeSets | None = None
+    shapes: tuple[Mapping[str, Shape], ...] = ()
+
+    def joined(self, more: FoundSites) -> FoundSites:
+        """What else was found, where it has more sites; of those that are known what is said of them stays."""
+        if len(more.sites) <= len(self.sites):
+            return self
+        known = {site.output: site for site in self.sites}
+        return replace(more, sites=tuple(replace(known.get(site.output, site), id=site.id) for site in more.sites))
 
 
 def adds_nothing(inner: Claim, outer: Claim) -> bool:

@@ -185,7 +185,9 @@ class EverySize:
         dims = [d for view in (image, *others) for d in self._sizes.states.get(view.tensor, State()).dims or ()]
         most = min((limit for view in others if (limit := self._most(view)) is not None), default=None)
         ranges = []
-        for atom in sorted(self._sizes.atoms(dims)):
+        own = self._sizes.atoms(dims)
+        behind = frozenset[int]().union(*(self._sizes.sources.get(atom, ()) for atom in own))
+        for atom in sorted(own | {atom for atom in behind if self._sizes.range_of(atom)[0] > 2}):
             least, largest = self._sizes.range_of(atom)
             name = self._sizes.names[atom]
             also = self._sizes.aliases.get(name, ())

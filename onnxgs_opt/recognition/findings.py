@@ -16,6 +16,7 @@ from onnxgs_opt.ir.operators import READS, operator
 from onnxgs_opt.recognition.attention.search import find_attentions
 from onnxgs_opt.recognition.boxes.search import find_roi_aligns
 from onnxgs_opt.recognition.candidates import NO_PIXELS, reads_labels
+from onnxgs_opt.recognition.claims import FoundSites
 from onnxgs_opt.recognition.deform.search import find_deform_convs
 from onnxgs_opt.recognition.fixed_values import is_fixed
 from onnxgs_opt.recognition.gather_sums import structural_sites, sums_of_fixed_parts
@@ -25,7 +26,7 @@ from onnxgs_opt.recognition.known_proofs import Proofs
 from onnxgs_opt.recognition.lifting.dynamic_dims import Box, SizeSets
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Shape
 from onnxgs_opt.recognition.resizing.search import FoundResizes, find_resizes
-from onnxgs_opt.recognition.search import FoundSites, find_sites
+from onnxgs_opt.recognition.search import find_sites
 from onnxgs_opt.samplers.attention import AttentionSite
 from onnxgs_opt.samplers.deform import DeformSite
 from onnxgs_opt.samplers.resize import ResizeSite

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
-from onnxgs_opt.diagnostics import Remark
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.recognition.algebra.effort import MAX_EFFORT, Exhausted
 from onnxgs_opt.recognition.beyond import as_far_as_bounds
 from onnxgs_opt.recognition.candidates import TAPS, Join, has_reads, joins_of, picked, single_reads
-from onnxgs_opt.recognition.claims import Claim, adds_nothing, between, rounds_a_sum, site_of
+from onnxgs_opt.recognition.claims import Claim, FoundSites, adds_nothing, between, rounds_a_sum, site_of
 from onnxgs_opt.recognition.cone import alive, carried, made_of, reach, through_layouts
 from onnxgs_opt.recognition.cut_points import Cuts, other_cuts
 from onnxgs_opt.recognition.grids import tests_pixels
 from onnxgs_opt.recognition.known_proofs import Proofs
+from onnxgs_opt.recognition.least_sizes import least_sizes
 from onnxgs_opt.recognition.lifting.dynamic_dims import Box, SizeSets, one_size
 from onnxgs_opt.recognition.lifting.lift import Lift
 from onnxgs_opt.recognition.lifting.rule import NoRule
-from onnxgs_opt.recognition.lifting.shape_functions import Fact, Shape
+from onnxgs_opt.recognition.lifting.shape_functions import Fact
 from onnxgs_opt.recognition.match import Miss, Stage
 from onnxgs_opt.recognition.near_misses import placed, remarks, unsized
 from onnxgs_opt.recognition.operands import place
@@ -47,20 +47,6 @@ MAX_OTHERS = 16
 """Sums and reads that the look for other kernels may miss: unrolled tables have hundreds, and no sampler."""
 
 
-@dataclass(frozen=True)
-class FoundSites:
-    """The sites of a graph, and its near-misses: what looks like a site and is not, each with its reason.
-
-    `sizes` are those that it was looked at, None where it was not. `shapes` has every tensor's shape at the small ones,
-    and perhaps at one more set of sizes; it is empty where nothing is dynamic.
-    """
-
-    sites: tuple[Site, ...]
-    near_misses: tuple[Remark, ...]
-    sizes: SizeSets | None = None
-    shapes: tuple[Mapping[str, Shape], ...] = ()
-
-
 def find_sites(scope: Scope, proofs: Proofs, ranges: Box | None = None, stated: Box | None = None) -> FoundSites:
     """Every sampler of one graph (not of its subgraphs); `ranges` suffice where not all sizes can be proven.
 
@@ -74,6 +60,9 @@ def find_sites(scope: Scope, proofs: Proofs, ranges: Box | None = None, stated: 
     best = again.run() if equal else found
     if len(best.sites) <= len(found.sites):
         again, best = search, found
+    least = again.least_sizes() if best.near_misses else {}
+    if least:
+        best = best.joined(_Search(scope, proofs, stated, equal if again is not search else None, least=least).run())
     return again.between(ranges, best) if ranges and found.near_misses else best
 
 
@@ -87,12 +76,13 @@ class _Search:
         stated: Box | None,
         equal: Mapping[str, str] | None = None,
         box: Box | None = None,
+        least: Mapping[str, int] | None = None,
     ) -> None:
         self._scope = scope
         self._proofs = proofs
         self._equal = equal
         self._stated = stated
-        narrowed = partial(SizeSets, scope, equal, stated=stated)
+        narrowed = partial(SizeSets, scope, equal, stated=stated, least=least)
         self._sizes = narrowed(box)
         self._claims = SizeClaims(scope, self._sizes, box or {}, self._like, narrowed)
         self._extents: set[tuple[int, int]] = set()
@@ -138,10 +128,12 @@ class _Search:
             outside = {miss.node: miss for miss in more.near_misses if miss.code in OUTSIDE}
             found = replace(found, near_misses=tuple(outside.get(miss.node, miss) for miss in found.near_misses))
             if len(more.sites) > len(found.sites):
-                known = {site.output: site for site in found.sites}
-                sites = tuple(replace(known.get(site.output, site), id=site.id) for site in more.sites)
-                return replace(more, sites=sites)
+                return found.joined(more)
         return found
+
+    def least_sizes(self) -> dict[str, int]:
+        """Sizes by name from which on claims may hold whose tensors have one element along an axis at the smallest."""
+        return least_sizes(self._scope, self._sizes, self._claims.shrunk)
 
     def one_size(self) -> dict[str, str]:
         """Names of sizes that have to be equal for what was missed to be anything, one by the other."""

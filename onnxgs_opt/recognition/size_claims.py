@@ -11,6 +11,7 @@ import numpy as np
 from onnxgs_opt.ir.def_use import Scope
 from onnxgs_opt.recognition.claims import Claim
 from onnxgs_opt.recognition.every_size import CODE, EverySize
+from onnxgs_opt.recognition.least_sizes import shrunk
 from onnxgs_opt.recognition.lifting.dynamic_dims import Box, SizeSets
 from onnxgs_opt.recognition.lifting.shape_functions import Fact
 from onnxgs_opt.recognition.lifting.size_values import Break
@@ -31,7 +32,8 @@ Look = Callable[[Mapping[str, Fact], Claim], "Claim | Miss"]
 class SizeClaims:
     """The claims of one graph, held against the sizes in `box`, which is empty where every size is meant.
 
-    `narrowed` gives the sets of sizes of a part of it.
+    `narrowed` gives the sets of sizes of a part of it. `shrunk` are images and coordinates of claims that do not hold,
+    which have one element along an axis at the smallest sizes.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class SizeClaims:
     ) -> None:
         self._scope, self._sizes, self._box, self._look, self._narrowed = scope, sizes, box, look, narrowed
         self._parts: dict[tuple[tuple[str, tuple[int, int]], ...], _Part] = {}
+        self.shrunk: set[str] = set()
 
     def held(self, claim: Claim) -> Claim | Miss:
         """A claim at all sizes, of pixels where units have no name at some of them; or what keeps it from holding."""
@@ -54,6 +57,10 @@ class SizeClaims:
         if not self._sizes.are_dynamic:
             return None
         found = self._whole.changes(claim, self._look, first=1)
+        if found is not None:
+            views = (claim.placement.image, *claim.placement.operands)
+            ends = self._sizes.facts(0), self._sizes.facts(len(self._sizes.near) - 1)
+            self.shrunk.update(shrunk((view.tensor for view in views), *ends))
         holds = found is None or (self._box and self._holds_on_parts(claim, found[1]))
         return None if found is None or holds else found[0]
 

@@ -24,6 +24,8 @@ def excluded(sizes: SizeSets, domain: Domain, image: View) -> Miss | None:
         said = SizeRange(size.name, *sizes.stated.get(size.name, (size.at_least, None)))
         if size.at_most is not None and said.at_least > size.at_most:
             return Miss(f"{said.words} is asked for, and it is proven for {size.words}", 4, INEXACT, hint=HINT)
+        if size.name in sizes.stated and (said.at_most or 0) < size.at_least > 2:
+            return Miss(f"{said.words} is asked for, and it is proven for {size.words}", 4, TOO_SMALL, hint=HINT)
     shapes = (facts.get(image.tensor, UNKNOWN).shape for facts in sizes.ends)
     least, most = ([] if shape is None else spans(image, shape)[2:] for shape in shapes)
     asked = ", ".join(SizeRange(name, *ends).words for name, ends in sizes.stated.items())

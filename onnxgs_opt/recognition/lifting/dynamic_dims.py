@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, count
 from math import gcd
 
 from onnxgs_opt.ir.constants import is_size
@@ -24,22 +24,37 @@ Box = Mapping[str, tuple[int, int]]
 """By name, the least and the largest value that a size has."""
 
 
-def assignments(names: list[str], box: Box | None = None) -> list[dict[str, int]]:
+def assignments(
+    names: list[str], box: Box | None = None, least: Mapping[str, int] | None = None
+) -> list[dict[str, int]]:
     """Sizes to analyse dynamic dims at: distinct ones, so that no two dims are confused, the small ones included.
 
-    Those of `box` are of its ranges. Proofs have a fourth set, `far`; docs/samplers.md says what the four prove
-    together.
+    Those of `box` are of its ranges, those of `least`, even numbers, not below these. Proofs have a fourth set, `far`;
+    docs/samplers.md says what the four prove together.
     """
-    count = len(names)
-    if not count:
+    places = len(names)
+    if not places:
         return [{}]
     large = {name: 7 + 2 * k for k, name in enumerate(names)}
-    mixed = {name: 4 + (3 * k) % (count + 3) + k for k, name in enumerate(names)}
+    mixed = {name: 4 + (3 * k) % (places + 3) + k for k, name in enumerate(names)}
     small = {name: 2 + (k % 2) for k, name in enumerate(names)}
+    if least:
+        times = {name: least.get(name, 2) // 2 for name in names}
+        small = {name: size * times[name] for name, size in small.items()}
+        large, mixed = (_apart(sizes, times) for sizes in (large, mixed))
     if box:
         small |= {name: min(lo + k % 2, hi) for k, (name, (lo, hi)) in enumerate(box.items()) if name in small}
         large, mixed = _within(large, box, 1 / 2), _within(mixed, box, 1 / 4, small)
     return [large, mixed, small]
+
+
+def _apart(sizes: Mapping[str, int], times: Mapping[str, int]) -> dict[str, int]:
+    """The sizes as many times as large, one less so that none is a multiple, and all distinct."""
+    out: dict[str, int] = {}
+    for name, size in sizes.items():
+        wanted = size * times[name] - (times[name] > 1)
+        out[name] = next(other for other in count(wanted) if other not in out.values())
+    return out
 
 
 def _within(sizes: Mapping[str, int], box: Box, share: float, small: Mapping[str, int] | None = None) -> dict[str, int]:
@@ -198,7 +213,8 @@ class SizeSets:
 
     First the small ones, at which a model is also run; then, where sizes are dynamic, the largest and, for coordinates
     in half precision, the largest that those have. Of two names that are `equal` one stands for the other. The sizes of
-    `box` are between its bounds. `stated` is what the user says of sizes, which nothing is chosen by.
+    `box` are between its bounds, those of `least` not below these. `stated` is what the user says of sizes, which
+    nothing is chosen by.
     """
 
     def __init__(
@@ -207,11 +223,13 @@ class SizeSets:
         equal: Mapping[str, str] | None = None,
         box: Box | None = None,
         stated: Box | None = None,
+        least: Mapping[str, int] | None = None,
     ) -> None:
         self._scope = scope
         self._box = box or {}
+        self._least = least or {}
         self._stated = stated or {}
-        self._sizes = assignments(symbols(scope), box)
+        self._sizes = assignments(symbols(scope), box, least)
         self._asked: Mapping[str, int] = self._sizes[0]
         self._sizes[0] = {name: self._asked[(equal or {}).get(name, name)] for name in self._asked}
         self._count = len(self._sizes)
@@ -317,7 +335,8 @@ class SizeSets:
     @property
     def ranges(self) -> Mapping[str, tuple[int, int]]:
         """Sizes that are asked for by name; from 1 on where 1 is all that the user says, since 2 is not meant then."""
-        return {name: (1, MOST) for name, (_, hi) in self.stated.items() if hi == 1} | dict(self._box)
+        least = {name: (size, MOST) for name, size in self._least.items()}
+        return {name: (1, MOST) for name, (_, hi) in self.stated.items() if hi == 1} | least | dict(self._box)
 
     @cached_property
     def ends(self) -> tuple[Mapping[str, Fact], Mapping[str, Fact]]:
