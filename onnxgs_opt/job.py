@@ -318,7 +318,22 @@ def read_inputs(graph: Graph, given: PathLike | Arrays | None) -> dict[str, np.n
         if name not in arrays:
             raise UsageError(f"--inputs: no array '{name}' in {inside}", f"it needs {', '.join(wanted)}")
         _check_shape("--inputs", tensor, np.shape(arrays[name]))
-    return {name: np.asarray(arrays[name]) for name in wanted}
+    return {name: _of_type(tensor, np.asarray(arrays[name])) for name, tensor in wanted.items()}
+
+
+def _of_type(tensor: Tensor, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """An array for an input, in the machine's own order of bytes: onnxruntime converts none, and would not run.
+
+    What numpy has no arrays of, as bfloat16, is given as another type, and words in any of numpy's ways.
+    """
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    own = tensor.dtype if isinstance(tensor.dtype, np.dtype) else array.dtype
+    same = own == array.dtype or (own.kind == "O" and array.dtype.kind in "US") or own.kind not in "biufcO"
+    if not same:
+        kind = "words" if own.kind == "O" else own.name
+        hint = "" if own.kind == "O" else f"write it as {tensor.name}.astype('{own.name}')"
+        raise UsageError(f"--inputs: input '{tensor.name}' is of {kind}, not {array.dtype.name}", hint)
+    return array
 
 
 def _arrays_of(path: PathLike, wanted: Iterable[str]) -> Arrays:

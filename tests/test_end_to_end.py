@@ -234,6 +234,26 @@ def test_inputs_that_do_not_fit_are_refused(
     assert contents(source.parent) == before
 
 
+@pytest.mark.parametrize(
+    ("kind", "code", "said"),
+    [
+        (np.float64, 2, "error: --inputs: input 'img' is of float32, not float64"),
+        (np.int64, 2, "error: --inputs: input 'img' is of float32, not int64"),
+        (">f4", 0, ""),
+    ],
+)
+def test_inputs_of_another_type_are_refused(
+    source: Path, capsys: pytest.CaptureFixture[str], kind: Any, code: int, said: str
+) -> None:
+    """onnxruntime does not run on doubles for floats: the whole model would be left unchecked, and the exit code 0."""
+    inputs = source.with_name("real.npz")
+    np.savez(inputs, img=np.ones((1, 3, 12, 18), kind), grid=np.ones((1, 6, 7, 2), kind))
+    assert run(source, source.with_name("out.onnx"), "--lowering", "merged-gather", "--inputs", inputs) == code
+    captured = capsys.readouterr()
+    assert captured.err.startswith(said)
+    assert code or "validated over 1 shape" in captured.out
+
+
 def test_inputs_that_are_no_npz_are_refused(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(source, source.with_name("out.onnx"), "--inputs", source) == 2
     assert capsys.readouterr().err.splitlines()[0].startswith("error: ")
