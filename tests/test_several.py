@@ -102,6 +102,32 @@ def test_a_format_holds_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.count("title=GSO001") == 2
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("github", "::error file=broken.onnx,title=onnxgs-opt::broken.onnx is a Git LFS pointer"),
+        ("markdown", "## onnxgs-opt: FAILED `broken.onnx`"),
+        ("sarif", '"executionSuccessful": false'),
+    ],
+)
+def test_a_format_tells_of_what_could_not_be_looked_at(
+    capsys: pytest.CaptureFixture[str], name: str, said: str, jobs: str
+) -> None:
+    assert cli.main(["clean.onnx", "broken.onnx", "--check", "--jobs", jobs, "--format", name]) == 2
+    out = capsys.readouterr().out
+    assert out.count(said) == 1
+    if name == "github":
+        assert out.endswith("onnxgs-opt: FAILED 2 models: 1 with nothing to do, 1 failed\n")
+        assert cli.main(["broken.onnx", "--check", "--format", name]) == 2
+        assert capsys.readouterr().out.startswith(said)
+    if name == "sarif":
+        assert [run["artifacts"][0]["location"]["uri"] for run in json.loads(out)["runs"]] == [
+            "clean.onnx",
+            "broken.onnx",
+        ]
+
+
 def test_each_has_its_own_report(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["m", "--dry-run", "--report", "r.json"]) == 2
     assert capsys.readouterr().err.splitlines() == [

@@ -87,14 +87,26 @@ def _one(options: Options, voice: Voice) -> int:
     from onnxgs_opt.api import run
 
     voice = replace(voice, on_stderr=_has_stdout(options))
-    with _progress(voice) as progress, _warnings():
-        result = run(replace(options, progress=progress))
+    try:
+        with _progress(voice) as progress, _warnings():
+            result = run(replace(options, progress=progress))
+    except OptError as error:
+        if voice.format == "github":
+            _annotate(str(options.model), error)
+        raise
     for path in report_paths:
         write_report(result.report, result.evidence, path)
     if options.is_timed and result.report.latency is None:
         _tell("the model was not timed: it was not rewritten, or does not run here")
     _show(result.report, voice)
     return result.report.exit_code
+
+
+def _annotate(model: str, error: OptError) -> None:
+    """Say what is wrong as GitHub's annotation too: beside it a job shows its exit code alone."""
+    from onnxgs_opt.report.rendering.github import broken
+
+    _say(broken(model, str(error), error.hint), colour=False)
 
 
 def _compare(each: Sequence[Options], voice: Voice) -> int:

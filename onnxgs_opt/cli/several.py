@@ -105,26 +105,34 @@ def exit_code(done: Sequence[Done]) -> int:
 
 
 def document(format_: str, done: Sequence[Done]) -> str:
-    """The reports of all in one of the formats; JSON and JUnit have the errors too, SARIF a run for each model."""
-    from onnxgs_opt.report.rendering import junit, render, sarif
+    """The reports of all in one of the formats, with what was wrong where there is none; SARIF has a run for each."""
+    from onnxgs_opt.report.rendering import github, junit, markdown, render, sarif
 
     if format_ == "junit":
         return junit.document(
             junit.broken(each.model, each.error, each.hint) if each.report is None else junit.suite(each.report)
             for each in done
         )
-    texts = [render(format_, each.report) for each in done if each.report is not None]
-    match format_:
-        case "json":
-            errors = [
-                {"input": each.model, "exit_code": each.exit_code, "error": each.error, "hint": each.hint}
-                for each in done
-                if each.report is None
-            ]
-            whole = {"exit_code": exit_code(done), "reports": [*map(json.loads, texts)], "errors": errors}
-            return json.dumps(whole, indent=2) + "\n"
-        case "sarif":
-            logs = [json.loads(text) for text in texts]
-            head = {"$schema": sarif.SCHEMA, "version": sarif.VERSION}
-            return json.dumps({**head, "runs": [run for log in logs for run in log["runs"]]}, indent=2) + "\n"
-    return "".join(texts)
+    if format_ == "sarif":
+        return sarif.log(
+            sarif.broken(each.model, each.error, each.hint, each.exit_code)
+            if each.report is None
+            else sarif.run(each.report)
+            for each in done
+        )
+    if format_ == "json":
+        reports = [json.loads(render(format_, each.report)) for each in done if each.report is not None]
+        errors = [
+            {"input": each.model, "exit_code": each.exit_code, "error": each.error, "hint": each.hint}
+            for each in done
+            if each.report is None
+        ]
+        whole = {"exit_code": exit_code(done), "reports": reports, "errors": errors}
+        return json.dumps(whole, indent=2) + "\n"
+    texts = [
+        (github if format_ == "github" else markdown).broken(each.model, each.error, each.hint)
+        if each.report is None
+        else render(format_, each.report)
+        for each in done
+    ]
+    return "".join(texts) + (summary(done) if format_ == "github" else "")

@@ -17,6 +17,12 @@ def to_github(report: Report) -> str:
     return "\n".join(_lines(report)) + "\n"
 
 
+def broken(model: str, error: str, hint: str) -> str:
+    """The command for a model that could not be looked at."""
+    said = f"{error}; {hint}" if hint else error
+    return f"::error file={_property(model)},title=onnxgs-opt::{_data(said)}\n"
+
+
 def _lines(report: Report) -> Iterator[str]:
     for code, place, what in findings(report):
         level = "warning" if warns(report, code, place) else "notice"

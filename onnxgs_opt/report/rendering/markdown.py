@@ -21,6 +21,12 @@ def to_markdown(report: Report) -> str:
     return "\n".join(_lines(report)) + "\n"
 
 
+def broken(model: str, error: str, hint: str) -> str:
+    """The section of a model that could not be looked at."""
+    said = f"{error}; {hint}" if hint else error
+    return f"## onnxgs-opt: FAILED {code(model)}\n\n{prose(said)}\n\n"
+
+
 def code(name: str) -> str:
     """A name as a code span that also holds in a table: fenced longer than any run of backticks in it."""
     shown = printable(name).replace("|", "\\|")

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
 
 from onnxgs_opt.diagnostics import CODES, Code
-from onnxgs_opt.report.model import Report
+from onnxgs_opt.report.model import Report, Tool
 from onnxgs_opt.report.rendering.words import findings, printable, verdict, warns
 
 VERSION = "2.1.0"
@@ -23,7 +23,24 @@ SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 def to_sarif(report: Report) -> str:
     """The report as one SARIF log with one run, ASCII only, with a final newline."""
-    return json.dumps({"$schema": SCHEMA, "version": VERSION, "runs": [_run(report)]}, indent=2) + "\n"
+    return log([run(report)])
+
+
+def log(runs: Iterable[dict[str, Any]]) -> str:
+    """The runs of several models as one log."""
+    return json.dumps({"$schema": SCHEMA, "version": VERSION, "runs": [*runs]}, indent=2) + "\n"
+
+
+def broken(model: str, error: str, hint: str, exit_code: int) -> dict[str, Any]:
+    """The run of a model that could not be looked at."""
+    said = printable(f"{error}; {hint}" if hint else error)
+    return {
+        "tool": {"driver": {**asdict(Tool()), "rules": []}},
+        "invocations": [_invocation(exit_code, said)],
+        "artifacts": [{"location": {"uri": uri(model)}, "roles": ["analysisTarget"]}],
+        "columnKind": "utf16CodeUnits",
+        "results": [],
+    }
 
 
 def uri(path: str) -> str:
@@ -32,14 +49,15 @@ def uri(path: str) -> str:
     return pure.as_uri() if pure.is_absolute() else quote(pure.as_posix())
 
 
-def _run(report: Report) -> dict[str, Any]:
+def run(report: Report) -> dict[str, Any]:
+    """What was found in one model, as a run."""
     results = list(_results(report))
     used = sorted({result["ruleId"] for result in results})
     for result in results:
         result["ruleIndex"] = used.index(result["ruleId"])
     return {
         "tool": {"driver": {**asdict(report.tool), "rules": [_rule(CODES[code]) for code in used]}},
-        "invocations": [_invocation(report)],
+        "invocations": [_invocation(report.exit_code, verdict(report))],
         "artifacts": [{"location": {"uri": uri(report.input)}, "roles": ["analysisTarget"]}],
         "columnKind": "utf16CodeUnits",
         "results": results,
@@ -52,10 +70,10 @@ def _run(report: Report) -> dict[str, Any]:
     }
 
 
-def _invocation(report: Report) -> dict[str, Any]:
-    done = report.exit_code in (0, 1)
-    note = {"level": "note" if done else "error", "message": {"text": verdict(report)}}
-    return {"executionSuccessful": done, "exitCode": report.exit_code, "toolExecutionNotifications": [note]}
+def _invocation(exit_code: int, said: str) -> dict[str, Any]:
+    done = exit_code in (0, 1)
+    note = {"level": "note" if done else "error", "message": {"text": said}}
+    return {"executionSuccessful": done, "exitCode": exit_code, "toolExecutionNotifications": [note]}
 
 
 def _rule(code: Code) -> dict[str, Any]:
