@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import shlex
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -449,6 +451,25 @@ def test_interrupt_of_which_a_library_makes_an_error(
     monkeypatch.undo()
     monkeypatch.setitem(sys.modules, "onnxgs_opt.api", api)
     assert cli.main(models) == 2  # that it was pressed once is forgotten
+
+
+def test_what_is_being_loaded_is_loaded_first(
+    api: Api, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """onnx ended the process where Ctrl-C was pressed while it was being loaded."""
+    press = "import signal; signal.raise_signal(signal.SIGINT); loaded = True"
+    (tmp_path / "slowly_loaded.py").write_text(press, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    done: list[bool] = []
+
+    def load(options: Options) -> None:
+        done.append(importlib.import_module("slowly_loaded").loaded)
+        time.sleep(60)
+
+    monkeypatch.setattr(api, "run", load)
+    assert cli.main(["in.onnx", "out.onnx"]) == 130
+    assert done == [True]
+    assert error_lines(capsys)[-1] == "error: interrupted"
 
 
 @pytest.mark.parametrize(
