@@ -165,6 +165,12 @@ class Job:
         return wanted and self.options.plan is None and self.target.is_here
 
     @property
+    def times_result(self) -> bool:
+        """Whether the whole result is timed at last, so that a form may be tried of which not much is known."""
+        engine = self.options.engine is not None and not self.options.compute_capability
+        return self.may_measure or (engine and self.target.is_here)
+
+    @property
     def runtime(self) -> Runtime | None:
         """Where lowerings are checked beside onnxruntime on a CPU: the target, where it can run what is checked."""
         runtime = runtime_of(self.target.runtime)

@@ -42,7 +42,8 @@ class Attentions:
     def record(self, site: AttentionSite) -> Record:
         """The number of samples, of all channels; GridSample nodes have cases of their own."""
         samples = known_product((*site.sizes, site.terms))
-        return Record("attentions", (samples,), "GridSample" if site.read_op == "GridSample" else "")
+        is_dynamic = None in (*site.sizes, *(size for level in site.levels for size in level))
+        return Record("attentions", (samples,), "GridSample" if site.read_op == "GridSample" else "", is_dynamic)
 
     def operands(self, site: AttentionSite) -> tuple[str, str | tuple[str, ...]]:
         """The value, and the locations."""

@@ -43,7 +43,8 @@ class DeformConvs:
         """The number of products."""
         batch, channels, _, _, made, *positions = site.sizes
         products = known_product((batch, channels, made, *positions))
-        return Record("deforms", (None if products is None else products * site.geometry.points,))
+        every = None if products is None else products * site.geometry.points
+        return Record("deforms", (every,), is_dynamic=None in site.sizes)
 
     def operands(self, site: DeformSite) -> tuple[str, str | tuple[str, ...]]:
         """The image, and the offsets."""

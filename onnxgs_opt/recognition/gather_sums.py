@@ -49,7 +49,8 @@ class GatherSum:
 
     def record(self, site: StructuralSite) -> Record:
         """The number of elements that are read."""
-        return Record("reads", (len(site.reads) * math.prod(site.shapes[0][1]),), site.read_op)
+        read = len(site.reads) * math.prod(site.shapes[0][1])
+        return Record("reads", (read,), site.read_op, len(set(site.shapes)) > 1)
 
     def operands(self, site: StructuralSite) -> tuple[str, str]:
         """What is read, and the index of the first read."""

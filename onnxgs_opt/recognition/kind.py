@@ -23,11 +23,13 @@ class Record:
         table: Where in a record its cases are: "cases" or "reads".
         sizes: The numbers that cases are near by, None where dynamic; which ones they are is the table's.
         read_op: The operator that a case must have been recorded for; "" where any will do.
+        is_dynamic: Whether its model has sizes that the file does not tell, these or others: it computes with them.
     """
 
     table: str
     sizes: tuple[int | None, ...]
     read_op: str = ""
+    is_dynamic: bool = False
 
 
 def digest_of(graph: Graph, site: AnySite, *layouts: object) -> str:

@@ -48,7 +48,7 @@ class Resizes:
         samples = {axis.read: axis.samples for axis in site.axes}
         made = known_product(samples.get(k, size) for k, size in enumerate(site.image_shape))
         free = "" if all(axis.size and axis.samples for axis in site.axes) else "dynamic "
-        return Record("resizes", (made,), f"{free}{site.resampling.mode} {len(site.axes)}-D")
+        return Record("resizes", (made,), f"{free}{site.resampling.mode} {len(site.axes)}-D", bool(free))
 
     def operands(self, site: ResizeSite) -> tuple[str, str]:
         """The image, and what is computed of it."""

@@ -56,7 +56,7 @@ class RoiAligns:
         if site.differs is not None:
             return self._kind(site).record(site.plain)
         samples = None if site.boxes is None else site.boxes * site.rows.samples * site.columns.samples
-        return Record("boxes", (site.channels, samples))
+        return Record("boxes", (site.channels, samples), is_dynamic=None in (site.channels, samples))
 
     def operands(self, site: RoiAlignSite) -> tuple[str, str | tuple[str, ...]]:
         """The image, and what the boxes are made of."""

@@ -41,7 +41,9 @@ class Sampler:
     def record(self, site: Site) -> Record:
         """Channels and the number of points; other kernels than the bilinear one have cases of their own."""
         sizes = site.channels, site.points
-        return Record("cases", sizes) if site.kernels == BILINEAR else Record("kernels", sizes, _family(site))
+        is_dynamic = None in (*sizes, *site.image_size)
+        table, family = ("cases", "") if site.kernels == BILINEAR else ("kernels", _family(site))
+        return Record(table, sizes, family, is_dynamic)
 
     def operands(self, site: Site) -> tuple[str, str | tuple[str, ...]]:
         """The image, and the grid where the model has one."""

@@ -18,10 +18,12 @@ from onnxgs_opt.files.atomic import write_whole
 from onnxgs_opt.lowering import LOWERINGS, Target
 from onnxgs_opt.lowering.keep import KEEP
 from onnxgs_opt.recognition import KINDS
+from onnxgs_opt.recognition.kind import Record
 from onnxgs_opt.runtime import runtime_of
 from onnxgs_opt.samplers.site import AnySite
 from onnxgs_opt.samplers.view import by
 from onnxgs_opt.tuning.measurement import Measurement
+from onnxgs_opt.tuning.nearness import RecordedCase, speaking
 
 GAIN = 1.05
 """A recorded ratio below this is not worth a change on a machine where it cannot be measured."""
@@ -32,6 +34,12 @@ OF_KERNELS = 1.2
 LOSS = 0.9
 """A lowering counts only where its recorded ratios, for scattered and for smooth coordinates, are at least this."""
 
+OF_STATIC = 2.0
+"""Cases of static models have to show so many times the gain for a dynamic one, where there are none of such.
+
+Of resamplings there are both: there a form gains down to half as much in a dynamic model (axis-matmul of cubic ones).
+"""
+
 COORDINATES = ("ratios", "smooth")
 """The keys of a case for the ratios at scattered and at smooth coordinates; above 1 is faster than by hand."""
 
@@ -39,13 +47,15 @@ HOPELESS = 0.9
 """A lowering whose every recorded ratio on a target is below this is not timed there again."""
 
 
-def recorded(site: AnySite, runtime: str, refusals: Mapping[str, str]) -> tuple[str, str]:
-    """The lowering that was fastest for the recorded case nearest to a site, and where that was seen.
+def recorded(site: AnySite, runtime: str, refusals: Mapping[str, str], *, is_timed: bool = False) -> tuple[str, str]:
+    """The lowering that was fastest in the recorded cases that speak for a site, and where that was seen.
 
     Samplers are compared by channels and by number of points, other sums of reads by the number of elements that they
-    read, resamplings by those that they make, in powers of two; a dynamic size is near to any that is not small. Cases
-    of normalised coordinates are for such samplers alone, where there are any: one node takes them as they are.
-    Of a site that cannot stay it is the fastest of what is possible, however that compares with what is refused.
+    read, resamplings by those that they make, in powers of two. Cases of normalised coordinates are for such samplers
+    alone, where there are any: one node takes them as they are; likewise those of dynamic models.
+    Where the whole model is timed afterwards (`is_timed`) the nearest case speaks, however far it is, and a dynamic
+    size is near to any that is not small. Of a site that cannot stay it is the fastest of what is possible there,
+    however that compares with what is refused. Else `speaking` says which cases have to agree.
     """
     leaves = KEEP in refusals
     record = next((r for r in _records() if r["target"] == runtime), {})
@@ -58,22 +68,73 @@ def recorded(site: AnySite, runtime: str, refusals: Mapping[str, str]) -> tuple[
     if not cases:
         what = f"{own.read_op} {table.words} on " if own.read_op else ""
         return KEEP, f"it was not timed here, and nothing is recorded for {what}{runtime}"
-    case = min(cases, key=lambda case: _distance(own.sizes, table.sizes(case), table.least))
-    case = case if leaves else _beside(case, site)
-    gains = {name: _gain(case, name, 0.0 if leaves else LOSS) for name in case["ratios"] if name not in refusals}
+    if not (leaves or is_timed):
+        return _by_cases(_Compared(site, own, table, record, cases), refusals)
+    static = [case for case in cases if not _is_dynamic(case)] or cases
+    case = min(static, key=lambda case: _distance(own.sizes, table.sizes(case), table.not_small))
+    found = _Compared(site, own, table, record, [case])
+    gains = found.gains(refusals, 0.0 if leaves else LOSS)
     possible = {name: gain for name, gain in gains.items() if leaves or gain >= table.gain}
-    size = by(case[table.shape])
-    where = f"{record['runtime']} on {record['machine']}, {case.get('date', record['date'])}"
-    source = f"by our benchmark at {size} ({where}), not timed here"
     if not possible:
-        return KEEP, f"nothing is faster {source}"
+        return KEEP, f"nothing is faster {found.source}"
     best = max(possible, key=lambda name: possible[name])
     if leaves:
-        return best, f"{refusals[KEEP]}; the fastest that is possible {source}"
-    return best, f"about {possible[best]:.1f} times as fast {source}"
+        return best, f"{refusals[KEEP]}; the fastest that is possible {found.source}"
+    return best, f"about {possible[best]:.1f} times as fast {found.source}"
 
 
-def _beside(case: Mapping[str, Any], site: AnySite) -> dict[str, Any]:
+def _by_cases(known: _Compared, refusals: Mapping[str, str]) -> tuple[str, str]:
+    """The lowering that every case that speaks for a site has as faster, by the most in the worst of them."""
+    _, own, table, record, cases = known
+    of_kind = [case for case in cases if _is_dynamic(case) == own.is_dynamic]
+    margin = 1.0 if of_kind or table.has_both else OF_STATIC
+    cases, why = speaking(own.sizes, table.least, of_kind or cases, table.sizes)
+    if not cases:
+        return KEEP, f"left as exported: {why} for {record['target']}; it was not timed here"
+    found = known._replace(cases=cases)
+    gains = found.gains(refusals, LOSS)
+    faster = {name: gain for name, gain in gains.items() if gain >= table.gain}
+    possible = {name: gain / margin for name, gain in faster.items() if gain >= margin * table.gain}
+    if possible:
+        best = max(possible, key=lambda name: possible[name])
+        most = "about" if len(cases) == 1 and margin == 1 else "at least"
+        return best, f"{most} {possible[best]:.1f} times as fast {found.source}"
+    if faster:
+        return KEEP, f"left as exported: a dynamic model gains less than the static ones on record {found.source}"
+    return KEEP, f"nothing is faster {'in each case around it ' if len(cases) > 1 else ''}{found.source}"
+
+
+class _Compared(NamedTuple):
+    """A site and the cases that it is compared with, of one table of a target's record."""
+
+    site: AnySite
+    own: Record
+    table: _Table
+    record: Mapping[str, Any]
+    cases: Sequence[RecordedCase]
+
+    def gains(self, refusals: Mapping[str, str], least: float) -> dict[str, float]:
+        """The least gain that the cases have of each lowering that is not refused and that all of them have."""
+        beside = self.cases if KEEP in refusals else [_beside(case, self.site) for case in self.cases]
+        names = [name for name in beside[0]["ratios"] if all(name in case["ratios"] for case in beside)]
+        return {name: min(_gain(case, name, least) for case in beside) for name in names if name not in refusals}
+
+    @property
+    def source(self) -> str:
+        """Where that was seen, in words."""
+        cases = sorted(self.cases, key=lambda case: prod(self.table.sizes(case)))
+        shown = [by(case[self.table.shape]) for case in cases]
+        sizes = " and ".join(shown) if len(shown) < 3 else f"{len(shown)} sizes from {shown[0]} to {shown[-1]}"
+        date = max(case.get("date", self.record["date"]) for case in cases)
+        where = f"{self.record['runtime']} on {self.record['machine']}, {date}"
+        return f"by our benchmark at {sizes} ({where}), not timed here"
+
+
+def _is_dynamic(case: RecordedCase) -> bool:
+    return bool(case.get("sizes") == "dynamic")
+
+
+def _beside(case: RecordedCase, site: AnySite) -> dict[str, Any]:
     """A case with ratios to the form that the site has: a GridSample node, or the hand-written one, as recorded."""
     if site.read_op != "GridSample" or case.get("read_op") == "GridSample":
         return dict(case)
@@ -81,7 +142,7 @@ def _beside(case: Mapping[str, Any], site: AnySite) -> dict[str, Any]:
     return {**case, **{k: {n: r / base for n, r in case[k].items()} if base else {} for k, base in bases.items()}}
 
 
-def _gain(case: Mapping[str, Any], name: str, least: float) -> float:
+def _gain(case: RecordedCase, name: str, least: float) -> float:
     """The ratio to expect where nobody knows how the points lie: the geometric mean of scattered and smooth ones.
 
     0 where either is below `least`.
@@ -107,32 +168,52 @@ def hopeless(site: AnySite, runtime: str) -> tuple[str, ...]:
 class _Table(NamedTuple):
     """How to read the cases of a table: the key of the shape that reasons name, the sizes, whether lowerings differ.
 
-    `words` are what it has cases of. A dynamic size is taken to be at least the one of `least`, where there are any.
-    `gain` is the least ratio that is worth a change.
+    `words` are what it has cases of. A dynamic size may be any from the one of `least` on, less than which takes
+    microseconds; where the whole model is timed, from that of `not_small`, where there are any. `gain` is the least
+    ratio that is worth a change; `has_both` whether the cases are of static and of dynamic models, or say which.
     """
 
     shape: str
     sizes: Callable[[Mapping[str, Any]], tuple[int, ...]]
     has_choice: bool
-    words: str = ""
-    least: tuple[int, ...] = ()
+    words: str
+    least: tuple[int, ...]
+    not_small: tuple[int, ...] = ()
     gain: float = GAIN
+    has_both: bool = False
 
 
 _TABLES = {
     "cases": _Table(
-        "image", lambda case: (case["image"][1], case["image"][0] * prod(case["points"])), True, "samplers", (1, 4096)
+        "image",
+        lambda case: (case["image"][1], case["image"][0] * prod(case["points"])),
+        True,
+        "samplers",
+        (1, 64),
+        not_small=(1, 4096),
     ),
     "kernels": _Table(
-        "image", lambda case: (case["image"][1], prod(case["points"])), True, "samplers", (1, 4096), OF_KERNELS
+        "image",
+        lambda case: (case["image"][1], prod(case["points"])),
+        True,
+        "samplers",
+        (1, 64),
+        not_small=(1, 4096),
+        gain=OF_KERNELS,
+        has_both=True,
     ),
-    "resizes": _Table("image", lambda case: (case["elements"],), True, "resamplings"),
+    "resizes": _Table("image", lambda case: (case["elements"],), True, "resamplings", (1024,), has_both=True),
     "boxes": _Table(
-        "image", lambda case: (case["image"][1], case["boxes"] * prod(case["samples"])), True, "RoIAligns by hand"
+        "image",
+        lambda case: (case["image"][1], case["boxes"] * prod(case["samples"])),
+        True,
+        "RoIAligns by hand",
+        (1, 64),
+        has_both=True,
     ),
-    "deforms": _Table("image", lambda case: (case["products"],), True, "deformable convolutions"),
-    "attentions": _Table("value", lambda case: (case["samples"],), True, "deformable attention"),
-    "reads": _Table("data", lambda case: (case["count"] * prod(case["index"]),), False, "reads of sums"),
+    "deforms": _Table("image", lambda case: (case["products"],), True, "deformable convolutions", (2**18,)),
+    "attentions": _Table("value", lambda case: (case["samples"],), True, "deformable attention", (1024,)),
+    "reads": _Table("data", lambda case: (case["count"] * prod(case["index"]),), False, "reads of sums", (1024,)),
 }
 
 

@@ -107,7 +107,7 @@ class Tuner:
         if known is not None:
             return known, {}
         why = None
-        if by_record(trial.site, self.target, refusals)[0] in self._unmeasured:
+        if by_record(trial.site, self.target, refusals, is_timed=True)[0] in self._unmeasured:
             why = "the plugin is not measured"
         elif trial.is_dynamic and not self.shapes:
             why = "give --shape NAME=1x3x480x640 to time it"
@@ -117,7 +117,7 @@ class Tuner:
 
     def _untimed(self, trial: Trial, refusals: Mapping[str, str], why: str) -> Tuning:
         """What the recorded table says of a site that is not measured; the whole model is timed all the same."""
-        lowering, reason = by_record(trial.site, self.target, refusals)
+        lowering, reason = by_record(trial.site, self.target, refusals, is_timed=True)
         return Tuning(trial.signature, lowering, f"{reason}; {why}", ())
 
     def _measure(self, trial: Trial, refusals: Mapping[str, str], pace: Pace) -> tuple[Tuning, Checks]:

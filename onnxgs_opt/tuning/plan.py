@@ -68,9 +68,9 @@ class Choice:
         best = max(rows, key=lambda row: row.ratio or 0.0)
         return replace(self, lowering=best.lowering, reason="its reads alone are no faster, the whole model is")
 
-    def by_record(self, site: AnySite, target: Target) -> Choice:
+    def by_record(self, site: AnySite, target: Target, *, is_timed: bool) -> Choice:
         """The one that was fastest in recorded runs and is not refused; as it is where there is none."""
-        name, reason = by_record(site, target, self.refusals)
+        name, reason = by_record(site, target, self.refusals, is_timed=is_timed)
         return self if name == KEEP else replace(self, lowering=name, reason=reason)
 
     def kept(self, reason: str) -> Choice:
@@ -113,8 +113,12 @@ def choose(
     lowering: str,
     image_sizes: Mapping[str, tuple[int, ...]] | None = None,
     avoided: Mapping[str, Mapping[str, str]] | None = None,
+    *,
+    is_timed: bool = False,
 ) -> dict[str, Choice]:
     """A choice for every site: the forced lowering, or for `auto` the one that was fastest in recorded runs.
+
+    Where the whole model is timed afterwards (`is_timed`) that is the one of the nearest case, be it far.
 
     `image_sizes` has, by site id, the largest (H, W) of dynamic images, where they are known; `avoided` the forms that
     have an operator that must not stand in the model, and which.
@@ -124,24 +128,24 @@ def choose(
     for site in sites:
         own = replace(target, image_size=known.get(site.id, unknown))
         refusals = {**(avoided or {}).get(site.id, {}), **KINDS[site.kind].refusals(site, own)}
-        out[site.id] = _choice(site, own, lowering, refusals)
+        out[site.id] = _choice(site, own, lowering, refusals, is_timed=is_timed)
     return out
 
 
-def _choice(site: AnySite, target: Target, lowering: str, refusals: Mapping[str, str]) -> Choice:
+def _choice(site: AnySite, target: Target, lowering: str, refusals: Mapping[str, str], *, is_timed: bool) -> Choice:
     if lowering == AUTO and is_ours(site):
         return Choice(KEEP, "already lowered by onnxgs-opt", refusals)
     if lowering == AUTO:
-        return Choice(*by_record(site, target, refusals), refusals)
+        return Choice(*by_record(site, target, refusals, is_timed=is_timed), refusals)
     if lowering in refusals:
         return Choice(KEEP, f"{lowering} refused: {refusals[lowering]}", refusals)
     return Choice(lowering, "asked for", refusals)
 
 
-def by_record(site: AnySite, target: Target, refusals: Mapping[str, str]) -> tuple[str, str]:
+def by_record(site: AnySite, target: Target, refusals: Mapping[str, str], *, is_timed: bool = False) -> tuple[str, str]:
     """The lowering that was fastest in recorded runs and is possible on the target, and where that was seen."""
     without = {} if target.plugin else {"plugin": NO_PLUGIN}
-    return recorded(site, target.runtime, {**without, **refusals})
+    return recorded(site, target.runtime, {**without, **refusals}, is_timed=is_timed)
 
 
 # -- plans on disk --------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ def propose(graph: Graph, found: Survey, job: Job) -> Plan:
     """
     sizes = image_sizes(graph, found.every_sampler, job.largest)
     avoided = avoided_forms(graph, found.sites, job.target)
-    choices = choose(found.sites, job.target, job.options.lowering, sizes, avoided)
+    choices = choose(found.sites, job.target, job.options.lowering, sizes, avoided, is_timed=job.times_result)
     if job.options.plan is not None:
         choices = replay(graph, found.sites, choices, load_plan(Path(job.options.plan)))
     return Plan(choices).changed() if job.options.lowering == AUTO else Plan(choices)
@@ -73,6 +73,7 @@ def checked(sites: Sequence[AnySite], plan: Plan, job: Job, proofs: SiteProofs) 
     while failed := proofs.failed(plan.lowerings):  # ends: each turn a form is refused for good
         recorded = [name for name in failed if by_record and not plan.choices[name].is_measured]
         plan = plan.keeping(failed)
-        others = {name: plan.choices[name].by_record(own[name], job.target) for name in recorded}
+        is_timed = job.times_result
+        others = {name: plan.choices[name].by_record(own[name], job.target, is_timed=is_timed) for name in recorded}
         plan = Plan({**plan.choices, **others})
     return plan

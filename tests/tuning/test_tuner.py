@@ -481,7 +481,7 @@ def test_a_sum_whose_reads_alone_are_no_faster_stays_where_the_whole_model_is_no
 def test_a_forced_lowering_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tune, "race", lambda *_: pytest.fail("it was timed"))
     assert optimize(DYNAMIC, lowering="merged-gather").report.status == "optimised"
-    assert optimize(DYNAMIC, measure=False).report.status == "optimised"
+    assert optimize(MODELS / "masked_interior.ts17.st.onnx", measure=False).report.status == "optimised"
     assert optimize(DYNAMIC, dry_run=True).report.sites[0].measurements == ()
 
 
