@@ -211,6 +211,9 @@ RANDOM = with_trait(Trait.RANDOM)
 SIZES = ("Shape", "Size")
 """What makes numbers of the sizes of its input, whose elements do not count."""
 
+POOLS = ("AveragePool", "Conv", "LpPool", "MaxPool")
+"""What makes one element of a window each, so many elements apart."""
+
 STANDARD = (None, *DEFAULT_DOMAINS)
 """The domains of standard operators."""
 

@@ -186,7 +186,7 @@ class EverySize:
         most = min((limit for view in others if (limit := self._most(view)) is not None), default=None)
         ranges = []
         own = self._sizes.atoms(dims)
-        behind = frozenset[int]().union(*(self._sizes.sources.get(atom, ()) for atom in own))
+        behind = frozenset[int]().union(*(self._sizes.behind(atom) for atom in own))
         for atom in sorted(own | {atom for atom in behind if self._sizes.range_of(atom)[0] > 2}):
             least, largest = self._sizes.range_of(atom)
             name = self._sizes.names[atom]

@@ -16,7 +16,10 @@ HEAD = """
 g (float[H,W] image, float[1,2,H,W] flow) => (float[h,w] out)
 <float zero = {0}, float one = {1}, float nearly = {1.125}, int64[1] k0 = {0}, int64[1] k1 = {1}, int64[1] k9 = {-1},
  int64[1] top = {9223372036854775807}, int64[2] k23 = {2, 3}, int64[2] both = {0, 0}, int64[2] twos = {2, 2},
- int64[2] tops = {9223372036854775807, 9223372036854775807}, int64 first = {0}, int64 second = {1},
+ int64[2] ones = {1, 1},
+ int64[2] tops = {9223372036854775807, 9223372036854775807},
+ int64 first = {0}, int64 second = {1}, int64 third = {2}, int64 fourth = {3},
+ int64 two = {2}, int64 many = {5000},
  float[2,2,3,3] kernel = {1,0,2,0,1,0,3,0,1, 0,1,0,2,0,1,0,1,0, 1,1,0,0,2,0,1,0,0, 0,0,1,1,0,0,2,0,1}>
 {
 """
@@ -24,6 +27,8 @@ POOLS = {
     "mean": "moved = AveragePool<kernel_shape=[2, 2], strides=[2, 2]>(flow)",
     "largest": "moved = MaxPool<kernel_shape=[2, 2], strides=[2, 2]>(flow)",
     "convolution": "moved = Conv<kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]>(flow, kernel)",
+    "every other": "moved = Slice(flow, both, tops, k23, twos)",
+    "every other from the second on": "moved = Slice(flow, ones, tops, k23, twos)",
     "of four": "moved = AveragePool<kernel_shape=[3, 3], strides=[4, 4], pads=[1, 1, 1, 1]>(flow)",
 }
 POINTS = """
@@ -73,6 +78,47 @@ def test_the_samples_stay_equal_at_every_size(name: str, size: tuple[int, int]) 
         "flow": (12 * rng.random((1, 2, *size)) - 3).astype(np.float32),
     }
     np.testing.assert_allclose(run(result.model, feeds)[0], run(model, feeds)[0], atol=1e-4)
+
+
+GRID = """
+  places = Squeeze(moved, k0)
+  dx = Gather<axis=0>(places, first)
+  dy = Gather<axis=0>(places, second)
+  of_flow = Shape(flow)
+  height = Gather(of_flow, third)
+  width = Gather(of_flow, fourth)
+  fewer = Div(height, two)
+  narrow = Div(width, two)
+  rows = Range(first, fewer, second)
+  columns = Range(first, narrow, second)
+  rowsf = Cast<to=1>(rows)
+  down = Unsqueeze(rowsf, k1)
+  along = Cast<to=1>(columns)
+  x = Add(dx, along)
+  y = Add(dy, down)
+"""
+LIMITS = {
+    "twice the half, which an odd width is more than": "pairs = Mul(narrow, two)\n bound = Sub(pairs, second)",
+    "more from 5000 on": "more = Div(width, many)\n end = Sub(width, second)\n bound = Add(end, more)",
+    "less where it is odd": (
+        "pairs = Mul(narrow, two)\n odd = Sub(width, pairs)\n end = Sub(width, second)\n bound = Sub(end, odd)"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ["mean", "largest"])
+def test_half_a_size_in_numbers_is_that_of_the_pool(name: str) -> None:
+    """A grid of as many points, as PyTorch's exporter counts them: by a quotient that is rounded down."""
+    (site,) = find(model_of(POOLS[name], (POINTS, GRID)))
+    assert site.rule == "GSO001"
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_limit_that_is_the_last_column_at_some_widths_is_none(name: str) -> None:
+    limit = GRID + LIMITS[name] + "\n xe = Cast<to=1>(bound)\n"
+    wrong = [(POINTS, limit), ("xa = Clip(x0, zero, xl)", "xa = Clip(x0, zero, xe)")]
+    model = model_of(POOLS["mean"], *wrong, ("xb = Clip(x1, zero, xl)", "xb = Clip(x1, zero, xe)"))
+    assert not [site for site in find(model) if site.rule != "GSO003"]
 
 
 @pytest.mark.parametrize(

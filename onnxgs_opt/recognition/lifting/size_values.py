@@ -43,13 +43,17 @@ ZERO, ONE = Quantity.of(0), Quantity.of(1)
 
 @dataclass(frozen=True)
 class SizeArithmetic:
-    """What one node computes of elements: `source` and `target` are the types before and after, `names` the sizes'."""
+    """What one node computes of elements: `source` and `target` are the types before and after, `names` the sizes'.
+
+    `quotient` gives what a formula is divided by a number and rounded down; None where it is no size.
+    """
 
     node: Node
     source: np.dtype[Any] | None
     target: np.dtype[Any] | None
     range_of: RangeOf
     names: Sequence[str]
+    quotient: Callable[[Quantity, int], Quantity | None] = lambda value, divisor: None
 
     def apply(self, operands: Sequence[Element]) -> Element:
         """The element of the result, which its type has to hold."""
@@ -74,18 +78,12 @@ class SizeArithmetic:
 
     def broken(self, why: str, *operands: Quantity) -> Break:
         """A break at this node, with what it is about and the size at which two operands are equal, if there is one."""
-        about = ", ".join(self.words(o.over) for o in operands)
+        about = ", ".join(in_names(o.over, self.names) for o in operands)
         place = _root(operands[0].plus(operands[1], -1).over) if len(operands) == 2 else None
         at = None if place is None else (self.names[place[0]], place[1])
         where = "" if at is None else f", as at {at[0]} = {at[1]}"
         names = tuple(self.names[a] for a in sorted(frozenset().union(*(o.atoms for o in operands))))
         return Break(self.node.name, f"{why} ({about}{where})", names, at)
-
-    def words(self, poly: Poly) -> str:
-        """A polynomial in the names of the sizes."""
-        terms = [(c, "*".join(self.names[a] for a in m)) for m, c in poly]
-        text = " + ".join(f"{c}*{m}" if m and c != 1 else m or str(c) for c, m in terms)
-        return text.replace("+ -1*", "- ").replace("+ -", "- ") or "0"
 
     def _fitted(self, value: Quantity) -> Element:
         """The number, where narrow and unsigned integers hold it at all sizes."""
@@ -141,6 +139,13 @@ class SizeArithmetic:
         return Quantity.of(how(value))
 
 
+def in_names(poly: Poly, names: Sequence[str]) -> str:
+    """A polynomial in the names of the sizes."""
+    terms = [(c, "*".join(names[a] for a in m)) for m, c in poly]
+    text = " + ".join(f"{c}*{m}" if m and c != 1 else m or str(c) for c, m in terms)
+    return text.replace("+ -1*", "- ").replace("+ -", "- ") or "0"
+
+
 def _is_near_whole(value: Quantity) -> bool:
     """Whether an error of a float may lead to another integer."""
     number = value.constant
@@ -182,7 +187,8 @@ def _divide(own: SizeArithmetic, operands: Sequence[Quantity]) -> Element:
         return Quantity.of(int(quotient.constant))
     if own.sign(a)[0] and own.sign(b.plus(a, -1))[1]:
         return ZERO
-    return own.broken("a quotient is rounded", a, b)
+    whole = own.quotient(a, b.constant) if own.sign(a)[0] and isinstance(b.constant, int) else None
+    return own.broken("a quotient is rounded", a, b) if whole is None else whole
 
 
 def _mod(own: SizeArithmetic, operands: Sequence[Quantity]) -> Element:

@@ -19,6 +19,7 @@ from onnxgs_opt.ir.evaluator import EVALUATORS, Call
 from onnxgs_opt.ir.operators import COPIES, ELEMENTWISE, SIZES, operator
 from onnxgs_opt.recognition.algebra.polynomial import Number, Poly
 from onnxgs_opt.recognition.algebra.quantity import Quantity, Range
+from onnxgs_opt.recognition.lifting.quotients import Quotients
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
 from onnxgs_opt.recognition.lifting.shape_inference import dim_name, infer
 from onnxgs_opt.recognition.lifting.size_values import (
@@ -29,6 +30,7 @@ from onnxgs_opt.recognition.lifting.size_values import (
     Element,
     SizeArithmetic,
     element,
+    in_names,
 )
 from onnxgs_opt.recognition.lifting.symbolic_shapes import DIMS, State
 
@@ -57,7 +59,8 @@ class Sizes:
         self.states: dict[str, State] = {}
         self.halves: set[str] = set()
         self.sources: dict[int, frozenset[int]] = {}
-        self._ranges = ranges
+        self._ranges = dict(ranges)
+        self.quotients = Quotients(self._ranged, self.at_sets, self.range_of, lambda poly: in_names(poly, self.names))
         self.following = following
         self._facts = list(facts)
         self._at: list[dict[int, int]] = [{} for _ in facts]
@@ -90,6 +93,11 @@ class Sizes:
             sizes[len(self.names)] = value
         self.names.append(name)
         return Quantity(Poly.atom(len(self.names) - 1))
+
+    def _ranged(self, name: str, values: Sequence[int], ends: Range) -> Quantity:
+        """A new symbol that is between other ends than usual."""
+        self._ranges[name] = ends[0], ends[1] or MOST
+        return self._symbol(name, values)
 
     def range_of(self, atom: int) -> Range:
         """The sizes of one symbol that are asked for."""
@@ -149,6 +157,10 @@ class Sizes:
         """The symbols that dims depend on."""
         return frozenset(a for dim in dims if isinstance(dim, Quantity) for a in dim.atoms)
 
+    def behind(self, atom: int) -> frozenset[int]:
+        """The symbols that one follows from: by no formula, or by a quotient that is rounded."""
+        return self.sources.get(atom, frozenset()) | self.quotients.behind(atom)
+
     # ---- one node -------------------------------------------------------------------------------------------------
 
     def _visit(self, node: Node) -> None:
@@ -169,7 +181,17 @@ class Sizes:
             if values is not None:
                 return [State(tuple(map(Quantity.of, v.shape)), v) for v in values]
         rule = DIMS.get(operator(node))
-        return [] if rule is None else rule(node, inputs, [self._constant(t.name) for t in node.inputs])
+        constants = [self._constant(t.name) for t in node.inputs]
+        results = [] if rule is None else rule(node, inputs, constants)
+        return [self._stepped(node, constants, inputs[0], results[0])] if operator(node) == "Slice" else results
+
+    def _stepped(self, node: Node, constants: Sequence[Array | None], whole: State, part: State) -> State:
+        """What a Slice takes, with a quotient for each axis of which it takes every so many elements."""
+        dims = list(part.dims or ())
+        for axis, old in enumerate(whole.dims or ()):
+            if isinstance(dims[axis], Break):
+                dims[axis] = self.quotients.strided(node, constants, axis, old) or dims[axis]
+        return State(tuple(dims))
 
     def _constant(self, name: str) -> Array | None:
         """The value of a tensor that does not depend on sizes: neither its elements nor how many there are."""
@@ -191,7 +213,7 @@ class Sizes:
         given = [np.empty(0) if a is None else a for a in arrays]
         if (op in COPIES and op not in ELEMENTWISE) or op == "Identity":
             return self._moved(node, arrays)
-        arithmetic = SizeArithmetic(node, *self._types(node), self.range_of, self.names)
+        arithmetic = SizeArithmetic(node, *self._types(node), self.range_of, self.names, self.quotients.of)
         if op in REDUCTIONS:
             return [_reduced(arithmetic, node, given)]
         if op not in ELEMENTWISE or max(a.size for a in given) > LONGEST:
@@ -313,10 +335,11 @@ class Sizes:
                 out.append(Quantity.of(values[0]))
             elif isinstance(like, Break) or (like is not None and self._has(like, values)):
                 out.append(like)
-            else:
-                dim = self._symbol(f"dim {axis} of '{name}'", values)
-                self.sources[next(iter(dim.atoms))] = self._behind(like)
+            elif (dim := self.quotients.strided(node, (), axis, like, 2)) is not None and self._has(dim, values):
                 out.append(dim)
+            else:
+                out.append(self._symbol(f"dim {axis} of '{name}'", values))
+                self.sources[len(self.names) - 1] = self._behind(like)
         return tuple(out)
 
     def _has(self, dim: Quantity, values: Sequence[int]) -> bool:
