@@ -13,7 +13,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -24,7 +24,7 @@ import cloup
 from onnxgs_opt._version import __version__
 from onnxgs_opt.cli.config import read_config
 from onnxgs_opt.cli.given import Command, explicit, options_given, with_options
-from onnxgs_opt.cli.interrupts import raise_if_pressed, remembered, was_pressed
+from onnxgs_opt.cli.interrupts import raise_if_pressed, remembered, was_asked_to_end, was_pressed
 from onnxgs_opt.cli.mistakes import said_of
 from onnxgs_opt.errors import OptError, UsageError
 from onnxgs_opt.files.atomic import is_stdout
@@ -34,7 +34,8 @@ from onnxgs_opt.report.files import report_path, write_report
 if TYPE_CHECKING:
     from onnxgs_opt.report.model import Report
 
-INTERRUPTED = 130
+INTERRUPTED, ENDED = 130, 143
+"""What shells make of SIGINT and SIGTERM."""
 HELP = cloup.HelpFormatter.settings(col1_max_width=30, row_sep=None)
 
 
@@ -128,8 +129,8 @@ def _several(each: Sequence[Options], voice: Voice) -> int:
 
     done = []
     width = max(len(str(options.model)) for options in each)
-    with _warnings():
-        for one in each_done(each, each[0].jobs):
+    with _warnings(), closing(each_done(each, each[0].jobs)) as results:
+        for one in results:
             done.append(one)
             if one.report is None:
                 _fail(one.error if one.model in one.error else f"{one.model}: {one.error}", one.hint, one.exit_code)
@@ -189,7 +190,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return _fail(*said_of(error), UsageError.exit_code)
     except Exception as error:
         if isinstance(error, click.Abort) or was_pressed():
-            return _fail("interrupted", "", INTERRUPTED)
+            return _fail("ended", "", ENDED) if was_asked_to_end() else _fail("interrupted", "", INTERRUPTED)
         # A bug, and never 1: that code means findings.
         traceback.print_exc()
         message = f"internal error: {type(error).__name__}"

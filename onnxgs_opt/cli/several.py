@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
 from onnxgs_opt.cli.interrupts import raise_if_pressed
+from onnxgs_opt.cli.processes import Workers
 from onnxgs_opt.errors import OptError
 from onnxgs_opt.options import Options
 from onnxgs_opt.report.files import report_path, write_report
@@ -45,7 +44,7 @@ class Done:
     hint: str = ""
 
 
-def each_done(options: Sequence[Options], at_once: int) -> Iterator[Done]:
+def each_done(options: Sequence[Options], at_once: int) -> Generator[Done, None, None]:
     """What comes of each, in their order.
 
     Where several run at once, each in a process of its own, nothing is measured: they would disturb each other.
@@ -54,8 +53,14 @@ def each_done(options: Sequence[Options], at_once: int) -> Iterator[Done]:
         yield from map(carried_out, options)
         return
     quiet = [replace(each, measure=False) for each in options]
-    with ProcessPoolExecutor(min(at_once, len(quiet)), mp_context=get_context("spawn")) as pool:
-        yield from pool.map(carried_out, quiet)
+    yield from Workers(carried_out, min(at_once, len(quiet)), _died).results(quiet)
+
+
+def _died(options: Options, exit_code: int) -> Done:
+    """What is said of a model whose process ended, as one does that the system takes the memory from."""
+    how = f"by signal {-exit_code}" if exit_code < 0 else f"with {exit_code}"
+    hint = "it may need more memory than is free: leave --jobs out, or do it by itself"
+    return Done(str(options.model), OptError.exit_code, None, f"its process ended {how}", hint)
 
 
 def carried_out(options: Options) -> Done:
