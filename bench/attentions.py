@@ -45,7 +45,7 @@ def measure(case: str, spelt: str, library: Path, target: str) -> dict[str, Any]
         "read_op": site.read_op,
         "case": case,
         "value": list(feeds[site.value.tensor].shape),
-        "samples": KINDS[site.kind].record(site).sizes[0],
+        "samples": KINDS[site.kind].record(site).sizes[-1],
         "ms": {name: round(value, 4) for name, value in ms.items()},
         "ratios": {name: round(ratio, 2) for name, ratio in ratios.items()},
     }

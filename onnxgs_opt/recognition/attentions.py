@@ -40,10 +40,12 @@ class Attentions:
         return f"{self.rule} {levels} {sizes} {inner}"
 
     def record(self, site: AttentionSite) -> Record:
-        """The number of samples, of all channels; GridSample nodes have cases of their own."""
+        """Channels of a head, and samples of all; GridSample nodes have cases of their own."""
         samples = known_product((*site.sizes, site.terms))
         is_dynamic = None in (*site.sizes, *(size for level in site.levels for size in level))
-        return Record("attentions", (samples,), "GridSample" if site.read_op == "GridSample" else "", is_dynamic)
+        return Record(
+            "attentions", (site.sizes[-1], samples), "GridSample" if site.read_op == "GridSample" else "", is_dynamic
+        )
 
     def operands(self, site: AttentionSite) -> tuple[str, str | tuple[str, ...]]:
         """The value, and the locations."""

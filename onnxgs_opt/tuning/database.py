@@ -47,8 +47,17 @@ HOPELESS = 0.9
 """A lowering whose every recorded ratio on a target is below this is not timed there again."""
 
 
-def recorded(site: AnySite, runtime: str, refusals: Mapping[str, str], *, is_timed: bool = False) -> tuple[str, str]:
+def recorded(
+    site: AnySite,
+    runtime: str,
+    refusals: Mapping[str, str],
+    *,
+    is_timed: bool = False,
+    sized: AnySite | None = None,
+) -> tuple[str, str]:
     """The lowering that was fastest in the recorded cases that speak for a site, and where that was seen.
+
+    `sized` is the site with the sizes that the user tells, where it has dynamic ones.
 
     Samplers are compared by channels and by number of points, other sums of reads by the number of elements that they
     read, resamplings by those that they make, in powers of two. Cases of normalised coordinates are for such samplers
@@ -69,6 +78,7 @@ def recorded(site: AnySite, runtime: str, refusals: Mapping[str, str], *, is_tim
         what = f"{own.read_op} {table.words} on " if own.read_op else ""
         return KEEP, f"it was not timed here, and nothing is recorded for {what}{runtime}"
     if not (leaves or is_timed):
+        own = own if sized is None else replace(own, sizes=KINDS[site.kind].record(sized).sizes)
         return _by_cases(_Compared(site, own, table, record, cases), refusals)
     static = [case for case in cases if not _is_dynamic(case)] or cases
     case = min(static, key=lambda case: _distance(own.sizes, table.sizes(case), table.not_small))
@@ -87,8 +97,9 @@ def _by_cases(known: _Compared, refusals: Mapping[str, str]) -> tuple[str, str]:
     """The lowering that every case that speaks for a site has as faster, by the most in the worst of them."""
     _, own, table, record, cases = known
     of_kind = [case for case in cases if _is_dynamic(case) == own.is_dynamic]
-    margin = 1.0 if of_kind or table.has_both else OF_STATIC
-    cases, why = speaking(own.sizes, table.least, of_kind or cases, table.sizes)
+    is_kind = bool(of_kind) or table.has_both
+    margin = 1.0 if is_kind else OF_STATIC
+    cases, why = speaking(own.sizes, table.least, of_kind or cases, table.sizes, is_kind=is_kind)
     if not cases:
         return KEEP, f"left as exported: {why} for {record['target']}; it was not timed here"
     found = known._replace(cases=cases)
@@ -212,7 +223,9 @@ _TABLES = {
         has_both=True,
     ),
     "deforms": _Table("image", lambda case: (case["products"],), True, "deformable convolutions", (2**18,)),
-    "attentions": _Table("value", lambda case: (case["samples"],), True, "deformable attention", (1024,)),
+    "attentions": _Table(
+        "value", lambda case: (case["value"][-1], case["samples"]), True, "deformable attention", (1, 1024)
+    ),
     "reads": _Table("data", lambda case: (case["count"] * prod(case["index"]),), False, "reads of sums", (1024,)),
 }
 

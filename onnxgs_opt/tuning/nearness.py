@@ -24,12 +24,18 @@ def distance(sizes: Sequence[int], others: Sequence[int]) -> float:
 
 
 def speaking(
-    sizes: Sequence[int | None], least: Sequence[int], cases: Sequence[RecordedCase], sizes_of: SizesOf
+    sizes: Sequence[int | None],
+    least: Sequence[int],
+    cases: Sequence[RecordedCase],
+    sizes_of: SizesOf,
+    *,
+    is_kind: bool = True,
 ) -> tuple[list[RecordedCase], str]:
     """The cases that have to agree on a form of a site of some sizes, or why there are none, in words.
 
     A dynamic size may be any from `least` on: the smallest site has to be near a case, and the cases of all its sizes
-    count whose other sizes are about those of the site.
+    count whose other sizes are about those of the site. Where the cases are of another kind of models than the site's
+    (`is_kind`) no single one speaks, but all that are near.
     """
     start = [low if size is None else size for size, low in zip(sizes, least, strict=True)]
     near = sorted(cases, key=lambda case: distance(start, sizes_of(case)))
@@ -38,10 +44,12 @@ def speaking(
         if far[0] > NEAR:
             return [], "its sizes are open, and nothing small is recorded"
         return [case for case in near if case is near[0] or _apart(sizes, sizes_of(case)) <= NEAR / 2], ""
-    if far[0] <= NEAR:
+    if far[0] <= NEAR and is_kind:
         return near[:1], ""
-    around = [case for case, away in zip(near, far, strict=True) if away <= 2 * NEAR]
-    return around, "" if around else "nothing of about its size is recorded"
+    around = [case for case, away in zip(near, far, strict=True) if away <= (2 * NEAR if is_kind else NEAR)]
+    if not around or (is_kind and len(around) == 1):  # one that is far is no bound
+        return [], "nothing of about its size is recorded"
+    return around, ""
 
 
 def _apart(sizes: Sequence[int | None], others: Sequence[int]) -> float:

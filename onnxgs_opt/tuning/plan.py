@@ -115,37 +115,49 @@ def choose(
     avoided: Mapping[str, Mapping[str, str]] | None = None,
     *,
     is_timed: bool = False,
+    sized: Mapping[str, AnySite] | None = None,
 ) -> dict[str, Choice]:
     """A choice for every site: the forced lowering, or for `auto` the one that was fastest in recorded runs.
 
     Where the whole model is timed afterwards (`is_timed`) that is the one of the nearest case, be it far.
 
     `image_sizes` has, by site id, the largest (H, W) of dynamic images, where they are known; `avoided` the forms that
-    have an operator that must not stand in the model, and which.
+    have an operator that must not stand in the model, and which; `sized` the sites with the sizes at which the model is
+    to be fast, where they are dynamic and known.
     """
     known, unknown = image_sizes or {}, target.image_size
     out = {}
     for site in sites:
         own = replace(target, image_size=known.get(site.id, unknown))
         refusals = {**(avoided or {}).get(site.id, {}), **KINDS[site.kind].refusals(site, own)}
-        out[site.id] = _choice(site, own, lowering, refusals, is_timed=is_timed)
+        if lowering != AUTO or is_ours(site):
+            out[site.id] = _unasked(site, lowering, refusals)
+            continue
+        found = by_record(site, own, refusals, is_timed=is_timed, sized=(sized or {}).get(site.id))
+        out[site.id] = Choice(*found, refusals)
     return out
 
 
-def _choice(site: AnySite, target: Target, lowering: str, refusals: Mapping[str, str], *, is_timed: bool) -> Choice:
-    if lowering == AUTO and is_ours(site):
-        return Choice(KEEP, "already lowered by onnxgs-opt", refusals)
+def _unasked(site: AnySite, lowering: str, refusals: Mapping[str, str]) -> Choice:
+    """The choice that no record is asked for."""
     if lowering == AUTO:
-        return Choice(*by_record(site, target, refusals, is_timed=is_timed), refusals)
+        return Choice(KEEP, "already lowered by onnxgs-opt", refusals)
     if lowering in refusals:
         return Choice(KEEP, f"{lowering} refused: {refusals[lowering]}", refusals)
     return Choice(lowering, "asked for", refusals)
 
 
-def by_record(site: AnySite, target: Target, refusals: Mapping[str, str], *, is_timed: bool = False) -> tuple[str, str]:
+def by_record(
+    site: AnySite,
+    target: Target,
+    refusals: Mapping[str, str],
+    *,
+    is_timed: bool = False,
+    sized: AnySite | None = None,
+) -> tuple[str, str]:
     """The lowering that was fastest in recorded runs and is possible on the target, and where that was seen."""
     without = {} if target.plugin else {"plugin": NO_PLUGIN}
-    return recorded(site, target.runtime, {**without, **refusals}, is_timed=is_timed)
+    return recorded(site, target.runtime, {**without, **refusals}, is_timed=is_timed, sized=sized)
 
 
 # -- plans on disk --------------------------------------------------------------------------------

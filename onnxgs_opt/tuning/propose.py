@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from onnxgs_opt.ir.graph import Graph
@@ -14,7 +14,7 @@ from onnxgs_opt.samplers.site import AnySite, StructuralSite
 from onnxgs_opt.tuning.avoid import avoided_forms
 from onnxgs_opt.tuning.decide import Tuner
 from onnxgs_opt.tuning.plan import Plan, choose, load_plan, replay
-from onnxgs_opt.tuning.trial import image_sizes
+from onnxgs_opt.tuning.trial import image_sizes, sized_sites
 from onnxgs_opt.validation.proofs import SiteProofs
 
 
@@ -26,7 +26,9 @@ def propose(graph: Graph, found: Survey, job: Job) -> Plan:
     """
     sizes = image_sizes(graph, found.every_sampler, job.largest)
     avoided = avoided_forms(graph, found.sites, job.target)
-    choices = choose(found.sites, job.target, job.options.lowering, sizes, avoided, is_timed=job.times_result)
+    is_timed = job.times_result
+    sized = {} if is_timed else sized_sites(graph, found.sites, _given_shapes(job))
+    choices = choose(found.sites, job.target, job.options.lowering, sizes, avoided, is_timed=is_timed, sized=sized)
     if job.options.plan is not None:
         choices = replay(graph, found.sites, choices, load_plan(Path(job.options.plan)))
     return Plan(choices).changed() if job.options.lowering == AUTO else Plan(choices)
@@ -41,8 +43,7 @@ def measure(
     if not others:
         return plan
     cache = None if options.cache is None else Path(options.cache)
-    shapes = {**{name: value.shape for name, value in (job.inputs or {}).items()}, **job.shapes}
-    how = graph, job.target, proofs.checker, shapes, cache, options.progress, options.seed
+    how = graph, job.target, proofs.checker, _given_shapes(job), cache, options.progress, options.seed
     with job.clock.stage("tune"):
         least = 0.0 if options.compare_targets or short else None
         budget = options.time_budget
@@ -53,6 +54,11 @@ def measure(
     return (
         chosen if chosen.lowerings else chosen.trying([site.id for site in others if site.kind == StructuralSite.kind])
     )
+
+
+def _given_shapes(job: Job) -> Mapping[str, Sequence[int]]:
+    """The shapes of inputs that the user tells, or gives inputs of."""
+    return {**{name: value.shape for name, value in (job.inputs or {}).items()}, **job.shapes}
 
 
 def timed_after_all(graph: Graph, sites: Sequence[AnySite], plan: Plan, job: Job, proofs: SiteProofs) -> Plan:

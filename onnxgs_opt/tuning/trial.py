@@ -163,6 +163,33 @@ def image_sizes(graph: Graph, sites: Iterable[Site], shapes: Mapping[str, Sequen
     return {name: tuple(sizes[2:]) for name, sizes in told.items() if sizes is not None}
 
 
+def sized_sites(graph: Graph, sites: Iterable[AnySite], shapes: Mapping[str, Sequence[int]]) -> dict[str, AnySite]:
+    """By id, those of some sites that have dynamic sizes, with the ones that follow from the inputs' shapes."""
+    dynamic = [site for site in sites if site.kind in SIZED and KINDS[site.kind].record(site).is_dynamic]
+    if not dynamic or not shapes:
+        return {}
+    sized = with_shapes(graph, shapes)
+    return {site.id: SIZED[site.kind](sized.at(site.body), site) for site in dynamic}
+
+
+def _sized_sampler(part: Graph, site: Site) -> Site:
+    image, points = _told(part, site.image), [_told(part, view) for view in site.coordinate_views]
+    if image is not None:
+        site = replace(site, batch=image[0], channels=image[1], image_size=tuple(image[2:]))
+    known = [sizes for sizes in points if sizes is not None]
+    if len(known) < len(points):
+        return site
+    axes = range(1, 1 + len(site.image_size))
+    return replace(site, sample_size=tuple(max(sizes[axis] for sizes in known) for axis in axes))
+
+
+def _sized_attention(part: Graph, site: AttentionSite) -> AttentionSite:
+    value, places = _told(part, site.value), _told(part, site.locations)
+    if value is None or places is None:
+        return site
+    return replace(site, sizes=(value[0], places[1], value[2], value[3]))
+
+
 def _told(part: Graph, view: View) -> list[int] | None:
     """The canonical sizes of a view, where its tensor's are all known."""
     shape, *others = (_shape(part, name) for name in (view.tensor, *(repeat.like for repeat in view.repeats)))
@@ -326,6 +353,14 @@ ATTENTION = _Whole(
     between=" at ",
     others=lambda site: site.told_by,
 )
+
+SIZED: dict[str, Callable[[Graph, Any], AnySite]] = {
+    "bilinear": _sized_sampler,
+    "sampler": _sized_sampler,
+    "grid-sample": _sized_sampler,
+    "deformable-attention": _sized_attention,
+}
+"""By a site's kind, what gives it the sizes that a graph with sizes for its inputs tells."""
 
 TRIALS: dict[str, Callable[[Graph, Graph, Any], Trial]] = {
     "bilinear": _sampler_trial,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,6 +49,8 @@ def test_farther_off_every_case_around_has_to_say_so(monkeypatch: pytest.MonkeyP
     assert "at 1x3x4096x1 and 1x3x16384x1 (" in reason
     name, reason = recorded(at(3, 128), "ort-cpu", {"row-gather": "no"})
     assert (name, "nothing is faster in each case around it" in reason) == (KEEP, True)
+    keep_on_record(monkeypatch, case(3, 4096, near))
+    assert recorded(at(3, 128), "ort-cpu", {})[0] == KEEP  # one case is no bound
 
 
 def test_what_no_case_is_near_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +81,12 @@ def test_a_dynamic_size_may_be_any_of_those_on_record(monkeypatch: pytest.Monkey
 def test_a_dynamic_image_is_that_of_a_dynamic_model(monkeypatch: pytest.MonkeyPatch) -> None:
     keep_on_record(monkeypatch, case(3, 64, {"row-gather": 1.9}))
     assert recorded(at(3, 64), "ort-cpu", {})[0] == "row-gather"
-    assert recorded(replace(at(3, 64), image_size=(None, 8)), "ort-cpu", {})[0] == KEEP
+    site = replace(at(3, 64), image_size=(None, 8))
+    assert recorded(site, "ort-cpu", {})[0] == KEEP
+    keep_on_record(monkeypatch, case(3, 64, {"row-gather": 9.0}), case(3, 4096, {"row-gather": 0.5}))
+    assert recorded(site, "ort-cpu", {})[0] == "row-gather"
+    keep_on_record(monkeypatch, case(3, 64, {"row-gather": 9.0}), case(3, 1024, {"row-gather": 2.0}))
+    assert recorded(site, "ort-cpu", {})[0] == KEEP  # the nearest alone is of another kind, and both are near
 
 
 def test_a_dynamic_size_may_be_small(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,6 +108,34 @@ def test_cases_of_dynamic_models_are_for_those_alone(monkeypatch: pytest.MonkeyP
 def test_cases_of_both_kinds_of_models_need_no_margin(monkeypatch: pytest.MonkeyPatch) -> None:
     keep_on_record(monkeypatch, case(3, 64, {"row-gather": 1.4}, read_op="cubic 2-D"), name="kernels")
     assert recorded(replace(dynamic(), kernels=("cubic", "cubic")), "ort-cpu", {})[0] == "row-gather"
+
+
+ATTENTION = MODEL.parents[1] / "attention/gathered.ts13.dyn.onnx"
+
+
+@pytest.mark.parametrize(
+    ("model", "shapes", "row", "kind"),
+    [
+        (MODEL, {"img": (1, 3, 24, 40), "grid": (1, 64, 64, 2)}, case(3, 4096, {"row-gather": 3.0}), "cases"),
+        (
+            ATTENTION,
+            {"value": (1, 83, 2, 5), "places": (1, 300, 2, 2, 3, 2), "weights": (1, 300, 2, 2, 3)},
+            {"value": [1, 83, 2, 5], "samples": 18000, "ratios": {"row-gather": 3.0}},
+            "attentions",
+        ),
+    ],
+    ids=["sampler", "attention"],
+)
+def test_sizes_that_the_user_tells_are_those_to_be_fast_at(
+    monkeypatch: pytest.MonkeyPatch, model: Path, shapes: dict[str, tuple[int, ...]], row: dict[str, Any], kind: str
+) -> None:
+    """Still the model computes with them: it is a dynamic one."""
+    keep_on_record(monkeypatch, row, name=kind)
+    [site] = optimize(model, measure=False, shapes=shapes).report.sites
+    assert (site.lowering, "at least 1.5 times as fast" in site.reason) == ("row-gather", True)
+    assert optimize(model, measure=False).report.sites[0].lowering == KEEP
+    small = {name: tuple(1 if size in (64, 300) else size for size in shape) for name, shape in shapes.items()}
+    assert optimize(model, measure=False, shapes=small).report.sites[0].lowering == KEEP
 
 
 def test_nothing_is_tried_that_nothing_times(monkeypatch: pytest.MonkeyPatch) -> None:
