@@ -25,7 +25,8 @@ from onnxgs_opt.recognition.hazards import node_hazards, read_hazards
 from onnxgs_opt.recognition.known_proofs import Proofs
 from onnxgs_opt.recognition.lifting.dynamic_dims import Box, SizeSets
 from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Shape
-from onnxgs_opt.recognition.resizing.search import FoundResizes, find_resizes
+from onnxgs_opt.recognition.resizing.found import FoundResizes
+from onnxgs_opt.recognition.resizing.search import find_resizes
 from onnxgs_opt.recognition.search import find_sites
 from onnxgs_opt.samplers.attention import AttentionSite
 from onnxgs_opt.samplers.deform import DeformSite
@@ -159,6 +160,7 @@ def _look(
     attentions = find_attentions(scope, [site for site in fitting if site.output not in inner], sizes)
     inner |= {sampler.output for site in attentions.sites for sampler in site.samplers}
     sums = tuple(site for site in every_sum if site.output not in inner)
+    told = claimed.union(*(site.reads for site in sums))
     return Survey(
         samplers=tuple(site for site in fitting if site.output not in inner),
         sums=sums,
@@ -168,7 +170,8 @@ def _look(
         attentions=attentions.sites,
         near_misses=(
             *_unanswered(scope, found, sums, resizes, roi_aligns),
-            *_fixed(scope, claimed.union(*(site.reads for site in sums))),
+            *(Remark(FIXED, each.node, each.condition) for each in resizes.untold(told)),
+            *_fixed(scope, told),
             *_vast(scope, held),
             *deforms.misses,
             *attentions.misses,

@@ -28,6 +28,11 @@ class Resampling:
     coefficient: Fraction = Fraction(-3, 4)
     exclude_outside: bool = False
 
+    @property
+    def words(self) -> str:
+        """The mode, and where the samples stand."""
+        return f"{self.mode} {self.transform}" + (f" {self.rounding}" if self.mode == "nearest" else "")
+
 
 KNOWN = (
     *(Resampling("nearest", transform, rounding) for rounding in ROUNDINGS for transform in TRANSFORMS),

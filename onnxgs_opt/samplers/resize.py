@@ -57,5 +57,4 @@ class ResizeSite(AnySite):
     @property
     def border(self) -> str:
         """The mode, and where the samples stand."""
-        own = self.resampling
-        return f"{own.mode} {own.transform}" + (f" {own.rounding}" if own.mode == "nearest" else "")
+        return self.resampling.words

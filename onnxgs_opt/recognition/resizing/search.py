@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from math import prod
@@ -21,12 +21,13 @@ from onnxgs_opt.recognition.fixed_tables import changes_beyond
 from onnxgs_opt.recognition.fixed_values import FixedValues, is_fixed
 from onnxgs_opt.recognition.lifting.dynamic_dims import PRIMES, SizeSets, settle
 from onnxgs_opt.recognition.lifting.elementwise import EXACT_BELOW
-from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact, Shape
+from onnxgs_opt.recognition.lifting.shape_functions import UNKNOWN, Fact
 from onnxgs_opt.recognition.lifting.symbolic_sizes import of_claim
 from onnxgs_opt.recognition.linear_form import Form, NoForm
 from onnxgs_opt.recognition.linear_forms import RULES, Forms
 from onnxgs_opt.recognition.match import Miss
 from onnxgs_opt.recognition.resizes import RULE, reads_pixels
+from onnxgs_opt.recognition.resizing.found import AtSomeSizes, FoundResizes
 from onnxgs_opt.recognition.resizing.resampling import (
     Axes,
     Found,
@@ -36,7 +37,7 @@ from onnxgs_opt.recognition.resizing.resampling import (
     candidates,
     still,
 )
-from onnxgs_opt.recognition.stated import excluded
+from onnxgs_opt.recognition.stated import OUTSIDE, excluded
 from onnxgs_opt.samplers.resize import ResizedAxis, ResizeSite
 from onnxgs_opt.samplers.site import Domain
 from onnxgs_opt.samplers.view import View
@@ -54,18 +55,6 @@ MOST_TRIED = 8
 """Tensors that are made of the same reads: the sum of them, what leads to it, and what is made of that."""
 
 NO_SIZE = "a nearest lookup at a ratio that changes with the sizes is rounded otherwise at some of them"
-
-
-@dataclass(frozen=True)
-class FoundResizes:
-    """The resamplings of a graph, without ids; `misses` says by node why what is made of other fixed reads is none.
-
-    `shapes` has every tensor's shape at several sets of sizes; it is empty where nothing is dynamic.
-    """
-
-    sites: tuple[ResizeSite, ...] = ()
-    misses: Mapping[str, str] = field(default_factory=dict)
-    shapes: tuple[Mapping[str, Shape], ...] = ()
 
 
 def find_resizes(scope: Scope, claimed: Collection[str], sizes: SizeSets) -> FoundResizes:
@@ -102,6 +91,7 @@ class _Search:
         self._scope = scope
         self._sizes = sizes
         self._values: dict[int, FixedValues] = {}
+        self._partial: list[AtSomeSizes] = []
 
     def run(self, seeds: Sequence[Node]) -> FoundResizes:
         """Look at what is made of every read that is not a part of an earlier site.
@@ -123,7 +113,8 @@ class _Search:
                 first = {read for read in every if bases[read] == base}
                 waiting -= {seed.name} | {read for read in every if not first <= made.get(bases[read], frozenset())}
         sites.sort(key=lambda site: self._scope.order[site.output])
-        return FoundResizes(tuple(sites), misses, self._sizes.shapes(()) if sites else ())
+        shapes = self._sizes.shapes(()) if sites else ()
+        return FoundResizes(tuple(sites), misses, shapes, self._partial)
 
     def _sites(
         self, made: Mapping[str, frozenset[str]], forms: Forms, misses: dict[str, str], bases: Mapping[str, str]
@@ -150,10 +141,7 @@ class _Search:
             may_be = is_part if k >= len(made) else name not in tapped or 0 < missed[reads] < MOST_TRIED
             if reads & taken or not may_be:
                 continue
-            try:
-                found = self._proven(self._root(forms, name, made))
-            except NoResizeError as reason:
-                found = Miss(str(reason))
+            found = self._found(forms, name, made)
             if isinstance(found, Miss):
                 misses[self._scope.producer[name][0].name] = found.condition
                 missed[reads] += 1
@@ -165,6 +153,18 @@ class _Search:
             sites.append(found)
             taken |= reads
         return [*sites, *(site for site in needed if taken.isdisjoint(site.reads))]
+
+    def _found(self, forms: Forms, name: str, made: Mapping[str, frozenset[str]]) -> ResizeSite | Miss:
+        """The site of a tensor, or why it is none; a Resize at the first sizes alone is kept to be told."""
+        try:
+            root = self._root(forms, name, made)
+            found = self._proven(root)
+        except NoResizeError as reason:
+            return Miss(str(reason))
+        if isinstance(found, Miss) and found.code not in OUTSIDE and self._sizes.are_dynamic:
+            node, kind = self._scope.producer[name][0].name, root.found[0].resampling
+            self._partial.append(AtSomeSizes(node, made[name], kind, self._sizes.at(0), found.condition))
+        return found
 
     def _is_needed_inside(self, site: ResizeSite, made: Collection[str]) -> bool:
         """Whether what is made on the way to a site is an output, or something else reads it."""
