@@ -3,6 +3,7 @@
 `python -m bench.attentions LIBRARY`, the library of onnxgs-ops, writes a table into bench/results. The models are
 exports of tests/fixtures/attention/make.py (`Stacked` and `Gathered`): the decoder of RT-DETR, 300 queries, and the
 encoder of Deformable DETR, a query for each of 17,821 pixels; 8 heads of 32 channels, 4 points a level.
+With --small it is those of tests/fixtures/attention as they are, a few queries, and the library is not asked for.
 """
 
 from __future__ import annotations
@@ -28,18 +29,23 @@ from onnxgs_opt.tuning.trial import Trial, trial_of
 CASES = ("rt-detr", "deformable-detr")
 SPELT = ("nodes", "reads")
 ROUNDS = {"rt-detr": 25, "deformable-detr": 7}
+SMALL_ROUNDS = 1000
+FIXTURES = Path(__file__).parents[1] / "tests/fixtures/attention"
+SMALL = ("gathered.ts17.st", "gathered.dy18.st", "stacked.ts17.st", "listed.ts17.st", "one_level.ts17.st")
+"""Gathers written in two ways, and GridSample nodes."""
+
 OPSET = 17
 BUDGET_S = 2.0
 
 
-def measure(case: str, spelt: str, library: Path, target: str) -> dict[str, Any]:
+def measure(model: Path, case: str, library: Path | None, target: str) -> dict[str, Any]:
     """Milliseconds a run of the exported form and of every form that does not refuse; on a processor of its time."""
-    graph, found = look(Graph.from_proto(onnx.load(MODELS / f"attention-{case}.{spelt}.onnx")))
+    graph, found = look(Graph.from_proto(onnx.load(model)))
     (site,) = found.attentions
     trial = trial_of(graph, graph, site)
     refused = KINDS[site.kind].refusals(site, Target(OPSET, target))
     names = [name for name in LOWERINGS if name not in (*refused, "keep", "plugin")]
-    names += ["plugin"]
+    names += ["plugin"] if library is not None else []
     feeds, ms, ratios = (on_device if target == "ort-cuda" else on_processor)(trial, graph, names, library, case)
     return {
         "read_op": site.read_op,
@@ -55,22 +61,22 @@ Times = tuple[Feeds, dict[str, float], dict[str, float]]
 """The inputs; by form, the exported one included, milliseconds a run; and the exported form's ratio to each other."""
 
 
-def on_device(trial: Trial, graph: Graph, names: list[str], library: Path, case: str) -> Times:
+def on_device(trial: Trial, graph: Graph, names: list[str], library: Path | None, case: str) -> Times:
     """By the clock of the wall, inputs and outputs on the device."""
-    feeds, times = in_turn(trial, graph, names, "ort-cuda", BUDGET_S, (str(library),))
+    feeds, times = in_turn(trial, graph, names, "ort-cuda", BUDGET_S, () if library is None else (str(library),))
     ms = {"exported": times.median_ms("keep"), **{name: times.median_ms(name) for name in names}}
     return feeds, ms, {name: times.ratio("keep", name) for name in names}
 
 
-def on_processor(trial: Trial, graph: Graph, names: list[str], library: Path, case: str) -> Times:
+def on_processor(trial: Trial, graph: Graph, names: list[str], library: Path | None, case: str) -> Times:
     """By the time of one processor, so that other work on the machine counts less."""
     cone = trial.cone(graph)
     feeds = trial.feeds(cone, 0)
     models = {"exported": cone, **{name: trial.lowered(graph, cone, name) for name in names}}
-    own = {"plugin": (str(library),)}
+    own = {} if library is None else {"plugin": (str(library),)}
     sessions = {n: open_session(model, custom_ops=own.get(n, ()), threads=1) for n, model in models.items()}
     times: dict[str, list[float]] = {name: [] for name in sessions}
-    for turn in range(ROUNDS[case] + 1):
+    for turn in range(ROUNDS.get(case, SMALL_ROUNDS) + 1):
         for name, session in sessions.items():
             start = time.process_time()
             session.run(None, feeds)
@@ -82,11 +88,25 @@ def on_processor(trial: Trial, graph: Graph, names: list[str], library: Path, ca
 def main() -> int:
     """Run the command line."""
     parser = arguments("attentions", __doc__)
-    parser.add_argument("library", type=Path, help="the library of onnxgs-ops")
+    parser.add_argument("library", type=Path, nargs="?", help="the library of onnxgs-ops")
+    parser.add_argument("--small", action="store_true", help="the models of a few queries instead")
     options = parser.parse_args()
-    rows = (measure(case, spelt, options.library, options.target) for case in CASES for spelt in SPELT)
-    given = " ".join(["LIBRARY", "--target", options.target])
-    return recorded(options, "attentions", rows, to_markdown, given)
+    if options.small:
+        rows = (measure(FIXTURES / f"{name}.onnx", name, options.library, options.target) for name in SMALL)
+    elif options.library is None:
+        parser.error("the library of onnxgs-ops is needed but with --small")
+    else:
+        models = ((MODELS / f"attention-{case}.{spelt}.onnx", case) for case in CASES for spelt in SPELT)
+        rows = (measure(model, case, options.library, options.target) for model, case in models)
+    given = " ".join([*(["LIBRARY"] if options.library else []), *(["--small"] if options.small else [])])
+    return recorded(
+        options,
+        "attentions",
+        rows,
+        to_markdown,
+        f"{given} --target {options.target}",
+        "attentions-small" if options.small else "",
+    )
 
 
 def to_markdown(result: dict[str, Any]) -> str:

@@ -76,10 +76,12 @@ def recorded(
     rows: Iterable[dict[str, Any]],
     to_markdown: Callable[[dict[str, Any]], str],
     given: str | None = None,
+    name: str = "",
 ) -> int:
     """Tell each row once it is measured and write them all with their table; 0, the exit code.
 
-    `given` is what the command was given, where that is not for others to read as it stands.
+    `given` is what the command was given, where that is not for others to read as it stands; `name` that of the files,
+    where it is not the benchmark's.
     """
     if options.target == "ort-cuda":
         find_cuda()
@@ -88,7 +90,7 @@ def recorded(
     for row in rows:
         result[key].append(row)
         sys.stderr.write(f"{row}\n")
-    write(result, options.out, options.bench.replace("_", "-"), to_markdown(result))
+    write(result, options.out, name or options.bench.replace("_", "-"), to_markdown(result))
     return 0
 
 

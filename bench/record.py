@@ -144,6 +144,9 @@ def main() -> int:
 
 def _joined(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """One record of two: ratios of the same case stand together, the later one for a lowering that both have."""
+    both = [key for key in new if key in old and isinstance(new[key], list) and key != "cases"]
+    old = {**old, **{key: [*old[key], *new[key]] for key in both}}
+    new = {key: value for key, value in new.items() if key not in both}
     if "cases" not in old or "cases" not in new:
         return {**old, **new}
     cases = {_told_by(case): case for case in old["cases"]}
