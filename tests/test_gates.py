@@ -55,6 +55,29 @@ def test_a_code_fails_the_run_or_is_left_out(
     assert Path("out.onnx").exists() == (arguments[0] == "out.onnx" and not code)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--fail-on", ""], "--fail-on names nothing"),
+        (["--ignore", ","], "--ignore names nothing"),
+        (["--avoid", " "], "--avoid names nothing"),
+        (["--min-speedup", "nan"], "--min-speedup nan is no number of 0 or more"),
+        (["--atol", "nan"], "--atol nan is no number of 0 or more"),
+    ],
+)
+def test_what_asks_nothing_is_no_gate(capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
+    """A variable of a pipeline that is empty let everything pass."""
+    assert cli.main(["found.onnx", "out.onnx", *arguments]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {said}\n")
+    assert not Path("out.onnx").exists()
+
+
+def test_values_of_programs_are_looked_at_too() -> None:
+    with pytest.raises(UsageError, match="--rtol -1 is no number of 0 or more"):
+        optimize(FOUND, rtol=-1)
+    assert optimize(FOUND, dry_run=True, fail_on=[]).report.status == "dry-run"
+
+
 def test_what_is_ignored_stays_as_it_is() -> None:
     result = optimize(FOUND, lowering="merged-gather", ignore=["GSO001"])
     assert (result.report.status, result.report.sites) == ("nothing-to-do", ())

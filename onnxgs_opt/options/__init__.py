@@ -28,6 +28,8 @@ ON_DEVICES = tuple(name for name in TARGETS if f"{name}:CPU" in get_args(TargetN
 FORMATS = ("text", "json", "markdown", "sarif", "github", "junit")
 ENGINE_ENDINGS = (".engine", ".trt", ".plan")
 """What nobody calls an ONNX model."""
+LISTS = ("fail_on", "ignore", "avoid")
+"""Options of words, with commas between."""
 PRINTING = ("Output",)
 """Groups of options that only the command line has."""
 
@@ -269,9 +271,7 @@ class Options:
     def __post_init__(self) -> None:
         """Refuse, before any work, what cannot be done."""
         for each in fields(self):
-            value, spec = getattr(self, each.name), each.metadata.get("spec")
-            if spec is not None and value is not None and not spec.allows(value):
-                raise UsageError(f"no {each.name} '{value}'", f"one of {', '.join(spec.choices)}")
+            self._refuse_value(each)
         self._refuse_contradictions()
         for name in ("fail_on", "ignore"):
             if unknown := unknown_codes(getattr(self, name)):
@@ -279,6 +279,17 @@ class Options:
                 raise UsageError(what, "onnxgs-opt --explain lists them")
         require_apart(self.files("in"), self.files("out"))
         self.workspace_bytes()
+
+    def _refuse_value(self, option: Field[Any]) -> None:
+        value, spec = getattr(self, option.name), option.metadata.get("spec")
+        if spec is None or value is None:
+            return
+        if not spec.allows(value):
+            raise UsageError(f"no {option.name} '{value}'", f"one of {', '.join(spec.choices)}")
+        if spec.least is not None and not value >= spec.least:
+            raise UsageError(f"{flag(option)} {value} is no number of {spec.least} or more", "give one")
+        if option.name in LISTS and value and not words(value):
+            raise UsageError(f"{flag(option)} names nothing", "leave it out where nothing is meant")
 
     @property
     def writes(self) -> bool:
