@@ -56,8 +56,8 @@ class Found(OfAttention):
     sizes: tuple[int, ...]
 
 
-def proven(scope: Scope, values: FixedValues, sites: Sequence[Site], way: Way) -> Found:
-    """What a way is, whose samplers are `sites`.
+def proven(scope: Scope, values: FixedValues, sites: Sequence[Site], way: Way, heads: int | None = None) -> Found:
+    """What a way is, whose samplers are `sites`; of so many `heads`, where that is said.
 
     Raises:
         NoForm: It is no deformable attention; the message says why.
@@ -67,16 +67,23 @@ def proven(scope: Scope, values: FixedValues, sites: Sequence[Site], way: Way) -
         terms.append(term)
         if any(not is_same(a, b) for a, b in zip(term.sample[:2], terms[0].sample, strict=False)):
             raise NoForm("its terms are of several images or channels")
-    return _Proof(scope, values, sites, way, terms).found()
+    return _Proof(scope, values, sites, way, terms, heads).found()
 
 
 class _Proof:
     """The proof of one way."""
 
     def __init__(
-        self, scope: Scope, values: FixedValues, sites: Sequence[Site], way: Way, terms: Sequence[Weighted]
+        self,
+        scope: Scope,
+        values: FixedValues,
+        sites: Sequence[Site],
+        way: Way,
+        terms: Sequence[Weighted],
+        heads: int | None,
     ) -> None:
         self.scope, self.values, self.sites, self.way, self.terms = scope, values, sites, way, terms
+        self.heads = heads
         self.levels = [self._level(site) for site in sites]
         self.counts = [sum(term.sampler == k for term in terms) for k in range(len(sites))]
         if 0 in self.counts:
@@ -120,6 +127,8 @@ class _Proof:
         items, depth = sizes_of(site.image, self.values.facts)[:2]
         queries = prod(self._shape(self.way.output)) // max(1, items * depth)
         for batch in divisors(items):
+            if self.heads not in (None, items // batch):
+                continue
             yield {"b": batch, "q": queries, "h": items // batch, "d": depth}, True
             if 1 < batch < items:
                 yield {"b": batch, "q": queries, "h": items // batch, "d": depth}, False

@@ -56,6 +56,8 @@ def find_attentions(scope: Scope, sites: Sequence[Site], sets: SizeSets) -> Comp
 def _site(scope: Scope, sizes: CompositeSizes, sites: Sequence[Site], way: Way) -> AttentionSite:
     """The site of a way whose samplers are `sites`; NoForm where it is none."""
     seen = [proven(scope, FixedValues(scope, facts), sites, way) for facts in sizes.near()]
+    if len({found.sizes[2] for found in seen}) > 1:  # an axis of a dynamic size alone: of one head, it is of items
+        seen = [proven(scope, FixedValues(scope, facts), sites, way, heads=1) for facts in sizes.near()]
     found = seen[0]
     if any(replace(other, sizes=found.sizes, levels=found.levels, points=found.points) != found for other in seen):
         raise NoForm("what it computes changes with the dynamic sizes")
