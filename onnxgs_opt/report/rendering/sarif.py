@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import PurePath
@@ -46,7 +47,7 @@ def broken(model: str, error: str, hint: str, exit_code: int) -> dict[str, Any]:
 def uri(path: str) -> str:
     """A path as a URI reference: relative where it is relative, every character of a name escaped."""
     pure = PurePath(path)
-    return pure.as_uri() if pure.is_absolute() else quote(pure.as_posix())
+    return pure.as_uri() if pure.is_absolute() else quote(os.fsencode(pure.as_posix()))  # a name may be no text
 
 
 def run(report: Report) -> dict[str, Any]:

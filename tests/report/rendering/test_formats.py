@@ -90,6 +90,7 @@ def test_sarif_of_a_failure_says_so() -> None:
 def test_a_path_becomes_a_uri() -> None:
     assert uri("models/a b#1.onnx") == "models/a%20b%231.onnx"
     assert uri("/models/in.onnx") == "file:///models/in.onnx"
+    assert uri("models/bad\udcff.onnx") == "models/bad%FF.onnx", "bytes that are no text"
 
 
 # -- GitHub annotations ----------------------------------------------------------------------------
