@@ -19,7 +19,8 @@ g (float[H,W] image, float[1,2,H,W] flow) => (float[h,w] out)
  int64[2] ones = {1, 1},
  int64[2] tops = {9223372036854775807, 9223372036854775807},
  int64 first = {0}, int64 second = {1}, int64 third = {2}, int64 fourth = {3},
- int64 two = {2}, int64 many = {5000},
+ int64 two = {2}, int64 three = {3}, int64 four = {4},
+ int64 six = {6}, int64 many = {5000},
  float[2,2,3,3] kernel = {1,0,2,0,1,0,3,0,1, 0,1,0,2,0,1,0,1,0, 1,1,0,0,2,0,1,0,0, 0,0,1,1,0,0,2,0,1}>
 {
 """
@@ -119,6 +120,32 @@ def test_a_limit_that_is_the_last_column_at_some_widths_is_none(name: str) -> No
     wrong = [(POINTS, limit), ("xa = Clip(x0, zero, xl)", "xa = Clip(x0, zero, xe)")]
     model = model_of(POOLS["mean"], *wrong, ("xb = Clip(x1, zero, xl)", "xb = Clip(x1, zero, xe)"))
     assert not [site for site in find(model) if site.rule != "GSO003"]
+
+
+@pytest.mark.parametrize("axis", ["height", "width"])
+@pytest.mark.parametrize(("divisor", "other"), [("two", "two"), ("three", "two"), ("six", "four"), ("six", "two")])
+def test_what_a_remainder_leaves_at_no_analysed_size_is_not_taken_for_nothing(
+    divisor: str, other: str, axis: str
+) -> None:
+    """Where all analysed sizes leave 1 or 4 of 6, (r - 1) * (r - 4) is 0 at these, and at others it is not."""
+    more = f"""
+  of_flow = Shape(flow)
+  height = Gather(of_flow, third)
+  width = Gather(of_flow, fourth)
+  parts = Div({axis}, {divisor})
+  product = Mul(parts, {divisor})
+  left = Sub({axis}, product)
+  less = Sub(left, second)
+  least = Sub(left, {other})
+  lessf = Cast<to=1>(less)
+  leastf = Cast<to=1>(least)
+  some = Mul(wa, lessf)
+  gone = Mul(some, leastf)
+  wm = Add(wa, gone)
+  ta = Mul(pa, wm)
+"""
+    found = find(model_of(POOLS["mean"], ("ta = Mul(pa, wa)", more)))
+    assert not [site for site in found if site.rule != "GSO003"]
 
 
 @pytest.mark.parametrize(

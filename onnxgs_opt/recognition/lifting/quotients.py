@@ -19,7 +19,8 @@ LONGEST = 2**31 - 1
 """Where a Slice ends that goes to the end."""
 
 DISTINCT = 3
-"""Values that a size has to have at the analysed sets, for formulas of the second power to be told apart."""
+"""Values that a quotient and its remainder have to have at the analysed sets, or all that a remainder may have: they
+tell formulas of the second power apart."""
 
 Symbol = Callable[[str, Sequence[int], Range], Quantity]
 
@@ -76,9 +77,9 @@ class Quotients:
 
     def _new(self, rest: Poly, divisor: int, from_: int) -> Quantity | None:
         over = Quantity(rest)
-        values = [int(value // divisor) for value in self._at_sets(over)]
+        values, remainders = zip(*(divmod(value, divisor) for value in self._at_sets(over)), strict=True)
         least, _ = over.bounds(self._range_of)
-        if len(set(values)) < DISTINCT or least is None or least < 0:
+        if len(set(values)) < DISTINCT or len(set(remainders)) < min(DISTINCT, divisor) or least is None or least < 0:
             return None
         text = self._words(rest)
         made = self._symbol(
