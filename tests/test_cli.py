@@ -255,6 +255,19 @@ def test_a_dry_run_saves_its_plan(tmp_path: Path, option: str) -> None:
     assert list(load_plan(plan).values()) == ["row-gather"]
 
 
+def test_a_plan_of_another_model_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What it does not know stays as exported, and a pipeline would not notice."""
+    plan, other = str(tmp_path / "plan.json"), str(MODEL.parents[1] / "chains/chain2.onnx")
+    cli.main([str(MODEL), "--dry-run", "--save-plan", plan])
+    for model, told in (
+        (str(MODEL), ""),
+        (other, f"warning: {other}: the plan does not know 2 of 2 sites, which stay"),
+    ):
+        capsys.readouterr()
+        assert cli.main([model, "--dry-run", "--plan", plan]) == 0
+        assert capsys.readouterr().err.startswith(told)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -163,6 +163,7 @@ def by_record(
 # -- plans on disk --------------------------------------------------------------------------------
 
 PLAN_VERSION = "1"
+NOT_IN_PLAN = "the plan has no site of its signature"
 
 
 def write_plan(
@@ -204,7 +205,7 @@ def replay(
 
 def _replayed(choice: Choice, name: str | None) -> Choice:
     if name is None:
-        return Choice(KEEP, "the plan has no site of its signature", choice.refusals)
+        return Choice(KEEP, NOT_IN_PLAN, choice.refusals)
     if name in choice.refusals:
         return Choice(KEEP, f"{name}, which the plan says, refused: {choice.refusals[name]}", choice.refusals)
     return Choice(name, "the plan says so", choice.refusals)

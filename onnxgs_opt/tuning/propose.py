@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from onnxgs_opt.samplers.op import is_ours
 from onnxgs_opt.samplers.site import AnySite, StructuralSite
 from onnxgs_opt.tuning.avoid import avoided_forms
 from onnxgs_opt.tuning.decide import Tuner
-from onnxgs_opt.tuning.plan import Plan, choose, load_plan, replay
+from onnxgs_opt.tuning.plan import NOT_IN_PLAN, Plan, choose, load_plan, replay
 from onnxgs_opt.tuning.trial import image_sizes, sized_sites
 from onnxgs_opt.validation.proofs import SiteProofs
+
+LOG = logging.getLogger(__name__)
 
 
 def propose(graph: Graph, found: Survey, job: Job) -> Plan:
@@ -31,6 +34,9 @@ def propose(graph: Graph, found: Survey, job: Job) -> Plan:
     choices = choose(found.sites, job.target, job.options.lowering, sizes, avoided, is_timed=is_timed, sized=sized)
     if job.options.plan is not None:
         choices = replay(graph, found.sites, choices, load_plan(Path(job.options.plan)))
+        if left := sum(choice.reason == NOT_IN_PLAN for choice in choices.values()):
+            told = "%s: the plan does not know %d of %d sites, which stay as exported: --save-plan makes it anew"
+            LOG.warning(told, job.name, left, len(choices))
     return Plan(choices).changed() if job.options.lowering == AUTO else Plan(choices)
 
 
