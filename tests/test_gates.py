@@ -78,6 +78,21 @@ def test_values_of_programs_are_looked_at_too() -> None:
     assert optimize(FOUND, dry_run=True, fail_on=[]).report.status == "dry-run"
 
 
+def test_every_format_has_the_hazard_that_failed_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """One that lowering brings was in the last line alone: JUnit said that all tests passed."""
+    arguments = ["found.onnx", "out.onnx", *FAST, "--fail-on", "GSO207"]
+    _, report = run(capsys, *arguments)
+    assert [hazard["code"] for hazard in report["hazards"]] == ["GSO207"]
+    told = {}
+    for name in ("junit", "sarif", "github"):
+        assert cli.main([*arguments, "--format", name]) == 1
+        told[name] = capsys.readouterr().out
+    assert ET.fromstring(told["junit"]).get("failures") == "1"
+    rules = [each["ruleId"] for each in json.loads(told["sarif"])["runs"][0]["results"]]
+    assert "GSO207" in rules
+    assert "title=GSO207" in told["github"]
+
+
 def test_what_is_ignored_stays_as_it_is() -> None:
     result = optimize(FOUND, lowering="merged-gather", ignore=["GSO001"])
     assert (result.report.status, result.report.sites) == ("nothing-to-do", ())

@@ -49,7 +49,7 @@ def collect(job: Job, found: Survey, plan: Plan, proofs: SiteProofs, result: Gra
         reads=Count(reads, reads if result is job.source else image_reads(result, found.sites)),
         sites=tuple(site_record(site, plan.choices[site.id], proofs.comparisons.get(site.id)) for site in found.sites),
         near_misses=tuple(NearMiss(m.code, m.node, m.condition, advice(m)) for m in found.near_misses),
-        hazards=hazards(job, found, plan.lowerings, result, proofs if verdict.status == "optimised" else None),
+        hazards=hazards(job, found, plan.lowerings, result, None) if verdict.hazards is None else verdict.hazards,
         validation=validation_record(verdict.whole, job.source, verdict.elsewhere),
         latency=None if verdict.race is None else Latency.of(verdict.race),
         failures=verdict.failures,

@@ -20,7 +20,7 @@ from onnxgs_opt.passes.lower_sites import ROI_ALIGN, still_read
 from onnxgs_opt.recognition.findings import Survey
 from onnxgs_opt.report.gates import Gates
 from onnxgs_opt.report.hazards import hazards
-from onnxgs_opt.report.model import Failure, Latency, Status
+from onnxgs_opt.report.model import Failure, Hazard, Latency, Status
 from onnxgs_opt.report.rendering.words import count
 from onnxgs_opt.runtime import runtime_of
 from onnxgs_opt.runtime.timing import CLEAR, Race
@@ -54,6 +54,7 @@ class Verdict:
         elsewhere: That check in the target's own runtime, where it was made.
         race: How long the model takes before and after, where that was measured.
         failures: What options for CI asked about and is not so.
+        hazards: Those of the result, where it came so far that it was looked at for them.
     """
 
     status: Status = "nothing-to-do"
@@ -62,6 +63,7 @@ class Verdict:
     elsewhere: Elsewhere | None = None
     race: Race | None = None
     failures: tuple[Failure, ...] = ()
+    hazards: tuple[Hazard, ...] | None = None
 
     @property
     def lets_write(self) -> bool:
@@ -103,9 +105,8 @@ def judge(job: Job, lowered: Graph, found: Survey, plan: Plan, proofs: SiteProof
     if slower := _no_faster(job, plan, race):
         return Verdict(keep=slower, race=race)
     made = hazards(job, found, lowerings, lowered, proofs)
-    return gated(
-        Verdict("optimised", whole=whole, elsewhere=there, race=race), gates, tuple(gates.remarked(job.name, made))
-    )
+    verdict = Verdict("optimised", whole=whole, elsewhere=there, race=race, hazards=made)
+    return gated(verdict, gates, tuple(gates.remarked(job.name, made)))
 
 
 def _no_faster(job: Job, plan: Plan, race: Race | None) -> dict[str, str]:
