@@ -128,6 +128,18 @@ def test_a_format_tells_of_what_could_not_be_looked_at(
         ]
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_warnings_are_told_alike(capfd: pytest.CaptureFixture[str], jobs: str) -> None:
+    """Those of processes of their own came as they were, with whatever characters a model's names have."""
+    Path("plan.json").write_text('{"schema_version": "1", "sites": {}}', encoding="utf-8")
+    assert cli.main(["m", "--dry-run", "--plan", "plan.json", "--jobs", jobs]) == 0
+    lines = capfd.readouterr().err.splitlines()
+    assert sorted(line.partition(" the plan")[0] for line in lines) == [
+        "warning: m/deep/found.onnx:",
+        "warning: m/found.onnx:",
+    ]
+
+
 def test_each_has_its_own_report(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["m", "--dry-run", "--report", "r.json"]) == 2
     assert capsys.readouterr().err.splitlines() == [

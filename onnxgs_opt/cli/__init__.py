@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import gc
 import io
-import logging
 import os
 import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -26,6 +25,7 @@ from onnxgs_opt.cli.config import read_config
 from onnxgs_opt.cli.given import Command, explicit, options_given, with_options
 from onnxgs_opt.cli.interrupts import raise_if_pressed, remembered, was_asked_to_end, was_pressed
 from onnxgs_opt.cli.mistakes import said_of
+from onnxgs_opt.cli.told import tell, warnings_told
 from onnxgs_opt.errors import OptError, UsageError
 from onnxgs_opt.files.atomic import is_stdout
 from onnxgs_opt.options import Options
@@ -68,7 +68,7 @@ def command(context: click.Context, /, **given: Any) -> int:
             return _explain(given["explain"], voice)
         config = read_config(context, Path.cwd())
         if config.path is not None and verbosity > 0:
-            _tell(f"options of {config.path}")
+            tell(f"options of {config.path}")
         everywhere = {name: value for name, value in config.values.items() if name not in explicit(context)}
         voice = replace(voice, format=everywhere.get("format", voice.format))
         each = options_given(_cache_folder(), context, config, **{**given, **everywhere})
@@ -89,7 +89,7 @@ def _one(options: Options, voice: Voice) -> int:
 
     voice = replace(voice, on_stderr=_has_stdout(options))
     try:
-        with _progress(voice) as progress, _warnings():
+        with _progress(voice) as progress, warnings_told():
             result = run(replace(options, progress=progress))
     except OptError as error:
         if voice.format == "github":
@@ -98,7 +98,7 @@ def _one(options: Options, voice: Voice) -> int:
     for path in report_paths:
         write_report(result.report, result.evidence, path)
     if options.is_timed and result.report.latency is None:
-        _tell("the model was not timed: it was not rewritten, or does not run here")
+        tell("the model was not timed: it was not rewritten, or does not run here")
     _show(result.report, voice)
     return result.report.exit_code
 
@@ -117,7 +117,7 @@ def _compare(each: Sequence[Options], voice: Voice) -> int:
 
     if len(each) > 1 or voice.format not in ("text", "json"):
         raise UsageError("--compare-targets prints the table of one model", "name one, and --format text or json")
-    with _progress(voice) as progress, _warnings():
+    with _progress(voice) as progress, warnings_told():
         runs = run_on_each(replace(each[0], progress=progress))
     _say(to_json(runs) if voice.format == "json" else to_text(runs), voice.colour)
     return 0
@@ -129,7 +129,7 @@ def _several(each: Sequence[Options], voice: Voice) -> int:
 
     done = []
     width = max(len(str(options.model)) for options in each)
-    with _warnings(), closing(each_done(each, each[0].jobs)) as results:
+    with warnings_told(), closing(each_done(each, each[0].jobs)) as results:
         for one in results:
             done.append(one)
             if one.report is None:
@@ -140,26 +140,6 @@ def _several(each: Sequence[Options], voice: Voice) -> int:
                 _say(row(one, width), voice.colour)
     _say(summary(done) if voice.format == "text" else document(voice.format, done), voice.colour)
     return exit_code(done)
-
-
-class _Warnings(logging.Handler):
-    """Prints what the library warns of to stderr, a line each."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print one; names in it come from the file."""
-        from onnxgs_opt.report.rendering.words import printable
-
-        _tell(f"warning: {printable(record.getMessage())}")
-
-
-@contextmanager
-def _warnings() -> Iterator[None]:
-    handler, logger = _Warnings(logging.WARNING), logging.getLogger("onnxgs_opt")
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
 
 
 def script() -> NoReturn:
@@ -245,7 +225,7 @@ def _wants_colour(flag: bool | None) -> bool:
 def _progress(voice: Voice) -> Iterator[Callable[[str], None] | None]:
     """A sink of stage names: a bar on a terminal, lines under -v, else nothing. Always on stderr."""
     if voice.verbosity > 0:
-        yield lambda stage: _tell(f"{stage} ...")
+        yield lambda stage: tell(f"{stage} ...")
         return
     if voice.verbosity < 0 or not sys.stderr.isatty():
         yield None
@@ -259,12 +239,12 @@ def _progress(voice: Voice) -> Iterator[Callable[[str], None] | None]:
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("reading", total=None)
 
-        def tell(stage: str) -> None:
+        def advance(stage: str) -> None:
             forms = re.search(r" form (\d+) of (\d+)", stage)  # of other stages nobody knows how long they take
             done, total = (int(forms[1]) - 1, int(forms[2])) if forms else (0, None)
             bar.update(task, description=escape(stage), completed=done, total=total)
 
-        yield tell
+        yield advance
 
 
 def _say(text: str, colour: bool, err: bool = False) -> None:
@@ -279,12 +259,6 @@ def _say(text: str, colour: bool, err: bool = False) -> None:
         raise UsageError(
             f"the report cannot be printed: {error.strerror}", "--report FILE writes it to a file"
         ) from None
-
-
-def _tell(line: str) -> None:
-    """Print a line to stderr; that nobody takes it changes nothing."""
-    with suppress(OSError):
-        click.echo(line, err=True)
 
 
 def _fail(message: str, hint: str, exit_code: int) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from onnxgs_opt.cli.interrupts import raise_if_pressed
 from onnxgs_opt.cli.processes import Workers
+from onnxgs_opt.cli.told import warnings_told
 from onnxgs_opt.errors import OptError
 from onnxgs_opt.options import Options
 from onnxgs_opt.report.files import report_path, write_report
@@ -53,7 +54,13 @@ def each_done(options: Sequence[Options], at_once: int) -> Generator[Done, None,
         yield from map(carried_out, options)
         return
     quiet = [replace(each, measure=False) for each in options]
-    yield from Workers(carried_out, min(at_once, len(quiet)), _died).results(quiet)
+    yield from Workers(_apart, min(at_once, len(quiet)), _died).results(quiet)
+
+
+def _apart(options: Options) -> Done:
+    """The same in a process of its own."""
+    with warnings_told():
+        return carried_out(options)
 
 
 def _died(options: Options, exit_code: int) -> Done:
