@@ -47,6 +47,11 @@ BRANCHES = """@o = If(@kb)<then_branch=@kt () => (int64[] @kx) {@kx = Identity(@
  else_branch=@ke () => (int64[] @ky) {@ky = Identity(@v)}>"""
 LIST = "@ka = Unsqueeze(@v, at_0)\n @kb = Concat<axis=0>(@ka, @ka)\n "
 LESS = "@ka = Sub(@v, i1)\n "
+REMAINDERS = """@km = Mod(@v, @kc)
+ @kl = Sub(@km, i1)
+ @kq = Mul(@km, @kl)
+ @o = Sub(@v, @kq)"""
+IS_LEFT = LESS + "@km = Mod(@v, @kc)\n @kb = Equal(@km, @kr)\n "
 SCALED = """@kf = Cast<to=1>(@v)
  @ks = Constant<value_float=0.9996>()
  @kg = Mul(@kf, @ks)
@@ -88,12 +93,15 @@ def _other(rng: random.Random) -> Step:
     k, mark = rng.randint(2, 9), rng.choice([rng.randint(3, 40), rng.randint(41, LARGEST)])
     number, limit, beyond, odd = _number(k), _number(mark), (mark + 1, mark + 5), (4 * k + 1, 4 * k - 1)
     where = "@o = Where(@kb, @ka, @v)"
+    most = max(k, 3)
     over = limit + LESS + "@kb = Greater(@v, @kc)\n "
     steps = (
         Step("at most", limit + "@o = Min(@v, @kc)", beyond),
         Step("clip", limit + "@o = Clip(@v, i1, @kc)", beyond),
         Step("multiple", number + "@ka = Div(@v, @kc)\n @o = Mul(@ka, @kc)", odd),
         Step("without remainder", number + "@ka = Mod(@v, @kc)\n @o = Sub(@v, @ka)", odd),
+        Step("product of remainders", _number(most) + REMAINDERS, (5 * most + 2,)),
+        Step("a remainder", number + _number(mark % k).replace("@kc", "@kr") + IS_LEFT + where, (5 * k + mark % k,)),
         Step("over", over + where, beyond),
         Step("branch", over + BRANCHES.replace("@then", "@ka"), beyond),
         Step("exactly", limit + LESS + "@kb = Equal(@v, @kc)\n " + where, (mark,)),
