@@ -133,7 +133,10 @@ def remarks(scope: Scope, misses: dict[str, tuple[Join, Miss]], claimed: Set[str
     A sum none of whose reads rounds a number to its index is none: it looks classes, words or items up.
     """
     kept: list[tuple[Join, Miss]] = []
+    proven = [join.reads for join, miss in misses.values() if miss.stage >= Stage.OPERANDS]
     for join, miss in sorted(misses.values(), key=lambda entry: -len(entry[0].reads)):
+        if miss.apart and miss.stage <= Stage.COORDINATES and any(reads < join.reads for reads in proven):
+            continue  # a sum of several samplers, of which some lack their tensors alone
         inside = any(join.reads <= other.reads for other, _ in kept)
         has_no_sizes = UNSIZED in (miss.code, miss.reported)
         sampled = miss.stage >= Stage.TAPS or (miss.code in LATE and miss.taps >= TAPS)
