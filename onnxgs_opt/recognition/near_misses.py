@@ -25,6 +25,9 @@ LATE = frozenset(("GSO101", "GSO103", "GSO107", "GSO114"))
 UNSIZED = "GSO113"
 """That of a sum that could not be looked at, for its sizes are data: it may be anything that a rounded index reads."""
 
+COORDINATES = "GSO112"
+"""That of a sum whose reads depend on more coordinates, or fewer, than those of a sampler do."""
+
 UNKEPT = "an index into what was put into one axis may be any number: nothing keeps it inside"
 """Told where the rows of an index that has no bounds cannot be told."""
 
@@ -135,8 +138,8 @@ def remarks(scope: Scope, misses: dict[str, tuple[Join, Miss]], claimed: Set[str
     kept: list[tuple[Join, Miss]] = []
     proven = [join.reads for join, miss in misses.values() if miss.stage >= Stage.OPERANDS]
     for join, miss in sorted(misses.values(), key=lambda entry: -len(entry[0].reads)):
-        if miss.apart and miss.stage <= Stage.COORDINATES and any(reads < join.reads for reads in proven):
-            continue  # a sum of several samplers, of which some lack their tensors alone
+        if miss.apart and miss.code == COORDINATES and any(reads < join.reads for reads in proven):
+            continue  # a sum of several samplers of one image, of which some lack their tensors alone
         inside = any(join.reads <= other.reads for other, _ in kept)
         has_no_sizes = UNSIZED in (miss.code, miss.reported)
         sampled = miss.stage >= Stage.TAPS or (miss.code in LATE and miss.taps >= TAPS)
