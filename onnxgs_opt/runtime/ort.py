@@ -193,16 +193,18 @@ class OnnxRuntime:
         self, model: ModelProto, feeds: Feeds, folder: Path | None = None, custom_ops: Sequence[str] = ()
     ) -> Call:
         """Open a session; see `Runtime.prepare`."""
-        session = self.load(model, folder, custom_ops)
-        known = {i.name for i in session.raw.get_inputs()}
-        given = {name: value for name, value in feeds.items() if name in known}
         import onnxruntime as ort
 
+        session = self.load(model, folder, custom_ops).raw
+        known = {i.name for i in session.get_inputs()}
+        given = {name: value for name, value in feeds.items() if name in known}
         options = ort.RunOptions()
         options.log_severity_level = FATAL_ONLY
         if self.name == "ort-cpu":
-            return StoppableCall(partial(session.raw.run, None, given, options), options)
-        return StoppableCall(partial(session.raw.run_with_iobinding, _bound(session.raw, given), options), options)
+            run = partial(session.run, None, given)
+        else:
+            run = partial(session.run_with_iobinding, _bound(session, given))
+        return StoppableCall(partial(run, options), options)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from onnxgs_opt.diagnostics import CODES
 from onnxgs_opt.report.model import Report
-from onnxgs_opt.report.rendering.words import findings, outcome, printable, speed, verdict, warns
+from onnxgs_opt.report.rendering.words import advised, findings, outcome, printable, speed, verdict, warns
 
 
 def to_github(report: Report) -> str:
@@ -19,8 +19,7 @@ def to_github(report: Report) -> str:
 
 def broken(model: str, error: str, hint: str) -> str:
     """The command for a model that could not be looked at."""
-    said = f"{error}; {hint}" if hint else error
-    return f"::error file={_property(model)},title=onnxgs-opt::{_data(said)}\n"
+    return f"::error file={_property(model)},title=onnxgs-opt::{_data(advised(error, hint))}\n"
 
 
 def _lines(report: Report) -> Iterator[str]:

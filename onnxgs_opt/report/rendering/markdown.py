@@ -10,7 +10,18 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from onnxgs_opt.diagnostics import CODES
 from onnxgs_opt.report.model import Report, SiteReport
-from onnxgs_opt.report.rendering.words import domain, grid, kind, number, outcome, printable, speed, spread, verdict
+from onnxgs_opt.report.rendering.words import (
+    advised,
+    domain,
+    grid,
+    kind,
+    number,
+    outcome,
+    printable,
+    speed,
+    spread,
+    verdict,
+)
 from onnxgs_opt.runtime.tensorrt.engine import Engine
 
 _SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|~&!]")
@@ -23,8 +34,7 @@ def to_markdown(report: Report) -> str:
 
 def broken(model: str, error: str, hint: str) -> str:
     """The section of a model that could not be looked at."""
-    said = f"{error}; {hint}" if hint else error
-    return f"## onnxgs-opt: FAILED {code(model)}\n\n{prose(said)}\n\n"
+    return f"## onnxgs-opt: FAILED {code(model)}\n\n{prose(advised(error, hint))}\n\n"
 
 
 def code(name: str) -> str:

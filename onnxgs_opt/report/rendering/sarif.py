@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from onnxgs_opt.diagnostics import CODES, Code
 from onnxgs_opt.report.model import Report, Tool
-from onnxgs_opt.report.rendering.words import findings, printable, verdict, warns
+from onnxgs_opt.report.rendering.words import advised, findings, printable, verdict, warns
 
 VERSION = "2.1.0"
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -34,14 +34,7 @@ def log(runs: Iterable[dict[str, Any]]) -> str:
 
 def broken(model: str, error: str, hint: str, exit_code: int) -> dict[str, Any]:
     """The run of a model that could not be looked at."""
-    said = printable(f"{error}; {hint}" if hint else error)
-    return {
-        "tool": {"driver": {**asdict(Tool()), "rules": []}},
-        "invocations": [_invocation(exit_code, said)],
-        "artifacts": [{"location": {"uri": uri(model)}, "roles": ["analysisTarget"]}],
-        "columnKind": "utf16CodeUnits",
-        "results": [],
-    }
+    return _of(model, Tool(), (), _invocation(exit_code, printable(advised(error, hint))), [])
 
 
 def uri(path: str) -> str:
@@ -56,18 +49,28 @@ def run(report: Report) -> dict[str, Any]:
     used = sorted({result["ruleId"] for result in results})
     for result in results:
         result["ruleIndex"] = used.index(result["ruleId"])
+    rules = [CODES[code] for code in used]
     return {
-        "tool": {"driver": {**asdict(report.tool), "rules": [_rule(CODES[code]) for code in used]}},
-        "invocations": [_invocation(report.exit_code, verdict(report))],
-        "artifacts": [{"location": {"uri": uri(report.input)}, "roles": ["analysisTarget"]}],
-        "columnKind": "utf16CodeUnits",
-        "results": results,
+        **_of(report.input, report.tool, rules, _invocation(report.exit_code, verdict(report)), results),
         "properties": {
             "target": report.target,
             "status": report.status,
             "nodes": asdict(report.nodes),
             "reads": asdict(report.reads),
         },
+    }
+
+
+def _of(
+    model: str, tool: Tool, rules: Sequence[Code], invocation: dict[str, Any], results: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """What every run has."""
+    return {
+        "tool": {"driver": {**asdict(tool), "rules": [*map(_rule, rules)]}},
+        "invocations": [invocation],
+        "artifacts": [{"location": {"uri": uri(model)}, "roles": ["analysisTarget"]}],
+        "columnKind": "utf16CodeUnits",
+        "results": results,
     }
 
 

@@ -20,6 +20,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
+def advised(error: str, hint: str) -> str:
+    """What was wrong, and what to do about it where that is known."""
+    return f"{error}; {hint}" if hint else error
+
+
 def number(value: float | None) -> str:
     """A difference in three digits; 0 is exact equality."""
     if value is None:
