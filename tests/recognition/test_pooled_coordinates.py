@@ -9,7 +9,7 @@ import pytest
 
 from onnxgs_opt import find, optimize
 from tests.fixtures.spellings.check import run
-from tests.fixtures.text import ADDED, CELL, LAST, READS, TERMS, WEIGHTS, four, replaced
+from tests.fixtures.text import ADDED, CELL, CLAMPED, LAST, READS, TERMS, WEIGHTS, four, replaced
 
 HEAD = """
 <ir_version: 8, opset_import: ["" : 17]>
@@ -42,18 +42,12 @@ AT = """
   wf = Cast<to=1>(w1)
   w = Squeeze(wf)
   line = Reshape(image, k9)
-  xa = Clip(x0, zero, xl)
-  xb = Clip(x1, zero, xl)
-  ya = Clip(y0, zero, yl)
-  yb = Clip(y1, zero, yl)
-  r0 = Mul(ya, w)
-  r1 = Mul(yb, w)
 """
-WHOLE = four("f{k} = Add({row}, {column})\n i{k} = Cast<to=7>(f{k})", ("r0", "r1"), ("xa", "xb"))
+WHOLE = four("f{k} = Add({row}, {column})\n i{k} = Cast<to=7>(f{k})", ("ra", "rb"), ("xa", "xb"))
 
 
 def model_of(pool: str, *changes: tuple[str, str]) -> onnx.ModelProto:
-    text = HEAD + pool + POINTS + LAST + CELL + WEIGHTS + AT + WHOLE + READS + TERMS + ADDED + "}"
+    text = HEAD + pool + POINTS + LAST + CELL + WEIGHTS + AT + CLAMPED + WHOLE + READS + TERMS + ADDED + "}"
     return onnx.parser.parse_model(replaced(text, *changes))
 
 
@@ -153,7 +147,7 @@ def test_what_a_remainder_leaves_at_no_analysed_size_is_not_taken_for_nothing(
     [
         ("tb = Mul(pb, wb)", "tb = Mul(pb, wc)"),
         ("y1 = Add(y0, one)", "y1 = Add(y0, nearly)"),
-        ("r1 = Mul(yb, w)", "r1 = Mul(ya, w)"),
+        ("rb = Mul(yb, w)", "rb = Mul(ya, w)"),
         ("xb = Clip(x1, zero, xl)", "xb = Clip(x1, zero, yl)"),
     ],
     ids=str,
